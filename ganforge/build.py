@@ -1,0 +1,197 @@
+"""From a plan to networks, optimizers and an engine; and the proof, on the meta device, that they fit together."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ganforge.coupling import Network
+from ganforge.data import Batches, Dataset, Shape, derive
+from ganforge.engine import Engine, Term
+from ganforge.errors import InputError, PluginError, Problem, RecipeError, nearest
+from ganforge.plan import Choice, LossPlan, Phase, Plan
+from ganforge.registry import PHASES
+from ganforge.settings import Key
+from ganforge.view import View
+
+Mean = Callable[[str], Tensor]
+
+
+def make_dataset(plan: Plan) -> Dataset:
+    """Make the data set object; nothing is read yet."""
+    dataset = located(plan, ("dataset",), plan.dataset.make)
+    if not isinstance(dataset, Dataset):
+        raise PluginError(f"dataset '{plan.dataset.component.qualified}' is not derived from ganforge.Dataset")
+    return dataset
+
+
+def located(plan: Plan, path: Key, make: Callable[[], Any]) -> Any:
+    """Call a component; a complaint of it about its settings becomes a problem of the recipe at `path`."""
+    try:
+        return make()
+    except RecipeError:
+        raise
+    except (InputError, ValueError) as error:
+        key = getattr(error, "key", "")
+        raise RecipeError([plan.recipe.problem((*path, key) if key else path, str(error))]) from error
+
+
+def check(plan: Plan, dataset: Dataset) -> dict[Phase, list[Term]]:
+    """Build everything without memory or arithmetic and bind the losses to the coupling's views.
+
+    Raises:
+        RecipeError: networks do not take these shapes, or a loss asks for what no view offers.
+    """
+    device = torch.device("meta")
+    networks: dict[str, nn.Module] = {}
+    problems: list[Problem] = []
+    for name, (network, choice) in plan.networks.items():
+        try:
+            with device:
+                networks[name] = _make_network(plan, network, choice, dataset.shapes, torch.zeros)
+                _check_network(networks[name], network, choice, dataset.shapes)
+        except PluginError:
+            raise
+        except (InputError, ValueError, RuntimeError, NotImplementedError) as error:
+            if not isinstance(error, NotImplementedError):
+                problem = plan.recipe.problem((network.role,), str(error).partition("\n")[0])
+                problems.append(problem)
+    problems = list(dict.fromkeys(problems))
+    batch = {domain: torch.zeros(2, *shape, device=device) for domain, shape in dataset.shapes.items()}
+    try:
+        views = plan.coupling.views({name: networks.get(name, nn.Identity()) for name in plan.networks}, batch)
+    except KeyError as error:
+        message = f"'{plan.coupling_choice.component.name}' needs a domain {error}, which the data set does not have"
+        raise RecipeError([*problems, plan.recipe.problem(("coupling",), message)]) from error
+    terms = _bind(plan, views, problems)
+    if problems:
+        raise RecipeError(problems)
+    return terms
+
+
+def make_networks(plan: Plan, shapes: Mapping[str, Shape], device: torch.device, mean: Mean | None = None) -> dict[str, nn.Module]:
+    """Make and initialise every network; one of the same name starts alike in every recipe of the same seed.
+
+    Args:
+        plan: says which.
+        shapes: of a sample of each domain.
+        device: where they will live; they are initialised on the CPU, so that every device starts alike.
+        mean: returns the mean training sample of a domain; needed only before a training.
+    """
+    networks = {}
+    for name, (network, choice) in plan.networks.items():
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(derive(plan.train.seed, "network", name))
+            module = located(
+                plan,
+                (network.role,),
+                lambda network=network, choice=choice: _make_network(  # type: ignore[misc]
+                    plan, network, choice, shapes, (lambda shape: mean(network.domains[-1])) if mean else torch.zeros
+                ),
+            )
+        networks[name] = module.to(device)
+    return networks
+
+
+def make_engine(plan: Plan, terms: Mapping[Phase, Sequence[Term]], batches: Batches, shapes: Mapping[str, Shape]) -> Engine:
+    """Make the engine of a fresh run, with initialised networks and optimizers."""
+    networks = make_networks(plan, shapes, batches.device, batches.mean)
+    optimizers: dict[Phase, torch.optim.Optimizer] = {}
+    for phase in PHASES:
+        members = [networks[name] for name, (network, _) in plan.networks.items() if network.role == phase]
+        parameters = [parameter for network in members for parameter in network.parameters()]
+        if parameters:
+            choice = plan.optimizers[phase]
+            optimizers[phase] = located(  # type: ignore[index]
+                plan, ("optimizer",), lambda choice=choice, parameters=parameters: choice.make(parameters=parameters)  # type: ignore[misc]
+            )
+    call = autocast if plan.train.precision == "bf16" else lambda network: network
+    return Engine(plan.coupling, networks, optimizers, terms, plan.train, call)
+
+
+def autocast(network: nn.Module) -> Callable[[Tensor], Any]:
+    """Return how a network is called in bfloat16: its products in bf16, its weights and what it returns in fp32."""
+
+    def call(samples: Tensor) -> Any:
+        with torch.autocast(samples.device.type, torch.bfloat16):
+            result = network(samples)
+        if isinstance(result, Tensor):
+            return result.float()
+        score, features = result
+        return score.float(), tuple(feature.float() for feature in features)
+
+    return call
+
+
+def _make_network(
+    plan: Plan, network: Network, choice: Choice, shapes: Mapping[str, Shape], mean: Callable[[Shape], Tensor]
+) -> nn.Module:
+    for domain in network.domains:
+        if domain not in shapes:
+            raise InputError(f"{network.name} needs a domain {domain}; the data set has {', '.join(shapes)}")
+    if network.role == "generator":
+        source, target = (shapes[domain] for domain in network.domains)
+        wants_mean = "target_mean" in choice.component.signature.given
+        made = choice.make(
+            source_shape=source, target_shape=target, target_mean=mean(target) if wants_mean else None
+        )
+    else:
+        first, *others = (shapes[domain] for domain in network.domains)
+        made = choice.make(shape=(first[0] + sum(other[0] for other in others), *first[1:]))
+    if not isinstance(made, nn.Module):
+        raise PluginError(f"{network.role} '{choice.component.qualified}' is not a torch.nn.Module")
+    return made
+
+
+def _check_network(module: nn.Module, network: Network, choice: Choice, shapes: Mapping[str, Shape]) -> None:
+    """Run two samples through a network on the meta device and look at what comes out."""
+    label = f"{network.role} '{choice.component.qualified}'"
+    inputs = torch.zeros(2, *shapes[network.domains[0]])
+    if network.role == "generator":
+        made = module(inputs)
+        expected = (2, *shapes[network.domains[1]])
+        if tuple(made.shape) != expected:
+            raise PluginError(f"{label} returned shape {list(made.shape)}, expected {list(expected)}")
+    elif len(network.domains) == 1:
+        result = module(inputs)
+        if not (isinstance(result, tuple) and len(result) == 2 and isinstance(result[1], tuple)):
+            raise PluginError(f"{label} must return (score, tuple of features)")
+
+
+def _bind(plan: Plan, views: Sequence[View], problems: list[Problem]) -> dict[Phase, list[Term]]:
+    """Bind each loss to every view that offers what it asks for."""
+    terms: dict[Phase, list[Term]] = {"discriminator": [], "generator": []}
+    offered = sorted({name for view in views for name in view.offers})
+    for loss in plan.losses:
+        made = located(plan, ("losses", loss.role), lambda loss=loss: _make_loss(loss))  # type: ignore[misc]
+        for phase, bound in terms.items():
+            asks = loss.asked(phase)
+            if asks is None:
+                continue
+            missing = [(argument, tensor) for argument, tensor in asks.items() if tensor not in offered]
+            for argument, tensor in missing:
+                rebound = argument in loss.table.on
+                path: Key = ("losses", loss.role, *(("on", argument) if rebound else ("use",)))
+                message = (
+                    f"'{loss.choice.component.name}' asks for '{tensor}', "
+                    f"which the coupling '{plan.coupling_choice.component.name}' does not offer"
+                )
+                hint = nearest(tensor, offered) if rebound else f"it offers: {', '.join(offered)}"
+                problems.append(plan.recipe.problem(path, message, hint))
+            bound += [
+                Term(loss, view.name, made[phase], asks)
+                for view in views
+                if set(asks.values()) <= set(view.offers)
+            ]
+    return terms
+
+
+def _make_loss(loss: LossPlan) -> dict[str, Callable[..., Tensor]]:
+    """Return what to call in each phase: the function with its settings, or the methods of the made object."""
+    if not isinstance(loss.choice.component.factory, type):
+        settings = loss.choice.settings
+        function = loss.choice.component.factory
+        return {"generator": lambda **tensors: function(**tensors, **settings)}
+    made = loss.choice.make()
+    return {phase: getattr(made, phase) for phase in PHASES if loss.asked(phase) is not None}

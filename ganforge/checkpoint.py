@@ -1,0 +1,194 @@
+"""Checkpoints: one safetensors file for each network, safetensors and JSON for the rest; written aside, then renamed.
+
+    checkpoints/step-00001000/G_AB.safetensors ...     weights; the locked recipe lies in the metadata
+    checkpoints/step-00001000/training.safetensors     tensors of optimizers, random state, running log sums
+    checkpoints/step-00001000/state.json               everything else, and where its tensors belong
+    checkpoints/latest                                 the name of the newest one
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+from ganforge.errors import InputError
+
+FORMAT = "1"
+
+
+def save(
+    parent: Path, step: int, networks: Mapping[str, nn.Module], training: Mapping[str, Any], recipe: str, keep: int
+) -> Path:
+    """Write a checkpoint so that whoever looks sees all of it or nothing, and prune old ones afterwards.
+
+    Args:
+        parent: the folder `checkpoints`.
+        step: number of steps that are done.
+        networks: weights to save, by name.
+        training: a nest of dicts, lists, tuples, tensors and JSON values.
+        recipe: the locked recipe.
+        keep: number of newest checkpoints to keep; 0 keeps all.
+
+    Returns:
+        The checkpoint's folder.
+    """
+    folder = parent / f"step-{step:08d}"
+    aside = parent / f".{folder.name}.{os.getpid()}"
+    shutil.rmtree(aside, ignore_errors=True)
+    aside.mkdir(parents=True)
+    for name, network in networks.items():
+        metadata = {"format": "pt", "ganforge": FORMAT, "network": name, "step": str(step), "recipe": recipe}
+        weights = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
+        safetensors.torch.save_file(weights, aside / f"{name}.safetensors", metadata)
+    tensors: dict[str, Tensor] = {}
+    state = {"format": FORMAT, "step": step, "training": pack(training, tensors)}
+    safetensors.torch.save_file(tensors, aside / "training.safetensors")
+    (aside / "state.json").write_text(json.dumps(state))
+    for path in aside.iterdir():
+        _sync(path)
+    _sync(aside)
+    if folder.exists():
+        shutil.rmtree(folder)
+    aside.rename(folder)
+    _sync(parent)
+    write_text(parent / "latest", folder.name)
+    if keep:
+        for old in sorted(parent.glob("step-*"))[:-keep]:
+            shutil.rmtree(old)
+    return folder
+
+
+def latest(parent: Path) -> Path:
+    """Return the newest checkpoint's folder.
+
+    Raises:
+        InputError: there is none.
+    """
+    try:
+        folder = parent / (parent / "latest").read_text().strip()
+    except OSError as error:
+        raise InputError(f"no checkpoint in {parent}: the run was stopped before its first one") from error
+    if not folder.is_dir():
+        raise InputError(f"{parent / 'latest'} names '{folder.name}', which is not there")
+    return folder
+
+
+def load_weights(path: Path, network: nn.Module) -> None:
+    """Load one network's weights.
+
+    Raises:
+        InputError: the file is damaged, or its tensors are not the network's.
+    """
+    try:
+        network.load_state_dict(safetensors.torch.load_file(path))
+    except (OSError, safetensors.SafetensorError) as error:
+        raise InputError(f"{path} cannot be read: {error}") from error
+    except RuntimeError as error:
+        raise InputError(f"{path} does not fit its recipe: {error}") from error
+
+
+def read_recipe(path: Path) -> str:
+    """Return the locked recipe from the metadata of a weights file.
+
+    Raises:
+        InputError: the file is damaged or was not written by ganforge.
+    """
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+    except (OSError, safetensors.SafetensorError) as error:
+        raise InputError(f"{path} cannot be read: {error}") from error
+    if "recipe" not in metadata:
+        raise InputError(f"{path} holds no recipe: it was not written by ganforge")
+    return str(metadata["recipe"])
+
+
+def load_training(folder: Path) -> tuple[int, Any]:
+    """Return the step of a checkpoint and the nest that was saved as `training`.
+
+    Raises:
+        InputError: a file is missing or damaged.
+    """
+    try:
+        state = json.loads((folder / "state.json").read_text())
+        tensors = safetensors.torch.load_file(folder / "training.safetensors")
+        return state["step"], unpack(state["training"], tensors)
+    except (OSError, ValueError, KeyError, TypeError, safetensors.SafetensorError) as error:
+        raise InputError(f"the checkpoint {folder} is damaged: {error}") from error
+
+
+def pack(nest: Any, tensors: dict[str, Tensor]) -> Any:
+    """Turn a nest into JSON that keeps tuples and the types of keys; its tensors go to `tensors`.
+
+    >>> tensors = {}
+    >>> unpack(json.loads(json.dumps(pack({0: (1, [2.5, None])}, tensors))), tensors)
+    {0: (1, [2.5, None])}
+    """
+    if isinstance(nest, Tensor):
+        name = str(len(tensors))
+        tensors[name] = nest.detach().cpu().contiguous()
+        return {"tensor": name}
+    if isinstance(nest, Mapping):
+        return {"dict": [[key, pack(value, tensors)] for key, value in nest.items()]}
+    if isinstance(nest, tuple):
+        return {"tuple": [pack(value, tensors) for value in nest]}
+    if isinstance(nest, list):
+        return {"list": [pack(value, tensors) for value in nest]}
+    return nest
+
+
+def unpack(packed: Any, tensors: Mapping[str, Tensor]) -> Any:
+    """Undo `pack`."""
+    if not isinstance(packed, dict):
+        return packed
+    ((kind, value),) = packed.items()
+    match kind:
+        case "tensor":
+            return tensors[value]
+        case "dict":
+            return {key: unpack(item, tensors) for key, item in value}
+        case "tuple":
+            return tuple(unpack(item, tensors) for item in value)
+        case "list":
+            return [unpack(item, tensors) for item in value]
+    raise ValueError(f"unknown kind '{kind}'")
+
+
+def random_state() -> dict[str, Any]:
+    """Return the state of torch's global generators, of the CPU and of every CUDA device."""
+    state: dict[str, Any] = {"cpu": torch.get_rng_state()}
+    if torch.cuda.is_available():
+        state["cuda"] = torch.cuda.get_rng_state_all()
+    return state
+
+
+def set_random_state(state: Mapping[str, Any]) -> None:
+    """Restore what `random_state` returned, as far as this machine has the devices."""
+    torch.set_rng_state(state["cpu"])
+    if "cuda" in state and torch.cuda.is_available() and len(state["cuda"]) == torch.cuda.device_count():
+        torch.cuda.set_rng_state_all(state["cuda"])
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file so that a reader, or a crash, finds either the old text or the new one."""
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    aside.write_text(text, encoding="utf-8")
+    _sync(aside)
+    aside.replace(path)
+    _sync(path.parent)
+
+
+def _sync(path: Path) -> None:
+    """Have the file or folder written to the disk itself."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,359 @@
+"""The command line. Torch is imported inside of the commands that need it, so that the others answer at once."""
+
+import json
+import sys
+import traceback
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from ganforge import recipe as recipes
+from ganforge.errors import GanforgeError, InputError, PluginError, RecipeError, nearest, printable
+from ganforge.plugins import Plugins
+from ganforge.registry import KINDS, PHASES, Component
+from ganforge.settings import NOTHING, describe, describe_value, plain
+
+if TYPE_CHECKING:
+    import torch
+
+    from ganforge.plan import Plan
+    from ganforge.run import Run
+
+app = typer.Typer(
+    name="ganforge",
+    help="Train GANs that translate between two domains without paired data.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+errors = Console(stderr=True)
+
+PluginFiles = Annotated[list[Path] | None, typer.Option("--plugin", metavar="FILE", help="Load a plugin file too; repeatable.")]
+Sets = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a key, such as train.steps=1000; repeatable.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
+RecipeName = Annotated[str, typer.Argument(metavar="RECIPE", help="A recipe's file, or the name of a shipped one.")]
+RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder, such as runs/discogan_toy/0001.")]
+
+
+def main() -> None:
+    """Run the command line and exit with ganforge's exit status."""
+    try:
+        plugins = _plugins()
+        for _ in plugins.each("ganforge_commands", app=app):
+            pass
+        app(obj=plugins)
+    except GanforgeError as error:
+        for line in printable(str(error)).split("\n"):
+            errors.print(f"error: {line}", style="red", markup=False, highlight=False, soft_wrap=True)
+        if isinstance(error, PluginError) and error.__cause__ is not None:
+            traceback.print_exception(error.__cause__)
+        sys.exit(error.status)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _plugins() -> Plugins:
+    def warn(message: str) -> None:
+        errors.print(f"warning: {printable(message)}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+
+    plugins = Plugins(warn)
+    plugins.load_installed()
+    return plugins
+
+
+def _understand(context: typer.Context, name: str, sets: Sequence[str] | None, files: Iterable[Path] | None) -> "Plan":
+    """Read a recipe, load its local plugins, and resolve it; all problems come out at once."""
+    plugins: Plugins = context.obj
+    loaded = recipes.load(name, sets or (), lambda shipped: plugins.recipes().get(shipped))
+    problems, local = [], []
+    for path, key, layer in loaded.plugin_files():
+        try:
+            plugins.load_file(path)
+            local.append(path)
+        except InputError as error:
+            line = layer.line(key[:1]) or 1
+            problems.append(recipes.Problem(f"{layer.name}:{line}", f"plugins[{key[1]}]", *str(error).split("; ", 1)))
+    for path in files or ():
+        plugins.load_file(path)
+        local.append(path)
+    from ganforge.resolve import resolve
+
+    try:
+        plan = resolve(loaded, plugins.registry, local)
+    except RecipeError as error:
+        raise RecipeError([*problems, *error.problems]) from error
+    finally:
+        if not problems:
+            for failed in plugins.failures():
+                errors.print(f"warning: plugin '{failed.name}' is not loaded; `ganforge plugins` says why", style="yellow")
+    if problems:
+        raise RecipeError(problems)
+    return plan
+
+
+@app.command()
+def run(
+    context: typer.Context,
+    recipe: RecipeName,
+    sets: Sets = None,
+    plugin: PluginFiles = None,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for runs.")] = Path("runs"),
+    device: Device = "auto",
+) -> None:
+    """Train a recipe."""
+    plan = _understand(context, recipe, sets, plugin)
+    from ganforge.run import create, pick_device
+
+    for path in plan.plugin_files:
+        typer.echo(f"loads code: {printable(str(path))}")
+    started = create(plan, context.obj, out, pick_device(device))
+    _train(started, fresh=True)
+
+
+@app.command()
+def resume(
+    context: typer.Context,
+    run: RunFolder,
+    sets: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Another train.steps or train.*_every.")
+    ] = None,
+    plugin: PluginFiles = None,
+    device: Device = "auto",
+) -> None:
+    """Go on with a run exactly where it stopped."""
+    plugins: Plugins = context.obj
+    for path in plugin or ():
+        plugins.load_file(path)
+    from ganforge.run import pick_device, reopen
+
+    reopened = reopen(run, plugins, pick_device(device), sets or ())
+    if reopened.step >= reopened.plan.train.steps:
+        steps = reopened.plan.train.steps
+        typer.echo(f"{run} is done: {reopened.step} of {steps} steps. To extend it: --set train.steps={2 * steps}")
+        return
+    _train(reopened, fresh=False)
+
+
+def _train(started: "Run", *, fresh: bool) -> None:
+    """Train with all observers attached, and say where things are."""
+    plugins = started.plugins
+    for name, observers in list(plugins.each("ganforge_observers", run=started)):
+        for observer in observers:
+            plugins.manager.register(observer, f"{name}.{type(observer).__name__}")
+    typer.echo(f"{started.plan.name}: {started.folder} on {started.device}")
+    if fresh:
+        started.build()
+    try:
+        started.train()
+    except KeyboardInterrupt:
+        typer.echo(f"interrupted at step {started.step}; go on with: ganforge resume {started.folder}", err=True)
+        raise
+    if started.metrics:
+        _print_metrics(started.metrics)
+    folder = started.folder
+    for label, place in (("figures", folder / "figures"), ("samples", folder / "samples"), ("log", folder / "log.jsonl")):
+        files = sorted(place.glob("*.png")) if place.is_dir() else [place]
+        if files and files[-1].exists():
+            typer.echo(f"{label + ':':9}{files[-1]}")
+    typer.echo(f"weights: {folder / 'checkpoints' / (folder / 'checkpoints' / 'latest').read_text()}")
+
+
+@app.command()
+def translate(
+    context: typer.Context,
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder, a checkpoint's, or a weights file.")],
+    inputs: Annotated[list[Path], typer.Argument(metavar="INPUT...", help="Pictures, or folders of pictures.")],
+    direction: Annotated[str, typer.Option(help="AB or BA.")],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for the translations.")],
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")] = False,
+    plugin: PluginFiles = None,
+    device: Device = "auto",
+) -> None:
+    """Translate pictures with trained weights."""
+    plugins: Plugins = context.obj
+    for path in plugin or ():
+        plugins.load_file(path)
+    from rich.progress import Progress
+
+    from ganforge.run import pick_device
+    from ganforge.trained import load
+    from ganforge.translate import plan_jobs
+    from ganforge.translate import translate as translate_jobs
+
+    trained = load(run, plugins, pick_device(device))
+    trained.generator(direction)
+    jobs = plan_jobs(inputs, out, overwrite=overwrite)
+    with Progress(console=errors, transient=True) as bar:
+        task = bar.add_task("translating", total=len(jobs))
+        failed = list(
+            translate_jobs(trained, direction, jobs, lambda done, total: bar.update(task, completed=done))
+        )
+    typer.echo(f"{len(jobs) - len(failed)} of {len(jobs)} pictures translated into {out}")
+    if failed:
+        raise InputError("\n".join(reason for _, reason in failed))
+
+
+@app.command()
+def evaluate(context: typer.Context, run: RunFolder, plugin: PluginFiles = None, device: Device = "auto", as_json: AsJson = False) -> None:
+    """Run the recipe's evaluations on a run's newest checkpoint."""
+    plugins: Plugins = context.obj
+    for path in plugin or ():
+        plugins.load_file(path)
+    from ganforge import run as runs
+    from ganforge.trained import load
+
+    if not run.is_dir():
+        raise InputError(f"no run at '{run}'")
+    trained = load(run, plugins, runs.pick_device(device))
+    with trained.evaluating():
+        metrics = runs.evaluate(trained, run)
+    if as_json:
+        typer.echo(json.dumps(metrics))
+    elif metrics:
+        _print_metrics(metrics)
+        typer.echo(f"figures: {run / 'figures'}")
+    else:
+        typer.echo("the recipe has no evaluations")
+
+
+@app.command("list")
+def list_components(
+    context: typer.Context,
+    kind: Annotated[str | None, typer.Argument(metavar="[KIND]", help=f"One of {', '.join(KINDS)}.")] = None,
+    plugin: PluginFiles = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the components there are."""
+    plugins: Plugins = context.obj
+    for path in plugin or ():
+        plugins.load_file(path)
+    if kind is not None and kind not in KINDS:
+        raise InputError(f"unknown kind '{kind}'; {nearest(kind, KINDS)}")
+    rows = [
+        {"kind": one, "name": found.name, "plugin": found.plugin, "version": plugins.known[found.plugin].version, "summary": found.summary}
+        for one in ([kind] if kind else KINDS)
+        for found in plugins.registry.of(one)
+    ]
+    _print_rows(rows, as_json)
+
+
+@app.command()
+def show(
+    context: typer.Context,
+    kind: Annotated[str, typer.Argument(metavar="KIND", help=f"One of {', '.join(KINDS)}.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Its name, or plugin/name.")],
+    plugin: PluginFiles = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show a component: its settings with types, defaults and ranges, and what it asks for."""
+    plugins: Plugins = context.obj
+    for path in plugin or ():
+        plugins.load_file(path)
+    if kind not in KINDS:
+        raise InputError(f"unknown kind '{kind}'; {nearest(kind, KINDS)}")
+    component = plugins.registry.find(kind, name)
+    settings = [
+        {
+            "setting": setting.name,
+            "type": describe(setting.type),
+            "default": None if setting.default is NOTHING else plain(setting.default),
+            "required": setting.default is NOTHING,
+            "range": setting.ranges,
+        }
+        for setting in component.signature.settings.values()
+    ]
+    asked = {phase: list(names) for phase in PHASES if kind == "loss" and (names := component.asked(phase)) is not None}
+    if as_json:
+        typer.echo(json.dumps({"kind": kind, "name": component.name, "plugin": component.plugin, "doc": _doc(component), "settings": settings, "asks": asked}))
+        return
+    console = Console()
+    console.print(f"{kind} {component.name}  ({component.plugin})", style="bold", markup=False)
+    console.print(_doc(component), markup=False, highlight=False)
+    for phase, names in asked.items():
+        console.print(f"\nasks for, in the {phase} phase: {', '.join(names)}", markup=False)
+    if settings:
+        for row in settings:
+            row["default"] = "(required)" if row["required"] else "" if row["default"] is None else describe_value(row["default"])
+        console.print()
+        _print_rows([{key: row[key] for key in ("setting", "type", "default", "range")} for row in settings], as_json=False)
+
+
+@app.command("recipes")
+def list_recipes(context: typer.Context, as_json: AsJson = False) -> None:
+    """List the shipped recipes."""
+    rows = [
+        {"name": name, "summary": recipes.summary(path.read_text(encoding="utf-8"))}
+        for name, path in context.obj.recipes().items()
+        if not name.startswith("base_")
+    ]
+    _print_rows(rows, as_json)
+
+
+@app.command("plugins")
+def list_plugins(context: typer.Context, plugin: PluginFiles = None, as_json: AsJson = False) -> None:
+    """List the plugins with their hooks, and what is wrong with those that do not load."""
+    plugins: Plugins = context.obj
+    for path in plugin or ():
+        plugins.load_file(path)
+    _ = plugins.registry
+    rows = [
+        {"name": name, "version": found.version, "from": found.origin, "hooks": ", ".join(found.hooks), "error": found.error}
+        for name, found in plugins.known.items()
+    ]
+    _print_rows(rows, as_json)
+
+
+@app.command()
+def validate(
+    context: typer.Context, recipe: RecipeName, sets: Sets = None, plugin: PluginFiles = None, as_json: AsJson = False
+) -> None:
+    """Find all errors of a recipe without training."""
+    problems: list[dict[str, str]] = []
+    try:
+        plan = _understand(context, recipe, sets, plugin)
+        from ganforge import build
+
+        dataset = build.make_dataset(plan)
+        build.check(plan, dataset)
+        build.located(plan, ("dataset",), lambda: (dataset.open("train"), dataset.open("test")))
+    except RecipeError as error:
+        if not as_json:
+            raise
+        problems = [{"where": one.where, "key": one.key, "message": one.message, "hint": one.hint} for one in error.problems]
+    if as_json:
+        typer.echo(json.dumps(problems))
+        raise typer.Exit(2 if problems else 0)
+    typer.echo(f"{recipe}: no problems")
+
+
+def _doc(component: Component) -> str:
+    import inspect
+
+    return inspect.getdoc(component.factory) or ""
+
+
+def _print_metrics(metrics: dict[str, dict[str, float]]) -> None:
+    _print_rows(
+        [{"evaluation": role, "metric": name, "value": f"{value:.4g}"} for role, found in metrics.items() for name, value in found.items()],
+        as_json=False,
+    )
+
+
+def _print_rows(rows: Sequence[dict[str, Any]], as_json: bool) -> None:
+    """Print rows as a table, or as a JSON list of objects."""
+    if as_json:
+        typer.echo(json.dumps(list(rows), default=str))
+        return
+    table = Table(*(rows[0] if rows else ()), box=None, header_style="bold", pad_edge=False)
+    for row in rows:
+        broken = bool(row.get("error"))
+        table.add_row(*(escape(printable(str(value))) for value in row.values()), style="red" if broken else "")
+    Console().print(table)

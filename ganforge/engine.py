@@ -1,0 +1,122 @@
+"""The training step. It knows phases and views, and no network, no formula and no data set."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from attrs import frozen
+from torch import Tensor, nn
+
+from ganforge.coupling import Coupling
+from ganforge.errors import PluginError
+from ganforge.plan import LossPlan, Phase, Train
+from ganforge.view import FROM_FAKE, View
+
+
+@frozen
+class Term:
+    """One loss on one view in one phase; `asks` gives the view's tensor for each argument."""
+
+    loss: LossPlan
+    view: str
+    call: Callable[..., Tensor]
+    asks: Mapping[str, str]
+
+    @property
+    def name(self) -> str:
+        """`role.direction`, such as `adversarial.AB`: its key in logs."""
+        return f"{self.loss.role}.{self.view}"
+
+    def value(self, view: View) -> Tensor:
+        """Compute the loss, a scalar tensor.
+
+        Raises:
+            PluginError: the loss raised, or returned something else than a scalar.
+        """
+        try:
+            value = self.call(**{argument: view.tensor(tensor) for argument, tensor in self.asks.items()})
+        except (torch.OutOfMemoryError, PluginError):
+            raise
+        except Exception as error:
+            raise PluginError(f"losses.{self.name}: '{self.loss.choice.component.qualified}' raised") from error
+        if not isinstance(value, Tensor) or value.ndim != 0:
+            got = f"shape {list(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
+            raise PluginError(
+                f"losses.{self.name}: '{self.loss.choice.component.qualified}' must return a scalar tensor, got {got}"
+            )
+        return value
+
+
+class Engine:
+    """Networks, their optimizers and the losses of each phase: all that a training step needs."""
+
+    def __init__(
+        self,
+        coupling: Coupling,
+        networks: Mapping[str, nn.Module],
+        optimizers: Mapping[Phase, torch.optim.Optimizer],
+        terms: Mapping[Phase, Sequence[Term]],
+        train: Train,
+        call: Callable[[nn.Module], Callable[..., Any]] = lambda network: network,
+    ) -> None:
+        """Take what a plan was built into; `call` wraps how a network is called (precision, later other devices)."""
+        self.coupling, self.networks, self.optimizers, self.terms = coupling, networks, optimizers, terms
+        self.train = train
+        self._calls = {name: call(network) for name, network in networks.items()}
+        roles = {network.name: network.role for network in coupling.networks}
+        self._parameters = {
+            name: [parameter for parameter in network.parameters() if parameter.requires_grad]
+            for name, network in networks.items()
+        }
+        self._learns = {phase: {name for name in networks if roles[name] == phase} for phase in terms}
+        # Directions whose fake the discriminator phase looks at.
+        self._judged = {term.view for term in terms["discriminator"] if FROM_FAKE & set(term.asks.values())}
+
+    def step(self, step: int, batch: Mapping[str, Tensor]) -> dict[Phase, Tensor]:
+        """Play the phases of one step and return, for each, its weighted sum and every unweighted loss, as one tensor."""
+        phases = [phase for phase in self.train.phases(step) if self.terms[phase]]
+        views = self.coupling.views(self._calls, batch)
+
+        # The generators' one forward pass serves both phases; if only the discriminators learn, it needs no graph.
+        if "discriminator" in phases:
+            self._let_learn("generator")
+            with torch.set_grad_enabled("generator" in phases):
+                for view in views:
+                    if view.name in self._judged:
+                        _ = view.fake
+
+        # The discriminators learn from fakes that are cut off from their generators.
+        losses: dict[Phase, Tensor] = {}
+        if "discriminator" in phases:
+            losses["discriminator"] = self._update("discriminator", [view.detached() for view in views], step)
+
+        # The generators learn against the discriminators as they are now, which stand still.
+        if "generator" in phases:
+            losses["generator"] = self._update("generator", views, step)
+        return losses
+
+    def _update(self, phase: Phase, views: Sequence[View], step: int) -> Tensor:
+        """Minimise the weighted sum of a phase's losses over that phase's networks."""
+        self._let_learn(phase)
+        by_name = {view.name: view for view in views}
+        values = [term.value(by_name[term.view]) for term in self.terms[phase]]
+        weighted = [value * term.loss.table.weight_at(step) for term, value in zip(self.terms[phase], values, strict=True)]
+        total = torch.stack(weighted).sum()
+
+        optimizer = self.optimizers[phase]
+        optimizer.zero_grad(set_to_none=True)
+        total.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        return torch.stack([total, *values]).detach()
+
+    def _let_learn(self, phase: Phase) -> None:
+        """Freeze every network but the phase's own, so that no gradient is computed for the others."""
+        for name, parameters in self._parameters.items():
+            learns = name in self._learns[phase]
+            if parameters and parameters[0].requires_grad != learns:
+                for parameter in parameters:
+                    parameter.requires_grad_(learns)
+
+    def loss_names(self, phase: Phase) -> list[str]:
+        """Name what `step` returns for a phase, in order, as the log does."""
+        return [phase, *(f"{phase}.{term.name}" for term in self.terms[phase])]

@@ -1,0 +1,80 @@
+"""What can go wrong, by whose fault, and how it is said: one located line a problem, with the nearest right name."""
+
+import difflib
+from collections.abc import Iterable, Sequence
+
+from attrs import frozen
+
+
+class GanforgeError(Exception):
+    """Base of every error that ganforge answers with one message instead of a traceback; `status` is the exit status."""
+
+    status = 1
+
+
+class RunFailedError(GanforgeError):
+    """The training itself failed: it diverged, or memory ran out."""
+
+
+class InputError(GanforgeError):
+    """What the user gave is wrong. `key` names the setting at fault, where a component can tell (such as `root`)."""
+
+    status = 2
+
+    def __init__(self, message: str, *, key: str = "") -> None:
+        super().__init__(message)
+        self.key = key
+
+
+class PluginError(GanforgeError):
+    """A plugin broke its contract or raised; its own exception is the `__cause__`."""
+
+    status = 3
+
+
+@frozen
+class Problem:
+    """One fault of a recipe: where it stands (`file:line`), which key, what is wrong, and what to do."""
+
+    where: str
+    key: str
+    message: str
+    hint: str = ""
+
+    def __str__(self) -> str:
+        parts = [part for part in (self.where, self.key, self.message) if part]
+        return ": ".join(parts) + (f"; {self.hint}" if self.hint else "")
+
+
+class RecipeError(InputError):
+    """Every problem of a recipe at once, a line each."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        super().__init__("\n".join(map(str, problems)))
+        self.problems = tuple(problems)
+
+
+def nearest(name: str, options: Iterable[str]) -> str:
+    """Suggest the option that `name` was probably meant to be, else name them all.
+
+    >>> nearest("epss", ["eps", "delta"])
+    "did you mean 'eps'?"
+    >>> nearest("zzz", ["eps", "delta"])
+    'there are: delta, eps'
+    >>> nearest("zzz", [])
+    ''
+    """
+    known = sorted(options)
+    close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    if close:
+        return f"did you mean '{close[0]}'?"
+    return f"there are: {', '.join(known)}" if known else ""
+
+
+def printable(text: str) -> str:
+    """Return the text with control characters escaped, so that a file name cannot drive the terminal.
+
+    >>> printable("a\\x1b[31mb")
+    'a\\\\x1b[31mb'
+    """
+    return "".join(char if char.isprintable() or char == "\n" else char.encode("unicode_escape").decode() for char in text)

@@ -1,0 +1,54 @@
+"""The locked recipe: merged, every default filled in, and what it ran on. It is itself a recipe that repeats the run."""
+
+import platform
+from collections.abc import Mapping
+from typing import Any
+
+import tomli_w
+import torch
+
+from ganforge.plan import Choice, Plan
+from ganforge.registry import PHASES
+from ganforge.settings import plain
+
+
+def lock_text(plan: Plan, plugin_versions: Mapping[str, str], device: str) -> str:
+    """Return the locked recipe as TOML."""
+    tables: dict[str, Any] = {}
+    if plan.plugin_files:
+        tables["plugins"] = [f"plugins/{path.name}" for path in plan.plugin_files]
+    tables["dataset"] = _choice(plan.dataset)
+    tables["coupling"] = _choice(plan.coupling_choice)
+    for role in ("generator", "discriminator"):
+        members = {
+            network.label: _choice(choice) for network, choice in plan.networks.values() if network.role == role
+        }
+        if members:
+            tables[role] = _shared(members)
+    tables["losses"] = {
+        loss.role: {**_choice(loss.choice), **plain(loss.table)} for loss in plan.losses
+    }
+    tables["optimizer"] = _shared({phase: _choice(plan.optimizers[phase]) for phase in PHASES})
+    if plan.evaluations:
+        tables["evaluations"] = {role: _choice(choice) for role, choice in plan.evaluations.items()}
+    tables["train"] = plain(plan.train)
+    tables["lock"] = {
+        "name": plan.name,
+        "python": platform.python_version(),
+        "torch": str(torch.__version__),
+        "device": device,
+        "plugins": dict(plugin_versions),
+    }
+    comment = "".join(f"# {line}\n" for line in filter(None, [plan.recipe.summary]))
+    return comment + tomli_w.dumps(tables)
+
+
+def _choice(choice: Choice) -> dict[str, Any]:
+    settings = {name: plain(value) for name, value in choice.settings.items() if value is not None}
+    return {"use": choice.component.qualified, **settings}
+
+
+def _shared(members: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """Write the first member's settings as the table, and those members that differ as tables inside of it."""
+    first, *others = members
+    return {**members[first], **{label: members[label] for label in others if members[label] != members[first]}}

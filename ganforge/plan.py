@@ -1,0 +1,153 @@
+"""A recipe understood: every component found, every setting checked and filled in."""
+
+from bisect import bisect_right
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from attrs import Attribute, field, frozen, validators
+
+from ganforge.coupling import Coupling, Network
+from ganforge.recipe import Recipe
+from ganforge.registry import Component
+
+Phase = Literal["discriminator", "generator"]
+
+
+@frozen
+class Choice:
+    """A component with all of its settings."""
+
+    component: Component
+    settings: Mapping[str, Any]
+
+    def make(self, **given: Any) -> Any:
+        """Call the factory with what it asks for of `given`, and with the settings."""
+        return self.component.factory(*(given[name] for name in self.component.signature.given), **self.settings)
+
+
+@frozen
+class Schedule:
+    """A weight that changes at given steps: `values[i]` holds from `steps[i]` on.
+
+    >>> schedule = Schedule([0, 100], [0.01, 0.5])
+    >>> schedule.at(99), schedule.at(100)
+    (0.01, 0.5)
+    """
+
+    steps: list[int]
+    values: list[float] = field()
+
+    @values.validator
+    def _check(self, _: "Attribute[list[float]]", values: list[float]) -> None:
+        if not self.steps or self.steps[0] != 0 or self.steps != sorted(set(self.steps)):
+            raise ValueError("steps must ascend from 0")
+        if len(values) != len(self.steps):
+            raise ValueError(f"{len(self.steps)} steps need as many values, got {len(values)}")
+
+    def at(self, step: int) -> float:
+        """Return the weight at a step."""
+        return self.values[bisect_right(self.steps, step) - 1]
+
+
+@frozen
+class LossTable:
+    """What the engine itself reads of a `[losses.*]` table; every other key is a setting of the loss.
+
+    Attributes:
+        weight: factor of the loss in the sum, a number or a schedule.
+        on: for an argument of the loss, another tensor of the view than the one of its name.
+        phase: the only phase in which the loss counts; by default, all that it has.
+    """
+
+    weight: float | Schedule = 1.0
+    on: dict[str, str] = field(factory=dict)
+    phase: Phase | None = None
+
+    def weight_at(self, step: int) -> float:
+        """Return the weight at a step."""
+        return self.weight.at(step) if isinstance(self.weight, Schedule) else self.weight
+
+
+@frozen
+class LossPlan:
+    """A loss under its role, such as `adversarial`."""
+
+    role: str
+    choice: Choice
+    table: LossTable
+
+    def asked(self, phase: str) -> dict[str, str] | None:
+        """For each argument of the loss in a phase the view's tensor; None where it does not count there."""
+        asked = self.choice.component.asked(phase)
+        if asked is None or self.table.phase not in (None, phase):
+            return None
+        return {argument: self.table.on.get(argument, argument) for argument in asked}
+
+
+@frozen
+class Train:
+    """`[train]`: how long, how often, how exactly. Intervals are in steps; 0 means never.
+
+    Attributes:
+        steps: number of training steps.
+        batch: samples of each domain in a step.
+        seed: everything random follows from it.
+        log_every: interval of log records, each the mean over the interval.
+        checkpoint_every: interval of checkpoints; there is always one at the end.
+        sample_every: interval of sample pictures.
+        evaluate_every: interval of evaluations; the recipe's evaluations always run at the end.
+        discriminator_every: interval of discriminator updates.
+        generator_every: interval of generator updates.
+        alternate: never update both in one step: where both are due, only the rarer one is
+            (`discriminator_every = 3, alternate = true` is the rhythm D, G, G).
+        precision: `bf16` runs the networks under autocast; weights and losses stay fp32.
+        keep: number of newest checkpoints that are kept, 0 keeps all.
+        samples: number of fixed test inputs of each domain in the sample pictures.
+    """
+
+    steps: int = field(validator=validators.ge(1))
+    batch: int = field(validator=validators.ge(1))
+    seed: int = field(default=0, validator=validators.ge(0))
+    log_every: int = field(default=50, validator=validators.ge(0))
+    checkpoint_every: int = field(default=1000, validator=validators.ge(0))
+    sample_every: int = field(default=1000, validator=validators.ge(0))
+    evaluate_every: int = field(default=0, validator=validators.ge(0))
+    discriminator_every: int = field(default=1, validator=validators.ge(1))
+    generator_every: int = field(default=1, validator=validators.ge(1))
+    alternate: bool = False
+    precision: Literal["fp32", "bf16"] = "fp32"
+    keep: int = field(default=3, validator=validators.ge(0))
+    samples: int = field(default=8, validator=validators.ge(1))
+
+    def phases(self, step: int) -> tuple[Phase, ...]:
+        """Return the phases that a step plays, in their order.
+
+        >>> ["".join(p[0] for p in Train(9, 1, discriminator_every=3, alternate=True).phases(s)) for s in range(4)]
+        ['d', 'g', 'g', 'd']
+        """
+        discriminator, generator = step % self.discriminator_every == 0, step % self.generator_every == 0
+        if self.alternate and discriminator and generator:
+            return ("discriminator",) if self.discriminator_every > self.generator_every else ("generator",)
+        return (*(("discriminator",) if discriminator else ()), *(("generator",) if generator else ()))  # type: ignore[return-value]
+
+
+@frozen
+class Plan:
+    """Everything that a run needs to know."""
+
+    recipe: Recipe
+    dataset: Choice
+    coupling_choice: Choice
+    coupling: Coupling
+    networks: Mapping[str, tuple[Network, Choice]]
+    losses: tuple[LossPlan, ...]
+    optimizers: Mapping[str, Choice]
+    evaluations: Mapping[str, Choice]
+    train: Train
+    plugin_files: tuple[Path, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The recipe's name."""
+        return self.recipe.name

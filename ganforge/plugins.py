@@ -1,0 +1,176 @@
+"""Finding and loading plugins: installed ones by entry point, local ones by file; a broken one takes nobody along."""
+
+import importlib.util
+import sys
+import traceback
+from collections.abc import Callable, Iterable, Iterator
+from importlib.metadata import EntryPoint, entry_points, version
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pluggy
+from attrs import define, field
+
+from ganforge import hookspecs
+from ganforge.errors import InputError, PluginError, nearest
+from ganforge.registry import Register, Registry
+
+GROUP = "ganforge"
+
+
+@define
+class Plugin:
+    """One plugin, loaded or not; `error` says why not."""
+
+    name: str
+    version: str
+    origin: str
+    module: Any = field(default=None, repr=False)
+    error: str = ""
+
+    @property
+    def hooks(self) -> tuple[str, ...]:
+        """The hooks that it answers, without their common prefix."""
+        names = [name for name in dir(hookspecs) if name.startswith("ganforge_")]
+        return tuple(name.removeprefix("ganforge_") for name in names if hasattr(self.module, name))
+
+
+class Plugins:
+    """The plugins of this process, their hooks and their registry; `warn` is told of each that had to be disabled."""
+
+    def __init__(self, warn: Callable[[str], None] = lambda message: None) -> None:
+        self.warn = warn
+        self.manager = pluggy.PluginManager("ganforge")
+        self.manager.add_hookspecs(hookspecs)
+        self.known: dict[str, Plugin] = {}
+        self._registry: Registry | None = None
+
+    def load_installed(self) -> None:
+        """Load every entry point of the group `ganforge`, one by one."""
+        for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.name):
+            self._load_entry(entry)
+
+    def load_file(self, path: Path) -> None:
+        """Load a local plugin file.
+
+        Raises:
+            InputError: there is no such file, or a plugin of its name is loaded already.
+            PluginError: it raised while it was imported, or answers hooks wrongly.
+        """
+        if not path.is_file():
+            hint = nearest(path.name, (other.name for other in path.parent.glob("*.py")))
+            raise InputError(f"no plugin file '{path}'" + (f"; {hint}" if hint else ""))
+        name = path.stem
+        if earlier := self.known.get(name):
+            if earlier.origin == str(path.resolve()):
+                return
+            raise InputError(f"plugin '{name}' of {path} is loaded already, from {earlier.origin}; rename the file")
+        plugin = Plugin(name, "local", str(path.resolve()))
+        module_name = f"ganforge_local_{name}"
+        spec = importlib.util.spec_from_file_location(module_name, path)
+        if spec is None or spec.loader is None:
+            raise InputError(f"{path} is not a Python file")
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[module_name] = module
+        try:
+            spec.loader.exec_module(module)
+            self._adopt(plugin, module)
+        except Exception as error:
+            raise PluginError(f"plugin file {path} failed: {brief(error)}") from error
+        if self._registry is not None and not self._register(plugin, self._registry):
+            raise PluginError(f"plugin file {path} failed: {plugin.error}")
+
+    @property
+    def registry(self) -> Registry:
+        """All components; the plugins register them on first use, since that imports torch."""
+        if self._registry is None:
+            self._registry = Registry()
+            for plugin in list(self.known.values()):
+                if plugin.module is not None:
+                    self._register(plugin, self._registry)
+        return self._registry
+
+    def recipes(self) -> dict[str, Path]:
+        """Return the shipped recipes by name; two of one name are told apart as `plugin/name`."""
+        found: dict[str, list[tuple[str, Path]]] = {}
+        for name, paths in self.each("ganforge_recipes"):
+            for path in paths:
+                found.setdefault(path.stem, []).append((name, path))
+        return {
+            stem if len(places) == 1 else f"{name}/{stem}": path
+            for stem, places in sorted(found.items())
+            for name, path in places
+        }
+
+    def each(self, hook: str, **arguments: Any) -> Iterator[tuple[str, Any]]:
+        """Call one hook plugin by plugin and yield (plugin, result); one that raises is disabled and remembered."""
+        for implementation in reversed(self.manager.hook.__dict__[hook].get_hookimpls()):
+            try:
+                result = implementation.function(*(arguments[name] for name in implementation.argnames))
+            except Exception as error:
+                self._disable(implementation.plugin, implementation.plugin_name, error)
+                continue
+            if result is not None:
+                yield implementation.plugin_name, result
+
+    @staticmethod
+    def version() -> str:
+        """Return ganforge's own version."""
+        return version("ganforge")
+
+    def failures(self) -> Iterable[Plugin]:
+        """Plugins that could not be loaded or were disabled."""
+        return [plugin for plugin in self.known.values() if plugin.error]
+
+    def _load_entry(self, entry: EntryPoint) -> None:
+        origin = entry.dist.name if entry.dist else entry.value
+        plugin = Plugin(entry.name, entry.dist.version if entry.dist else "", origin)
+        if earlier := self.known.get(entry.name):
+            # Pluggy would skip the second one without a word.
+            plugin.error = f"'{entry.name}' is taken: {earlier.origin} claims the same entry point"
+            self.known[f"{entry.name} ({origin})"] = plugin
+            return
+        try:
+            self._adopt(plugin, entry.load())
+        except Exception as error:
+            plugin.error = brief(error)
+            self.known[entry.name] = plugin
+
+    def _adopt(self, plugin: Plugin, module: ModuleType) -> None:
+        self.manager.register(module, plugin.name)
+        try:
+            self.manager.check_pending()
+        except pluggy.PluginValidationError:
+            self.manager.unregister(module)
+            raise
+        plugin.module = module
+        self.known[plugin.name] = plugin
+
+    def _register(self, plugin: Plugin, registry: Registry) -> bool:
+        """Let one plugin register its components: all of them, or none where it fails."""
+        register = Register(plugin.name)
+        for implementation in self.manager.hook.ganforge_register.get_hookimpls():
+            if implementation.plugin is not plugin.module:
+                continue
+            try:
+                implementation.function(register)
+            except Exception as error:
+                self._disable(plugin.module, plugin.name, error)
+                return False
+        registry.add(register)
+        return True
+
+    def _disable(self, module: object, name: str, error: Exception) -> None:
+        self.manager.unregister(module)
+        self.warn(f"plugin '{name}' is disabled: {brief(error)}")
+        if name in self.known:
+            self.known[name].error = brief(error)
+            self.known[name].module = None
+
+
+def brief(error: BaseException) -> str:
+    """Describe an exception in one line, with the place in the plugin where it arose."""
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
+    return f"{type(error).__name__}: {error}{place}".replace("\n", " ")

@@ -1,0 +1,229 @@
+"""A recipe's text: TOML layers (parents, the file, `--set`), merged, with every key traceable to its line."""
+
+import re
+import tomllib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from attrs import field, frozen
+
+from ganforge.errors import InputError, Problem, RecipeError, nearest
+from ganforge.settings import Key
+
+TABLES = ("dataset", "coupling", "generator", "discriminator", "losses", "optimizer", "evaluations", "train")
+KEYS = ("extends", "plugins", *TABLES, "lock")
+
+Table = dict[str, Any]
+FindRecipe = Callable[[str], Path | None]
+
+
+@frozen
+class Layer:
+    """One source of a recipe: a file, or one `--set`."""
+
+    name: str
+    text: str = field(repr=False)
+    table: Table = field(repr=False)
+    folder: Path = field(factory=Path)
+
+    def line(self, path: Key) -> int | None:
+        """Return the line at which the statement begins that gives the key at `path`; None where none does.
+
+        The parser itself is asked, so that every form TOML knows is understood: the statement ends with the first
+        line whose prefix of the text holds the key, and begins after the longest shorter prefix that is sound.
+        """
+        lines = self.text.splitlines(keepends=True)
+        begin = 0
+        for end in range(1, len(lines) + 1):
+            try:
+                table = tomllib.loads("".join(lines[:end]))
+            except tomllib.TOMLDecodeError:
+                continue
+            if has(table, path):
+                return begin + 1
+            begin = end
+        return None
+
+
+@frozen
+class Recipe:
+    """The merged recipe and the layers it came from, the strongest last."""
+
+    name: str
+    layers: tuple[Layer, ...]
+    table: Table
+    summary: str = ""
+
+    def where(self, path: Key) -> str:
+        """Return `file:line` of the key at `path`, or of the nearest table around it."""
+        for length in range(len(path), 0, -1):
+            for layer in reversed(self.layers):
+                if has(layer.table, path[:length]):
+                    line = layer.line(path[:length])
+                    return layer.name if layer.name.startswith("--set") else f"{layer.name}:{line or 1}"
+        return self.layers[0].name if len(self.layers) == 1 else self.layers[-1].name
+
+    def problem(self, path: Key, message: str, hint: str = "") -> Problem:
+        """Make a located problem of this recipe."""
+        return Problem(self.where(path), ".".join(path), message, hint)
+
+    def plugin_files(self) -> Iterator[tuple[Path, Key, Layer]]:
+        """Local plugin files named by any layer, each relative to the file that names it."""
+        for layer in self.layers:
+            names = layer.table.get("plugins", [])
+            for index, name in enumerate(names if isinstance(names, list) else [names]):
+                yield layer.folder / str(name), ("plugins", str(index)), layer
+
+
+def load(source: str | Path, sets: Sequence[str] = (), find: FindRecipe = lambda name: None) -> Recipe:
+    """Read a recipe with its parents and overrides.
+
+    Args:
+        source: a file, or the name of a shipped recipe.
+        sets: overrides `key=value`, the last one strongest.
+        find: looks a shipped recipe up by its name.
+
+    Raises:
+        RecipeError: a file is missing or is not TOML, or the chain of `extends` closes on itself.
+    """
+    path = _find_file(str(source), Path(), find, where="")
+    layers: list[Layer] = []
+    seen: list[Path] = []
+    while True:
+        if path.resolve() in seen:
+            raise RecipeError([Problem(layers[0].name, "extends", f"'{path.name}' extends itself, in the end")])
+        seen.append(path.resolve())
+        layers.insert(0, _read(path))
+        parent = layers[0].table.get("extends")
+        if parent is None:
+            break
+        where = f"{layers[0].name}:{layers[0].line(('extends',))}"
+        if not isinstance(parent, str):
+            raise RecipeError([Problem(where, "extends", "expected the name of one recipe")])
+        path = _find_file(parent, layers[0].folder, find, where)
+    return _merge_layers(seen[0].stem.removesuffix(".lock"), layers, sets)
+
+
+def parse(text: str, name: str, folder: Path, sets: Sequence[str] = ()) -> Recipe:
+    """Make a recipe of one text, such as the lock that lies in the metadata of a weights file."""
+    return _merge_layers("recipe", [Layer(name, text, _loads(text, name), folder)], sets)
+
+
+def _merge_layers(name: str, layers: Sequence[Layer], sets: Sequence[str]) -> Recipe:
+    """Lay the layers and the overrides over each other; a locked recipe keeps the name of its first run."""
+    everything = (*layers, *map(_parse_set, sets))
+    table: Table = {}
+    for layer in everything:
+        table = merge(table, {key: value for key, value in layer.table.items() if key not in ("extends", "plugins")})
+    locked = table.get("lock")
+    if isinstance(locked, dict) and isinstance(locked.get("name"), str):
+        name = re.sub(r"[^\w-]", "_", locked["name"])
+    return Recipe(name, everything, table, summary(layers[-1].text))
+
+
+def summary(text: str) -> str:
+    """Return the first comment of a recipe as one line."""
+    lines = []
+    for line in text.splitlines():
+        if not line.startswith("#"):
+            break
+        lines.append(line.lstrip("# ").rstrip())
+    return " ".join(lines)
+
+
+def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> Table:
+    """Lay one table over another; a table whose `use` changes replaces the older one whole.
+
+    >>> merge({"use": "a", "x": 1}, {"x": 2}), merge({"use": "a", "x": 1}, {"use": "b"})
+    ({'use': 'a', 'x': 2}, {'use': 'b'})
+    """
+    if "use" in over and "use" in base and over["use"] != base["use"]:
+        return dict(over)
+    result = dict(base)
+    for key, value in over.items():
+        older = result.get(key)
+        result[key] = merge(older, value) if isinstance(value, dict) and isinstance(older, dict) else value
+    return result
+
+
+def has(table: Any, path: Key) -> bool:
+    """Tell whether a nested table holds the path; a number in it counts into a list.
+
+    >>> has({"a": {"b": [1]}}, ("a", "b", "0")), has({"a": 1}, ("a", "b"))
+    (True, False)
+    """
+    for key in path:
+        if isinstance(table, list) and key.isdigit() and int(key) < len(table):
+            table = table[int(key)]
+        elif isinstance(table, dict) and key in table:
+            table = table[key]
+        else:
+            return False
+    return True
+
+
+def _find_file(source: str, folder: Path, find: FindRecipe, where: str) -> Path:
+    path = folder / source
+    if path.is_file():
+        return path
+    if shipped := find(source.removesuffix(".toml")):
+        return shipped
+    if path.is_dir():
+        raise RecipeError([Problem(where, "", f"expected a recipe, but '{source}' is a folder")])
+    beside = [other.name for other in path.parent.glob("*.toml")] if path.parent.is_dir() else []
+    hint = nearest(path.name, beside) if beside else "`ganforge recipes` lists the shipped ones"
+    raise RecipeError([Problem(where, "extends" if where else "", f"no recipe '{source}'", hint)])
+
+
+def _read(path: Path) -> Layer:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecipeError([Problem(str(path), "", f"cannot be read: {error}")]) from error
+    return Layer(str(path), text, _loads(text, str(path)), path.parent)
+
+
+def _loads(text: str, name: str) -> Table:
+    try:
+        return tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        message = str(error)
+        found = re.search(r" \(at line (\d+), column (\d+)\)$", message)
+        line = int(found[1]) if found else len(text.splitlines())
+        message = message[: found.start()] if found else message.removesuffix(" (at end of document)")
+        raise RecipeError([Problem(f"{name}:{line}", "", f"not valid TOML: {message}")]) from error
+
+
+def _parse_set(text: str) -> Layer:
+    """Read `key=value`: the value is TOML where it parses as such, else text."""
+    key, equals, value = text.partition("=")
+    name = f"--set {text}"
+    try:
+        if not equals or "\n" in key:
+            raise tomllib.TOMLDecodeError
+        table = tomllib.loads(f"{key} = 0")
+    except tomllib.TOMLDecodeError:
+        raise InputError(f"{name}: expected KEY=VALUE, such as train.steps=1000") from None
+    try:
+        parsed = tomllib.loads(f"value = {value}")
+    except tomllib.TOMLDecodeError:
+        parsed = {}
+    *parents, leaf = _keys(table)
+    if not parents or parents[0] not in TABLES:
+        raise InputError(f"{name}: expected a key inside of one of the tables {', '.join(TABLES)}")
+    inner = table
+    for parent in parents:
+        inner = inner[parent]
+    inner[leaf] = parsed["value"] if parsed.keys() == {"value"} else value
+    return Layer(name, text, table)
+
+
+def _keys(table: Table) -> list[str]:
+    keys = []
+    inner: Any = table
+    while isinstance(inner, dict):
+        key = next(iter(inner))
+        keys.append(key)
+        inner = inner[key]
+    return keys

@@ -1,0 +1,354 @@
+"""One training: its folder, its loop, its checkpoints, and the observers that look on."""
+
+import json
+import math
+import shutil
+import signal
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+from attrs import define, evolve, field
+from torch import Tensor
+
+from ganforge import build, checkpoint
+from ganforge.data import Batches, Dataset, Stored, as_float, derive, random_generator
+from ganforge.engine import Engine
+from ganforge.errors import InputError, RunFailedError
+from ganforge.lock import lock_text
+from ganforge.plan import Phase, Plan
+from ganforge.plugins import Plugins
+from ganforge.registry import PHASES
+from ganforge.trained import LOCK, Trained, find_run, read_plan
+from ganforge.view import View
+
+TICK_SECONDS = 0.25
+CHANGEABLE = (
+    "train.steps",
+    "train.log_every",
+    "train.checkpoint_every",
+    "train.sample_every",
+    "train.evaluate_every",
+    "train.keep",
+)
+
+
+@define(eq=False)
+class Run:
+    """A training run and where it stands. Observers get it and only read.
+
+    Attributes:
+        folder: everything the run writes is in here.
+        plan: its recipe, understood.
+        step: number of steps that are done.
+        warnings: what was found odd so far.
+    """
+
+    folder: Path
+    plan: Plan
+    plugins: Plugins = field(repr=False)
+    device: torch.device
+    dataset: Dataset = field(repr=False)
+    step: int = 0
+    warnings: list[str] = field(factory=list)
+    metrics: dict[str, dict[str, float]] = field(factory=dict)
+    engine: Engine = field(init=False, repr=False)
+    _batches: Batches = field(init=False, repr=False)
+    _probes: dict[str, Tensor] = field(init=False, repr=False)
+    _sums: dict[Phase, Tensor] = field(init=False, factory=dict, repr=False)
+    _counts: dict[Phase, int] = field(init=False, factory=dict, repr=False)
+    _logged: tuple[int, float] = field(init=False, default=(0, 0.0), repr=False)
+
+    @property
+    def lock(self) -> str:
+        """The locked recipe's text."""
+        used = {"ganforge": self.plugins.version()}
+        choices = [self.plan.dataset, self.plan.coupling_choice, *(choice for _, choice in self.plan.networks.values())]
+        choices += [loss.choice for loss in self.plan.losses]
+        choices += [*self.plan.optimizers.values(), *self.plan.evaluations.values()]
+        for choice in choices:
+            name = choice.component.plugin
+            used[name] = self.plugins.known[name].version
+        return lock_text(self.plan, used, str(self.device))
+
+    @property
+    def trained(self) -> Trained:
+        """The networks as they are now, for evaluation."""
+        return Trained(self.plan, self.dataset, self.engine.networks, self.device, self.step)
+
+    def notify(self, hook: str, **arguments: Any) -> None:
+        """Call an observers' hook."""
+        for _ in self.plugins.each(hook, run=self, **arguments):
+            pass
+
+    def warn(self, message: str) -> None:
+        """Record something odd, once, and tell the observers."""
+        if message not in self.warnings:
+            self.warnings.append(message)
+            self.notify("ganforge_warned", message=message)
+
+    @contextmanager
+    def sample(self) -> Iterator[Sequence[View]]:
+        """Yield the coupling's views of fixed test inputs, in evaluation mode: what `translate` would give."""
+        with self.trained.evaluating():
+            yield self.trained.views(self._probes)
+
+    def build(self) -> None:
+        """Read the data and make the networks of a fresh run."""
+        terms = build.check(self.plan, self.dataset)
+        torch.manual_seed(derive(self.plan.train.seed, "run"))
+
+        def report(what: str, done: int, total: int) -> None:
+            self.notify("ganforge_working", what=what, done=done, total=total)
+
+        train = self.plan.train
+        self._batches = build.located(
+            self.plan,
+            ("dataset",),
+            lambda: Batches(self.dataset, batch=train.batch, seed=train.seed, device=self.device, report=report),
+        )
+        tests = build.located(self.plan, ("dataset",), lambda: self.dataset.open("test"))
+        self._probes = {}
+        for domain, samples in tests.items():
+            if isinstance(samples, Stored):
+                self._probes[domain] = as_float(samples.load(range(min(train.samples, samples.length))))
+            else:
+                self._probes[domain] = samples.draw(train.samples, random_generator(train.seed, "probe", domain))
+        size = min(len(probe) for probe in self._probes.values())
+        self._probes = {domain: probe[:size] for domain, probe in self._probes.items()}
+        self.engine = build.make_engine(self.plan, terms, self._batches, self.dataset.shapes)
+
+    def train(self) -> None:
+        """Train until the recipe's last step, then evaluate.
+
+        Raises:
+            RunFailedError: the losses are no longer finite, or memory ran out.
+            KeyboardInterrupt: it was asked to stop; its state is saved.
+        """
+        train = self.plan.train
+        self._logged = (self.step, time.monotonic())
+        try:
+            self.notify("ganforge_started")
+            if self.step == 0:
+                self._sample(train.sample_every)
+            with _stop_request() as stop:
+                self._loop(stop)
+            if self.step == train.steps and not stop.is_set():
+                self.evaluate()
+        except torch.OutOfMemoryError as error:
+            smaller = max(1, train.batch // 2)
+            raise RunFailedError(f"out of memory at batch {train.batch}: try --set train.batch={smaller}") from error
+        finally:
+            self.notify("ganforge_ended")
+        if stop.is_set():
+            raise KeyboardInterrupt
+
+    def _loop(self, stop: threading.Event) -> None:
+        train = self.plan.train
+        ticked = time.monotonic()
+        while self.step < train.steps and not stop.is_set():
+            self._add(self.engine.step(self.step, self._batches(self.step)))
+            self.step += 1
+            last = self.step == train.steps
+            if _due(train.log_every, self.step) or (last and train.log_every):
+                self._log()
+            if _due(train.sample_every, self.step) or last:
+                self._sample(train.sample_every)
+            if _due(train.evaluate_every, self.step) and not last:
+                self.evaluate()
+            if _due(train.checkpoint_every, self.step) or last or stop.is_set():
+                self.save()
+            if time.monotonic() - ticked > TICK_SECONDS:
+                ticked = time.monotonic()
+                self.notify("ganforge_ticked")
+
+    def evaluate(self) -> dict[str, dict[str, float]]:
+        """Run the recipe's evaluations; write `metrics.json` and the figures."""
+        trained = self.trained
+        with trained.evaluating():
+            self.metrics = evaluate(trained, self.folder)
+        if self.metrics:
+            self.notify("ganforge_evaluated", metrics=self.metrics)
+        return self.metrics
+
+    def save(self) -> Path:
+        """Write a checkpoint."""
+        training = {
+            "optimizers": {phase: optimizer.state_dict() for phase, optimizer in self.engine.optimizers.items()},
+            "random": checkpoint.random_state(),
+            "sums": self._sums,
+            "counts": self._counts,
+        }
+        folder = checkpoint.save(
+            self.folder / "checkpoints", self.step, self.engine.networks, training, self.lock, self.plan.train.keep
+        )
+        self.notify("ganforge_checkpointed", folder=folder)
+        return folder
+
+    def restore(self, folder: Path) -> None:
+        """Take over the state of a checkpoint."""
+        self.step, training = checkpoint.load_training(folder)
+        for name, network in self.engine.networks.items():
+            checkpoint.load_weights(folder / f"{name}.safetensors", network)
+        for phase, optimizer in self.engine.optimizers.items():
+            optimizer.load_state_dict(training["optimizers"][phase])
+        checkpoint.set_random_state(training["random"])
+        self._sums = {phase: sums.to(self.device) for phase, sums in training["sums"].items()}
+        self._counts = training["counts"]
+
+    def _add(self, losses: dict[Phase, Tensor]) -> None:
+        """Add up losses where they are computed: nothing waits for the device here."""
+        for phase, values in losses.items():
+            if phase in self._sums:
+                self._sums[phase] += values
+                self._counts[phase] += 1
+            else:
+                self._sums[phase] = values
+                self._counts[phase] = 1
+
+    def _log(self) -> None:
+        means: dict[str, float] = {}
+        for phase in PHASES:
+            if phase in self._sums:
+                values = (self._sums[phase] / self._counts[phase]).tolist()
+                means |= zip(self.engine.loss_names(phase), values, strict=True)
+        self._sums, self._counts = {}, {}
+        before, then = self._logged
+        self._logged = (self.step, time.monotonic())
+        speed = (self.step - before) / max(self._logged[1] - then, 1e-9)
+        self.notify("ganforge_logged", record={"step": self.step, "losses": means, "steps_per_second": round(speed, 3)})
+        if wrong := [name for name, value in means.items() if not math.isfinite(value)]:
+            culprit = max(wrong, key=len)
+            raise RunFailedError(
+                f"the loss '{culprit}' is {means[culprit]} within the steps up to {self.step}; "
+                "the last checkpoint from before is kept. Try a lower learning rate"
+            )
+
+    def _sample(self, every: int) -> None:
+        if every:
+            self.notify("ganforge_sampled")
+
+
+def evaluate(trained: Trained, folder: Path) -> dict[str, dict[str, float]]:
+    """Run the recipe's evaluations on trained networks; write `metrics.json` and `figures/*.png` into the folder."""
+    found: dict[str, dict[str, float]] = {}
+    for role, choice in trained.plan.evaluations.items():
+        findings = build.located(trained.plan, ("evaluations", role), lambda choice=choice: choice.make(trained=trained))  # type: ignore[misc]
+        found[role] = {name: float(value) for name, value in findings.metrics.items()}
+        for name, figure in findings.figures.items():
+            (folder / "figures").mkdir(exist_ok=True)
+            figure.savefig(folder / "figures" / f"{name}.png", dpi=150)
+    if found:
+        checkpoint.write_text(folder / "metrics.json", json.dumps({"step": trained.step, **found}, indent=2) + "\n")
+    return found
+
+
+def create(plan: Plan, plugins: Plugins, out: Path, device: torch.device) -> Run:
+    """Make a new run with the next free number, `out/<recipe>/<NNNN>/`, holding its locked recipe.
+
+    Raises:
+        RecipeError: the recipe's parts do not fit together.
+        InputError: the folder cannot be written.
+    """
+    dataset = build.make_dataset(plan)
+    build.check(plan, dataset)
+    # Nothing is left behind by a run whose data are not there.
+    build.located(plan, ("dataset",), lambda: [dataset.open("train"), dataset.open("test")])
+    folder = _new_folder(out / plan.name)
+    files = []
+    for path in plan.plugin_files:
+        (folder / "plugins").mkdir(exist_ok=True)
+        files.append(Path(shutil.copy(path, folder / "plugins")))
+    run = Run(folder, evolve(plan, plugin_files=tuple(files)), plugins, device, dataset)
+    checkpoint.write_text(folder / LOCK, run.lock)
+    return run
+
+
+def reopen(path: Path, plugins: Plugins, device: torch.device, sets: Sequence[str] = ()) -> Run:
+    """Open a run to go on exactly where its newest checkpoint stands.
+
+    Args:
+        path: the run's folder.
+        plugins: what is loaded; the run's own local plugins are added.
+        device: where to train.
+        sets: overrides of `train.steps` and of the intervals `train.*_every` that change nothing that is learnt.
+
+    Raises:
+        InputError: it is no run, has no checkpoint, or would become another run by what is overridden.
+    """
+    folder, newest = find_run(path)
+    if folder is None:
+        raise InputError(f"'{path}' is not a run's folder: it holds no {LOCK}")
+    for text in sets:
+        if text.partition("=")[0].strip() not in CHANGEABLE:
+            raise InputError(f"--set {text}: that would be another run; a resumed one may change {', '.join(CHANGEABLE)}")
+    plan = read_plan((folder / LOCK).read_text(), folder, plugins, str(folder / LOCK), sets)
+    run = Run(folder, plan, plugins, device, build.make_dataset(plan))
+    run.build()
+    run.restore(newest)
+    if sets:
+        checkpoint.write_text(folder / LOCK, run.lock)
+    return run
+
+
+def pick_device(name: str) -> torch.device:
+    """Return the device of a name; `auto` takes CUDA, else MPS, else the CPU.
+
+    Raises:
+        InputError: this machine has no such device.
+    """
+    present = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if name == "auto":
+        return torch.device(next(device for device, there in present.items() if there))
+    if not present.get(name.partition(":")[0], False):
+        have = ", ".join(device for device, there in present.items() if there)
+        raise InputError(f"no device '{name}' here; this machine has: {have}")
+    return torch.device(name)
+
+
+def _new_folder(parent: Path) -> Path:
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        numbers = [int(path.name) for path in parent.iterdir() if path.name.isdigit()]
+        number = max(numbers, default=0) + 1
+        while True:
+            folder = parent / f"{number:04d}"
+            try:
+                folder.mkdir()
+            except FileExistsError:
+                number += 1
+            else:
+                return folder
+    except OSError as error:
+        raise InputError(f"cannot write to {parent}: {error.strerror}", key="out") from error
+
+
+def _due(every: int, step: int) -> bool:
+    return every > 0 and step % every == 0
+
+
+@contextmanager
+def _stop_request() -> Iterator[threading.Event]:
+    """Turn the first SIGINT or SIGTERM into an event, so that the step can finish; a second one acts at once."""
+    stop = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+
+    def request(number: int, frame: FrameType | None) -> None:
+        stop.set()
+        signal.signal(number, older[number])
+
+    older: dict[int, Any] = {}
+    for number in (signal.SIGINT, signal.SIGTERM):
+        older[number] = signal.signal(number, request)
+    try:
+        yield stop
+    finally:
+        for number, handler in older.items():
+            signal.signal(number, handler)

@@ -1,0 +1,275 @@
+"""The one schema of every component: its annotated signature.
+
+Positional parameters are given by the engine; keyword-only parameters are settings of the recipe. For an attrs class, the
+fields are the settings. A range is an attrs validator: on the field, or in `Annotated[float, attrs.validators.gt(0)]`.
+"""
+
+import inspect
+import math
+import types
+import typing
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Literal, Union, get_args, get_origin
+
+import attrs
+import cattrs
+from attrs import NOTHING, frozen
+
+from ganforge.errors import PluginError, Problem, nearest
+
+Key = tuple[str, ...]
+Validator = Callable[[Any, Any, Any], None]
+Report = Callable[[Key, str, str], None]
+
+
+@frozen
+class Setting:
+    """One setting of a component: `default` is `attrs.NOTHING` where the recipe must give it."""
+
+    name: str
+    type: Any
+    default: Any
+    validators: tuple[Validator, ...]
+
+    @property
+    def ranges(self) -> str:
+        """The limits as text, such as `0 <= x < 0.5`; empty where every value of the type will do."""
+        return ", ".join(filter(None, map(describe_validator, self.validators)))
+
+
+@frozen
+class Signature:
+    """What the engine gives to a component (`given`), and what the recipe sets."""
+
+    given: tuple[str, ...]
+    settings: Mapping[str, Setting]
+
+
+def read_signature(factory: Callable[..., Any]) -> Signature:
+    """Read the signature of a function, a class or an attrs class.
+
+    Raises:
+        PluginError: a parameter is variadic, or a setting has no annotation.
+    """
+    name = getattr(factory, "__qualname__", repr(factory))
+    if inspect.isclass(factory) and attrs.has(factory):
+        return Signature((), read_fields(factory))
+    hints = _hints(factory.__init__ if inspect.isclass(factory) else factory, name)
+    given, settings = [], {}
+    for parameter in inspect.signature(factory).parameters.values():
+        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+            raise PluginError(f"{name}: *{parameter.name} hides settings; name every one of them")
+        if parameter.kind is not parameter.KEYWORD_ONLY:
+            given.append(parameter.name)
+            continue
+        if parameter.name not in hints:
+            raise PluginError(f"{name}: setting '{parameter.name}' has no type annotation")
+        default = NOTHING if parameter.default is parameter.empty else parameter.default
+        settings[parameter.name] = _setting(parameter.name, hints[parameter.name], default, None)
+    return Signature(tuple(given), settings)
+
+
+def read_fields(cls: type) -> dict[str, Setting]:
+    """Return the settings that the fields of an attrs class are."""
+    hints = _hints(cls, cls.__qualname__)
+    fields = [field for field in attrs.fields(cls) if field.init]
+    return {
+        field.name: _setting(field.name, hints.get(field.name, field.type), _default(field), field.validator)
+        for field in fields
+    }
+
+
+def _default(field: "attrs.Attribute[Any]") -> Any:
+    return field.default.factory() if isinstance(field.default, attrs.Factory) else field.default  # type: ignore[arg-type]
+
+
+def _hints(holder: Any, name: str) -> dict[str, Any]:
+    try:
+        return typing.get_type_hints(holder, include_extras=True)
+    except NameError as error:
+        raise PluginError(f"{name}: its annotations cannot be read: {error}") from error
+
+
+def _setting(name: str, hint: Any, default: Any, validator: Validator | None) -> Setting:
+    extras: tuple[Any, ...] = ()
+    if get_origin(hint) is typing.Annotated:
+        hint, *rest = get_args(hint)
+        extras = tuple(extra for extra in rest if callable(extra))
+    return Setting(name, hint, default, extras + ((validator,) if validator else ()))
+
+
+def fill(table: Mapping[str, Any], settings: Mapping[str, Setting], path: Key, report: Report) -> dict[str, Any]:
+    """Return every setting's value, from the table or by default; tell `report` of each fault and go on.
+
+    Args:
+        table: the recipe's values.
+        settings: the schema.
+        path: where the table stands in the recipe, for the reports.
+        report: called with (key, message, hint).
+    """
+    values: dict[str, Any] = {}
+    for key in table:
+        if key not in settings:
+            hint = nearest(key, settings) or "it has no settings"
+            report((*path, key), f"unknown setting '{key}'", hint)
+    for name, setting in settings.items():
+        if name in table:
+            value = structure(table[name], setting, (*path, name), report)
+            if value is not NOTHING:
+                values[name] = value
+        elif setting.default is NOTHING:
+            report((*path, name), f"missing; expected {describe(setting.type)}", f"set {'.'.join((*path, name))}")
+        else:
+            values[name] = setting.default
+    return values
+
+
+def structure(value: Any, setting: Setting, path: Key, report: Report) -> Any:
+    """Turn a TOML value into the setting's type and check its range; `NOTHING` after a reported fault."""
+    try:
+        if attrs.has(setting.type) and isinstance(value, Mapping):
+            return _structure_class(value, setting, path, report)
+        result = _converter.structure(value, setting.type)
+    except (ValueError, TypeError, cattrs.StructureHandlerNotFoundError):
+        report(path, f"expected {describe(setting.type)}, got {describe_value(value)}", "")
+        return NOTHING
+    attribute = types.SimpleNamespace(name=setting.name)
+    try:
+        for validator in setting.validators:
+            validator(None, attribute, result)
+    except (ValueError, TypeError):
+        report(path, f"expected {setting.ranges or 'another value'}, got {describe_value(value)}", "")
+        return NOTHING
+    return result
+
+
+def _structure_class(table: Mapping[str, Any], setting: Setting, path: Key, report: Report) -> Any:
+    """Make an attrs object of a table; what the table leaves out comes from the setting's own default, if it has one."""
+    fields = read_fields(setting.type)
+    if isinstance(setting.default, setting.type):
+        fields = {name: attrs.evolve(one, default=getattr(setting.default, name)) for name, one in fields.items()}
+    faults = 0
+
+    def count(key: Key, message: str, hint: str) -> None:
+        nonlocal faults
+        faults += 1
+        report(key, message, hint)
+
+    values = fill(table, fields, path, count)
+    if faults:
+        return NOTHING
+    try:
+        return setting.type(**values)
+    except (ValueError, TypeError) as error:
+        report(path, str(error), "")
+        return NOTHING
+
+
+def plain(value: Any) -> Any:
+    """Turn a setting's value back into what TOML can hold; the inverse of `structure`."""
+    if attrs.has(type(value)):
+        return {name: plain(getattr(value, name)) for name in read_fields(type(value)) if getattr(value, name) is not None}
+    if isinstance(value, Path):
+        return str(value.expanduser().absolute())
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    return value
+
+
+def describe(hint: Any) -> str:
+    """Name a type as a recipe's author would.
+
+    >>> describe(tuple[float, float]), describe(int | None), describe(Literal["a", "b"])
+    ('[number, number]', 'whole number', '"a" or "b"')
+    """
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin in (Union, types.UnionType):
+        return " or ".join(describe(arm) for arm in arguments if arm is not type(None))
+    if origin is Literal:
+        return " or ".join(f'"{option}"' if isinstance(option, str) else str(option).lower() for option in arguments)
+    if origin is tuple and arguments[-1] is not ...:
+        return f"[{', '.join(map(describe, arguments))}]"
+    if origin in (list, tuple):
+        return f"list of {describe(arguments[0])}s"
+    if attrs.has(hint):
+        return f"table with {', '.join(read_fields(hint))}"
+    return {int: "whole number", float: "number", bool: "true or false", str: "text", Path: "path"}.get(hint, str(hint))
+
+
+def describe_value(value: Any) -> str:
+    """Show a recipe's value as it would stand in TOML.
+
+    >>> describe_value(True), describe_value("x"), describe_value({"a": 1})
+    ('true', '"x"', 'a table')
+    """
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, Mapping):
+        return "a table"
+    return f'"{value}"' if isinstance(value, str) else str(value)
+
+
+def describe_validator(validator: Validator) -> str:
+    """Show an attrs validator's limits: its repr without the frame, and-ed ones in a row."""
+    parts = getattr(validator, "_validators", None)
+    if parts is not None:
+        return ", ".join(map(describe_validator, parts))
+    text = repr(validator)
+    if text.startswith("<Validator for "):
+        return text.removeprefix("<Validator for ").removesuffix(">")
+    if text.startswith("<in_ validator with options "):
+        return "one of " + text.removeprefix("<in_ validator with options ").removesuffix(">").strip("[]()")
+    return (getattr(validator, "__doc__", None) or "").strip().partition("\n")[0]
+
+
+def _strict(kind: type, *others: type) -> Callable[[Any, Any], Any]:
+    """Make a hook that takes values of these types and no lookalike: no "5" for 5, no 1 for true."""
+
+    def hook(value: Any, _: Any) -> Any:
+        if not isinstance(value, (kind, *others)) or (isinstance(value, bool) and kind is not bool):
+            raise TypeError(kind)
+        result = kind(value)
+        if isinstance(result, float) and not math.isfinite(result):
+            raise ValueError(value)
+        return result
+
+    return hook
+
+
+def _sequence_hook(hint: Any, converter: cattrs.Converter) -> Callable[[Any, Any], Any]:
+    arms, origin = get_args(hint), get_origin(hint)
+
+    def hook(value: Any, _: Any) -> Any:
+        if not isinstance(value, list | tuple):
+            raise TypeError(hint)
+        if origin is tuple and arms[-1] is not ...:
+            return tuple(converter.structure(item, arm) for item, arm in zip(value, arms, strict=True))
+        return origin(converter.structure(item, arms[0]) for item in value)
+
+    return hook
+
+
+def _union_hook(hint: Any, converter: cattrs.Converter) -> Callable[[Any, Any], Any]:
+    arms = get_args(hint)
+
+    def hook(value: Any, _: Any) -> Any:
+        if value is None and type(None) in arms:
+            return None
+        for arm in arms:
+            try:
+                return converter.structure(value, arm)
+            except (ValueError, TypeError, KeyError, cattrs.ForbiddenExtraKeysError):
+                continue
+        raise TypeError(hint)
+
+    return hook
+
+
+_converter = cattrs.Converter(detailed_validation=False, forbid_extra_keys=True)
+for _kind, _others in ((int, ()), (float, (int,)), (bool, ()), (str, ()), (Path, (str,))):
+    _converter.register_structure_hook(_kind, _strict(_kind, *_others))
+_converter.register_structure_hook_factory(lambda hint: get_origin(hint) in (list, tuple), _sequence_hook)
+_converter.register_structure_hook_factory(lambda hint: get_origin(hint) in (Union, types.UnionType), _union_hook)

@@ -1,0 +1,145 @@
+"""Trained networks with their recipe: what evaluations, sample pictures and translation work on."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from attrs import field, frozen
+from torch import Tensor, nn
+
+from ganforge import build, checkpoint, recipe
+from ganforge.data import Batches, Dataset
+from ganforge.errors import InputError, nearest
+from ganforge.plan import Plan
+from ganforge.plugins import Plugins
+from ganforge.resolve import resolve
+from ganforge.view import View
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+LOCK = "recipe.lock.toml"
+
+
+@frozen
+class Findings:
+    """What an evaluation returns: numbers by name, and pictures by name."""
+
+    metrics: Mapping[str, float]
+    figures: Mapping[str, "Figure"] = field(factory=dict)
+
+
+@frozen
+class Trained:
+    """The networks of a run at some step, in evaluation mode while they are used through it."""
+
+    plan: Plan
+    dataset: Dataset
+    networks: Mapping[str, nn.Module]
+    device: torch.device
+    step: int
+
+    def views(self, batch: Mapping[str, Tensor]) -> Sequence[View]:
+        """Return the coupling's views of any batch; use them inside of `evaluating()`."""
+        return self.plan.coupling.views(self.networks, {key: value.to(self.device) for key, value in batch.items()})
+
+    @contextmanager
+    def evaluating(self) -> Iterator[None]:
+        """Put the networks into evaluation mode, without gradients, and put them back afterwards."""
+        modes = {name: network.training for name, network in self.networks.items()}
+        try:
+            for network in self.networks.values():
+                network.eval()
+            with torch.no_grad():
+                yield
+        finally:
+            for name, network in self.networks.items():
+                network.train(modes[name])
+
+    def generator(self, direction: str) -> nn.Module:
+        """Return the generator of a direction such as `AB`.
+
+        Raises:
+            InputError: the coupling has none of that direction.
+        """
+        generators = {
+            network.label: network.name for network, _ in self.plan.networks.values() if network.role == "generator"
+        }
+        if direction not in generators:
+            coupling = self.plan.coupling_choice.component.name
+            hint = nearest(direction, generators)
+            raise InputError(f"the coupling '{coupling}' has no generator of direction {direction}; {hint}")
+        if generators[direction] not in self.networks:
+            raise InputError(f"{generators[direction]}.safetensors is not beside the other weights")
+        return self.networks[generators[direction]]
+
+    def initial(self) -> "Trained":
+        """Return the same networks as they were before the first step."""
+
+        def mean(domain: str) -> Tensor:
+            train = self.plan.train
+            return Batches(self.dataset, batch=train.batch, seed=train.seed, device=torch.device("cpu")).mean(domain)
+
+        networks = build.make_networks(self.plan, self.dataset.shapes, self.device, mean)
+        return Trained(self.plan, self.dataset, networks, self.device, 0)
+
+
+def find_run(path: Path) -> tuple[Path | None, Path]:
+    """Find (run folder, checkpoint folder) for a run folder, a checkpoint folder or a weights file.
+
+    Raises:
+        InputError: the path is none of these.
+    """
+    if not path.exists():
+        beside = [other.name for other in path.parent.iterdir()] if path.parent.is_dir() else []
+        raise InputError(f"no run at '{path}'; {nearest(path.name, beside)}".removesuffix("; "))
+    if (path / LOCK).is_file():
+        return path, checkpoint.latest(path / "checkpoints")
+    folder = path.parent if path.suffix == ".safetensors" else path
+    if not any(folder.glob("*.safetensors")):
+        runs = sorted(other.name for other in folder.iterdir() if (other / LOCK).is_file()) if folder.is_dir() else []
+        hint = f"did you mean '{path / runs[-1]}'?" if runs else f"a run's folder holds {LOCK}"
+        raise InputError(f"'{path}' is neither a run nor a checkpoint of one; {hint}")
+    run = folder.parent.parent
+    return (run if (run / LOCK).is_file() else None), folder
+
+
+def read_plan(text: str, run: Path | None, plugins: Plugins, name: str, sets: Sequence[str] = ()) -> Plan:
+    """Understand a locked recipe; its local plugins are those copied into the run folder, and no others.
+
+    Raises:
+        InputError: it names a local plugin, and there is no run folder to find it in and none was given.
+    """
+    locked = recipe.parse(text, name, run or Path(), sets)
+    files = []
+    for path, key, _ in locked.plugin_files():
+        if not re.fullmatch(r"plugins/\w+\.py", str(locked.layers[0].table["plugins"][int(key[1])])):
+            raise InputError(f"{name}: plugins: a locked recipe's plugins lie in the run's own folder, not at '{path}'")
+        if path.stem in plugins.known:
+            continue
+        if run is None:
+            raise InputError(f"these weights need the local plugin '{path.name}': name it with --plugin {path.name}")
+        plugins.load_file(path)
+        files.append(path)
+    return resolve(locked, plugins.registry, files)
+
+
+def load(path: Path, plugins: Plugins, device: torch.device) -> Trained:
+    """Load what was trained from a run folder, a checkpoint folder or a weights file; the data are not needed."""
+    run, folder = find_run(path)
+    files = sorted(file for file in folder.glob("*.safetensors") if file.stem != "training")
+    if not files:
+        raise InputError(f"the checkpoint {folder} holds no weights")
+    plan = read_plan(checkpoint.read_recipe(files[0]), run, plugins, str(files[0]))
+    dataset = build.make_dataset(plan)
+    networks = build.make_networks(plan, dataset.shapes, device)
+    present = {file.stem: file for file in files}
+    for name, network in networks.items():
+        if name in present:
+            checkpoint.load_weights(present[name], network)
+    networks = {name: network for name, network in networks.items() if name in present}
+    step = re.search(r"step-(\d+)", folder.name)
+    return Trained(plan, dataset, networks, device, int(step[1]) if step else 0)

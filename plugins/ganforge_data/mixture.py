@@ -1,0 +1,89 @@
+"""The toy experiment: two mixtures of Gaussians in the plane (Kim et al. 2017, section 3.1)."""
+
+import math
+from collections.abc import Mapping
+from functools import partial
+
+import torch
+from attrs import field, frozen, validators
+from torch import Tensor
+
+from ganforge import Dataset, Drawn, Samples, Shape, Split, Stored, random_generator
+
+PROBES = 5000
+TEST_SEED = 2017
+
+
+@frozen
+class Arc:
+    """Modes at equal steps along an arc of a circle; one full turn, 360 degrees, puts them on a regular polygon.
+
+    Attributes:
+        modes: their number.
+        radius: of the circle.
+        centre: of the circle.
+        start: angle of the first mode, in degrees, counter-clockwise from the right.
+        stop: angle of the last mode; of the first one again where it is a full turn from the start.
+    """
+
+    modes: int = field(validator=validators.ge(1))
+    radius: float = field(validator=validators.gt(0))
+    centre: tuple[float, float] = (0.0, 0.0)
+    start: float = 90.0
+    stop: float = 450.0
+
+    def points(self) -> Tensor:
+        """Return the modes' centres, [modes, 2]."""
+        closed = math.isclose(abs(self.stop - self.start), 360)
+        angles = torch.linspace(self.start, self.stop, self.modes + 1 if closed else self.modes)[: self.modes].deg2rad()
+        return torch.tensor(self.centre) + self.radius * torch.stack([angles.cos(), angles.sin()], dim=1)
+
+
+@frozen
+class Mixture(Dataset):
+    """Two mixtures of Gaussians in the plane, drawn afresh at every step.
+
+    The defaults are 5 modes on a pentagon and 10 around an arc, all positive in both coordinates, so that a generator
+    that ends in a ReLU can reach them.
+
+    Attributes:
+        a: where the modes of domain A lie.
+        b: where the modes of domain B lie.
+        sigma: standard deviation of every mode, in both coordinates.
+    """
+
+    a: Arc = Arc(modes=5, radius=1.0, centre=(1.5, 1.5))
+    b: Arc = Arc(modes=10, radius=4.0, centre=(0.25, 0.25), start=5.0, stop=85.0)
+    sigma: float = field(default=0.1, validator=validators.gt(0))
+
+    @property
+    def shapes(self) -> Mapping[str, Shape]:
+        """Points of the plane."""
+        return {"A": (2,), "B": (2,)}
+
+    @property
+    def paired(self) -> bool:
+        """Samples are drawn independently."""
+        return False
+
+    @property
+    def modes(self) -> Mapping[str, Tensor]:
+        """The modes' centres in each domain, [modes, 2]."""
+        return {"A": self.a.points(), "B": self.b.points()}
+
+    def open(self, split: Split) -> Mapping[str, Samples]:
+        """Train: fresh samples at every step. Test: 5,000 fixed ones, equally many of each mode, labelled `mode`."""
+        if split == "train":
+            return {domain: Drawn(partial(self._draw, centres)) for domain, centres in self.modes.items()}
+        return {domain: self._probes(domain, centres) for domain, centres in self.modes.items()}
+
+    def _draw(self, centres: Tensor, count: int, generator: torch.Generator) -> Tensor:
+        chosen = torch.randint(len(centres), (count,), generator=generator)
+        return centres[chosen] + self.sigma * torch.randn(count, 2, generator=generator)
+
+    def _probes(self, domain: str, centres: Tensor) -> Stored:
+        # Interleaved, so that any first few of them show every mode.
+        chosen = torch.arange(len(centres)).repeat(PROBES // len(centres))
+        noise = torch.randn(len(chosen), 2, generator=random_generator(TEST_SEED, domain))
+        points = centres[chosen] + self.sigma * noise
+        return Stored(len(points), lambda indices: points[list(indices)], {"mode": chosen.tolist()})

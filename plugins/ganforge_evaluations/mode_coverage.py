@@ -1,0 +1,110 @@
+"""The toy experiment's question: are all modes of B reached, each from one mode of A? (Kim et al. 2017, section 3.1)"""
+
+from collections.abc import Mapping
+from typing import Annotated, Protocol, runtime_checkable
+
+import torch
+from attrs.validators import gt
+from torch import Tensor
+
+from ganforge import Findings, InputError, Stored, Trained
+from ganforge_evaluations.figure4 import draw_figure4
+
+COVERED = 0.02  # share of all probes that makes a mode count as covered
+OWNED = 0.9  # share of a mode's images that come from one mode of A, for it to count as clean
+SHARED = 0.05  # share of its probes that a mode of A must send to a mode of B, for the two to meet there
+
+
+@runtime_checkable
+class HasModes(Protocol):
+    """A data set whose domains are mixtures with known centres, [modes, dimensions], and a common deviation."""
+
+    sigma: float
+
+    @property
+    def modes(self) -> Mapping[str, Tensor]:
+        """The centres in each domain."""
+
+
+def mode_coverage(trained: Trained, *, within: Annotated[float, gt(0)] = 3.0) -> Findings:
+    """Coverage, collisions and quality of the translated toy mixture, and Figure 4.
+
+    Args:
+        trained: networks that translate A to B.
+        within: an image is good if it lies within so many deviations of the nearest mode.
+
+    Returns:
+        The metrics of `measure`, the cycle errors where there is a way back, and the figure `figure4`.
+
+    Raises:
+        InputError: the data set has no modes in the plane.
+    """
+    dataset = trained.dataset
+    if not isinstance(dataset, HasModes) or dataset.shapes["B"] != (2,):
+        raise InputError("mode-coverage needs a data set of modes in the plane, such as 'mixture'")
+    tests = dataset.open("test")
+    source, target = tests["A"], tests["B"]
+    assert isinstance(source, Stored) and isinstance(target, Stored)
+    probes = {"A": source.load(range(source.length)), "B": target.load(range(target.length))}
+    labels = torch.tensor(source.labels["mode"])
+
+    metrics: dict[str, float] = {}
+    views = {view.name: view for view in trained.views(probes)}
+    images = views["AB"].fake.cpu()
+    metrics |= measure(images, labels, dataset.modes["B"], dataset.sigma, within)
+    for view in views.values():
+        if "reconstructed" in view.offers:
+            metrics[f"cycle_error_{view.name[0]}"] = cycle_error(view.source, view.reconstructed)
+    start = trained.initial()
+    with start.evaluating():
+        before = {view.name: view for view in start.views(probes)}["AB"].fake.cpu()
+    return Findings(metrics, {"figure4": draw_figure4(trained, views["AB"], dataset.modes, labels, before, images)})
+
+
+def measure(images: Tensor, labels: Tensor, modes: Tensor, sigma: float, within: float = 3.0) -> dict[str, float]:
+    """Measure how images of labelled probes fall on the modes.
+
+    With j(x) the mode nearest to x, ok(x) whether it lies within `within` sigma, C[i, j] the count of good images of
+    A's mode i near j, and q_j the share of all N probes that are good and near j:
+
+    * coverage: number of modes with q_j >= 0.02;
+    * clean: those of them that get at least 90 % of their images from one mode of A (covered and owned);
+    * collisions: pairs of modes of A that each send at least 5 % of their probes to a common mode;
+    * quality: mean of ok(x);
+    * spread: median over covered modes of sqrt(det cov of the images there) / sigma^2: 1 is a full Gaussian, 0 a curve.
+
+    Args:
+        images: translated probes, [N, 2].
+        labels: mode of A from which each probe comes, [N].
+        modes: centres of the modes of B, [M, 2].
+        sigma: their standard deviation.
+        within: radius of a mode in deviations.
+    """
+    distances, nearest = torch.cdist(images.double(), modes.double()).min(dim=1)  # [N]
+    good = distances <= within * sigma
+    count = int(labels.max()) + 1
+    pairs = labels[good] * len(modes) + nearest[good]
+    table = torch.bincount(pairs, minlength=count * len(modes)).reshape(count, len(modes)).double()  # C, [A modes, M]
+
+    covered = table.sum(0) / len(images) >= COVERED
+    owned = table.max(0).values >= OWNED * table.sum(0)
+    reaches = table >= SHARED * torch.bincount(labels, minlength=count)[:, None]
+    meet = (reaches.double() @ reaches.double().T > 0).triu(1)
+    spreads = [
+        images[good & (nearest == mode)].double().T.cov().det().clamp(min=0).sqrt() / sigma**2
+        for mode in covered.nonzero().flatten().tolist()
+    ]
+    return {
+        "coverage": float(covered.sum()),
+        "clean": float((covered & owned).sum()),
+        "collisions": float(meet.sum()),
+        "quality": float(good.double().mean()),
+        "spread": float(torch.stack(spreads).quantile(0.5)) if spreads else 0.0,
+    }
+
+
+def cycle_error(points: Tensor, reconstructed: Tensor) -> float:
+    """Return sqrt(E|x' - x|^2 / E|x - mean|^2): 0 is perfect, 1 no better than the mean; [N, D] each."""
+    error = (reconstructed - points).square().sum(1).mean()
+    variance = (points - points.mean(0)).square().sum(1).mean()
+    return float((error / variance).sqrt())

@@ -1,0 +1,52 @@
+"""`samples/step-XXXXXXXX.png`: the same test inputs every time, with their translations and reconstructions."""
+
+from collections.abc import Sequence
+
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor
+from torch.nn.functional import interpolate
+from torchvision.utils import make_grid, save_image
+
+from ganforge import Run, View
+
+SMALLEST = 64
+ROWS = ("source", "fake", "reconstructed")
+
+
+def draw(run: Run) -> None:
+    """Write the sample picture of the current step: a grid for pictures, a scatter plot for points of the plane."""
+    folder = run.folder / "samples"
+    folder.mkdir(exist_ok=True)
+    path = folder / f"step-{run.step:08d}.png"
+    with run.sample() as views:
+        if all(view.source.ndim == 4 for view in views):
+            save_image(picture_grid(views), path)
+        elif all(view.source.shape[1:] == (2,) for view in views):
+            scatter(views).savefig(path, dpi=100)
+
+
+def picture_grid(views: Sequence[View]) -> Tensor:
+    """Lay out pictures, [3, H, W]: for each direction a row of inputs, of translations, and of reconstructions."""
+    rows = []
+    for view in views:
+        for name in ROWS:
+            if name in view.offers:
+                row = view.tensor(name).float().cpu()  # [N, C, H, W]
+                rows.append(row.expand(-1, 3, -1, -1) if row.shape[1] == 1 else row[:, :3])
+    scale = max(1, SMALLEST // rows[0].shape[-1])
+    # A wider gap tells one direction from the next.
+    grids = [make_grid(interpolate(row, scale_factor=scale), nrow=len(row), padding=2, pad_value=1) for row in rows]
+    return torch.cat(grids, dim=1)
+
+
+def scatter(views: Sequence[View]) -> Figure:
+    """Plot, for each direction, real targets in grey and translations in colour."""
+    figure = Figure(figsize=(4 * len(views), 4), layout="constrained")
+    for axes, view in zip(figure.subplots(1, len(views), squeeze=False)[0], views, strict=True):
+        for points, colour, label in ((view.real, "lightgrey", "real"), (view.fake, "tab:blue", "translated")):
+            x, y = points.float().cpu().T
+            axes.scatter(x, y, s=6, color=colour, label=label)
+        axes.set(title=view.name, aspect="equal")
+        axes.legend(fontsize=7)
+    return figure

@@ -1,0 +1,83 @@
+"""Torch's optimizers, in their fused form where the parameters' device has one."""
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import torch
+from attrs.validators import ge, gt, lt
+from torch.nn import Parameter
+
+Rate = Annotated[float, gt(0)]
+Decay = Annotated[float, ge(0)]
+Share = Annotated[float, ge(0), lt(1)]
+
+
+def _betas(_: object, attribute: Any, betas: tuple[float, float]) -> None:
+    """Each beta >= 0 and < 1."""
+    if not all(0 <= beta < 1 for beta in betas):
+        raise ValueError(f"{attribute.name} must lie in [0, 1)")
+
+
+Betas = Annotated[tuple[float, float], _betas]
+
+
+def _fused(parameters: Sequence[Parameter]) -> bool:
+    """Whether torch updates all of these parameters in one call."""
+    return all(parameter.device.type in ("cpu", "cuda") and parameter.is_floating_point() for parameter in parameters)
+
+
+def adam(
+    parameters: Sequence[Parameter],
+    *,
+    lr: Rate = 2e-4,
+    betas: Betas = (0.5, 0.999),
+    eps: Rate = 1e-8,
+    weight_decay: Decay = 0.0,
+) -> torch.optim.Optimizer:
+    """Adam (Kingma & Ba 2015) with weight decay as an L2 penalty, as Kim et al. 2017 use it."""
+    return torch.optim.Adam(
+        parameters, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, fused=_fused(parameters)
+    )
+
+
+def adamw(
+    parameters: Sequence[Parameter],
+    *,
+    lr: Rate = 2e-4,
+    betas: Betas = (0.5, 0.999),
+    eps: Rate = 1e-8,
+    weight_decay: Decay = 0.01,
+) -> torch.optim.Optimizer:
+    """Adam with decoupled weight decay (Loshchilov & Hutter 2019)."""
+    return torch.optim.AdamW(
+        parameters, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, fused=_fused(parameters)
+    )
+
+
+def sgd(
+    parameters: Sequence[Parameter], *, lr: Rate, momentum: Share = 0.0, nesterov: bool = False, weight_decay: Decay = 0.0
+) -> torch.optim.Optimizer:
+    """Stochastic gradient descent with momentum."""
+    return torch.optim.SGD(
+        parameters,
+        lr=lr,
+        momentum=momentum,
+        nesterov=nesterov,
+        weight_decay=weight_decay,
+        fused=_fused(parameters),
+    )
+
+
+def rmsprop(
+    parameters: Sequence[Parameter],
+    *,
+    lr: Rate = 5e-5,
+    alpha: Share = 0.99,
+    eps: Rate = 1e-8,
+    momentum: Share = 0.0,
+    weight_decay: Decay = 0.0,
+) -> torch.optim.Optimizer:
+    """RMSprop (Hinton 2012); its default rate is that of the Wasserstein GAN (Arjovsky et al. 2017)."""
+    return torch.optim.RMSprop(
+        parameters, lr=lr, alpha=alpha, eps=eps, momentum=momentum, weight_decay=weight_decay
+    )
