@@ -32,8 +32,8 @@ __all__ = [
     "Stored",
     "Trained",
     "View",
-    "random_generator",
     "hookimpl",
+    "random_generator",
 ]
 
 _HOMES = {

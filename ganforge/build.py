@@ -1,6 +1,8 @@
 """From a plan to networks, optimizers and an engine; and the proof, on the meta device, that they fit together."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import torch
@@ -20,16 +22,18 @@ Mean = Callable[[str], Tensor]
 
 def make_dataset(plan: Plan) -> Dataset:
     """Make the data set object; nothing is read yet."""
-    dataset = located(plan, ("dataset",), plan.dataset.make)
+    with located(plan, ("dataset",)):
+        dataset = plan.dataset.make()
     if not isinstance(dataset, Dataset):
         raise PluginError(f"dataset '{plan.dataset.component.qualified}' is not derived from ganforge.Dataset")
     return dataset
 
 
-def located(plan: Plan, path: Key, make: Callable[[], Any]) -> Any:
-    """Call a component; a complaint of it about its settings becomes a problem of the recipe at `path`."""
+@contextmanager
+def located(plan: Plan, path: Key) -> Iterator[None]:
+    """While a component is at work: what it finds wrong with its settings becomes a problem of the recipe at `path`."""
     try:
-        return make()
+        yield
     except RecipeError:
         raise
     except (InputError, ValueError) as error:
@@ -46,10 +50,11 @@ def check(plan: Plan, dataset: Dataset) -> dict[Phase, list[Term]]:
     device = torch.device("meta")
     networks: dict[str, nn.Module] = {}
     problems: list[Problem] = []
+    zeros = {domain: torch.zeros(shape, device=device) for domain, shape in dataset.shapes.items()}
     for name, (network, choice) in plan.networks.items():
         try:
             with device:
-                networks[name] = _make_network(plan, network, choice, dataset.shapes, torch.zeros)
+                networks[name] = _make_network(network, choice, dataset.shapes, lambda domain: zeros[domain])
                 _check_network(networks[name], network, choice, dataset.shapes)
         except PluginError:
             raise
@@ -70,7 +75,9 @@ def check(plan: Plan, dataset: Dataset) -> dict[Phase, list[Term]]:
     return terms
 
 
-def make_networks(plan: Plan, shapes: Mapping[str, Shape], device: torch.device, mean: Mean | None = None) -> dict[str, nn.Module]:
+def make_networks(
+    plan: Plan, shapes: Mapping[str, Shape], device: torch.device, mean: Mean | None = None
+) -> dict[str, nn.Module]:
     """Make and initialise every network; one of the same name starts alike in every recipe of the same seed.
 
     Args:
@@ -79,35 +86,31 @@ def make_networks(plan: Plan, shapes: Mapping[str, Shape], device: torch.device,
         device: where they will live; they are initialised on the CPU, so that every device starts alike.
         mean: returns the mean training sample of a domain; needed only before a training.
     """
-    networks = {}
+    mean = mean or (lambda domain: torch.zeros(shapes[domain]))
+    networks: dict[str, nn.Module] = {}
     for name, (network, choice) in plan.networks.items():
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derive(plan.train.seed, "network", name))
-            module = located(
-                plan,
-                (network.role,),
-                lambda network=network, choice=choice: _make_network(  # type: ignore[misc]
-                    plan, network, choice, shapes, (lambda shape: mean(network.domains[-1])) if mean else torch.zeros
-                ),
-            )
-        networks[name] = module.to(device)
+            with located(plan, (network.role,)):
+                networks[name] = _make_network(network, choice, shapes, mean).to(device)
     return networks
 
 
-def make_engine(plan: Plan, terms: Mapping[Phase, Sequence[Term]], batches: Batches, shapes: Mapping[str, Shape]) -> Engine:
+def make_engine(
+    plan: Plan, terms: Mapping[Phase, Sequence[Term]], batches: Batches, shapes: Mapping[str, Shape]
+) -> Engine:
     """Make the engine of a fresh run, with initialised networks and optimizers."""
     networks = make_networks(plan, shapes, batches.device, batches.mean)
     optimizers: dict[Phase, torch.optim.Optimizer] = {}
-    for phase in PHASES:
+    for phase in terms:
         members = [networks[name] for name, (network, _) in plan.networks.items() if network.role == phase]
         parameters = [parameter for network in members for parameter in network.parameters()]
         if parameters:
-            choice = plan.optimizers[phase]
-            optimizers[phase] = located(  # type: ignore[index]
-                plan, ("optimizer",), lambda choice=choice, parameters=parameters: choice.make(parameters=parameters)  # type: ignore[misc]
-            )
-    call = autocast if plan.train.precision == "bf16" else lambda network: network
-    return Engine(plan.coupling, networks, optimizers, terms, plan.train, call)
+            with located(plan, ("optimizer",)):
+                optimizers[phase] = plan.optimizers[phase].make(parameters=parameters)
+    if plan.train.precision == "bf16":
+        return Engine(plan.coupling, networks, optimizers, terms, plan.train, autocast)
+    return Engine(plan.coupling, networks, optimizers, terms, plan.train)
 
 
 def autocast(network: nn.Module) -> Callable[[Tensor], Any]:
@@ -124,9 +127,7 @@ def autocast(network: nn.Module) -> Callable[[Tensor], Any]:
     return call
 
 
-def _make_network(
-    plan: Plan, network: Network, choice: Choice, shapes: Mapping[str, Shape], mean: Callable[[Shape], Tensor]
-) -> nn.Module:
+def _make_network(network: Network, choice: Choice, shapes: Mapping[str, Shape], mean: Mean) -> nn.Module:
     for domain in network.domains:
         if domain not in shapes:
             raise InputError(f"{network.name} needs a domain {domain}; the data set has {', '.join(shapes)}")
@@ -134,7 +135,7 @@ def _make_network(
         source, target = (shapes[domain] for domain in network.domains)
         wants_mean = "target_mean" in choice.component.signature.given
         made = choice.make(
-            source_shape=source, target_shape=target, target_mean=mean(target) if wants_mean else None
+            source_shape=source, target_shape=target, target_mean=mean(network.domains[1]) if wants_mean else None
         )
     else:
         first, *others = (shapes[domain] for domain in network.domains)
@@ -164,7 +165,8 @@ def _bind(plan: Plan, views: Sequence[View], problems: list[Problem]) -> dict[Ph
     terms: dict[Phase, list[Term]] = {"discriminator": [], "generator": []}
     offered = sorted({name for view in views for name in view.offers})
     for loss in plan.losses:
-        made = located(plan, ("losses", loss.role), lambda loss=loss: _make_loss(loss))  # type: ignore[misc]
+        with located(plan, ("losses", loss.role)):
+            made = _make_loss(loss)
         for phase, bound in terms.items():
             asks = loss.asked(phase)
             if asks is None:
@@ -180,9 +182,7 @@ def _bind(plan: Plan, views: Sequence[View], problems: list[Problem]) -> dict[Ph
                 hint = nearest(tensor, offered) if rebound else f"it offers: {', '.join(offered)}"
                 problems.append(plan.recipe.problem(path, message, hint))
             bound += [
-                Term(loss, view.name, made[phase], asks)
-                for view in views
-                if set(asks.values()) <= set(view.offers)
+                Term(loss, view.name, made[phase], asks) for view in views if set(asks.values()) <= set(view.offers)
             ]
     return terms
 
@@ -190,8 +190,6 @@ def _bind(plan: Plan, views: Sequence[View], problems: list[Problem]) -> dict[Ph
 def _make_loss(loss: LossPlan) -> dict[str, Callable[..., Tensor]]:
     """Return what to call in each phase: the function with its settings, or the methods of the made object."""
     if not isinstance(loss.choice.component.factory, type):
-        settings = loss.choice.settings
-        function = loss.choice.component.factory
-        return {"generator": lambda **tensors: function(**tensors, **settings)}
+        return {"generator": partial(loss.choice.component.factory, **loss.choice.settings)}
     made = loss.choice.make()
     return {phase: getattr(made, phase) for phase in PHASES if loss.asked(phase) is not None}

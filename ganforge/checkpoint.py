@@ -1,9 +1,9 @@
 """Checkpoints: one safetensors file for each network, safetensors and JSON for the rest; written aside, then renamed.
 
-    checkpoints/step-00001000/G_AB.safetensors ...     weights; the locked recipe lies in the metadata
-    checkpoints/step-00001000/training.safetensors     tensors of optimizers, random state, running log sums
-    checkpoints/step-00001000/state.json               everything else, and where its tensors belong
-    checkpoints/latest                                 the name of the newest one
+checkpoints/step-00001000/G_AB.safetensors ...     weights; the locked recipe lies in the metadata
+checkpoints/step-00001000/training.safetensors     tensors of optimizers, random state, running log sums
+checkpoints/step-00001000/state.json               everything else, and where its tensors belong
+checkpoints/latest                                 the name of the newest one
 """
 
 import json

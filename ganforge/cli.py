@@ -8,19 +8,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from attrs import NOTHING
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from ganforge import recipe as recipes
-from ganforge.errors import GanforgeError, InputError, PluginError, RecipeError, nearest, printable
+from ganforge.errors import GanforgeError, InputError, PluginError, Problem, RecipeError, nearest, printable
 from ganforge.plugins import Plugins
 from ganforge.registry import KINDS, PHASES, Component
-from ganforge.settings import NOTHING, describe, describe_value, plain
+from ganforge.settings import describe, describe_value, plain
 
 if TYPE_CHECKING:
-    import torch
-
     from ganforge.plan import Plan
     from ganforge.run import Run
 
@@ -33,9 +32,12 @@ app = typer.Typer(
 )
 errors = Console(stderr=True)
 
-PluginFiles = Annotated[list[Path] | None, typer.Option("--plugin", metavar="FILE", help="Load a plugin file too; repeatable.")]
+PluginFiles = Annotated[
+    list[Path] | None, typer.Option("--plugin", metavar="FILE", help="Load a plugin file too; repeatable.")
+]
 Sets = Annotated[
-    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a key, such as train.steps=1000; repeatable.")
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Override a key, such as train.steps=1000; repeatable."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
@@ -80,7 +82,7 @@ def _understand(context: typer.Context, name: str, sets: Sequence[str] | None, f
             local.append(path)
         except InputError as error:
             line = layer.line(key[:1]) or 1
-            problems.append(recipes.Problem(f"{layer.name}:{line}", f"plugins[{key[1]}]", *str(error).split("; ", 1)))
+            problems.append(Problem(f"{layer.name}:{line}", f"plugins[{key[1]}]", *str(error).split("; ", 1)))
     for path in files or ():
         plugins.load_file(path)
         local.append(path)
@@ -93,7 +95,9 @@ def _understand(context: typer.Context, name: str, sets: Sequence[str] | None, f
     finally:
         if not problems:
             for failed in plugins.failures():
-                errors.print(f"warning: plugin '{failed.name}' is not loaded; `ganforge plugins` says why", style="yellow")
+                errors.print(
+                    f"warning: plugin '{failed.name}' is not loaded; `ganforge plugins` says why", style="yellow"
+                )
     if problems:
         raise RecipeError(problems)
     return plan
@@ -159,7 +163,11 @@ def _train(started: "Run", *, fresh: bool) -> None:
     if started.metrics:
         _print_metrics(started.metrics)
     folder = started.folder
-    for label, place in (("figures", folder / "figures"), ("samples", folder / "samples"), ("log", folder / "log.jsonl")):
+    for label, place in (
+        ("figures", folder / "figures"),
+        ("samples", folder / "samples"),
+        ("log", folder / "log.jsonl"),
+    ):
         files = sorted(place.glob("*.png")) if place.is_dir() else [place]
         if files and files[-1].exists():
             typer.echo(f"{label + ':':9}{files[-1]}")
@@ -193,16 +201,16 @@ def translate(
     jobs = plan_jobs(inputs, out, overwrite=overwrite)
     with Progress(console=errors, transient=True) as bar:
         task = bar.add_task("translating", total=len(jobs))
-        failed = list(
-            translate_jobs(trained, direction, jobs, lambda done, total: bar.update(task, completed=done))
-        )
+        failed = list(translate_jobs(trained, direction, jobs, lambda done, total: bar.update(task, completed=done)))
     typer.echo(f"{len(jobs) - len(failed)} of {len(jobs)} pictures translated into {out}")
     if failed:
         raise InputError("\n".join(reason for _, reason in failed))
 
 
 @app.command()
-def evaluate(context: typer.Context, run: RunFolder, plugin: PluginFiles = None, device: Device = "auto", as_json: AsJson = False) -> None:
+def evaluate(
+    context: typer.Context, run: RunFolder, plugin: PluginFiles = None, device: Device = "auto", as_json: AsJson = False
+) -> None:
     """Run the recipe's evaluations on a run's newest checkpoint."""
     plugins: Plugins = context.obj
     for path in plugin or ():
@@ -238,7 +246,13 @@ def list_components(
     if kind is not None and kind not in KINDS:
         raise InputError(f"unknown kind '{kind}'; {nearest(kind, KINDS)}")
     rows = [
-        {"kind": one, "name": found.name, "plugin": found.plugin, "version": plugins.known[found.plugin].version, "summary": found.summary}
+        {
+            "kind": one,
+            "name": found.name,
+            "summary": found.summary,
+            "plugin": found.plugin,
+            "version": plugins.known[found.plugin].version,
+        }
         for one in ([kind] if kind else KINDS)
         for found in plugins.registry.of(one)
     ]
@@ -270,9 +284,21 @@ def show(
         }
         for setting in component.signature.settings.values()
     ]
-    asked = {phase: list(names) for phase in PHASES if kind == "loss" and (names := component.asked(phase)) is not None}
+    by_phase = {phase: component.asked(phase) for phase in PHASES} if kind == "loss" else {}
+    asked = {phase: names for phase, names in by_phase.items() if names is not None}
     if as_json:
-        typer.echo(json.dumps({"kind": kind, "name": component.name, "plugin": component.plugin, "doc": _doc(component), "settings": settings, "asks": asked}))
+        typer.echo(
+            json.dumps(
+                {
+                    "kind": kind,
+                    "name": component.name,
+                    "plugin": component.plugin,
+                    "doc": _doc(component),
+                    "settings": settings,
+                    "asks": asked,
+                }
+            )
+        )
         return
     console = Console()
     console.print(f"{kind} {component.name}  ({component.plugin})", style="bold", markup=False)
@@ -281,9 +307,13 @@ def show(
         console.print(f"\nasks for, in the {phase} phase: {', '.join(names)}", markup=False)
     if settings:
         for row in settings:
-            row["default"] = "(required)" if row["required"] else "" if row["default"] is None else describe_value(row["default"])
+            row["default"] = (
+                "(required)" if row["required"] else "" if row["default"] is None else describe_value(row["default"])
+            )
         console.print()
-        _print_rows([{key: row[key] for key in ("setting", "type", "default", "range")} for row in settings], as_json=False)
+        _print_rows(
+            [{key: row[key] for key in ("setting", "type", "default", "range")} for row in settings], as_json=False
+        )
 
 
 @app.command("recipes")
@@ -305,7 +335,13 @@ def list_plugins(context: typer.Context, plugin: PluginFiles = None, as_json: As
         plugins.load_file(path)
     _ = plugins.registry
     rows = [
-        {"name": name, "version": found.version, "from": found.origin, "hooks": ", ".join(found.hooks), "error": found.error}
+        {
+            "name": name,
+            "version": found.version,
+            "from": found.origin,
+            "hooks": ", ".join(found.hooks),
+            "error": found.error,
+        }
         for name, found in plugins.known.items()
     ]
     _print_rows(rows, as_json)
@@ -323,11 +359,15 @@ def validate(
 
         dataset = build.make_dataset(plan)
         build.check(plan, dataset)
-        build.located(plan, ("dataset",), lambda: (dataset.open("train"), dataset.open("test")))
+        with build.located(plan, ("dataset",)):
+            dataset.open("train")
+            dataset.open("test")
     except RecipeError as error:
         if not as_json:
             raise
-        problems = [{"where": one.where, "key": one.key, "message": one.message, "hint": one.hint} for one in error.problems]
+        problems = [
+            {"where": one.where, "key": one.key, "message": one.message, "hint": one.hint} for one in error.problems
+        ]
     if as_json:
         typer.echo(json.dumps(problems))
         raise typer.Exit(2 if problems else 0)
@@ -342,7 +382,11 @@ def _doc(component: Component) -> str:
 
 def _print_metrics(metrics: dict[str, dict[str, float]]) -> None:
     _print_rows(
-        [{"evaluation": role, "metric": name, "value": f"{value:.4g}"} for role, found in metrics.items() for name, value in found.items()],
+        [
+            {"evaluation": role, "metric": name, "value": f"{value:.4g}"}
+            for role, found in metrics.items()
+            for name, value in found.items()
+        ],
         as_json=False,
     )
 
@@ -352,8 +396,11 @@ def _print_rows(rows: Sequence[dict[str, Any]], as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps(list(rows), default=str))
         return
-    table = Table(*(rows[0] if rows else ()), box=None, header_style="bold", pad_edge=False)
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for name in rows[0] if rows else ():
+        table.add_column(name, overflow="fold", no_wrap=name in ("kind", "name", "setting"))
     for row in rows:
         broken = bool(row.get("error"))
         table.add_row(*(escape(printable(str(value))) for value in row.values()), style="red" if broken else "")
-    Console().print(table)
+    # Where nobody looks on, a row is a line, for grep.
+    Console(width=None if sys.stdout.isatty() else 250).print(table)

@@ -3,6 +3,7 @@
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -132,9 +133,7 @@ class Batches:
                     f"domain {domain} has {samples.length} training samples, fewer than a batch of {batch}; "
                     f"set train.batch to {samples.length} or less"
                 )
-            what = f"reading {domain}"
-            loaded = load_all(samples, lambda done, total, what=what: report(what, done, total))  # type: ignore[misc]
-            self._stored[domain] = loaded.to(device)
+            self._stored[domain] = load_all(samples, partial(report, f"reading {domain}")).to(device)
 
     def __call__(self, step: int) -> dict[str, Tensor]:
         """Return the batch of a step, [batch, *shape] of each domain, on the device."""

@@ -73,7 +73,7 @@ class Engine:
         self._judged = {term.view for term in terms["discriminator"] if FROM_FAKE & set(term.asks.values())}
 
     def step(self, step: int, batch: Mapping[str, Tensor]) -> dict[Phase, Tensor]:
-        """Play the phases of one step and return, for each, its weighted sum and every unweighted loss, as one tensor."""
+        """Play the phases of one step; return for each its weighted sum and every unweighted loss, as one tensor."""
         phases = [phase for phase in self.train.phases(step) if self.terms[phase]]
         views = self.coupling.views(self._calls, batch)
 
@@ -100,7 +100,9 @@ class Engine:
         self._let_learn(phase)
         by_name = {view.name: view for view in views}
         values = [term.value(by_name[term.view]) for term in self.terms[phase]]
-        weighted = [value * term.loss.table.weight_at(step) for term, value in zip(self.terms[phase], values, strict=True)]
+        weighted = [
+            value * term.loss.table.weight_at(step) for term, value in zip(self.terms[phase], values, strict=True)
+        ]
         total = torch.stack(weighted).sum()
 
         optimizer = self.optimizers[phase]

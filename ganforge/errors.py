@@ -7,7 +7,7 @@ from attrs import frozen
 
 
 class GanforgeError(Exception):
-    """Base of every error that ganforge answers with one message instead of a traceback; `status` is the exit status."""
+    """Base of the errors that are answered with a message, not a traceback; `status` is the exit status."""
 
     status = 1
 
@@ -72,9 +72,11 @@ def nearest(name: str, options: Iterable[str]) -> str:
 
 
 def printable(text: str) -> str:
-    """Return the text with control characters escaped, so that a file name cannot drive the terminal.
+    r"""Return the text with control characters escaped, so that a file name cannot drive the terminal.
 
-    >>> printable("a\\x1b[31mb")
-    'a\\\\x1b[31mb'
+    >>> printable("a\x1b[31mb")
+    'a\\x1b[31mb'
     """
-    return "".join(char if char.isprintable() or char == "\n" else char.encode("unicode_escape").decode() for char in text)
+    return "".join(
+        char if char.isprintable() or char == "\n" else char.encode("unicode_escape").decode() for char in text
+    )

@@ -1,4 +1,4 @@
-"""The locked recipe: merged, every default filled in, and what it ran on. It is itself a recipe that repeats the run."""
+"""The locked recipe: merged, every default filled in, and what it ran on. It is a recipe that repeats the run."""
 
 import platform
 from collections.abc import Mapping
@@ -20,14 +20,10 @@ def lock_text(plan: Plan, plugin_versions: Mapping[str, str], device: str) -> st
     tables["dataset"] = _choice(plan.dataset)
     tables["coupling"] = _choice(plan.coupling_choice)
     for role in ("generator", "discriminator"):
-        members = {
-            network.label: _choice(choice) for network, choice in plan.networks.values() if network.role == role
-        }
+        members = {network.label: _choice(choice) for network, choice in plan.networks.values() if network.role == role}
         if members:
             tables[role] = _shared(members)
-    tables["losses"] = {
-        loss.role: {**_choice(loss.choice), **plain(loss.table)} for loss in plan.losses
-    }
+    tables["losses"] = {loss.role: {**_choice(loss.choice), **plain(loss.table)} for loss in plan.losses}
     tables["optimizer"] = _shared({phase: _choice(plan.optimizers[phase]) for phase in PHASES})
     if plan.evaluations:
         tables["evaluations"] = {role: _choice(choice) for role, choice in plan.evaluations.items()}

@@ -129,7 +129,8 @@ class Train:
         discriminator, generator = step % self.discriminator_every == 0, step % self.generator_every == 0
         if self.alternate and discriminator and generator:
             return ("discriminator",) if self.discriminator_every > self.generator_every else ("generator",)
-        return (*(("discriminator",) if discriminator else ()), *(("generator",) if generator else ()))  # type: ignore[return-value]
+        due: list[tuple[Phase, bool]] = [("discriminator", discriminator), ("generator", generator)]
+        return tuple(phase for phase, plays in due if plays)
 
 
 @frozen

@@ -70,7 +70,7 @@ class Register:
         self._add("discriminator", name, factory)
 
     def loss(self, name: str, factory: Callable[..., Any]) -> None:
-        """Register `(tensors..., *, settings) -> scalar`, or an attrs class with methods `generator`, `discriminator`."""
+        """Register `(tensors..., *, settings) -> scalar`, or an attrs class with a method for each phase."""
         self._add("loss", name, factory)
 
     def coupling(self, name: str, factory: Callable[..., Any]) -> None:

@@ -113,8 +113,7 @@ class _Resolver:
             return None
         rest = {key: value for key, value in table.items() if key != "use" and key not in aside}
         before = len(self.problems)
-        report = lambda key, message, hint: self.report(locate(key), message, hint)  # noqa: E731 - three words of glue
-        values = fill(rest, component.signature.settings, path, report)
+        values = fill(rest, component.signature.settings, path, lambda key, *rest: self.report(locate(key), *rest))
         return Choice(component, values) if len(self.problems) == before else None
 
     def make_coupling(self, choice: Choice | None) -> Coupling | None:

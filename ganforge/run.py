@@ -100,6 +100,8 @@ class Run:
 
     def build(self) -> None:
         """Read the data and make the networks of a fresh run."""
+        # Weights that decay to nothing pass through denormal numbers, on which a CPU is several times slower.
+        torch.set_flush_denormal(True)
         terms = build.check(self.plan, self.dataset)
         torch.manual_seed(derive(self.plan.train.seed, "run"))
 
@@ -107,18 +109,14 @@ class Run:
             self.notify("ganforge_working", what=what, done=done, total=total)
 
         train = self.plan.train
-        self._batches = build.located(
-            self.plan,
-            ("dataset",),
-            lambda: Batches(self.dataset, batch=train.batch, seed=train.seed, device=self.device, report=report),
-        )
-        tests = build.located(self.plan, ("dataset",), lambda: self.dataset.open("test"))
         self._probes = {}
-        for domain, samples in tests.items():
-            if isinstance(samples, Stored):
-                self._probes[domain] = as_float(samples.load(range(min(train.samples, samples.length))))
-            else:
-                self._probes[domain] = samples.draw(train.samples, random_generator(train.seed, "probe", domain))
+        with build.located(self.plan, ("dataset",)):
+            self._batches = Batches(self.dataset, batch=train.batch, seed=train.seed, device=self.device, report=report)
+            for domain, samples in self.dataset.open("test").items():
+                if isinstance(samples, Stored):
+                    self._probes[domain] = as_float(samples.load(range(min(train.samples, samples.length))))
+                else:
+                    self._probes[domain] = samples.draw(train.samples, random_generator(train.seed, "probe", domain))
         size = min(len(probe) for probe in self._probes.values())
         self._probes = {domain: probe[:size] for domain, probe in self._probes.items()}
         self.engine = build.make_engine(self.plan, terms, self._batches, self.dataset.shapes)
@@ -238,7 +236,8 @@ def evaluate(trained: Trained, folder: Path) -> dict[str, dict[str, float]]:
     """Run the recipe's evaluations on trained networks; write `metrics.json` and `figures/*.png` into the folder."""
     found: dict[str, dict[str, float]] = {}
     for role, choice in trained.plan.evaluations.items():
-        findings = build.located(trained.plan, ("evaluations", role), lambda choice=choice: choice.make(trained=trained))  # type: ignore[misc]
+        with build.located(trained.plan, ("evaluations", role)):
+            findings = choice.make(trained=trained)
         found[role] = {name: float(value) for name, value in findings.metrics.items()}
         for name, figure in findings.figures.items():
             (folder / "figures").mkdir(exist_ok=True)
@@ -258,7 +257,9 @@ def create(plan: Plan, plugins: Plugins, out: Path, device: torch.device) -> Run
     dataset = build.make_dataset(plan)
     build.check(plan, dataset)
     # Nothing is left behind by a run whose data are not there.
-    build.located(plan, ("dataset",), lambda: [dataset.open("train"), dataset.open("test")])
+    with build.located(plan, ("dataset",)):
+        dataset.open("train")
+        dataset.open("test")
     folder = _new_folder(out / plan.name)
     files = []
     for path in plan.plugin_files:
@@ -286,7 +287,9 @@ def reopen(path: Path, plugins: Plugins, device: torch.device, sets: Sequence[st
         raise InputError(f"'{path}' is not a run's folder: it holds no {LOCK}")
     for text in sets:
         if text.partition("=")[0].strip() not in CHANGEABLE:
-            raise InputError(f"--set {text}: that would be another run; a resumed one may change {', '.join(CHANGEABLE)}")
+            raise InputError(
+                f"--set {text}: that would be another run; a resumed one may change {', '.join(CHANGEABLE)}"
+            )
     plan = read_plan((folder / LOCK).read_text(), folder, plugins, str(folder / LOCK), sets)
     run = Run(folder, plan, plugins, device, build.make_dataset(plan))
     run.build()
@@ -344,11 +347,9 @@ def _stop_request() -> Iterator[threading.Event]:
         stop.set()
         signal.signal(number, older[number])
 
-    older: dict[int, Any] = {}
-    for number in (signal.SIGINT, signal.SIGTERM):
-        older[number] = signal.signal(number, request)
+    older: dict[int, Any] = {number: signal.signal(number, request) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield stop
     finally:
-        for number, handler in older.items():
-            signal.signal(number, handler)
+        for caught, handler in older.items():
+            signal.signal(caught, handler)

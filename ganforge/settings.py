@@ -1,7 +1,7 @@
 """The one schema of every component: its annotated signature.
 
-Positional parameters are given by the engine; keyword-only parameters are settings of the recipe. For an attrs class, the
-fields are the settings. A range is an attrs validator: on the field, or in `Annotated[float, attrs.validators.gt(0)]`.
+Positional parameters are given by the engine; keyword-only parameters are settings of the recipe. For an attrs class,
+the fields are the settings. A range is an attrs validator: on the field, or in `Annotated[float, validators.gt(0)]`.
 """
 
 import inspect
@@ -16,7 +16,7 @@ import attrs
 import cattrs
 from attrs import NOTHING, frozen
 
-from ganforge.errors import PluginError, Problem, nearest
+from ganforge.errors import PluginError, nearest
 
 Key = tuple[str, ...]
 Validator = Callable[[Any, Any, Any], None]
@@ -81,7 +81,8 @@ def read_fields(cls: type) -> dict[str, Setting]:
 
 
 def _default(field: "attrs.Attribute[Any]") -> Any:
-    return field.default.factory() if isinstance(field.default, attrs.Factory) else field.default  # type: ignore[arg-type]
+    default: Any = field.default
+    return default.factory() if isinstance(default, attrs.Factory) else default  # type: ignore[arg-type]
 
 
 def _hints(holder: Any, name: str) -> dict[str, Any]:
@@ -145,7 +146,7 @@ def structure(value: Any, setting: Setting, path: Key, report: Report) -> Any:
 
 
 def _structure_class(table: Mapping[str, Any], setting: Setting, path: Key, report: Report) -> Any:
-    """Make an attrs object of a table; what the table leaves out comes from the setting's own default, if it has one."""
+    """Make an attrs object of a table; what the table leaves out comes from the setting's own default."""
     fields = read_fields(setting.type)
     if isinstance(setting.default, setting.type):
         fields = {name: attrs.evolve(one, default=getattr(setting.default, name)) for name, one in fields.items()}
@@ -169,7 +170,9 @@ def _structure_class(table: Mapping[str, Any], setting: Setting, path: Key, repo
 def plain(value: Any) -> Any:
     """Turn a setting's value back into what TOML can hold; the inverse of `structure`."""
     if attrs.has(type(value)):
-        return {name: plain(getattr(value, name)) for name in read_fields(type(value)) if getattr(value, name) is not None}
+        return {
+            name: plain(getattr(value, name)) for name in read_fields(type(value)) if getattr(value, name) is not None
+        }
     if isinstance(value, Path):
         return str(value.expanduser().absolute())
     if isinstance(value, Mapping):
@@ -239,7 +242,7 @@ def _strict(kind: type, *others: type) -> Callable[[Any, Any], Any]:
     return hook
 
 
-def _sequence_hook(hint: Any, converter: cattrs.Converter) -> Callable[[Any, Any], Any]:
+def _sequence_hook(hint: Any, converter: cattrs.BaseConverter) -> Callable[[Any, Any], Any]:
     arms, origin = get_args(hint), get_origin(hint)
 
     def hook(value: Any, _: Any) -> Any:
@@ -252,7 +255,7 @@ def _sequence_hook(hint: Any, converter: cattrs.Converter) -> Callable[[Any, Any
     return hook
 
 
-def _union_hook(hint: Any, converter: cattrs.Converter) -> Callable[[Any, Any], Any]:
+def _union_hook(hint: Any, converter: cattrs.BaseConverter) -> Callable[[Any, Any], Any]:
     arms = get_args(hint)
 
     def hook(value: Any, _: Any) -> Any:
@@ -268,8 +271,19 @@ def _union_hook(hint: Any, converter: cattrs.Converter) -> Callable[[Any, Any], 
     return hook
 
 
+def _is_sequence(hint: Any) -> bool:
+    origin: Any = get_origin(hint)
+    return origin is list or origin is tuple
+
+
+def _is_union(hint: Any) -> bool:
+    origin: Any = get_origin(hint)
+    return origin is Union or origin is types.UnionType
+
+
+_Hook = Callable[[Any, Any], Any]
 _converter = cattrs.Converter(detailed_validation=False, forbid_extra_keys=True)
 for _kind, _others in ((int, ()), (float, (int,)), (bool, ()), (str, ()), (Path, (str,))):
     _converter.register_structure_hook(_kind, _strict(_kind, *_others))
-_converter.register_structure_hook_factory(lambda hint: get_origin(hint) in (list, tuple), _sequence_hook)
-_converter.register_structure_hook_factory(lambda hint: get_origin(hint) in (Union, types.UnionType), _union_hook)
+_converter.register_structure_hook_factory(_is_sequence, _sequence_hook)
+_converter.register_structure_hook_factory(_is_union, _union_hook)

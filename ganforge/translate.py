@@ -49,7 +49,9 @@ def plan_jobs(inputs: Sequence[Path], out: Path, *, overwrite: bool = False) -> 
         if short.count(target) > 1:
             target = name.with_name(name.name + ".png")
         if target in taken:
-            raise InputError(f"'{taken[target]}' and '{file}' would both become '{out / target}': translate them into two folders")
+            raise InputError(
+                f"'{taken[target]}' and '{file}' would both become '{out / target}': translate them into two folders"
+            )
         taken[target] = file
         jobs.append(Job(file, out / target))
     sources = {job.source.resolve() for job in jobs}

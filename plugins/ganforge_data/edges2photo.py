@@ -69,7 +69,9 @@ class Edges2Photo(PictureDataset):
 
     def _stored(self, domain: str, paths: Sequence[Path]) -> Stored:
         read = partial(self._read_half, domain)
-        return Stored(len(paths), lambda indices: load_pictures(read, paths, indices), {"file": [path.name for path in paths]})
+        return Stored(
+            len(paths), lambda indices: load_pictures(read, paths, indices), {"file": [path.name for path in paths]}
+        )
 
     def _read_half(self, domain: str, path: Path) -> Tensor:
         both = open_picture(path)

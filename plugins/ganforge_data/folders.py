@@ -76,7 +76,9 @@ class Folders(PictureDataset):
         else:
             paths = self._share(folder, list_pictures(folder, key), key, split)
         names = [str(path.relative_to(folder)) for path in paths]
-        return Stored(len(paths), lambda indices: load_pictures(partial(self.read, key), paths, indices), {"file": names})
+        return Stored(
+            len(paths), lambda indices: load_pictures(partial(self.read, key), paths, indices), {"file": names}
+        )
 
     def _share(self, folder: Path, paths: Sequence[Path], key: str, split: Split) -> list[Path]:
         """Hold a share of the files out: those whose names hash lowest."""

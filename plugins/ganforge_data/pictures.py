@@ -51,7 +51,9 @@ def open_picture(path: Path, channels: int = 3) -> Image.Image:
     except FileNotFoundError as error:
         raise InputError(f"no picture '{path}'") from error
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
-        raise InputError(f"'{path}' has more than {MAX_PIXELS:,} pixels; refused as a possible decompression bomb") from error
+        raise InputError(
+            f"'{path}' has more than {MAX_PIXELS:,} pixels; refused as a possible decompression bomb"
+        ) from error
     except (OSError, ValueError, SyntaxError, EOFError, IndexError, TypeError) as error:
         raise InputError(f"'{path}' is not a readable picture: {error}") from error
     return _eight_bit(upright).convert("L" if channels == 1 else "RGB")

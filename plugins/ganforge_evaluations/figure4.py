@@ -30,7 +30,10 @@ def draw_figure4(
     figure = Figure(figsize=(10, 5), layout="constrained")
     first, second = figure.subplots(1, 2)
     centre, reach = _frame(modes["B"])
-    for axes, images, title in ((first, before, "(a) initial state"), (second, after, f"(b) {trained.plan.name}, step {trained.step:,}")):
+    for axes, images, title in (
+        (first, before, "(a) initial state"),
+        (second, after, f"(b) {trained.plan.name}, step {trained.step:,}"),
+    ):
         if axes is second:
             _background(axes, view, centre, reach, figure)
         for mode in range(int(labels.max()) + 1):

@@ -1,4 +1,4 @@
-"""The toy experiment's question: are all modes of B reached, each from one mode of A? (Kim et al. 2017, section 3.1)"""
+"""How the toy's translations cover the modes of B (Kim et al. 2017, section 3.1)."""
 
 from collections.abc import Mapping
 from typing import Annotated, Protocol, runtime_checkable
@@ -44,7 +44,8 @@ def mode_coverage(trained: Trained, *, within: Annotated[float, gt(0)] = 3.0) ->
         raise InputError("mode-coverage needs a data set of modes in the plane, such as 'mixture'")
     tests = dataset.open("test")
     source, target = tests["A"], tests["B"]
-    assert isinstance(source, Stored) and isinstance(target, Stored)
+    if not (isinstance(source, Stored) and isinstance(target, Stored)):
+        raise InputError("mode-coverage needs fixed test samples")
     probes = {"A": source.load(range(source.length)), "B": target.load(range(target.length))}
     labels = torch.tensor(source.labels["mode"])
 

@@ -1,4 +1,4 @@
-"""The progress display: a bar with losses, steps per second and the time left; plain lines where there is no terminal."""
+"""The progress display: a bar with losses, speed and the time left; plain lines where there is no terminal."""
 
 import time
 from collections.abc import Mapping
@@ -47,7 +47,11 @@ class ProgressBar:
     @hookimpl
     def ganforge_logged(self, run: Run, record: Mapping[str, Any]) -> None:
         """Show the newest losses."""
-        losses = "  ".join(f"{name} {record['losses'][name]:.3f}" for name in ("generator", "discriminator") if name in record["losses"])
+        losses = "  ".join(
+            f"{name} {record['losses'][name]:.3f}"
+            for name in ("generator", "discriminator")
+            if name in record["losses"]
+        )
         speed = f"{record['steps_per_second']:.1f} steps/s"
         self._move("training", run.step, run.plan.train.steps, losses=losses, speed=speed)
         last = run.step == run.plan.train.steps

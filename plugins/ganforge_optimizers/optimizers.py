@@ -55,7 +55,12 @@ def adamw(
 
 
 def sgd(
-    parameters: Sequence[Parameter], *, lr: Rate, momentum: Share = 0.0, nesterov: bool = False, weight_decay: Decay = 0.0
+    parameters: Sequence[Parameter],
+    *,
+    lr: Rate,
+    momentum: Share = 0.0,
+    nesterov: bool = False,
+    weight_decay: Decay = 0.0,
 ) -> torch.optim.Optimizer:
     """Stochastic gradient descent with momentum."""
     return torch.optim.SGD(
@@ -78,6 +83,4 @@ def rmsprop(
     weight_decay: Decay = 0.0,
 ) -> torch.optim.Optimizer:
     """RMSprop (Hinton 2012); its default rate is that of the Wasserstein GAN (Arjovsky et al. 2017)."""
-    return torch.optim.RMSprop(
-        parameters, lr=lr, alpha=alpha, eps=eps, momentum=momentum, weight_decay=weight_decay
-    )
+    return torch.optim.RMSprop(parameters, lr=lr, alpha=alpha, eps=eps, momentum=momentum, weight_decay=weight_decay)

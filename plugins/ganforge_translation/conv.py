@@ -39,12 +39,12 @@ class Generator(nn.Module):
         height, width_left = _left_over(source_shape)
         if source_shape[1:] != target_shape[1:]:
             raise ValueError(
-                f"'conv' keeps the size of a picture, but it should turn {_size(source_shape)} into {_size(target_shape)}"
+                f"'conv' keeps the size of pictures, but A and B differ: {_size(source_shape)}, {_size(target_shape)}"
             )
         channels = [source_shape[0], *(width * 2**level for level in range(STRIDED))]
         blocks: list[nn.Module] = []
         for level in range(STRIDED):
-            blocks += _down(channels[level], channels[level + 1], norm=level > 0)  # [N, width 2^level, H/2^(level+1), ...]
+            blocks += _down(channels[level], channels[level + 1], norm=level > 0)  # [N, width 2^level, ...]
         if layers == STRIDED + 1:
             kernel = (height, width_left)
             blocks += [nn.Conv2d(channels[-1], bottleneck, kernel, bias=False), nn.BatchNorm2d(bottleneck)]
@@ -115,7 +115,9 @@ def _left_over(shape: Shape) -> tuple[int, int]:
         ValueError: the shape is no picture's, or cannot be halved four times.
     """
     if len(shape) != 3:
-        raise ValueError(f"'conv' is for pictures (channels, height, width), but a sample has shape {list(shape)}; try 'mlp'")
+        raise ValueError(
+            f"'conv' is for pictures (channels, height, width), but a sample has shape {list(shape)}; try 'mlp'"
+        )
     _, height, width = shape
     step = 2**STRIDED
     if height % step or width % step:

@@ -41,13 +41,13 @@ class Generator(nn.Module):
         blocks = _hidden_layers(math.prod(source_shape), hidden, layers - 1)
         last = nn.Linear(hidden, math.prod(target_shape))
         with torch.no_grad():
-            last.bias += target_mean.flatten()
+            last.bias.add_(target_mean.flatten())
         self.layers = nn.Sequential(*blocks, last, *([nn.ReLU()] if output == "relu" else []))
 
     def forward(self, points: Tensor) -> Tensor:
         """Translate points: [N, *source_shape] to [N, *target_shape]."""
         translated: Tensor = self.layers(points.flatten(1))
-        return translated.unflatten(1, self.target_shape)
+        return translated.reshape(-1, *self.target_shape)
 
 
 class Discriminator(nn.Module):
