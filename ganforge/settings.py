@@ -9,6 +9,7 @@ import math
 import types
 import typing
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin
 
@@ -128,9 +129,11 @@ def fill(table: Mapping[str, Any], settings: Mapping[str, Setting], path: Key, r
 
 def structure(value: Any, setting: Setting, path: Key, report: Report) -> Any:
     """Turn a TOML value into the setting's type and check its range; `NOTHING` after a reported fault."""
+    if isinstance(value, Mapping):
+        arms = (setting.type, *(get_args(setting.type) if _is_union(setting.type) else ()))
+        if classes := [arm for arm in arms if attrs.has(arm)]:
+            return _structure_class(value, attrs.evolve(setting, type=classes[0]), path, report)
     try:
-        if attrs.has(setting.type) and isinstance(value, Mapping):
-            return _structure_class(value, setting, path, report)
         result = _converter.structure(value, setting.type)
     except (ValueError, TypeError, cattrs.StructureHandlerNotFoundError):
         report(path, f"expected {describe(setting.type)}, got {describe_value(value)}", "")
@@ -138,7 +141,9 @@ def structure(value: Any, setting: Setting, path: Key, report: Report) -> Any:
     attribute = types.SimpleNamespace(name=setting.name)
     try:
         for validator in setting.validators:
-            validator(None, attribute, result)
+            # One that looks at other fields has to wait for the whole object; attrs runs it then.
+            with suppress(AttributeError):
+                validator(None, attribute, result)
     except (ValueError, TypeError):
         report(path, f"expected {setting.ranges or 'another value'}, got {describe_value(value)}", "")
         return NOTHING
@@ -242,6 +247,12 @@ def _strict(kind: type, *others: type) -> Callable[[Any, Any], Any]:
     return hook
 
 
+def _literal(value: Any, hint: Any) -> Any:
+    if not any(value == option and type(value) is type(option) for option in get_args(hint)):
+        raise ValueError(value)
+    return value
+
+
 def _sequence_hook(hint: Any, converter: cattrs.BaseConverter) -> Callable[[Any, Any], Any]:
     arms, origin = get_args(hint), get_origin(hint)
 
@@ -264,7 +275,7 @@ def _union_hook(hint: Any, converter: cattrs.BaseConverter) -> Callable[[Any, An
         for arm in arms:
             try:
                 return converter.structure(value, arm)
-            except (ValueError, TypeError, KeyError, cattrs.ForbiddenExtraKeysError):
+            except (ValueError, TypeError, AttributeError):  # cattrs asks any value for its keys
                 continue
         raise TypeError(hint)
 
@@ -285,5 +296,6 @@ _Hook = Callable[[Any, Any], Any]
 _converter = cattrs.Converter(detailed_validation=False, forbid_extra_keys=True)
 for _kind, _others in ((int, ()), (float, (int,)), (bool, ()), (str, ()), (Path, (str,))):
     _converter.register_structure_hook(_kind, _strict(_kind, *_others))
+_converter.register_structure_hook_func(lambda hint: get_origin(hint) is Literal, _literal)
 _converter.register_structure_hook_factory(_is_sequence, _sequence_hook)
 _converter.register_structure_hook_factory(_is_union, _union_hook)

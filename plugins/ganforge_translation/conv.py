@@ -115,9 +115,7 @@ def _left_over(shape: Shape) -> tuple[int, int]:
         ValueError: the shape is no picture's, or cannot be halved four times.
     """
     if len(shape) != 3:
-        raise ValueError(
-            f"'conv' is for pictures (channels, height, width), but a sample has shape {list(shape)}; try 'mlp'"
-        )
+        raise ValueError(f"'conv' is for pictures [channels, height, width], not for samples {list(shape)}; try 'mlp'")
     _, height, width = shape
     step = 2**STRIDED
     if height % step or width % step:

@@ -1,0 +1,148 @@
+"""What several tests share: a loaded set of plugins, recipes from a few lines, small data sets, the command line."""
+
+import tarfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image, ImageDraw
+
+from ganforge import build, cli, recipe
+from ganforge.data import Batches
+from ganforge.engine import Engine
+from ganforge.plan import Plan
+from ganforge.plugins import Plugins
+from ganforge.resolve import resolve
+
+torch.set_num_threads(1)  # small tensors; and two workers share two cores
+
+SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+TOY = """\
+[dataset]
+use = "mixture"
+[coupling]
+use = "discogan"
+[generator]
+use = "mlp"
+hidden = 8
+[discriminator]
+use = "mlp"
+hidden = 8
+[losses.adversarial]
+use = "gan"
+[losses.reconstruction]
+use = "l2"
+weight = 10.0
+[optimizer]
+use = "adam"
+[train]
+steps = 8
+batch = 16
+log_every = 2
+checkpoint_every = 4
+sample_every = 0
+"""
+
+
+@pytest.fixture(scope="session")
+def plugins() -> Plugins:
+    """All installed plugins."""
+    loaded = Plugins()
+    loaded.load_installed()
+    return loaded
+
+
+@pytest.fixture
+def toy(tmp_path: Path) -> Path:
+    """A complete recipe of eight tiny steps."""
+    path = tmp_path / "toy.toml"
+    path.write_text(TOY)
+    return path
+
+
+@pytest.fixture
+def understand(plugins: Plugins) -> Callable[..., Plan]:
+    """Resolve a recipe with overrides."""
+
+    def call(source: str | Path, *sets: str) -> Plan:
+        loaded = recipe.load(source, sets, lambda name: plugins.recipes().get(name))
+        return resolve(loaded, plugins.registry)
+
+    return call
+
+
+@pytest.fixture
+def make_engine(understand: Callable[..., Plan]) -> Callable[..., tuple[Engine, Batches]]:
+    """Build the engine of a recipe, with its batches, on the CPU."""
+
+    def call(source: str | Path, *sets: str) -> tuple[Engine, Batches]:
+        plan = understand(source, *sets)
+        dataset = build.make_dataset(plan)
+        batches = Batches(dataset, batch=plan.train.batch, seed=plan.train.seed, device=torch.device("cpu"))
+        return build.make_engine(plan, build.check(plan, dataset), batches, dataset.shapes), batches
+
+    return call
+
+
+class Result:
+    """What a command did."""
+
+    def __init__(self, status: int, out: str, err: str) -> None:
+        self.status, self.out, self.err = status, out, err
+
+
+@pytest.fixture
+def ganforge(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Callable[..., Result]:
+    """Run the command line in a folder of its own."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(*words: object) -> Result:
+        monkeypatch.setattr("sys.argv", ["ganforge", *map(str, words)])
+        monkeypatch.setattr(cli.errors, "file", None)
+        capsys.readouterr()
+        status = 0
+        try:
+            cli.main()
+        except SystemExit as stop:
+            status = int(stop.code or 0)
+        captured = capsys.readouterr()
+        assert "Traceback" not in captured.out
+        return Result(status, captured.out, captured.err)
+
+    return call
+
+
+def draw_pairs(root: Path, counts: Sequence[tuple[str, int]] = (("train", 12), ("val", 4)), side: int = 64) -> Path:
+    """Draw pairs in the layout of the pix2pix archives: an outline left, the same shape filled right."""
+    for split, count in counts:
+        (root / split).mkdir(parents=True)
+        for number in range(1, count + 1):
+            picture = Image.new("RGB", (2 * side, side), "white")
+            pen = ImageDraw.Draw(picture)
+            box = (8 + number, 8, side - 8, side - 8 - number)
+            pen.ellipse(box, outline="black")
+            pen.ellipse((box[0] + side, box[1], box[2] + side, box[3]), fill=(40 * number % 255, 90, 160))
+            picture.save(root / split / f"{number}_AB.jpg", quality=95)
+    return root
+
+
+@pytest.fixture
+def pairs(tmp_path: Path) -> Path:
+    """A small data set of side-by-side pairs."""
+    return draw_pairs(tmp_path / "pairs")
+
+
+@pytest.fixture(scope="session")
+def edges2shoes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The stand-in for edges2shoes, where it lies beside the checkout."""
+    archive = SHARED / "edges2shoes.tar.gz"
+    if not archive.is_file():
+        pytest.skip("the stand-in edges2shoes.tar.gz is not here")
+    folder = tmp_path_factory.mktemp("data")
+    with tarfile.open(archive) as tar:
+        tar.extractall(folder, filter="data")
+    return folder / "edges2shoes"

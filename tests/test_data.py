@@ -1,0 +1,78 @@
+"""The batch of any step, as a pure function of seed and step."""
+
+import pytest
+import torch
+from attrs import frozen
+
+from ganforge import Dataset, Drawn, InputError, Stored
+from ganforge.data import Batches
+
+
+@frozen
+class Numbers(Dataset):
+    """Samples that are their own indices."""
+
+    lengths: tuple[int, int] = (10, 7)
+    paired: bool = False
+
+    @property
+    def shapes(self):
+        return {"A": (1,), "B": (1,)}
+
+    def open(self, split):
+        return {
+            domain: Stored(length, lambda indices: torch.tensor(list(indices)).float()[:, None])
+            for domain, length in zip("AB", self.lengths, strict=True)
+        }
+
+
+def batches(dataset=None, batch=4, seed=0):
+    return Batches(dataset or Numbers(), batch=batch, seed=seed, device=torch.device("cpu"))
+
+
+def test_any_step_can_be_asked_for_first():
+    one, other = batches(), batches()
+    forward = [one(step)["A"] for step in range(12)]
+    for step in (11, 3, 7, 0):
+        assert torch.equal(other(step)["A"], forward[step])
+
+
+def test_every_epoch_passes_once_over_all_samples_in_its_own_order():
+    seen = torch.cat([batches()(step)["A"] for step in range(10)]).flatten().tolist()
+    epochs = [seen[start : start + 10] for start in range(0, 40, 10)]
+    assert all(sorted(epoch) == list(range(10)) for epoch in epochs)
+    assert len({tuple(epoch) for epoch in epochs}) == 4
+
+
+def test_another_seed_gives_another_order():
+    assert not torch.equal(batches(seed=0)(0)["A"], batches(seed=1)(0)["A"])
+
+
+def test_paired_samples_stay_together_and_others_do_not():
+    together = batches(Numbers((10, 10), True))
+    assert all(torch.equal(together(step)["A"], together(step)["B"]) for step in range(9))
+    apart = batches(Numbers((10, 10), False))
+    assert any(not torch.equal(apart(step)["A"], apart(step)["B"]) for step in range(9))
+
+
+def test_fewer_samples_than_a_batch_is_an_error_that_says_what_to_do():
+    with pytest.raises(InputError, match=r"domain B has 7 training samples, fewer than a batch of 8; set train.batch to 7"):
+        batches(batch=8)
+
+
+def test_pictures_become_floats_from_zero_to_one():
+    class Pictures(Numbers):
+        def open(self, split):
+            return {"A": Stored(2, lambda indices: torch.tensor([[0], [255]], dtype=torch.uint8)[list(indices)])}
+
+    assert sorted(batches(Pictures(), batch=2)(0)["A"].flatten().tolist()) == [0.0, 1.0]
+
+
+def test_drawn_samples_are_fresh_at_every_step_and_the_same_for_a_step():
+    class Noise(Numbers):
+        def open(self, split):
+            return {"A": Drawn(lambda count, generator: torch.randn(count, 1, generator=generator))}
+
+    one = batches(Noise())
+    assert torch.equal(one(3)["A"], one(3)["A"])
+    assert not torch.equal(one(3)["A"], one(4)["A"])
