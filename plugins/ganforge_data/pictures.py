@@ -63,7 +63,9 @@ def _eight_bit(picture: Image.Image) -> Image.Image:
     """Bring deep greys to 8 bits by scaling, not by clipping, and lay transparent pictures over white."""
     if picture.mode.startswith("I;16") or picture.mode == "I":
         values = np.asarray(picture, dtype=np.int64).clip(0, 65535)
-        return Image.fromarray(((values + 128) // 257).astype(np.uint8))
+        if picture.mode != "I" or values.max() > 255:
+            values = (values + 128) // 257
+        return Image.fromarray(values.astype(np.uint8))
     if picture.mode == "F":
         floats = np.nan_to_num(np.asarray(picture, dtype=np.float64), posinf=0, neginf=0)
         scale = 255 if floats.max() <= 1 else 1

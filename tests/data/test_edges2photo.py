@@ -1,0 +1,76 @@
+"""Side-by-side pairs: torn apart for training, kept for testing, edges thickened before they shrink."""
+
+import pytest
+from PIL import Image
+
+from ganforge import InputError
+from ganforge.build import make_dataset
+
+
+@pytest.fixture
+def dataset(understand):
+    return lambda root, *sets: make_dataset(
+        understand("discogan_edges2shoes", f"dataset.root={root}", "dataset.size=32", *sets)
+    )
+
+
+def test_a_and_b_come_from_different_halves_of_the_files_in_natural_order(pairs, dataset):
+    train = dataset(pairs).open("train")
+    assert train["A"].labels["file"] == [f"{number}_AB.jpg" for number in range(1, 7)]
+    assert train["B"].labels["file"] == [f"{number}_AB.jpg" for number in range(7, 13)]
+
+
+def test_test_pairs_stay_together(pairs, dataset):
+    test = dataset(pairs).open("test")
+    assert test["A"].labels["file"] == test["B"].labels["file"]
+    edges, photos = test["A"].load([0, 1]), test["B"].load([0, 1])
+    assert edges.shape == photos.shape == (2, 3, 32, 32)
+    assert photos.float().mean() < edges.float().mean()  # the shape is filled on the right
+
+
+def test_thickening_keeps_lines_that_shrinking_would_lose(tmp_path, dataset):
+    for split in ("train", "val"):
+        (tmp_path / split).mkdir()
+        picture = Image.new("RGB", (512, 256), "white")
+        for column in range(30, 226, 40):
+            picture.paste("black", (column, 20, column + 1, 236))
+        for number in (1, 2):
+            picture.save(tmp_path / split / f"{number}_AB.png")
+    thin = dataset(tmp_path, "dataset.thicken=0").open("test")["A"].load([0])
+    thick = dataset(tmp_path).open("test")["A"].load([0])
+    assert 255 - int(thick.min()) > 2.5 * (255 - int(thin.min()))
+    thicker = dataset(tmp_path, "dataset.thicken=3").open("test")["A"].load([0])
+    assert int(thicker.min()) < int(thick.min())
+
+
+def test_a_single_picture_is_read_as_its_domain(tmp_path, dataset):
+    picture = Image.new("L", (64, 64), 255)
+    picture.paste(0, (32, 0, 33, 64))
+    picture.save(tmp_path / "line.png")
+    edges, photo = (dataset(tmp_path).read(domain, tmp_path / "line.png") for domain in "AB")
+    assert edges.float().mean() < photo.float().mean()
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda root: None, "no folder"),
+        (lambda root: root.mkdir(), "holds no folder 'train'"),
+        (lambda root: (root / "edges2shoes" / "train").mkdir(parents=True), "did you mean '.*edges2shoes'"),
+        (lambda root: (root / "train").mkdir(parents=True), "no picture in"),
+    ],
+)
+def test_a_root_that_cannot_serve_is_named(make, message, tmp_path, dataset):
+    root = tmp_path / "root"
+    make(root)
+    with pytest.raises(InputError, match=message) as caught:
+        dataset(root).open("train")
+    assert caught.value.key == "root"
+
+
+def test_an_odd_width_cannot_be_halved(tmp_path, dataset):
+    (tmp_path / "train").mkdir()
+    for number in (1, 2):
+        Image.new("RGB", (33, 16)).save(tmp_path / "train" / f"{number}.png")
+    with pytest.raises(InputError, match="33 pixels wide and cannot be halved"):
+        dataset(tmp_path).open("train")["A"].load([0])

@@ -1,0 +1,51 @@
+"""What looks on: the log, the samples, the diagnosis."""
+
+import importlib
+import json
+
+import torch
+
+diagnosis = importlib.import_module("ganforge_observers.diagnosis")
+
+
+def test_a_unit_is_dead_when_it_is_the_same_for_every_input():
+    alive = torch.rand(8, 3)
+    assert diagnosis.dead_units(alive) == []
+    dead = alive.clone()
+    dead[:, 1] = 0
+    assert diagnosis.dead_units(dead) == [1]
+    pictures = torch.rand(4, 3, 5, 5)
+    pictures[:, 2] = 0.5
+    assert diagnosis.dead_units(pictures) == [2]
+    assert diagnosis.dead_units(pictures[:1]) == []
+
+
+def test_a_generator_with_a_dead_output_is_named_once(toy, ganforge):
+    """Far below zero, a last ReLU never opens; the modes of B lie there, so the output starts there."""
+    sets = ["dataset.b={modes=3, radius=1.0, centre=[-50.0, 3.0]}", "generator.output=relu", "train.sample_every=2"]
+    result = ganforge("run", toy, *(word for text in sets for word in ("--set", text)))
+    assert result.status == 0
+    assert result.out.replace("\n", " ").count("output unit 0 of the generator AB is dead: always 0") >= 1
+
+
+def test_the_log_is_one_json_object_a_line(toy, ganforge, tmp_path):
+    ganforge("run", toy)
+    lines = (tmp_path / "runs" / "toy" / "0001" / "log.jsonl").read_text().splitlines()
+    records = [json.loads(line) for line in lines]
+    assert [record["step"] for record in records] == [2, 4, 6, 8]
+    assert set(records[0]["losses"]) == {
+        "generator",
+        "discriminator",
+        "discriminator.adversarial.AB",
+        "discriminator.adversarial.BA",
+        "generator.adversarial.AB",
+        "generator.adversarial.BA",
+        "generator.reconstruction.AB",
+        "generator.reconstruction.BA",
+    }
+
+
+def test_progress_without_a_terminal_is_plain_lines(toy, ganforge):
+    out = ganforge("run", toy).out
+    assert "step 8/8  generator " in out
+    assert "steps/s" in out

@@ -1,0 +1,185 @@
+"""Whole runs: what lies in the folder, what is in the weights, going on, stopping, failing."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import safetensors
+import torch
+from safetensors.torch import load_file
+
+
+def weights(run, name="G_AB"):
+    latest = (run / "checkpoints" / "latest").read_text()
+    return load_file(run / "checkpoints" / latest / f"{name}.safetensors")
+
+
+def records(run):
+    return [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+
+
+@pytest.mark.parametrize(
+    ("coupling", "networks"),
+    [("gan", {"G_AB", "D_B"}), ("gan-recon", {"G_AB", "G_BA", "D_B"}), ("discogan", {"G_AB", "G_BA", "D_A", "D_B"})],
+)
+def test_a_checkpoint_holds_exactly_the_couplings_networks_and_their_recipe(coupling, networks, toy, ganforge, tmp_path):
+    sets = ["--set", f"coupling.use={coupling}"]
+    sets += ["--set", "losses.reconstruction=false"] if coupling == "gan" else []
+    assert ganforge("run", toy, *sets).status == 0
+    folder = tmp_path / "runs" / "toy" / "0001" / "checkpoints" / "step-00000008"
+    assert {path.name for path in folder.iterdir()} == {f"{name}.safetensors" for name in networks} | {
+        "training.safetensors",
+        "state.json",
+    }
+    for name in networks:
+        with safetensors.safe_open(folder / f"{name}.safetensors", "pt") as file:
+            metadata = file.metadata()
+            assert metadata["network"] == name
+            assert f'use = "ganforge_translation/{coupling}"' in metadata["recipe"]
+    assert not [path for path in tmp_path.rglob("*") if path.suffix in {".pt", ".pth", ".pkl", ".bin"}]
+
+
+def test_the_lock_repeats_the_run_bit_by_bit(toy, ganforge, tmp_path):
+    ganforge("run", toy, "--set", "train.seed=3")
+    run = tmp_path / "runs" / "toy" / "0001"
+    assert ganforge("run", run / "recipe.lock.toml").status == 0
+    again = tmp_path / "runs" / "toy" / "0002"
+    assert (run / "recipe.lock.toml").read_text() == (again / "recipe.lock.toml").read_text()
+    for name in ("G_AB", "D_A"):
+        assert all(torch.equal(value, weights(again, name)[key]) for key, value in weights(run, name).items())
+
+
+def test_a_resumed_run_ends_as_an_undisturbed_one(toy, ganforge, tmp_path):
+    ganforge("run", toy, "--set", "train.steps=13", "--out", "whole")
+    ganforge("run", toy, "--set", "train.steps=5", "--out", "parts")
+    run = tmp_path / "parts" / "toy" / "0001"
+    result = ganforge("resume", run, "--set", "train.steps=13")
+    assert result.status == 0
+    whole = tmp_path / "whole" / "toy" / "0001"
+    for name in ("G_AB", "G_BA", "D_A", "D_B", "training"):
+        for key, value in weights(whole, name).items():
+            assert torch.equal(value, weights(run, name)[key]), (name, key)
+    assert [record["step"] for record in records(run)] == [2, 4, 5, 6, 8, 10, 12, 13]
+    assert records(run)[-1]["losses"] == records(whole)[-1]["losses"]
+    assert "steps = 13" in (run / "recipe.lock.toml").read_text()
+
+
+def test_a_run_stopped_between_log_intervals_leaves_no_trace_of_it_in_the_log(toy, ganforge, tmp_path):
+    """The sums of an unfinished log interval are part of the checkpoint."""
+    sets = ["--set", "train.log_every=6", "--set", "train.steps=12"]
+    ganforge("run", toy, *sets, "--out", "whole")
+    ganforge("run", toy, *sets, "--out", "parts", "--set", "train.keep=0")
+    run = tmp_path / "parts" / "toy" / "0001"
+    (run / "checkpoints" / "latest").write_text("step-00000004")  # as after a crash at steps 5 to 7
+    assert ganforge("resume", run).status == 0
+    whole = tmp_path / "whole" / "toy" / "0001"
+    assert [r["losses"] for r in records(run)] == [r["losses"] for r in records(whole)]
+
+
+def test_a_finished_run_says_how_to_extend_it_and_other_changes_are_refused(toy, ganforge, tmp_path):
+    ganforge("run", toy)
+    run = tmp_path / "runs" / "toy" / "0001"
+    assert "To extend it: --set train.steps=16" in ganforge("resume", run).out
+    refused = ganforge("resume", run, "--set", "optimizer.lr=1")
+    assert refused.status == 2
+    assert "that would be another run" in refused.err
+    missing = ganforge("resume", tmp_path / "runs" / "toy" / "0002")
+    assert missing.status == 2
+    assert "did you mean '0001'" in missing.err
+
+
+def test_old_checkpoints_are_pruned_and_the_rest_kept(toy, ganforge, tmp_path):
+    ganforge("run", toy, "--set", "train.checkpoint_every=1", "--set", "train.keep=2")
+    kept = sorted(path.name for path in (tmp_path / "runs" / "toy" / "0001" / "checkpoints").iterdir())
+    assert kept == ["latest", "step-00000007", "step-00000008"]
+
+
+def test_an_interrupted_run_saves_and_says_how_to_go_on(toy, tmp_path):
+    command = [sys.executable, "-m", "ganforge", "run", str(toy), "--set", "train.steps=1000000", "--set", "train.log_every=1"]
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    log = tmp_path / "runs" / "toy" / "0001" / "log.jsonl"
+    deadline = time.monotonic() + 60
+    while not log.exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    os.kill(process.pid, signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "go on with: ganforge resume runs/toy/0001" in err
+    state = json.loads((log.parent / "checkpoints" / (log.parent / "checkpoints" / "latest").read_text() / "state.json").read_text())
+    assert state["step"] > 0
+
+
+def test_losses_that_are_no_longer_finite_stop_the_run(toy, ganforge):
+    result = ganforge("run", toy, "--set", "optimizer.lr=1e30", "--set", "train.steps=50")
+    assert result.status == 1
+    assert "error: the loss '" in result.err
+    assert "within the steps up to" in result.err
+
+
+def test_a_loss_that_raises_shows_its_own_traceback_and_status_3(toy, ganforge, tmp_path):
+    (tmp_path / "bad_loss.py").write_text(
+        "from ganforge import hookimpl\n"
+        "def bad(fake):\n"
+        "    return fake.no_such_method()\n"
+        "@hookimpl\n"
+        "def ganforge_register(register):\n"
+        "    register.loss('bad', bad)\n"
+    )
+    result = ganforge("run", toy, "--plugin", tmp_path / "bad_loss.py", "--set", "losses.bad.use=bad")
+    assert result.status == 3
+    assert "losses.bad.AB: 'bad_loss/bad' raised" in result.err
+    assert 'bad_loss.py", line 3' in result.err
+    assert "no_such_method" in result.err
+
+
+def test_the_charbonnier_plugin_of_the_design_trains_beside_its_recipe_and_travels_with_the_run(toy, ganforge, tmp_path):
+    from tests.test_plugins import CHARBONNIER
+
+    (tmp_path / "my_loss.py").write_text(CHARBONNIER)
+    toy.write_text('plugins = ["my_loss.py"]\n' + toy.read_text().replace('use = "l2"', 'use = "charbonnier"\neps = 0.01'))
+    result = ganforge("run", toy)
+    assert result.status == 0
+    assert "loads code: " in result.out
+    run = tmp_path / "runs" / "toy" / "0001"
+    assert "reconstruction" in str(records(run)[-1]["losses"])
+    (tmp_path / "my_loss.py").unlink()
+    (tmp_path / "moved").mkdir()
+    run = run.rename(tmp_path / "moved" / "0001")
+    assert ganforge("resume", run, "--set", "train.steps=10").status == 0
+
+
+@pytest.mark.parametrize("value", ["bf16", "fp32"])
+def test_precisions_train_on_the_cpu(value, toy, ganforge, tmp_path):
+    assert ganforge("run", toy, "--set", f'train.precision="{value}"').status == 0
+    assert all(tensor.dtype == torch.float32 for tensor in weights(tmp_path / "runs" / "toy" / "0001").values())
+
+
+def test_devices_that_are_not_there_are_refused(toy, ganforge):
+    result = ganforge("run", toy, "--device", "tpu")
+    assert result.status == 2
+    assert "no device 'tpu' here; this machine has: " in result.err
+
+
+def test_data_that_are_not_there_leave_no_run_behind(ganforge, tmp_path):
+    result = ganforge("run", "discogan_edges2shoes")
+    assert result.status == 2
+    assert "dataset.root: no folder" in result.err
+    assert not (tmp_path / "runs").exists()
+
+
+def test_the_default_toy_shows_figure_4(ganforge, tmp_path):
+    result = ganforge("run", "discogan_toy", "--set", "train.steps=20", "--set", "train.sample_every=10")
+    assert result.status == 0
+    run = tmp_path / "runs" / "discogan_toy" / "0001"
+    assert f"figures: {run.relative_to(tmp_path)}/figures/figure4.png" in result.out
+    assert (run / "figures" / "figure4.png").stat().st_size > 10_000
+    assert {"coverage", "clean", "cycle_error_A"} <= json.loads((run / "metrics.json").read_text())["modes"].keys()
+    assert [path.name for path in sorted((run / "samples").iterdir())] == [f"step-{n:08d}.png" for n in (0, 10, 20)]
+    before = (run / "metrics.json").read_text()
+    (run / "metrics.json").unlink()
+    assert ganforge("evaluate", run).status == 0
+    assert (run / "metrics.json").read_text() == before
