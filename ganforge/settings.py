@@ -284,18 +284,22 @@ def _union_hook(hint: Any, converter: cattrs.BaseConverter) -> Callable[[Any, An
 
 def _is_sequence(hint: Any) -> bool:
     origin: Any = get_origin(hint)
-    return origin is list or origin is tuple
+    return origin in (list, tuple)
+
+
+def _is_literal(hint: Any) -> bool:
+    origin: Any = get_origin(hint)
+    return bool(origin == Literal)
 
 
 def _is_union(hint: Any) -> bool:
     origin: Any = get_origin(hint)
-    return origin is Union or origin is types.UnionType
+    return origin in (Union, types.UnionType)
 
 
-_Hook = Callable[[Any, Any], Any]
 _converter = cattrs.Converter(detailed_validation=False, forbid_extra_keys=True)
 for _kind, _others in ((int, ()), (float, (int,)), (bool, ()), (str, ()), (Path, (str,))):
     _converter.register_structure_hook(_kind, _strict(_kind, *_others))
-_converter.register_structure_hook_func(lambda hint: get_origin(hint) is Literal, _literal)
+_converter.register_structure_hook_func(_is_literal, _literal)
 _converter.register_structure_hook_factory(_is_sequence, _sequence_hook)
 _converter.register_structure_hook_factory(_is_union, _union_hook)

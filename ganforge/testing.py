@@ -1,10 +1,10 @@
 """What every component must keep, to be called from a plugin's own tests: `assert_sound(component)`.
 
-    from ganforge.testing import components_of, assert_sound
+from ganforge.testing import components_of, assert_sound
 
-    @pytest.mark.parametrize("component", components_of("my_plugin"), ids=str)
-    def test_my_components_are_sound(component):
-        assert_sound(component)
+@pytest.mark.parametrize("component", components_of("my_plugin"), ids=str)
+def test_my_components_are_sound(component):
+    assert_sound(component)
 """
 
 import inspect
@@ -143,7 +143,9 @@ def _assert_loss(component: Component) -> None:
             assert value.ndim == 0, f"{component.qualified} must return a scalar, not {list(value.shape)}"
             assert torch.isfinite(value), f"{component.qualified} is {float(value.detach())} for scores of {scale:g}"
             value.backward()  # type: ignore[no-untyped-call]
-            for tensor in (leaf for group in tensors.values() for leaf in (group if isinstance(group, tuple) else (group,))):
+            for tensor in (
+                leaf for group in tensors.values() for leaf in (group if isinstance(group, tuple) else (group,))
+            ):
                 if tensor.grad is not None:
                     assert torch.isfinite(tensor.grad).all(), f"{component.qualified}: the gradient is not finite"
 

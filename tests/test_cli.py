@@ -45,7 +45,9 @@ def test_recipes_come_with_their_first_comment(ganforge):
 
 
 def test_plugins_show_versions_hooks_and_errors(ganforge, tmp_path):
-    (tmp_path / "mine.py").write_text("from ganforge import hookimpl\n@hookimpl\ndef ganforge_register(register): 1 / 0")
+    (tmp_path / "mine.py").write_text(
+        "from ganforge import hookimpl\n@hookimpl\ndef ganforge_register(register): 1 / 0"
+    )
     rows = {row["name"]: row for row in json.loads(ganforge("plugins", "--plugin", "mine.py", "--json").out)}
     assert "observers" in rows["ganforge_observers"]["hooks"]
     assert "ZeroDivisionError" in rows["mine"]["error"]

@@ -56,7 +56,9 @@ def test_paired_samples_stay_together_and_others_do_not():
 
 
 def test_fewer_samples_than_a_batch_is_an_error_that_says_what_to_do():
-    with pytest.raises(InputError, match=r"domain B has 7 training samples, fewer than a batch of 8; set train.batch to 7"):
+    with pytest.raises(
+        InputError, match=r"domain B has 7 training samples, fewer than a batch of 8; set train.batch to 7"
+    ):
         batches(batch=8)
 
 

@@ -164,7 +164,9 @@ def test_the_logged_sum_is_weighted_by_the_schedule(toy, make_engine):
         toy, "losses.adversarial.phase=generator", "losses.reconstruction.weight={steps=[0, 5], values=[2.0, 7.0]}"
     )
     for step, weight in ((4, 2.0), (5, 7.0)):
-        values = dict(zip(engine.loss_names("generator"), engine.step(step, batches(step))["generator"].tolist(), strict=True))
+        values = dict(
+            zip(engine.loss_names("generator"), engine.step(step, batches(step))["generator"].tolist(), strict=True)
+        )
         adversarial = values["generator.adversarial.AB"] + values["generator.adversarial.BA"]
         reconstruction = values["generator.reconstruction.AB"] + values["generator.reconstruction.BA"]
         assert values["generator"] == pytest.approx(adversarial + weight * reconstruction, rel=1e-5)

@@ -113,9 +113,40 @@ def test_a_missing_or_clashing_or_raising_file_is_refused(tmp_path):
 def test_an_observer_that_raises_is_disabled_and_named_once(tmp_path):
     warnings = []
     plugins = Plugins(warnings.append)
-    (tmp_path / "nosy.py").write_text("from ganforge import hookimpl\n@hookimpl\ndef ganforge_ticked(run): run.no_such_thing")
+    (tmp_path / "nosy.py").write_text(
+        "from ganforge import hookimpl\n@hookimpl\ndef ganforge_ticked(run): run.no_such_thing"
+    )
     plugins.load_file(tmp_path / "nosy.py")
     for _ in range(3):
         list(plugins.each("ganforge_ticked", run=None))
     assert len(warnings) == 1
     assert "plugin 'nosy' is disabled: AttributeError" in warnings[0]
+
+
+FIRST_PARTY = [
+    "ganforge_translation",
+    "ganforge_optimizers",
+    "ganforge_losses",
+    "ganforge_data",
+    "ganforge_evaluations",
+    "ganforge_observers",
+    "ganforge_recipes",
+]
+
+
+@pytest.mark.parametrize("gone", FIRST_PARTY)
+def test_without_one_of_the_first_party_plugins_the_others_work(gone, monkeypatch, ganforge, toy):
+    """Every plugin folder can be removed, with its entry point: what remains says what is missing, or just runs."""
+    installed = list(importlib.metadata.entry_points(group="ganforge"))
+    monkeypatch.setattr(plugins_module, "entry_points", lambda group: [one for one in installed if one.name != gone])
+    listed = ganforge("list")
+    assert listed.status == 0
+    assert gone not in listed.out
+    result = ganforge("run", toy)
+    if gone in ("ganforge_evaluations", "ganforge_observers", "ganforge_recipes"):
+        assert result.status == 0
+        assert (toy.parent / "runs" / "toy" / "0001" / "checkpoints" / "latest").exists()
+    else:
+        assert result.status == 2
+        assert f"{toy}:" in result.err
+        assert "unknown " in result.err

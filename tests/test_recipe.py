@@ -55,7 +55,9 @@ def test_set_parses_toml_else_takes_text_and_splits_at_the_first_equals_sign(bas
     assert table["dataset"] == {"root": "a=b.png", "list": [1, 2]}
 
 
-@pytest.mark.parametrize("text", ["train.steps", "=1", "train.steps.=1", "plugins=x", "steps=1", "a\nb=1", "train.steps=1\nx=2"])
+@pytest.mark.parametrize(
+    "text", ["train.steps", "=1", "train.steps.=1", "plugins=x", "steps=1", "a\nb=1", "train.steps=1\nx=2"]
+)
 def test_a_set_without_key_or_value_is_refused_or_taken_as_text(base, text):
     if text == "train.steps=1\nx=2":
         assert recipe.load(base, [text]).table["train"]["steps"] == "1\nx=2"

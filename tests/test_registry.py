@@ -43,7 +43,9 @@ def test_one_name_may_stand_for_different_kinds():
 
 
 def test_what_the_engine_does_not_give_is_refused_at_registration():
-    with pytest.raises(PluginError, match="asks for 'width', but the engine gives source_shape, target_shape, target_mean"):
+    with pytest.raises(
+        PluginError, match="asks for 'width', but the engine gives source_shape, target_shape, target_mean"
+    ):
         Register("one").generator("wide", lambda source_shape, width: None)
 
 

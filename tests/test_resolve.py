@@ -54,7 +54,9 @@ def test_a_wrong_recipe_is_answered_by_line_and_suggestion(case, toy, ganforge):
 
 
 def test_all_problems_come_at_once_in_one_answer(toy, ganforge):
-    text = toy.read_text().replace('use = "l2"', 'use = "l3"').replace("steps = 8", "steps = 0").replace("hidden", "hiden")
+    text = (
+        toy.read_text().replace('use = "l2"', 'use = "l3"').replace("steps = 8", "steps = 0").replace("hidden", "hiden")
+    )
     toy.write_text(text)
     errors = answer(ganforge, toy)
     assert [error.split(": ")[1] for error in errors] == [

@@ -26,7 +26,9 @@ def records(run):
     ("coupling", "networks"),
     [("gan", {"G_AB", "D_B"}), ("gan-recon", {"G_AB", "G_BA", "D_B"}), ("discogan", {"G_AB", "G_BA", "D_A", "D_B"})],
 )
-def test_a_checkpoint_holds_exactly_the_couplings_networks_and_their_recipe(coupling, networks, toy, ganforge, tmp_path):
+def test_a_checkpoint_holds_exactly_the_couplings_networks_and_their_recipe(
+    coupling, networks, toy, ganforge, tmp_path
+):
     sets = ["--set", f"coupling.use={coupling}"]
     sets += ["--set", "losses.reconstruction=false"] if coupling == "gan" else []
     assert ganforge("run", toy, *sets).status == 0
@@ -99,7 +101,17 @@ def test_old_checkpoints_are_pruned_and_the_rest_kept(toy, ganforge, tmp_path):
 
 
 def test_an_interrupted_run_saves_and_says_how_to_go_on(toy, tmp_path):
-    command = [sys.executable, "-m", "ganforge", "run", str(toy), "--set", "train.steps=1000000", "--set", "train.log_every=1"]
+    command = [
+        sys.executable,
+        "-m",
+        "ganforge",
+        "run",
+        str(toy),
+        "--set",
+        "train.steps=1000000",
+        "--set",
+        "train.log_every=1",
+    ]
     process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     log = tmp_path / "runs" / "toy" / "0001" / "log.jsonl"
     deadline = time.monotonic() + 60
@@ -109,7 +121,9 @@ def test_an_interrupted_run_saves_and_says_how_to_go_on(toy, tmp_path):
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "go on with: ganforge resume runs/toy/0001" in err
-    state = json.loads((log.parent / "checkpoints" / (log.parent / "checkpoints" / "latest").read_text() / "state.json").read_text())
+    state = json.loads(
+        (log.parent / "checkpoints" / (log.parent / "checkpoints" / "latest").read_text() / "state.json").read_text()
+    )
     assert state["step"] > 0
 
 
@@ -136,11 +150,15 @@ def test_a_loss_that_raises_shows_its_own_traceback_and_status_3(toy, ganforge, 
     assert "no_such_method" in result.err
 
 
-def test_the_charbonnier_plugin_of_the_design_trains_beside_its_recipe_and_travels_with_the_run(toy, ganforge, tmp_path):
+def test_the_charbonnier_plugin_of_the_design_trains_beside_its_recipe_and_travels_with_the_run(
+    toy, ganforge, tmp_path
+):
     from tests.test_plugins import CHARBONNIER
 
     (tmp_path / "my_loss.py").write_text(CHARBONNIER)
-    toy.write_text('plugins = ["my_loss.py"]\n' + toy.read_text().replace('use = "l2"', 'use = "charbonnier"\neps = 0.01'))
+    toy.write_text(
+        'plugins = ["my_loss.py"]\n' + toy.read_text().replace('use = "l2"', 'use = "charbonnier"\neps = 0.01')
+    )
     result = ganforge("run", toy)
     assert result.status == 0
     assert "loads code: " in result.out

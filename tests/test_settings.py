@@ -26,7 +26,9 @@ class Thing:
     share: float = field(default=0.1, validator=[validators.gt(0), validators.lt(1)])
 
 
-def function(given, also, *, rate: Annotated[float, validators.gt(0)] = 1.0, mode: Literal["a", "b"] = "a", flag: bool = False):
+def function(
+    given, also, *, rate: Annotated[float, validators.gt(0)] = 1.0, mode: Literal["a", "b"] = "a", flag: bool = False
+):
     """Do something."""
 
 
@@ -66,7 +68,11 @@ def test_values_take_their_types_and_defaults():
         (function, {"flaq": True}, "flaq: unknown setting 'flaq'"),
         (Thing, {}, "root: missing; expected path"),
         (Thing, {"root": "x", "size": 1.5}, "size: expected whole number or [whole number, whole number], got 1.5"),
-        (Thing, {"root": "x", "size": [1, 2, 3]}, "size: expected whole number or [whole number, whole number], got [1, 2, 3]"),
+        (
+            Thing,
+            {"root": "x", "size": [1, 2, 3]},
+            "size: expected whole number or [whole number, whole number], got [1, 2, 3]",
+        ),
         (Thing, {"root": "x", "size": "64"}, 'size: expected whole number or [whole number, whole number], got "64"'),
         (Thing, {"root": "x", "inner": 3}, "inner: expected table with low, high, got 3"),
         (Thing, {"root": "x", "inner": {"hihg": 3}}, "inner.hihg: unknown setting 'hihg'"),

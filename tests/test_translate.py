@@ -13,7 +13,16 @@ from ganforge.plugins import Plugins
 from ganforge.trained import load
 
 SMALL = ["--set", "dataset.size=[16,32]", "--set", "generator.width=2", "--set", "discriminator.width=2"]
-SHORT = ["--set", "optimizer.lr=0.05", "--set", "train.batch=4", "--set", "train.steps=3", "--set", "train.sample_every=2"]
+SHORT = [
+    "--set",
+    "optimizer.lr=0.05",
+    "--set",
+    "train.batch=4",
+    "--set",
+    "train.steps=3",
+    "--set",
+    "train.sample_every=2",
+]
 
 
 def pixels(path):
@@ -87,7 +96,10 @@ def test_what_cannot_be_read_is_named_and_the_rest_translated(run, zoo, ganforge
     ("words", "message"),
     [
         (["absent.png", "--direction", "AB", "--out", "out"], "no file or folder 'absent.png'"),
-        (["zoo/grey.jpg", "--direction", "AC", "--out", "out"], "the coupling 'discogan' has no generator of direction AC"),
+        (
+            ["zoo/grey.jpg", "--direction", "AC", "--out", "out"],
+            "the coupling 'discogan' has no generator of direction AC",
+        ),
         (["zoo/clear.png", "--direction", "AB", "--out", "zoo"], "is one of the inputs: choose another --out"),
         (["zoo/grey.jpg", "other/grey.jpg", "--direction", "AB", "--out", "out"], "would both become"),
         (["empty", "--direction", "AB", "--out", "out"], "no picture in the folder 'empty'"),

@@ -90,7 +90,11 @@ def test_ways_to_fit_another_aspect_ratio(fit, corner, middle, tmp_path, folders
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(b"", "is not a readable picture"), (b"not a picture", "is not a readable picture"), (None, "is not a readable picture")],
+    [
+        (b"", "is not a readable picture"),
+        (b"not a picture", "is not a readable picture"),
+        (None, "is not a readable picture"),
+    ],
 )
 def test_a_file_that_is_no_picture_is_named(content, message, tmp_path, folders):
     path = tmp_path / "bad.png"
@@ -128,7 +132,9 @@ def test_test_folders_replace_the_share(tmp_path, folders):
     assert dataset.open("test")["A"].load([0]).shape == (1, 3, 16, 16)
 
 
-@pytest.mark.parametrize(("change", "message"), [("remove", "no folder"), ("empty", "no picture in"), ("one", "holds one picture")])
+@pytest.mark.parametrize(
+    ("change", "message"), [("remove", "no folder"), ("empty", "no picture in"), ("one", "holds one picture")]
+)
 def test_a_folder_that_cannot_serve_is_named_with_its_key(change, message, tmp_path, folders):
     dataset = folders()
     for file in sorted((tmp_path / "b").iterdir())[1 if change == "one" else 0 :]:

@@ -63,6 +63,17 @@ def test_cycle_error_is_zero_for_identity_and_one_for_the_mean():
 def test_it_refuses_pictures(ganforge, pairs, toy):
     text = 'extends = "discogan_edges2shoes"\n[evaluations.modes]\nuse = "mode-coverage"\n[train]\nsteps = 1\nbatch = 2\nsample_every = 0'
     toy.write_text(text)
-    result = ganforge("run", toy, "--set", f"dataset.root={pairs}", "--set", "dataset.size=16", "--set", "generator.width=2", "--set", "discriminator.width=2")
+    result = ganforge(
+        "run",
+        toy,
+        "--set",
+        f"dataset.root={pairs}",
+        "--set",
+        "dataset.size=16",
+        "--set",
+        "generator.width=2",
+        "--set",
+        "discriminator.width=2",
+    )
     assert result.status == 2
     assert "evaluations.modes: mode-coverage needs a data set of modes in the plane" in result.err
