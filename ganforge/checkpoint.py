@@ -60,7 +60,8 @@ def save(
     _sync(parent)
     write_text(parent / "latest", folder.name)
     if keep:
-        for old in sorted(parent.glob("step-*"))[:-keep]:
+        older = sorted(other for other in parent.glob("step-*") if other.name <= folder.name)
+        for old in older[:-keep]:
             shutil.rmtree(old)
     return folder
 
@@ -110,18 +111,36 @@ def read_recipe(path: Path) -> str:
     return str(metadata["recipe"])
 
 
-def load_training(folder: Path) -> tuple[int, Any]:
-    """Return the step of a checkpoint and the nest that was saved as `training`.
+def read_step(folder: Path) -> int:
+    """Return how many steps were done when a checkpoint was written.
+
+    Raises:
+        InputError: its state is missing or damaged.
+    """
+    return int(_read_state(folder)["step"])
+
+
+def load_training(folder: Path) -> Any:
+    """Return the nest that was saved as `training`.
 
     Raises:
         InputError: a file is missing or damaged.
     """
     try:
-        state = json.loads((folder / "state.json").read_text())
         tensors = safetensors.torch.load_file(folder / "training.safetensors")
-        return state["step"], unpack(state["training"], tensors)
+        return unpack(_read_state(folder)["training"], tensors)
     except (OSError, ValueError, KeyError, TypeError, safetensors.SafetensorError) as error:
         raise InputError(f"the checkpoint {folder} is damaged: {error}") from error
+
+
+def _read_state(folder: Path) -> dict[str, Any]:
+    try:
+        state: dict[str, Any] = json.loads((folder / "state.json").read_text())
+    except (OSError, ValueError) as error:
+        raise InputError(f"{folder / 'state.json'} is damaged: {error}") from error
+    if not isinstance(state, dict) or state.keys() != {"format", "step", "training"} or state["format"] != FORMAT:
+        raise InputError(f"{folder / 'state.json'} is damaged, or of another version of ganforge")
+    return state
 
 
 def pack(nest: Any, tensors: dict[str, Tensor]) -> Any:

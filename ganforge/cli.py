@@ -63,11 +63,19 @@ def main() -> None:
 
 
 def _plugins() -> Plugins:
-    def warn(message: str) -> None:
-        errors.print(f"warning: {printable(message)}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+    def say(message: str) -> None:
+        errors.print(printable(message), style="yellow", markup=False, highlight=False, soft_wrap=True)
 
-    plugins = Plugins(warn)
+    plugins = Plugins(say)
     plugins.load_installed()
+    return plugins
+
+
+def _plugins_with(context: typer.Context, files: Iterable[Path] | None) -> Plugins:
+    """Return the installed plugins and those of `--plugin`."""
+    plugins: Plugins = context.obj
+    for path in files or ():
+        plugins.load_file(path)
     return plugins
 
 
@@ -91,13 +99,9 @@ def _understand(context: typer.Context, name: str, sets: Sequence[str] | None, f
     try:
         plan = resolve(loaded, plugins.registry, local)
     except RecipeError as error:
+        for failed in plugins.failures():
+            plugins.say(f"warning: plugin '{failed.name}' is not loaded; `ganforge plugins` says why")
         raise RecipeError([*problems, *error.problems]) from error
-    finally:
-        if not problems:
-            for failed in plugins.failures():
-                errors.print(
-                    f"warning: plugin '{failed.name}' is not loaded; `ganforge plugins` says why", style="yellow"
-                )
     if problems:
         raise RecipeError(problems)
     return plan
@@ -116,10 +120,8 @@ def run(
     plan = _understand(context, recipe, sets, plugin)
     from ganforge.run import create, pick_device
 
-    for path in plan.plugin_files:
-        typer.echo(f"loads code: {printable(str(path))}")
     started = create(plan, context.obj, out, pick_device(device))
-    _train(started, fresh=True)
+    _train(started)
 
 
 @app.command()
@@ -133,9 +135,7 @@ def resume(
     device: Device = "auto",
 ) -> None:
     """Go on with a run exactly where it stopped."""
-    plugins: Plugins = context.obj
-    for path in plugin or ():
-        plugins.load_file(path)
+    plugins = _plugins_with(context, plugin)
     from ganforge.run import pick_device, reopen
 
     reopened = reopen(run, plugins, pick_device(device), sets or ())
@@ -143,18 +143,17 @@ def resume(
         steps = reopened.plan.train.steps
         typer.echo(f"{run} is done: {reopened.step} of {steps} steps. To extend it: --set train.steps={2 * steps}")
         return
-    _train(reopened, fresh=False)
+    _train(reopened)
 
 
-def _train(started: "Run", *, fresh: bool) -> None:
+def _train(started: "Run") -> None:
     """Train with all observers attached, and say where things are."""
     plugins = started.plugins
     for name, observers in list(plugins.each("ganforge_observers", run=started)):
         for observer in observers:
             plugins.manager.register(observer, f"{name}.{type(observer).__name__}")
     typer.echo(f"{started.plan.name}: {started.folder} on {started.device}")
-    if fresh:
-        started.build()
+    started.build()
     try:
         started.train()
     except KeyboardInterrupt:
@@ -186,9 +185,7 @@ def translate(
     device: Device = "auto",
 ) -> None:
     """Translate pictures with trained weights."""
-    plugins: Plugins = context.obj
-    for path in plugin or ():
-        plugins.load_file(path)
+    plugins = _plugins_with(context, plugin)
     from rich.progress import Progress
 
     from ganforge.run import pick_device
@@ -212,9 +209,7 @@ def evaluate(
     context: typer.Context, run: RunFolder, plugin: PluginFiles = None, device: Device = "auto", as_json: AsJson = False
 ) -> None:
     """Run the recipe's evaluations on a run's newest checkpoint."""
-    plugins: Plugins = context.obj
-    for path in plugin or ():
-        plugins.load_file(path)
+    plugins = _plugins_with(context, plugin)
     from ganforge import run as runs
     from ganforge.trained import load
 
@@ -240,9 +235,7 @@ def list_components(
     as_json: AsJson = False,
 ) -> None:
     """List the components there are."""
-    plugins: Plugins = context.obj
-    for path in plugin or ():
-        plugins.load_file(path)
+    plugins = _plugins_with(context, plugin)
     if kind is not None and kind not in KINDS:
         raise InputError(f"unknown kind '{kind}'; {nearest(kind, KINDS)}")
     rows = [
@@ -268,9 +261,7 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """Show a component: its settings with types, defaults and ranges, and what it asks for."""
-    plugins: Plugins = context.obj
-    for path in plugin or ():
-        plugins.load_file(path)
+    plugins = _plugins_with(context, plugin)
     if kind not in KINDS:
         raise InputError(f"unknown kind '{kind}'; {nearest(kind, KINDS)}")
     component = plugins.registry.find(kind, name)
@@ -330,9 +321,7 @@ def list_recipes(context: typer.Context, as_json: AsJson = False) -> None:
 @app.command("plugins")
 def list_plugins(context: typer.Context, plugin: PluginFiles = None, as_json: AsJson = False) -> None:
     """List the plugins with their hooks, and what is wrong with those that do not load."""
-    plugins: Plugins = context.obj
-    for path in plugin or ():
-        plugins.load_file(path)
+    plugins = _plugins_with(context, plugin)
     _ = plugins.registry
     rows = [
         {

@@ -37,10 +37,10 @@ class Plugin:
 
 
 class Plugins:
-    """The plugins of this process, their hooks and their registry; `warn` is told of each that had to be disabled."""
+    """The plugins of this process, their hooks and their registry; `say` is told what the user should know of them."""
 
-    def __init__(self, warn: Callable[[str], None] = lambda message: None) -> None:
-        self.warn = warn
+    def __init__(self, say: Callable[[str], None] = lambda message: None) -> None:
+        self.say = say
         self.manager = pluggy.PluginManager("ganforge")
         self.manager.add_hookspecs(hookspecs)
         self.known: dict[str, Plugin] = {}
@@ -73,6 +73,7 @@ class Plugins:
             raise InputError(f"{path} is not a Python file")
         module = importlib.util.module_from_spec(spec)
         sys.modules[module_name] = module
+        self.say(f"loads code: {path}")
         try:
             spec.loader.exec_module(module)
             self._adopt(plugin, module)
@@ -110,6 +111,7 @@ class Plugins:
                 result = implementation.function(*(arguments[name] for name in implementation.argnames))
             except Exception as error:
                 self._disable(implementation.plugin, implementation.plugin_name, error)
+                self.say(f"warning: plugin '{implementation.plugin_name}' is disabled: {brief(error)}")
                 continue
             if result is not None:
                 yield implementation.plugin_name, result
@@ -156,14 +158,13 @@ class Plugins:
             try:
                 implementation.function(register)
             except Exception as error:
-                self._disable(plugin.module, plugin.name, error)
+                self._disable(plugin.module, plugin.name, error)  # a red row in `plugins`, and no word elsewhere
                 return False
         registry.add(register)
         return True
 
     def _disable(self, module: object, name: str, error: Exception) -> None:
         self.manager.unregister(module)
-        self.warn(f"plugin '{name}' is disabled: {brief(error)}")
         if name in self.known:
             self.known[name].error = brief(error)
             self.known[name].module = None

@@ -46,6 +46,7 @@ class Run:
         folder: everything the run writes is in here.
         plan: its recipe, understood.
         step: number of steps that are done.
+        start: the checkpoint from which it goes on.
         warnings: what was found odd so far.
     """
 
@@ -55,6 +56,7 @@ class Run:
     device: torch.device
     dataset: Dataset = field(repr=False)
     step: int = 0
+    start: Path | None = None
     warnings: list[str] = field(factory=list)
     metrics: dict[str, dict[str, float]] = field(factory=dict)
     engine: Engine = field(init=False, repr=False)
@@ -99,7 +101,7 @@ class Run:
             yield self.trained.views(self._probes)
 
     def build(self) -> None:
-        """Read the data and make the networks of a fresh run."""
+        """Read the data and make the networks; go on from the checkpoint, if there is one."""
         # Weights that decay to nothing pass through denormal numbers, on which a CPU is several times slower.
         torch.set_flush_denormal(True)
         terms = build.check(self.plan, self.dataset)
@@ -120,6 +122,8 @@ class Run:
         size = min(len(probe) for probe in self._probes.values())
         self._probes = {domain: probe[:size] for domain, probe in self._probes.items()}
         self.engine = build.make_engine(self.plan, terms, self._batches, self.dataset.shapes)
+        if self.start is not None:
+            self._restore(self.start)
 
     def train(self) -> None:
         """Train until the recipe's last step, then evaluate.
@@ -175,7 +179,12 @@ class Run:
         return self.metrics
 
     def save(self) -> Path:
-        """Write a checkpoint."""
+        """Write a checkpoint.
+
+        Raises:
+            RunFailedError: the losses are no longer finite, so that the weights are not worth keeping.
+        """
+        self._require_finite(self._means())
         training = {
             "optimizers": {phase: optimizer.state_dict() for phase, optimizer in self.engine.optimizers.items()},
             "random": checkpoint.random_state(),
@@ -188,9 +197,8 @@ class Run:
         self.notify("ganforge_checkpointed", folder=folder)
         return folder
 
-    def restore(self, folder: Path) -> None:
-        """Take over the state of a checkpoint."""
-        self.step, training = checkpoint.load_training(folder)
+    def _restore(self, folder: Path) -> None:
+        training = checkpoint.load_training(folder)
         for name, network in self.engine.networks.items():
             checkpoint.load_weights(folder / f"{name}.safetensors", network)
         for phase, optimizer in self.engine.optimizers.items():
@@ -209,22 +217,30 @@ class Run:
                 self._sums[phase] = values
                 self._counts[phase] = 1
 
-    def _log(self) -> None:
+    def _means(self) -> dict[str, float]:
+        """Return the mean of each loss since the last record; this is where the loop waits for the device."""
         means: dict[str, float] = {}
         for phase in PHASES:
             if phase in self._sums:
                 values = (self._sums[phase] / self._counts[phase]).tolist()
                 means |= zip(self.engine.loss_names(phase), values, strict=True)
+        return means
+
+    def _log(self) -> None:
+        means = self._means()
         self._sums, self._counts = {}, {}
         before, then = self._logged
         self._logged = (self.step, time.monotonic())
         speed = (self.step - before) / max(self._logged[1] - then, 1e-9)
         self.notify("ganforge_logged", record={"step": self.step, "losses": means, "steps_per_second": round(speed, 3)})
+        self._require_finite(means)
+
+    def _require_finite(self, means: dict[str, float]) -> None:
         if wrong := [name for name, value in means.items() if not math.isfinite(value)]:
-            culprit = max(wrong, key=len)
+            culprit = max(wrong, key=len)  # a single loss, rather than the sum that it spoilt
             raise RunFailedError(
                 f"the loss '{culprit}' is {means[culprit]} within the steps up to {self.step}; "
-                "the last checkpoint from before is kept. Try a lower learning rate"
+                "checkpoints from before are kept. Try a lower learning rate"
             )
 
     def _sample(self, every: int) -> None:
@@ -291,9 +307,7 @@ def reopen(path: Path, plugins: Plugins, device: torch.device, sets: Sequence[st
                 f"--set {text}: that would be another run; a resumed one may change {', '.join(CHANGEABLE)}"
             )
     plan = read_plan((folder / LOCK).read_text(), folder, plugins, str(folder / LOCK), sets)
-    run = Run(folder, plan, plugins, device, build.make_dataset(plan))
-    run.build()
-    run.restore(newest)
+    run = Run(folder, plan, plugins, device, build.make_dataset(plan), checkpoint.read_step(newest), newest)
     if sets:
         checkpoint.write_text(folder / LOCK, run.lock)
     return run
