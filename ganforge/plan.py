@@ -102,6 +102,8 @@ class Train:
         alternate: never update both in one step: where both are due, only the rarer one is
             (`discriminator_every = 3, alternate = true` is the rhythm D, G, G).
         precision: `bf16` runs the networks under autocast; weights and losses stay fp32.
+        threads: CPU threads, 0 for torch's own choice, but one where a batch is so small that threads would only wait
+            for each other (measured on the toy: two are half as fast as one, and far slower on a busy machine).
         keep: number of newest checkpoints that are kept, 0 keeps all.
         samples: number of fixed test inputs of each domain in the sample pictures.
     """
@@ -117,6 +119,7 @@ class Train:
     generator_every: int = field(default=1, validator=validators.ge(1))
     alternate: bool = False
     precision: Literal["fp32", "bf16"] = "fp32"
+    threads: int = field(default=0, validator=validators.ge(0))
     keep: int = field(default=3, validator=validators.ge(0))
     samples: int = field(default=8, validator=validators.ge(1))
 

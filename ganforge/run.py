@@ -28,6 +28,7 @@ from ganforge.trained import LOCK, Trained, find_run, read_plan
 from ganforge.view import View
 
 TICK_SECONDS = 0.25
+SMALL_BATCH = 10_000  # numbers in a batch below which one CPU thread is fastest
 CHANGEABLE = (
     "train.steps",
     "train.log_every",
@@ -104,6 +105,7 @@ class Run:
         """Read the data and make the networks; go on from the checkpoint, if there is one."""
         # Weights that decay to nothing pass through denormal numbers, on which a CPU is several times slower.
         torch.set_flush_denormal(True)
+        self._set_threads()
         terms = build.check(self.plan, self.dataset)
         torch.manual_seed(derive(self.plan.train.seed, "run"))
 
@@ -124,6 +126,13 @@ class Run:
         self.engine = build.make_engine(self.plan, terms, self._batches, self.dataset.shapes)
         if self.start is not None:
             self._restore(self.start)
+
+    def _set_threads(self) -> None:
+        largest = max(math.prod(shape) for shape in self.dataset.shapes.values())
+        if self.plan.train.threads:
+            torch.set_num_threads(self.plan.train.threads)
+        elif self.plan.train.batch * largest < SMALL_BATCH:
+            torch.set_num_threads(1)
 
     def train(self) -> None:
         """Train until the recipe's last step, then evaluate.

@@ -201,3 +201,14 @@ def test_the_default_toy_shows_figure_4(ganforge, tmp_path):
     (run / "metrics.json").unlink()
     assert ganforge("evaluate", run).status == 0
     assert (run / "metrics.json").read_text() == before
+
+
+@pytest.mark.parametrize(("sets", "threads"), [([], 1), (["--set", "train.threads=2"], 2), (["--set", "train.batch=6000"], 3)])
+def test_small_batches_take_one_thread_unless_told_otherwise(sets, threads, toy, ganforge):
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(3)
+        assert ganforge("run", toy, *sets, "--set", "train.steps=1").status == 0
+        assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
