@@ -211,7 +211,9 @@ def _parse_set(text: str) -> Layer:
         parsed = {}
     *parents, leaf = _keys(table)
     if not parents or parents[0] not in TABLES:
-        raise InputError(f"{name}: expected a key inside of one of the tables {', '.join(TABLES)}")
+        raise InputError(
+            f"{name}: expected a key inside of a table of recipes; {nearest(key.partition('.')[0], TABLES)}"
+        )
     inner = table
     for parent in parents:
         inner = inner[parent]

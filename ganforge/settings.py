@@ -210,13 +210,13 @@ def describe(hint: Any) -> str:
 def describe_value(value: Any) -> str:
     """Show a recipe's value as it would stand in TOML.
 
-    >>> describe_value(True), describe_value("x"), describe_value({"a": 1})
-    ('true', '"x"', 'a table')
+    >>> describe_value(True), describe_value("x"), describe_value({"a": [1, 2]})
+    ('true', '"x"', '{ a = [1, 2] }')
     """
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, Mapping):
-        return "a table"
+        return f"{{ {', '.join(f'{key} = {describe_value(item)}' for key, item in value.items())} }}"
     return f'"{value}"' if isinstance(value, str) else str(value)
 
 

@@ -203,7 +203,9 @@ def test_the_default_toy_shows_figure_4(ganforge, tmp_path):
     assert (run / "metrics.json").read_text() == before
 
 
-@pytest.mark.parametrize(("sets", "threads"), [([], 1), (["--set", "train.threads=2"], 2), (["--set", "train.batch=6000"], 3)])
+@pytest.mark.parametrize(
+    ("sets", "threads"), [([], 1), (["--set", "train.threads=2"], 2), (["--set", "train.batch=6000"], 3)]
+)
 def test_small_batches_take_one_thread_unless_told_otherwise(sets, threads, toy, ganforge):
     before = torch.get_num_threads()
     try:

@@ -34,6 +34,14 @@ def ganforge_logged(run: "Run", record: Mapping[str, Any]) -> None:
 
 
 @hookimpl
+def ganforge_evaluated(run: "Run", metrics: Mapping[str, Mapping[str, float]]) -> None:
+    """Append the metrics to `log.jsonl`, so that their course over the training is kept."""
+    from ganforge_observers import log
+
+    log.append(run, {"step": run.step, "metrics": metrics})
+
+
+@hookimpl
 def ganforge_sampled(run: "Run") -> None:
     """Draw the fixed test inputs with what becomes of them, and look for dead output units."""
     from ganforge_observers import diagnosis, samples

@@ -1,4 +1,4 @@
-"""`log.jsonl`: one JSON object a line, for each log interval."""
+"""`log.jsonl`: one JSON object a line, for each log interval and each evaluation."""
 
 import json
 from collections.abc import Mapping

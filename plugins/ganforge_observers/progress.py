@@ -33,6 +33,9 @@ class ProgressBar:
     def ganforge_working(self, run: Run, what: str, done: int, total: int) -> None:
         """Move the bar of some work beside the training."""
         self._move(what, done, total)
+        if not self.console.is_terminal and time.monotonic() - self.said > PLAIN_SECONDS:
+            self.said = time.monotonic()
+            self.console.print(f"{what}: {done}/{total}", highlight=False)
 
     @hookimpl
     def ganforge_started(self, run: Run) -> None:

@@ -49,3 +49,12 @@ def test_progress_without_a_terminal_is_plain_lines(toy, ganforge):
     out = ganforge("run", toy).out
     assert "step 8/8  generator " in out
     assert "steps/s" in out
+
+
+def test_metrics_of_every_evaluation_are_kept_in_the_log(toy, ganforge, tmp_path):
+    sets = ["evaluations.modes.use=mode-coverage", "train.evaluate_every=4"]
+    assert ganforge("run", toy, *(word for text in sets for word in ("--set", text))).status == 0
+    lines = (tmp_path / "runs" / "toy" / "0001" / "log.jsonl").read_text().splitlines()
+    records = [json.loads(line) for line in lines]
+    assert [record["step"] for record in records if "metrics" in record] == [4, 8]
+    assert all(0 <= record["metrics"]["modes"]["quality"] <= 1 for record in records if "metrics" in record)
