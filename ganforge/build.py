@@ -58,11 +58,11 @@ def check(plan: Plan, dataset: Dataset) -> dict[Phase, list[Term]]:
                 _check_network(networks[name], network, choice, dataset.shapes)
         except PluginError:
             raise
-        except (InputError, ValueError, RuntimeError, NotImplementedError) as error:
-            if not isinstance(error, NotImplementedError):
-                problem = plan.recipe.problem((network.role,), str(error).partition("\n")[0])
-                problems.append(problem)
-    problems = list(dict.fromkeys(problems))
+        except NotImplementedError:
+            continue  # an operation of it has no meta form: the first step will tell
+        except (InputError, ValueError, RuntimeError) as error:
+            problem = plan.recipe.problem((network.role,), str(error).partition("\n")[0])
+            problems += [problem] if problem not in problems else []
     batch = {domain: torch.zeros(2, *shape, device=device) for domain, shape in dataset.shapes.items()}
     try:
         views = plan.coupling.views({name: networks.get(name, nn.Identity()) for name in plan.networks}, batch)

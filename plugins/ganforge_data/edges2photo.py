@@ -58,14 +58,16 @@ class Edges2Photo(PictureDataset):
 
     def _files(self, split: Split) -> list[Path]:
         root = self.root.expanduser()
+        if not root.is_dir():
+            raise InputError(f"no folder '{root}'; unpack the data set there, or set dataset.root", key="root")
         folder = root / split
         if split == "test" and not folder.is_dir():
             folder = root / "val"
-        if root.is_dir() and not folder.is_dir():
+        if not folder.is_dir():
             inner = [path.name for path in root.iterdir() if (path / "train").is_dir()]
             hint = f"; did you mean '{root / inner[0]}'?" if inner else ""
             raise InputError(f"'{root}' holds no folder '{folder.name}'{hint}", key="root")
-        return list_pictures(folder if root.is_dir() else root, "root")
+        return list_pictures(folder, "root")
 
     def _stored(self, domain: str, paths: Sequence[Path]) -> Stored:
         read = partial(self._read_half, domain)
