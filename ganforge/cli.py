@@ -14,10 +14,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from ganforge import recipe as recipes
+from ganforge.describe import describe, describe_value
 from ganforge.errors import GanforgeError, InputError, PluginError, Problem, RecipeError, nearest, printable
 from ganforge.plugins import Plugins
 from ganforge.registry import KINDS, PHASES, Component
-from ganforge.settings import describe, describe_value, plain
+from ganforge.settings import plain
 
 if TYPE_CHECKING:
     from ganforge.plan import Plan
@@ -118,7 +119,7 @@ def run(
 ) -> None:
     """Train a recipe."""
     plan = _understand(context, recipe, sets, plugin)
-    from ganforge.run import create, pick_device
+    from ganforge.start import create, pick_device
 
     started = create(plan, context.obj, out, pick_device(device))
     _train(started)
@@ -136,7 +137,7 @@ def resume(
 ) -> None:
     """Go on with a run exactly where it stopped."""
     plugins = _plugins_with(context, plugin)
-    from ganforge.run import pick_device, reopen
+    from ganforge.start import pick_device, reopen
 
     reopened = reopen(run, plugins, pick_device(device), sets or ())
     if reopened.step >= reopened.plan.train.steps:
@@ -188,7 +189,7 @@ def translate(
     plugins = _plugins_with(context, plugin)
     from rich.progress import Progress
 
-    from ganforge.run import pick_device
+    from ganforge.start import pick_device
     from ganforge.trained import load
     from ganforge.translate import plan_jobs
     from ganforge.translate import translate as translate_jobs
@@ -210,14 +211,15 @@ def evaluate(
 ) -> None:
     """Run the recipe's evaluations on a run's newest checkpoint."""
     plugins = _plugins_with(context, plugin)
-    from ganforge import run as runs
+    from ganforge.run import evaluate as evaluate_trained
+    from ganforge.start import pick_device
     from ganforge.trained import load
 
     if not run.is_dir():
         raise InputError(f"no run at '{run}'")
-    trained = load(run, plugins, runs.pick_device(device))
+    trained = load(run, plugins, pick_device(device))
     with trained.evaluating():
-        metrics = runs.evaluate(trained, run)
+        metrics = evaluate_trained(trained, run)
     if as_json:
         typer.echo(json.dumps(metrics))
     elif metrics:

@@ -2,7 +2,6 @@
 
 import json
 import math
-import shutil
 import signal
 import threading
 import time
@@ -13,30 +12,22 @@ from types import FrameType
 from typing import Any
 
 import torch
-from attrs import define, evolve, field
+from attrs import define, field
 from torch import Tensor
 
 from ganforge import build, checkpoint
 from ganforge.data import Batches, Dataset, Stored, as_float, derive, random_generator
 from ganforge.engine import Engine
-from ganforge.errors import InputError, RunFailedError
+from ganforge.errors import RunFailedError
 from ganforge.lock import lock_text
 from ganforge.plan import Phase, Plan
 from ganforge.plugins import Plugins
 from ganforge.registry import PHASES
-from ganforge.trained import LOCK, Trained, find_run, read_plan
+from ganforge.trained import Trained
 from ganforge.view import View
 
 TICK_SECONDS = 0.25
 SMALL_BATCH = 10_000  # numbers in a batch below which one CPU thread is fastest
-CHANGEABLE = (
-    "train.steps",
-    "train.log_every",
-    "train.checkpoint_every",
-    "train.sample_every",
-    "train.evaluate_every",
-    "train.keep",
-)
 
 
 @define(eq=False)
@@ -270,88 +261,6 @@ def evaluate(trained: Trained, folder: Path) -> dict[str, dict[str, float]]:
     if found:
         checkpoint.write_text(folder / "metrics.json", json.dumps({"step": trained.step, **found}, indent=2) + "\n")
     return found
-
-
-def create(plan: Plan, plugins: Plugins, out: Path, device: torch.device) -> Run:
-    """Make a new run with the next free number, `out/<recipe>/<NNNN>/`, holding its locked recipe.
-
-    Raises:
-        RecipeError: the recipe's parts do not fit together.
-        InputError: the folder cannot be written.
-    """
-    dataset = build.make_dataset(plan)
-    build.check(plan, dataset)
-    # Nothing is left behind by a run whose data are not there.
-    with build.located(plan, ("dataset",)):
-        dataset.open("train")
-        dataset.open("test")
-    folder = _new_folder(out / plan.name)
-    files = []
-    for path in plan.plugin_files:
-        (folder / "plugins").mkdir(exist_ok=True)
-        files.append(Path(shutil.copy(path, folder / "plugins")))
-    run = Run(folder, evolve(plan, plugin_files=tuple(files)), plugins, device, dataset)
-    checkpoint.write_text(folder / LOCK, run.lock)
-    return run
-
-
-def reopen(path: Path, plugins: Plugins, device: torch.device, sets: Sequence[str] = ()) -> Run:
-    """Open a run to go on exactly where its newest checkpoint stands.
-
-    Args:
-        path: the run's folder.
-        plugins: what is loaded; the run's own local plugins are added.
-        device: where to train.
-        sets: overrides of `train.steps` and of the intervals `train.*_every` that change nothing that is learnt.
-
-    Raises:
-        InputError: it is no run, has no checkpoint, or would become another run by what is overridden.
-    """
-    folder, newest = find_run(path)
-    if folder is None:
-        raise InputError(f"'{path}' is not a run's folder: it holds no {LOCK}")
-    for text in sets:
-        if text.partition("=")[0].strip() not in CHANGEABLE:
-            raise InputError(
-                f"--set {text}: that would be another run; a resumed one may change {', '.join(CHANGEABLE)}"
-            )
-    plan = read_plan((folder / LOCK).read_text(), folder, plugins, str(folder / LOCK), sets)
-    run = Run(folder, plan, plugins, device, build.make_dataset(plan), checkpoint.read_step(newest), newest)
-    if sets:
-        checkpoint.write_text(folder / LOCK, run.lock)
-    return run
-
-
-def pick_device(name: str) -> torch.device:
-    """Return the device of a name; `auto` takes CUDA, else MPS, else the CPU.
-
-    Raises:
-        InputError: this machine has no such device.
-    """
-    present = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
-    if name == "auto":
-        return torch.device(next(device for device, there in present.items() if there))
-    if not present.get(name.partition(":")[0], False):
-        have = ", ".join(device for device, there in present.items() if there)
-        raise InputError(f"no device '{name}' here; this machine has: {have}")
-    return torch.device(name)
-
-
-def _new_folder(parent: Path) -> Path:
-    try:
-        parent.mkdir(parents=True, exist_ok=True)
-        numbers = [int(path.name) for path in parent.iterdir() if path.name.isdigit()]
-        number = max(numbers, default=0) + 1
-        while True:
-            folder = parent / f"{number:04d}"
-            try:
-                folder.mkdir()
-            except FileExistsError:
-                number += 1
-            else:
-                return folder
-    except OSError as error:
-        raise InputError(f"cannot write to {parent}: {error.strerror}", key="out") from error
 
 
 def _due(every: int, step: int) -> bool:

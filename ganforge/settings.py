@@ -17,6 +17,7 @@ import attrs
 import cattrs
 from attrs import NOTHING, frozen
 
+from ganforge.describe import describe, describe_validator, describe_value
 from ganforge.errors import PluginError, nearest
 
 Key = tuple[str, ...]
@@ -185,52 +186,6 @@ def plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [plain(item) for item in value]
     return value
-
-
-def describe(hint: Any) -> str:
-    """Name a type as a recipe's author would.
-
-    >>> describe(tuple[float, float]), describe(int | None), describe(Literal["a", "b"])
-    ('[number, number]', 'whole number', '"a" or "b"')
-    """
-    origin, arguments = get_origin(hint), get_args(hint)
-    if origin in (Union, types.UnionType):
-        return " or ".join(describe(arm) for arm in arguments if arm is not type(None))
-    if origin is Literal:
-        return " or ".join(f'"{option}"' if isinstance(option, str) else str(option).lower() for option in arguments)
-    if origin is tuple and arguments[-1] is not ...:
-        return f"[{', '.join(map(describe, arguments))}]"
-    if origin in (list, tuple):
-        return f"list of {describe(arguments[0])}s"
-    if attrs.has(hint):
-        return f"table with {', '.join(read_fields(hint))}"
-    return {int: "whole number", float: "number", bool: "true or false", str: "text", Path: "path"}.get(hint, str(hint))
-
-
-def describe_value(value: Any) -> str:
-    """Show a recipe's value as it would stand in TOML.
-
-    >>> describe_value(True), describe_value("x"), describe_value({"a": [1, 2]})
-    ('true', '"x"', '{ a = [1, 2] }')
-    """
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, Mapping):
-        return f"{{ {', '.join(f'{key} = {describe_value(item)}' for key, item in value.items())} }}"
-    return f'"{value}"' if isinstance(value, str) else str(value)
-
-
-def describe_validator(validator: Validator) -> str:
-    """Show an attrs validator's limits: its repr without the frame, and-ed ones in a row."""
-    parts = getattr(validator, "_validators", None)
-    if parts is not None:
-        return ", ".join(map(describe_validator, parts))
-    text = repr(validator)
-    if text.startswith("<Validator for "):
-        return text.removeprefix("<Validator for ").removesuffix(">")
-    if text.startswith("<in_ validator with options "):
-        return "one of " + text.removeprefix("<in_ validator with options ").removesuffix(">").strip("[]()")
-    return (getattr(validator, "__doc__", None) or "").strip().partition("\n")[0]
 
 
 def _strict(kind: type, *others: type) -> Callable[[Any, Any], Any]:

@@ -14,7 +14,8 @@ PLUGINS = ROOT / "plugins"
 # Each module of the core and the modules of the core that it may import; the reading order is from top to bottom.
 ALLOWED = {
     "errors": set(),
-    "settings": {"errors"},
+    "describe": set(),
+    "settings": {"describe", "errors"},
     "registry": {"errors", "settings"},
     "recipe": {"errors", "settings"},
     "hookspecs": {"registry"},
@@ -29,6 +30,7 @@ ALLOWED = {
     "checkpoint": {"errors"},
     "lock": {"plan", "registry", "settings"},
     "trained": {"build", "checkpoint", "data", "errors", "plan", "plugins", "recipe", "resolve", "view"},
+    "start": {"build", "checkpoint", "errors", "plan", "plugins", "run", "trained"},
     "run": {
         "build",
         "checkpoint",

@@ -1,0 +1,107 @@
+"""Beginning a run in a folder of its own, or going on with one; and the device it runs on."""
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from attrs import evolve
+
+from ganforge import build, checkpoint
+from ganforge.errors import InputError
+from ganforge.plan import Plan
+from ganforge.plugins import Plugins
+from ganforge.run import Run
+from ganforge.trained import LOCK, find_run, read_plan
+
+# What a resumed run may change without becoming another one.
+CHANGEABLE = (
+    "train.steps",
+    "train.log_every",
+    "train.checkpoint_every",
+    "train.sample_every",
+    "train.evaluate_every",
+    "train.keep",
+)
+
+
+def create(plan: Plan, plugins: Plugins, out: Path, device: torch.device) -> Run:
+    """Make a new run with the next free number, `out/<recipe>/<NNNN>/`, holding its locked recipe.
+
+    Raises:
+        RecipeError: the recipe's parts do not fit together.
+        InputError: the folder cannot be written.
+    """
+    dataset = build.make_dataset(plan)
+    build.check(plan, dataset)
+    # Nothing is left behind by a run whose data are not there.
+    with build.located(plan, ("dataset",)):
+        dataset.open("train")
+        dataset.open("test")
+    folder = _new_folder(out / plan.name)
+    files = []
+    for path in plan.plugin_files:
+        (folder / "plugins").mkdir(exist_ok=True)
+        files.append(Path(shutil.copy(path, folder / "plugins")))
+    run = Run(folder, evolve(plan, plugin_files=tuple(files)), plugins, device, dataset)
+    checkpoint.write_text(folder / LOCK, run.lock)
+    return run
+
+
+def reopen(path: Path, plugins: Plugins, device: torch.device, sets: Sequence[str] = ()) -> Run:
+    """Open a run to go on exactly where its newest checkpoint stands.
+
+    Args:
+        path: the run's folder.
+        plugins: what is loaded; the run's own local plugins are added.
+        device: where to train.
+        sets: overrides of `train.steps` and of the intervals `train.*_every` that change nothing that is learnt.
+
+    Raises:
+        InputError: it is no run, has no checkpoint, or would become another run by what is overridden.
+    """
+    folder, newest = find_run(path)
+    if folder is None:
+        raise InputError(f"'{path}' is not a run's folder: it holds no {LOCK}")
+    for text in sets:
+        if text.partition("=")[0].strip() not in CHANGEABLE:
+            raise InputError(
+                f"--set {text}: that would be another run; a resumed one may change {', '.join(CHANGEABLE)}"
+            )
+    plan = read_plan((folder / LOCK).read_text(), folder, plugins, str(folder / LOCK), sets)
+    run = Run(folder, plan, plugins, device, build.make_dataset(plan), checkpoint.read_step(newest), newest)
+    if sets:
+        checkpoint.write_text(folder / LOCK, run.lock)
+    return run
+
+
+def pick_device(name: str) -> torch.device:
+    """Return the device of a name; `auto` takes CUDA, else MPS, else the CPU.
+
+    Raises:
+        InputError: this machine has no such device.
+    """
+    present = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if name == "auto":
+        return torch.device(next(device for device, there in present.items() if there))
+    if not present.get(name.partition(":")[0], False):
+        have = ", ".join(device for device, there in present.items() if there)
+        raise InputError(f"no device '{name}' here; this machine has: {have}")
+    return torch.device(name)
+
+
+def _new_folder(parent: Path) -> Path:
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        numbers = [int(path.name) for path in parent.iterdir() if path.name.isdigit()]
+        number = max(numbers, default=0) + 1
+        while True:
+            folder = parent / f"{number:04d}"
+            try:
+                folder.mkdir()
+            except FileExistsError:
+                number += 1
+            else:
+                return folder
+    except OSError as error:
+        raise InputError(f"cannot write to {parent}: {error.strerror}", key="out") from error
