@@ -60,9 +60,11 @@ def check(plan: Plan, dataset: Dataset) -> dict[Phase, list[Term]]:
             raise
         except NotImplementedError:
             continue  # an operation of it has no meta form: the first step will tell
-        except (InputError, ValueError, RuntimeError) as error:
+        except (InputError, ValueError, RuntimeError, OverflowError) as error:
             problem = plan.recipe.problem((network.role,), str(error).partition("\n")[0])
             problems += [problem] if problem not in problems else []
+        except Exception as error:
+            raise PluginError(f"{network.role} '{choice.component.qualified}' failed") from error
     batch = {domain: torch.zeros(2, *shape, device=device) for domain, shape in dataset.shapes.items()}
     try:
         views = plan.coupling.views({name: networks.get(name, nn.Identity()) for name in plan.networks}, batch)

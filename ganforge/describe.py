@@ -23,6 +23,8 @@ def describe(hint: Any) -> str:
         return f"[{', '.join(map(describe, arguments))}]"
     if origin in (list, tuple):
         return f"list of {describe(arguments[0])}s"
+    if origin is dict:
+        return f"table of {describe(arguments[1])}s"
     if attrs.has(hint):
         return f"table with {', '.join(field.name for field in attrs.fields(hint))}"
     return {int: "whole number", float: "number", bool: "true or false", str: "text", Path: "path"}.get(hint, str(hint))

@@ -20,6 +20,8 @@ from attrs import NOTHING, frozen
 from ganforge.describe import describe, describe_validator, describe_value
 from ganforge.errors import PluginError, nearest
 
+LARGEST = 2**53  # beyond it a number is a slip, and not every integer is a float
+
 Key = tuple[str, ...]
 Validator = Callable[[Any, Any, Any], None]
 Report = Callable[[Key, str, str], None]
@@ -136,7 +138,7 @@ def structure(value: Any, setting: Setting, path: Key, report: Report) -> Any:
             return _structure_class(value, attrs.evolve(setting, type=classes[0]), path, report)
     try:
         result = _converter.structure(value, setting.type)
-    except (ValueError, TypeError, cattrs.StructureHandlerNotFoundError):
+    except (ValueError, TypeError, AttributeError, cattrs.StructureHandlerNotFoundError):  # cattrs asks for keys unseen
         report(path, f"expected {describe(setting.type)}, got {describe_value(value)}", "")
         return NOTHING
     attribute = types.SimpleNamespace(name=setting.name)
@@ -195,7 +197,7 @@ def _strict(kind: type, *others: type) -> Callable[[Any, Any], Any]:
         if not isinstance(value, (kind, *others)) or (isinstance(value, bool) and kind is not bool):
             raise TypeError(kind)
         result = kind(value)
-        if isinstance(result, float) and not math.isfinite(result):
+        if isinstance(result, float | int) and not (math.isfinite(result) and abs(result) < LARGEST):
             raise ValueError(value)
         return result
 

@@ -79,7 +79,7 @@ def test_a_setting_of_one_network_alone_is_located_there(toy, understand, ganfor
     assert plan.networks["G_AB"][1].settings["hidden"] == 8
     assert plan.networks["G_BA"][1].settings["hidden"] == 4
     toy.write_text(toy.read_text().replace("hidden = 4", "hidden = -4"))
-    assert answer(ganforge, toy) == [f"{toy}:25: generator.BA.hidden: expected x >= 1, got -4"]
+    assert answer(ganforge, toy) == [f"{toy}:25: generator.BA.hidden: expected x >= 1, x <= 65536, got -4"]
 
 
 def test_each_phase_may_have_its_own_optimizer(toy, understand):

@@ -128,7 +128,7 @@ def test_an_interrupted_run_saves_and_says_how_to_go_on(toy, tmp_path):
 
 
 def test_losses_that_are_no_longer_finite_stop_the_run(toy, ganforge):
-    result = ganforge("run", toy, "--set", "optimizer.lr=1e30", "--set", "train.steps=50")
+    result = ganforge("run", toy, "--set", "optimizer.lr=1e15", "--set", "train.steps=50")
     assert result.status == 1
     assert "error: the loss '" in result.err
     assert "within the steps up to" in result.err

@@ -23,6 +23,7 @@ class Thing:
     root: Path
     size: int | tuple[int, int] = 64
     inner: Inner = Inner(low=0.5)
+    names: dict[str, str] = field(factory=dict)
     share: float = field(default=0.1, validator=[validators.gt(0), validators.lt(1)])
 
 
@@ -51,7 +52,13 @@ def test_positional_parameters_are_given_and_keyword_only_ones_are_settings():
 def test_values_take_their_types_and_defaults():
     values, problems = read(Thing, {"root": "here", "size": [32, 48], "inner": {"high": 2}})
     assert not problems
-    assert values == {"root": Path("here"), "size": (32, 48), "inner": Inner(low=0.5, high=2.0), "share": 0.1}
+    assert values == {
+        "root": Path("here"),
+        "size": (32, 48),
+        "inner": Inner(low=0.5, high=2.0),
+        "names": {},
+        "share": 0.1,
+    }
     assert plain(values["inner"]) == {"low": 0.5, "high": 2.0}
     assert plain(values["size"]) == [32, 48]
 
@@ -74,6 +81,8 @@ def test_values_take_their_types_and_defaults():
             "size: expected whole number or [whole number, whole number], got [1, 2, 3]",
         ),
         (Thing, {"root": "x", "size": "64"}, 'size: expected whole number or [whole number, whole number], got "64"'),
+        (Thing, {"root": "x", "names": 3}, "names: expected table of texts, got 3"),
+        (Thing, {"root": "x", "names": {"a": 3}}, "names: expected table of texts, got { a = 3 }"),
         (Thing, {"root": "x", "inner": 3}, "inner: expected table with low, high, got 3"),
         (Thing, {"root": "x", "inner": {"hihg": 3}}, "inner.hihg: unknown setting 'hihg'"),
         (Thing, {"root": "x", "share": 1}, "share: expected x > 0, x < 1, got 1"),

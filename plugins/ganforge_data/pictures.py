@@ -23,9 +23,9 @@ Size = int | tuple[int, int]
 
 
 def _positive(_: object, attribute: Any, size: Size) -> None:
-    """At least 1, or [height, width]."""
-    if min(pair(size)) < 1:
-        raise ValueError(f"{attribute.name} must be positive")
+    """1 to 8192, or [height, width] of these."""
+    if not all(1 <= side <= 8192 for side in pair(size)):
+        raise ValueError(f"{attribute.name} must lie in 1..8192")
 
 
 PictureSize = Annotated[Size, _positive]

@@ -2,14 +2,14 @@
 
 from typing import Annotated
 
-from attrs.validators import ge, in_
+from attrs.validators import ge, in_, le
 from torch import Tensor, nn
 
 from ganforge import Shape
 from ganforge_translation.initialise import Preset, initialise
 
 STRIDED = 4
-Width = Annotated[int, ge(1)]
+Width = Annotated[int, ge(1), le(4096)]
 
 
 class Generator(nn.Module):

@@ -4,13 +4,13 @@ import math
 from typing import Annotated, Literal
 
 import torch
-from attrs.validators import ge
+from attrs.validators import ge, le
 from torch import Tensor, nn
 
 from ganforge import Shape
 
-Hidden = Annotated[int, ge(1)]
-Layers = Annotated[int, ge(2)]
+Hidden = Annotated[int, ge(1), le(65_536)]
+Layers = Annotated[int, ge(2), le(100)]
 
 
 class Generator(nn.Module):

@@ -148,5 +148,5 @@ def test_a_folder_that_cannot_serve_is_named_with_its_key(change, message, tmp_p
 
 def test_recipes_can_name_any_size(folders):
     assert folders(size=[32, 48]).shapes["A"] == (3, 32, 48)
-    with pytest.raises(recipe.RecipeError, match="expected At least 1"):
+    with pytest.raises(recipe.RecipeError, match="expected 1 to 8192"):
         folders(size=0)
