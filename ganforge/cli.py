@@ -83,7 +83,7 @@ def _plugins_with(context: typer.Context, files: Iterable[Path] | None) -> Plugi
 def _understand(context: typer.Context, name: str, sets: Sequence[str] | None, files: Iterable[Path] | None) -> "Plan":
     """Read a recipe, load its local plugins, and resolve it; all problems come out at once."""
     plugins: Plugins = context.obj
-    loaded = recipes.load(name, sets or (), lambda shipped: plugins.recipes().get(shipped))
+    loaded = recipes.load(name, sets or (), plugins.recipes())
     problems, local = [], []
     for path, key, layer in loaded.plugin_files():
         try:

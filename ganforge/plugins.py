@@ -96,8 +96,9 @@ class Plugins:
         """Return the shipped recipes by name; two of one name are told apart as `plugin/name`."""
         found: dict[str, list[tuple[str, Path]]] = {}
         for name, paths in self.each("ganforge_recipes"):
-            for path in paths:
-                found.setdefault(path.stem, []).append((name, path))
+            for path in map(Path, paths):
+                if path.is_file():
+                    found.setdefault(path.stem, []).append((name, path))
         return {
             stem if len(places) == 1 else f"{name}/{stem}": path
             for stem, places in sorted(found.items())
@@ -143,11 +144,19 @@ class Plugins:
         self.manager.register(module, plugin.name)
         try:
             self.manager.check_pending()
-        except pluggy.PluginValidationError:
+            self._refuse_wrappers(module)
+        except (pluggy.PluginValidationError, PluginError):
             self.manager.unregister(module)
             raise
         plugin.module = module
         self.known[plugin.name] = plugin
+
+    def _refuse_wrappers(self, module: object) -> None:
+        """Hooks are called plugin by plugin, so that one that raises is known; a wrapper would wrap nothing."""
+        for caller in self.manager.get_hookcallers(module) or ():
+            for implementation in caller.get_hookimpls():
+                if implementation.plugin is module and (implementation.wrapper or implementation.hookwrapper):
+                    raise PluginError(f"'{caller.name}': hook wrappers are not supported")
 
     def _register(self, plugin: Plugin, registry: Registry) -> bool:
         """Let one plugin register its components: all of them, or none where it fails."""

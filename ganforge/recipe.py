@@ -2,7 +2,7 @@
 
 import re
 import tomllib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,6 @@ TABLES = ("dataset", "coupling", "generator", "discriminator", "losses", "optimi
 KEYS = ("extends", "plugins", *TABLES, "lock")
 
 Table = dict[str, Any]
-FindRecipe = Callable[[str], Path | None]
 
 
 @frozen
@@ -76,18 +75,18 @@ class Recipe:
                 yield layer.folder / str(name), ("plugins", str(index)), layer
 
 
-def load(source: str | Path, sets: Sequence[str] = (), find: FindRecipe = lambda name: None) -> Recipe:
+def load(source: str | Path, sets: Sequence[str] = (), shipped: Mapping[str, Path] | None = None) -> Recipe:
     """Read a recipe with its parents and overrides.
 
     Args:
         source: a file, or the name of a shipped recipe.
         sets: overrides `key=value`, the last one strongest.
-        find: looks a shipped recipe up by its name.
+        shipped: files of the shipped recipes, by name.
 
     Raises:
         RecipeError: a file is missing or is not TOML, or the chain of `extends` closes on itself.
     """
-    path = _find_file(str(source), Path(), find, where="")
+    path = _find_file(str(source), Path(), shipped or {}, where="")
     layers: list[Layer] = []
     seen: list[Path] = []
     while True:
@@ -101,7 +100,7 @@ def load(source: str | Path, sets: Sequence[str] = (), find: FindRecipe = lambda
         where = f"{layers[0].name}:{layers[0].line(('extends',))}"
         if not isinstance(parent, str):
             raise RecipeError([Problem(where, "extends", "expected the name of one recipe")])
-        path = _find_file(parent, layers[0].folder, find, where)
+        path = _find_file(parent, layers[0].folder, shipped or {}, where)
     return _merge_layers(seen[0].stem.removesuffix(".lock"), layers, sets)
 
 
@@ -163,17 +162,21 @@ def has(table: Any, path: Key) -> bool:
     return True
 
 
-def _find_file(source: str, folder: Path, find: FindRecipe, where: str) -> Path:
+def _find_file(source: str, folder: Path, shipped: Mapping[str, Path], where: str) -> Path:
+    """Find a recipe beside the one that names it, else among the shipped ones."""
     path = folder / source
     if path.is_file():
         return path
-    if shipped := find(source.removesuffix(".toml")):
-        return shipped
+    name = source.removesuffix(".toml")
+    if name in shipped:
+        return shipped[name]
+    key = "extends" if where else ""
+    if several := [other for other in shipped if other.endswith(f"/{name}")]:
+        raise RecipeError([Problem(where, key, f"several plugins ship a recipe '{name}'", nearest("", several))])
     if path.is_dir():
-        raise RecipeError([Problem(where, "", f"expected a recipe, but '{source}' is a folder")])
-    beside = [other.name for other in path.parent.glob("*.toml")] if path.parent.is_dir() else []
-    hint = nearest(path.name, beside) if beside else "`ganforge recipes` lists the shipped ones"
-    raise RecipeError([Problem(where, "extends" if where else "", f"no recipe '{source}'", hint)])
+        raise RecipeError([Problem(where, key, f"expected a recipe, but '{source}' is a folder")])
+    known = [*shipped, *(other.name for other in (path.parent.glob("*.toml") if path.parent.is_dir() else ()))]
+    raise RecipeError([Problem(where, key, f"no recipe '{source}'", nearest(path.name, known))])
 
 
 def _read(path: Path) -> Layer:

@@ -67,7 +67,7 @@ def understand(plugins: Plugins) -> Callable[..., Plan]:
     """Resolve a recipe with overrides."""
 
     def call(source: str | Path, *sets: str) -> Plan:
-        loaded = recipe.load(source, sets, lambda name: plugins.recipes().get(name))
+        loaded = recipe.load(source, sets, plugins.recipes())
         return resolve(loaded, plugins.registry)
 
     return call

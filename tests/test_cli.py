@@ -69,7 +69,7 @@ def test_validate_answers_in_json_too(toy, ganforge):
     [
         (["list", "losses"], "unknown kind 'losses'; did you mean 'loss'?"),
         (["show", "loss", "l3"], "unknown loss 'l3'; did you mean"),
-        (["run", "discogan_tyo"], "no recipe 'discogan_tyo'; "),
+        (["run", "discogan_tyo"], "no recipe 'discogan_tyo'; did you mean 'discogan_toy'?"),
         (["run", "."], "expected a recipe, but '.' is a folder"),
         (["list", "--plugin", "absent.py"], "no plugin file 'absent.py'"),
         (["evaluate", "absent"], "no run at 'absent'"),

@@ -6,7 +6,8 @@ import sys
 import pytest
 
 from ganforge import plugins as plugins_module
-from ganforge.errors import InputError, PluginError
+from ganforge import recipe
+from ganforge.errors import InputError, PluginError, RecipeError
 from ganforge.plugins import Plugins
 
 CHARBONNIER = '''\
@@ -61,6 +62,7 @@ def test_an_installed_plugin_registers(entry_points):
         ("from ganforge import hookimpl\n@hookimpl\ndef ganforge_registre(register): pass", "unknown hook 'ganforge_registre'"),
         ("from ganforge import hookimpl\n@hookimpl\ndef ganforge_register(registry): pass", "registry"),
         ("from ganforge import hookimpl\n@hookimpl\ndef ganforge_register(register): 1 / 0", "ZeroDivisionError"),
+        ("from ganforge import hookimpl\n@hookimpl(wrapper=True)\ndef ganforge_register(register): return (yield)", "hook wrappers are not supported"),
         ("from ganforge import hookimpl\n@hookimpl\ndef ganforge_register(register): register.loss('l', lambda x, *, e=1: x)", "no type annotation"),
     ],
 )  # fmt: skip
@@ -151,3 +153,23 @@ def test_without_one_of_the_first_party_plugins_the_others_work(gone, monkeypatc
         assert result.status == 2
         assert f"{toy}:" in result.err
         assert "unknown " in result.err
+
+
+def test_recipes_of_one_name_are_told_apart_by_their_plugins(tmp_path):
+    plugins = loaded()
+    shipped = len(plugins.recipes())
+    (tmp_path / "mine.toml").write_text("")
+    (tmp_path / "discogan_toy.toml").write_text("")
+    (tmp_path / "more_recipes.py").write_text(
+        "from pathlib import Path\nfrom ganforge import hookimpl\n@hookimpl\ndef ganforge_recipes():\n"
+        "    return [*Path(__file__).parent.glob('*.toml'), Path('absent.toml')]"
+    )
+    plugins.load_file(tmp_path / "more_recipes.py")
+    found = plugins.recipes()
+    assert found["mine"] == tmp_path / "mine.toml"
+    assert "discogan_toy" not in found
+    assert found["more_recipes/discogan_toy"] == tmp_path / "discogan_toy.toml"
+    assert len(found) == shipped + 2
+    with pytest.raises(RecipeError, match="several plugins ship a recipe 'discogan_toy'; there are: ganforge_recipes/"):
+        recipe.load("discogan_toy", (), found)
+    assert recipe.load("gan_toy", (), found).table["coupling"] == {"use": "gan"}
