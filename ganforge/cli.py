@@ -52,7 +52,7 @@ def main() -> None:
         plugins = _plugins()
         for _ in plugins.each("ganforge_commands", app=app):
             pass
-        app(obj=plugins)
+        app(obj=plugins, prog_name="ganforge")
     except GanforgeError as error:
         for line in printable(str(error)).split("\n"):
             errors.print(f"error: {line}", style="red", markup=False, highlight=False, soft_wrap=True)
