@@ -11,12 +11,23 @@ from ganforge.registry import Register
 
 if TYPE_CHECKING:
     from ganforge.coupling import Coupling, Network
-    from ganforge.data import Dataset, Drawn, PictureDataset, Samples, Shape, Split, Stored, random_generator
+    from ganforge.data import (
+        PICTURE_SUFFIXES,
+        Dataset,
+        Drawn,
+        PictureDataset,
+        Samples,
+        Shape,
+        Split,
+        Stored,
+        random_generator,
+    )
     from ganforge.run import Run
     from ganforge.trained import Findings, Trained
     from ganforge.view import View
 
 __all__ = [
+    "PICTURE_SUFFIXES",
     "Coupling",
     "Dataset",
     "Drawn",
@@ -38,7 +49,17 @@ __all__ = [
 
 _HOMES = {
     "coupling": ("Coupling", "Network"),
-    "data": ("Dataset", "Drawn", "PictureDataset", "Samples", "Shape", "Split", "Stored", "random_generator"),
+    "data": (
+        "PICTURE_SUFFIXES",
+        "Dataset",
+        "Drawn",
+        "PictureDataset",
+        "Samples",
+        "Shape",
+        "Split",
+        "Stored",
+        "random_generator",
+    ),
     "run": ("Run",),
     "trained": ("Findings", "Trained"),
     "view": ("View",),

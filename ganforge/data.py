@@ -16,6 +16,8 @@ from ganforge.errors import InputError
 Shape = tuple[int, ...]
 Split = Literal["train", "test"]
 CHUNK = 256
+# What is taken from a folder of pictures; a file that is named itself may have any suffix.
+PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"})
 
 
 @frozen

@@ -7,13 +7,11 @@ import torch
 from attrs import frozen
 from torchvision.transforms.functional import to_pil_image
 
-from ganforge.data import PictureDataset, as_float
+from ganforge.data import PICTURE_SUFFIXES, PictureDataset, as_float
 from ganforge.errors import InputError
 from ganforge.trained import Trained
 
 BATCH = 32
-# What is taken from a folder; a file that is named itself may have any suffix.
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"})
 
 
 @frozen
@@ -36,7 +34,9 @@ def plan_jobs(inputs: Sequence[Path], out: Path, *, overwrite: bool = False) -> 
             raise InputError(f"no file or folder '{path}'")
         found = [path]
         if path.is_dir():
-            found = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
+            found = sorted(
+                file for file in path.rglob("*") if file.suffix.lower() in PICTURE_SUFFIXES and file.is_file()
+            )
             if not found:
                 raise InputError(f"no picture in the folder '{path}'")
         names |= {file: (file.relative_to(path) if path.is_dir() else Path(file.name)) for file in found}

@@ -12,9 +12,8 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from ganforge import InputError
+from ganforge import PICTURE_SUFFIXES, InputError
 
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"})
 MAX_PIXELS = 178_956_970  # where Pillow begins to suspect a decompression bomb
 THREADS = 2
 
@@ -111,9 +110,9 @@ def list_pictures(folder: Path, key: str) -> list[Path]:
         if folder.parent.is_dir():
             hint = "; there are: " + ", ".join(sorted(path.name for path in folder.parent.iterdir())[:5])
         raise InputError(f"no folder '{folder}'{hint}", key=key)
-    paths = [path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file()]
+    paths = [path for path in folder.rglob("*") if path.suffix.lower() in PICTURE_SUFFIXES and path.is_file()]
     if not paths:
-        raise InputError(f"no picture in '{folder}' (looked for {', '.join(sorted(SUFFIXES))})", key=key)
+        raise InputError(f"no picture in '{folder}' (looked for {', '.join(sorted(PICTURE_SUFFIXES))})", key=key)
     return sorted(paths, key=lambda path: natural(str(path.relative_to(folder))))
 
 
