@@ -61,7 +61,7 @@ class Recipe:
                 if has(layer.table, path[:length]):
                     line = layer.line(path[:length])
                     return layer.name if layer.name.startswith("--set") else f"{layer.name}:{line or 1}"
-        return self.layers[0].name if len(self.layers) == 1 else self.layers[-1].name
+        return [layer.name for layer in self.layers if not layer.name.startswith("--set")][-1]
 
     def problem(self, path: Key, message: str, hint: str = "") -> Problem:
         """Make a located problem of this recipe."""

@@ -7,7 +7,6 @@ def test_my_components_are_sound(component):
     assert_sound(component)
 """
 
-import inspect
 from pathlib import Path
 from typing import Any
 
@@ -181,14 +180,3 @@ def _assert_optimizer(component: Component) -> None:
     parameter.square().sum().backward()  # type: ignore[no-untyped-call]
     optimizer.step()
     assert float(parameter.detach().abs()) < 1, f"{component.qualified} steps uphill"
-
-
-def public_hooks() -> list[str]:
-    """Return each hook's signature as it stands in the documentation, such as `ganforge_started(run)`."""
-    from ganforge import hookspecs
-
-    return [
-        f"{name}({', '.join(inspect.signature(function).parameters)})"
-        for name, function in vars(hookspecs).items()
-        if name.startswith("ganforge_")
-    ]

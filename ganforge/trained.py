@@ -115,14 +115,13 @@ def read_plan(text: str, run: Path | None, plugins: Plugins, name: str, sets: Se
     """
     locked = recipe.parse(text, name, run or Path(), sets)
     files = []
-    for path, key, _ in locked.plugin_files():
-        if not re.fullmatch(r"plugins/\w+\.py", str(locked.layers[0].table["plugins"][int(key[1])])):
+    for path, _, _ in locked.plugin_files():
+        if path.parent != (run or Path()) / "plugins":
             raise InputError(f"{name}: plugins: a locked recipe's plugins lie in the run's own folder, not at '{path}'")
-        if path.stem in plugins.known:
-            continue
-        if run is None:
-            raise InputError(f"these weights need the local plugin '{path.name}': name it with --plugin {path.name}")
-        plugins.load_file(path)
+        if path.stem not in plugins.known:
+            if run is None:
+                raise InputError(f"these weights need the local plugin '{path.name}': add --plugin {path.name}")
+            plugins.load_file(path)
         files.append(path)
     return resolve(locked, plugins.registry, files)
 

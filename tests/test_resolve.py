@@ -119,3 +119,9 @@ def test_a_schedule_begins_at_zero_ascends_and_has_a_value_for_each_step(steps, 
 def test_wasserstein_rhythm():
     train = Train(10, 1, generator_every=5)
     assert [len(train.phases(step)) for step in range(6)] == [2, 1, 1, 1, 1, 2]
+
+
+def test_a_missing_table_is_located_in_the_recipe_and_not_in_an_override(toy, ganforge):
+    toy.write_text(toy.read_text().replace("[train]", "[lock]"))
+    result = ganforge("validate", toy, "--set", "generator.hidden=4")
+    assert f"error: {toy}: train: the table [train] is missing" in result.err

@@ -168,6 +168,11 @@ def test_the_charbonnier_plugin_of_the_design_trains_beside_its_recipe_and_trave
     (tmp_path / "moved").mkdir()
     run = run.rename(tmp_path / "moved" / "0001")
     assert ganforge("resume", run, "--set", "train.steps=10").status == 0
+    (tmp_path / "my_loss.py").write_text(CHARBONNIER)
+    words = ["resume", run, "--plugin", tmp_path / "my_loss.py", "--set", "train.steps=12"]
+    assert ganforge(*words).status == 0
+    assert "plugins/my_loss.py" in (run / "recipe.lock.toml").read_text()
+    assert ganforge("resume", run, "--set", "train.steps=14").status == 0
 
 
 @pytest.mark.parametrize("value", ["bf16", "fp32"])

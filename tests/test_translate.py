@@ -9,7 +9,6 @@ from PIL import Image
 from torchvision.utils import make_grid
 
 from ganforge.data import as_float
-from ganforge.plugins import Plugins
 from ganforge.trained import load
 
 SMALL = ["--set", "dataset.size=[16,32]", "--set", "generator.width=2", "--set", "discriminator.width=2"]
@@ -185,9 +184,3 @@ def test_plugins_of_a_strangers_weights_are_not_run(run, ganforge, tmp_path, zoo
         assert result.status == 2
         assert "a locked recipe's plugins lie in the run's own folder" in result.err
     assert not (tmp_path / "pwned").exists()
-
-
-def test_every_plugin_can_be_loaded_twice(plugins):
-    again = Plugins()
-    again.load_installed()
-    assert again.known.keys() >= {"ganforge_losses"}

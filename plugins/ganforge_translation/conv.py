@@ -36,7 +36,7 @@ class Generator(nn.Module):
         init: Preset = "dcgan",
     ) -> None:
         super().__init__()
-        height, width_left = _left_over(source_shape)
+        left = _left_over(source_shape)
         if source_shape[1:] != target_shape[1:]:
             raise ValueError(
                 f"'conv' keeps the size of pictures, but A and B differ: {_size(source_shape)}, {_size(target_shape)}"
@@ -46,10 +46,9 @@ class Generator(nn.Module):
         for level in range(STRIDED):
             blocks += _down(channels[level], channels[level + 1], norm=level > 0)  # [N, width 2^level, ...]
         if layers == STRIDED + 1:
-            kernel = (height, width_left)
-            blocks += [nn.Conv2d(channels[-1], bottleneck, kernel, bias=False), nn.BatchNorm2d(bottleneck)]
+            blocks += [nn.Conv2d(channels[-1], bottleneck, left, bias=False), nn.BatchNorm2d(bottleneck)]
             blocks += [nn.LeakyReLU(0.2, inplace=True)]  # [N, bottleneck, 1, 1]
-            blocks += [nn.ConvTranspose2d(bottleneck, channels[-1], kernel, bias=False), nn.BatchNorm2d(channels[-1])]
+            blocks += [nn.ConvTranspose2d(bottleneck, channels[-1], left, bias=False), nn.BatchNorm2d(channels[-1])]
             blocks += [nn.ReLU(inplace=True)]  # [N, 8 width, H/16, W/16]
         for level in range(STRIDED - 1, 0, -1):
             blocks += [nn.ConvTranspose2d(channels[level + 1], channels[level], 4, 2, 1, bias=False)]
