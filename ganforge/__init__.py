@@ -5,7 +5,8 @@ What needs torch is imported on first use, so that the command line answers befo
 
 from typing import TYPE_CHECKING, Any
 
-from ganforge.errors import InputError
+from ganforge.archives import Archive, Remote
+from ganforge.errors import InputError, nearest
 from ganforge.hookspecs import hookimpl
 from ganforge.registry import Register
 
@@ -15,7 +16,9 @@ if TYPE_CHECKING:
         PICTURE_SUFFIXES,
         Dataset,
         Drawn,
+        OnBroken,
         PictureDataset,
+        Prepared,
         Samples,
         Shape,
         Split,
@@ -28,14 +31,18 @@ if TYPE_CHECKING:
 
 __all__ = [
     "PICTURE_SUFFIXES",
+    "Archive",
     "Coupling",
     "Dataset",
     "Drawn",
     "Findings",
     "InputError",
     "Network",
+    "OnBroken",
     "PictureDataset",
+    "Prepared",
     "Register",
+    "Remote",
     "Run",
     "Samples",
     "Shape",
@@ -44,6 +51,7 @@ __all__ = [
     "Trained",
     "View",
     "hookimpl",
+    "nearest",
     "random_generator",
 ]
 
@@ -53,7 +61,9 @@ _HOMES = {
         "PICTURE_SUFFIXES",
         "Dataset",
         "Drawn",
+        "OnBroken",
         "PictureDataset",
+        "Prepared",
         "Samples",
         "Shape",
         "Split",

@@ -8,8 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ganforge.batches import Batches, Report, Sources, read, require, silent
 from ganforge.coupling import Network
-from ganforge.data import Batches, Dataset, Shape, derive
+from ganforge.data import SPLITS, Dataset, Shape, Split, derive
 from ganforge.engine import Engine, Term
 from ganforge.errors import InputError, PluginError, Problem, RecipeError, nearest
 from ganforge.plan import Choice, LossPlan, Phase, Plan
@@ -27,6 +28,19 @@ def make_dataset(plan: Plan) -> Dataset:
     if not isinstance(dataset, Dataset):
         raise PluginError(f"dataset '{plan.dataset.component.qualified}' is not derived from ganforge.Dataset")
     return dataset
+
+
+def read_data(plan: Plan, dataset: Dataset, report: Report = silent) -> dict[Split, Sources]:
+    """Read both splits, and prepare what is not in the cache yet.
+
+    Raises:
+        RecipeError: the data are not there, are broken, or are too few for a batch.
+    """
+    with located(plan, ("dataset",)):
+        require(dataset.open("train"), plan.train.batch)
+        sources: dict[Split, Sources] = {split: read(dataset, split, report, plan.name) for split in SPLITS}
+        require(sources["train"], plan.train.batch)
+    return sources
 
 
 @contextmanager

@@ -3,25 +3,35 @@
 import json
 import sys
 import traceback
-from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from attrs import NOTHING
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
+from ganforge import cli_data
 from ganforge import recipe as recipes
+from ganforge.command import (
+    AsJson,
+    Device,
+    PluginFiles,
+    RecipeName,
+    Sets,
+    errors,
+    plugins_with,
+    print_rows,
+    progress,
+    understand,
+)
 from ganforge.describe import describe, describe_value
-from ganforge.errors import GanforgeError, InputError, PluginError, Problem, RecipeError, nearest, printable
+from ganforge.errors import GanforgeError, InputError, PluginError, RecipeError, nearest, printable
 from ganforge.plugins import Plugins
 from ganforge.registry import KINDS, PHASES, Component
 from ganforge.settings import plain
 
 if TYPE_CHECKING:
-    from ganforge.plan import Plan
     from ganforge.run import Run
 
 app = typer.Typer(
@@ -31,18 +41,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-errors = Console(stderr=True)
-
-PluginFiles = Annotated[
-    list[Path] | None, typer.Option("--plugin", metavar="FILE", help="Load a plugin file too; repeatable.")
-]
-Sets = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Override a key, such as train.steps=1000; repeatable."),
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
-RecipeName = Annotated[str, typer.Argument(metavar="RECIPE", help="A recipe's file, or the name of a shipped one.")]
+app.add_typer(cli_data.app)
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder, such as runs/discogan_toy/0001.")]
 
 
@@ -72,42 +71,6 @@ def _plugins() -> Plugins:
     return plugins
 
 
-def _plugins_with(context: typer.Context, files: Iterable[Path] | None) -> Plugins:
-    """Return the installed plugins and those of `--plugin`."""
-    plugins: Plugins = context.obj
-    for path in files or ():
-        plugins.load_file(path)
-    return plugins
-
-
-def _understand(context: typer.Context, name: str, sets: Sequence[str] | None, files: Iterable[Path] | None) -> "Plan":
-    """Read a recipe, load its local plugins, and resolve it; all problems come out at once."""
-    plugins: Plugins = context.obj
-    loaded = recipes.load(name, sets or (), plugins.recipes())
-    problems, local = [], []
-    for path, key, layer in loaded.plugin_files():
-        try:
-            plugins.load_file(path)
-            local.append(path)
-        except InputError as error:
-            line = layer.line(key[:1]) or 1
-            problems.append(Problem(f"{layer.name}:{line}", f"plugins[{key[1]}]", *str(error).split("; ", 1)))
-    for path in files or ():
-        plugins.load_file(path)
-        local.append(path)
-    from ganforge.resolve import resolve
-
-    try:
-        plan = resolve(loaded, plugins.registry, local)
-    except RecipeError as error:
-        for failed in plugins.failures():
-            plugins.say(f"warning: plugin '{failed.name}' is not loaded; `ganforge plugins` says why")
-        raise RecipeError([*problems, *error.problems]) from error
-    if problems:
-        raise RecipeError(problems)
-    return plan
-
-
 @app.command()
 def run(
     context: typer.Context,
@@ -118,10 +81,12 @@ def run(
     device: Device = "auto",
 ) -> None:
     """Train a recipe."""
-    plan = _understand(context, recipe, sets, plugin)
+    plan = understand(context, recipe, sets, plugin)
     from ganforge.start import create, pick_device
 
-    started = create(plan, context.obj, out, pick_device(device))
+    place = pick_device(device)
+    with progress() as report:
+        started = create(plan, context.obj, out, place, report)
     _train(started)
 
 
@@ -136,10 +101,12 @@ def resume(
     device: Device = "auto",
 ) -> None:
     """Go on with a run exactly where it stopped."""
-    plugins = _plugins_with(context, plugin)
+    plugins = plugins_with(context, plugin)
     from ganforge.start import pick_device, reopen
 
-    reopened = reopen(run, plugins, pick_device(device), sets or ())
+    place = pick_device(device)
+    with progress() as report:
+        reopened = reopen(run, plugins, place, sets or (), report)
     if reopened.step >= reopened.plan.train.steps:
         steps = reopened.plan.train.steps
         typer.echo(f"{run} is done: {reopened.step} of {steps} steps. To extend it: --set train.steps={2 * steps}")
@@ -186,9 +153,7 @@ def translate(
     device: Device = "auto",
 ) -> None:
     """Translate pictures with trained weights."""
-    plugins = _plugins_with(context, plugin)
-    from rich.progress import Progress
-
+    plugins = plugins_with(context, plugin)
     from ganforge.start import pick_device
     from ganforge.trained import load
     from ganforge.translate import plan_jobs
@@ -197,9 +162,8 @@ def translate(
     trained = load(run, plugins, pick_device(device))
     trained.generator(direction)
     jobs = plan_jobs(inputs, out, overwrite=overwrite)
-    with Progress(console=errors, transient=True) as bar:
-        task = bar.add_task("translating", total=len(jobs))
-        failed = list(translate_jobs(trained, direction, jobs, lambda done, total: bar.update(task, completed=done)))
+    with progress() as report:
+        failed = list(translate_jobs(trained, direction, jobs, partial(report, "translating")))
     typer.echo(f"{len(jobs) - len(failed)} of {len(jobs)} pictures translated into {out}")
     if failed:
         raise InputError("\n".join(reason for _, reason in failed))
@@ -210,7 +174,7 @@ def evaluate(
     context: typer.Context, run: RunFolder, plugin: PluginFiles = None, device: Device = "auto", as_json: AsJson = False
 ) -> None:
     """Run the recipe's evaluations on a run's newest checkpoint."""
-    plugins = _plugins_with(context, plugin)
+    plugins = plugins_with(context, plugin)
     from ganforge.run import evaluate as evaluate_trained
     from ganforge.start import pick_device
     from ganforge.trained import load
@@ -237,7 +201,7 @@ def list_components(
     as_json: AsJson = False,
 ) -> None:
     """List the components there are."""
-    plugins = _plugins_with(context, plugin)
+    plugins = plugins_with(context, plugin)
     if kind is not None and kind not in KINDS:
         raise InputError(f"unknown kind '{kind}'; {nearest(kind, KINDS)}")
     rows = [
@@ -251,7 +215,7 @@ def list_components(
         for one in ([kind] if kind else KINDS)
         for found in plugins.registry.of(one)
     ]
-    _print_rows(rows, as_json)
+    print_rows(rows, as_json)
 
 
 @app.command()
@@ -263,7 +227,7 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """Show a component: its settings with types, defaults and ranges, and what it asks for."""
-    plugins = _plugins_with(context, plugin)
+    plugins = plugins_with(context, plugin)
     if kind not in KINDS:
         raise InputError(f"unknown kind '{kind}'; {nearest(kind, KINDS)}")
     component = plugins.registry.find(kind, name)
@@ -304,7 +268,7 @@ def show(
                 "(required)" if row["required"] else "" if row["default"] is None else describe_value(row["default"])
             )
         console.print()
-        _print_rows(
+        print_rows(
             [{key: row[key] for key in ("setting", "type", "default", "range")} for row in settings], as_json=False
         )
 
@@ -317,13 +281,13 @@ def list_recipes(context: typer.Context, as_json: AsJson = False) -> None:
         for name, path in context.obj.recipes().items()
         if not name.startswith("base_")
     ]
-    _print_rows(rows, as_json)
+    print_rows(rows, as_json)
 
 
 @app.command("plugins")
 def list_plugins(context: typer.Context, plugin: PluginFiles = None, as_json: AsJson = False) -> None:
     """List the plugins with their hooks, and what is wrong with those that do not load."""
-    plugins = _plugins_with(context, plugin)
+    plugins = plugins_with(context, plugin)
     _ = plugins.registry
     rows = [
         {
@@ -335,7 +299,7 @@ def list_plugins(context: typer.Context, plugin: PluginFiles = None, as_json: As
         }
         for name, found in plugins.known.items()
     ]
-    _print_rows(rows, as_json)
+    print_rows(rows, as_json)
 
 
 @app.command()
@@ -345,13 +309,14 @@ def validate(
     """Find all errors of a recipe without training."""
     problems: list[dict[str, str]] = []
     try:
-        plan = _understand(context, recipe, sets, plugin)
+        plan = understand(context, recipe, sets, plugin)
         from ganforge import build
+        from ganforge.batches import require
 
         dataset = build.make_dataset(plan)
         build.check(plan, dataset)
         with build.located(plan, ("dataset",)):
-            dataset.open("train")
+            require(dataset.open("train"), plan.train.batch)
             dataset.open("test")
     except RecipeError as error:
         if not as_json:
@@ -372,7 +337,7 @@ def _doc(component: Component) -> str:
 
 
 def _print_metrics(metrics: dict[str, dict[str, float]]) -> None:
-    _print_rows(
+    print_rows(
         [
             {"evaluation": role, "metric": name, "value": f"{value:.4g}"}
             for role, found in metrics.items()
@@ -380,18 +345,3 @@ def _print_metrics(metrics: dict[str, dict[str, float]]) -> None:
         ],
         as_json=False,
     )
-
-
-def _print_rows(rows: Sequence[dict[str, Any]], as_json: bool) -> None:
-    """Print rows as a table, or as a JSON list of objects."""
-    if as_json:
-        typer.echo(json.dumps(list(rows), default=str))
-        return
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for name in rows[0] if rows else ():
-        table.add_column(name, overflow="fold", no_wrap=name in ("kind", "name", "setting"))
-    for row in rows:
-        broken = bool(row.get("error"))
-        table.add_row(*(escape(printable(str(value))) for value in row.values()), style="red" if broken else "")
-    # Where nobody looks on, a row is a line, for grep.
-    Console(width=None if sys.stdout.isatty() else 250).print(table)

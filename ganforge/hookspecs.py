@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pluggy
 
+from ganforge.archives import Archive
 from ganforge.registry import Register
 
 if TYPE_CHECKING:
@@ -28,6 +29,11 @@ def ganforge_register(register: Register) -> None:
 @hookspec
 def ganforge_recipes() -> Iterable[Path]:  # type: ignore[empty-body]
     """Return the TOML files of shipped recipes; a recipe's name is its file's stem."""
+
+
+@hookspec
+def ganforge_archives() -> Iterable[Archive]:  # type: ignore[empty-body]
+    """Return the public data sets that `ganforge data fetch` can download."""
 
 
 @hookspec

@@ -12,8 +12,15 @@ from ganforge.registry import PHASES
 from ganforge.settings import plain
 
 
-def lock_text(plan: Plan, plugin_versions: Mapping[str, str], device: str) -> str:
-    """Return the locked recipe as TOML."""
+def lock_text(plan: Plan, plugin_versions: Mapping[str, str], device: str, skipped: Mapping[str, int]) -> str:
+    """Return the locked recipe as TOML.
+
+    Args:
+        plan: the recipe, understood.
+        plugin_versions: of every plugin that it uses.
+        device: where it is trained.
+        skipped: how many broken samples were left out, by split and domain.
+    """
     tables: dict[str, Any] = {}
     if plan.plugin_files:
         tables["plugins"] = [f"plugins/{path.name}" for path in plan.plugin_files]
@@ -34,6 +41,7 @@ def lock_text(plan: Plan, plugin_versions: Mapping[str, str], device: str) -> st
         "torch": str(torch.__version__),
         "device": device,
         "plugins": dict(plugin_versions),
+        **({"skipped": dict(skipped)} if skipped else {}),
     }
     comment = "".join(f"# {line}\n" for line in filter(None, [plan.recipe.summary]))
     return comment + tomli_w.dumps(tables)

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from attrs import Attribute, field, frozen, validators
 
+from ganforge.augment import Augment
 from ganforge.coupling import Coupling, Network
 from ganforge.recipe import Recipe
 from ganforge.registry import Component
@@ -106,6 +107,9 @@ class Train:
             for each other (measured on the toy: two are half as fast as one, and far slower on a busy machine).
         keep: number of newest checkpoints that are kept, 0 keeps all.
         samples: number of fixed test inputs of each domain in the sample pictures.
+        residency: where training samples are kept: `device`; `host`, the main memory; `disk`, mapped into memory;
+            `auto` takes the first in which they fit twice. From `host` and `disk` batches are fetched ahead.
+        augment: random changes of training pictures, on the device.
     """
 
     steps: int = field(validator=validators.ge(1))
@@ -122,6 +126,8 @@ class Train:
     threads: int = field(default=0, validator=validators.ge(0))
     keep: int = field(default=3, validator=validators.ge(0))
     samples: int = field(default=8, validator=validators.ge(1))
+    residency: Literal["auto", "device", "host", "disk"] = "auto"
+    augment: Augment = field(factory=Augment)
 
     def phases(self, step: int) -> tuple[Phase, ...]:
         """Return the phases that a step plays, in their order.

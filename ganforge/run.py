@@ -5,7 +5,7 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -16,7 +16,8 @@ from attrs import define, field
 from torch import Tensor
 
 from ganforge import build, checkpoint
-from ganforge.data import Batches, Dataset, Stored, as_float, derive, random_generator
+from ganforge.batches import Batches, Sources
+from ganforge.data import Dataset, Split, Stored, as_float, derive, random_generator
 from ganforge.engine import Engine
 from ganforge.errors import RunFailedError
 from ganforge.lock import lock_text
@@ -47,6 +48,7 @@ class Run:
     plugins: Plugins = field(repr=False)
     device: torch.device
     dataset: Dataset = field(repr=False)
+    sources: Mapping[Split, Sources] = field(repr=False)
     step: int = 0
     start: Path | None = None
     warnings: list[str] = field(factory=list)
@@ -68,7 +70,13 @@ class Run:
         for choice in choices:
             name = choice.component.plugin
             used[name] = self.plugins.known[name].version
-        return lock_text(self.plan, used, str(self.device))
+        skipped = {
+            f"{split}.{domain}": len(samples.skipped)
+            for split, sources in self.sources.items()
+            for domain, samples in sources.items()
+            if isinstance(samples, Stored) and samples.skipped
+        }
+        return lock_text(self.plan, used, str(self.device), skipped)
 
     @property
     def trained(self) -> Trained:
@@ -105,9 +113,19 @@ class Run:
 
         train = self.plan.train
         self._probes = {}
+        self._tell_of_skipped()
         with build.located(self.plan, ("dataset",)):
-            self._batches = Batches(self.dataset, batch=train.batch, seed=train.seed, device=self.device, report=report)
-            for domain, samples in self.dataset.open("test").items():
+            self._batches = Batches(
+                self.sources["train"],
+                batch=train.batch,
+                seed=train.seed,
+                device=self.device,
+                paired=self.dataset.paired,
+                residency=train.residency,
+                augment=train.augment,
+                report=report,
+            )
+            for domain, samples in self.sources["test"].items():
                 if isinstance(samples, Stored):
                     self._probes[domain] = as_float(samples.load(range(min(train.samples, samples.length))))
                 else:
@@ -117,6 +135,13 @@ class Run:
         self.engine = build.make_engine(self.plan, terms, self._batches, self.dataset.shapes)
         if self.start is not None:
             self._restore(self.start)
+
+    def _tell_of_skipped(self) -> None:
+        for split, sources in self.sources.items():
+            for domain, samples in sources.items():
+                if isinstance(samples, Stored) and samples.skipped:
+                    first = "; ".join(samples.skipped[:3])
+                    self.warn(f"{len(samples.skipped)} broken samples of {split} {domain} are skipped: {first}")
 
     def _set_threads(self) -> None:
         largest = max(math.prod(shape) for shape in self.dataset.shapes.values())

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from attrs import evolve
 
-from ganforge import build, checkpoint
+from ganforge import batches, build, checkpoint
 from ganforge.errors import InputError
 from ganforge.plan import Plan
 from ganforge.plugins import Plugins
@@ -25,8 +25,17 @@ CHANGEABLE = (
 )
 
 
-def create(plan: Plan, plugins: Plugins, out: Path, device: torch.device) -> Run:
+def create(
+    plan: Plan, plugins: Plugins, out: Path, device: torch.device, report: batches.Report = batches.silent
+) -> Run:
     """Make a new run with the next free number, `out/<recipe>/<NNNN>/`, holding its locked recipe.
+
+    Args:
+        plan: what is to be trained.
+        plugins: what is loaded.
+        out: folder for runs.
+        device: where to train.
+        report: told of (what, done, total) while data are prepared.
 
     Raises:
         RecipeError: the recipe's parts do not fit together.
@@ -35,20 +44,24 @@ def create(plan: Plan, plugins: Plugins, out: Path, device: torch.device) -> Run
     dataset = build.make_dataset(plan)
     build.check(plan, dataset)
     # Nothing is left behind by a run whose data are not there.
-    with build.located(plan, ("dataset",)):
-        dataset.open("train")
-        dataset.open("test")
+    sources = build.read_data(plan, dataset, report)
     folder = _new_folder(out / plan.name)
     files = []
     for path in plan.plugin_files:
         (folder / "plugins").mkdir(exist_ok=True)
         files.append(Path(shutil.copy(path, folder / "plugins")))
-    run = Run(folder, evolve(plan, plugin_files=tuple(files)), plugins, device, dataset)
+    run = Run(folder, evolve(plan, plugin_files=tuple(files)), plugins, device, dataset, sources)
     checkpoint.write_text(folder / LOCK, run.lock)
     return run
 
 
-def reopen(path: Path, plugins: Plugins, device: torch.device, sets: Sequence[str] = ()) -> Run:
+def reopen(
+    path: Path,
+    plugins: Plugins,
+    device: torch.device,
+    sets: Sequence[str] = (),
+    report: batches.Report = batches.silent,
+) -> Run:
     """Open a run to go on exactly where its newest checkpoint stands.
 
     Args:
@@ -56,6 +69,7 @@ def reopen(path: Path, plugins: Plugins, device: torch.device, sets: Sequence[st
         plugins: what is loaded; the run's own local plugins are added.
         device: where to train.
         sets: overrides of `train.steps` and of the intervals `train.*_every` that change nothing that is learnt.
+        report: told of (what, done, total) while data are prepared.
 
     Raises:
         InputError: it is no run, has no checkpoint, or would become another run by what is overridden.
@@ -69,7 +83,9 @@ def reopen(path: Path, plugins: Plugins, device: torch.device, sets: Sequence[st
                 f"--set {text}: that would be another run; a resumed one may change {', '.join(CHANGEABLE)}"
             )
     plan = read_plan((folder / LOCK).read_text(), folder, plugins, str(folder / LOCK), sets)
-    run = Run(folder, plan, plugins, device, build.make_dataset(plan), checkpoint.read_step(newest), newest)
+    dataset = build.make_dataset(plan)
+    sources = build.read_data(plan, dataset, report)
+    run = Run(folder, plan, plugins, device, dataset, sources, checkpoint.read_step(newest), newest)
     if sets:
         checkpoint.write_text(folder / LOCK, run.lock)
     return run

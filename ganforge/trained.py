@@ -11,7 +11,8 @@ from attrs import field, frozen
 from torch import Tensor, nn
 
 from ganforge import build, checkpoint, recipe
-from ganforge.data import Batches, Dataset
+from ganforge.batches import Sources, mean, read
+from ganforge.data import Dataset, Split
 from ganforge.errors import InputError, nearest
 from ganforge.plan import Plan
 from ganforge.plugins import Plugins
@@ -46,6 +47,10 @@ class Trained:
         """Return the coupling's views of any batch; use them inside of `evaluating()`."""
         return self.plan.coupling.views(self.networks, {key: value.to(self.device) for key, value in batch.items()})
 
+    def samples(self, split: Split) -> Sources:
+        """Return the samples of each domain in a split, ready to load."""
+        return read(self.dataset, split, name=self.plan.name)
+
     @contextmanager
     def evaluating(self) -> Iterator[None]:
         """Put the networks into evaluation mode, without gradients, and put them back afterwards."""
@@ -78,12 +83,13 @@ class Trained:
 
     def initial(self) -> "Trained":
         """Return the same networks as they were before the first step."""
-
-        def mean(domain: str) -> Tensor:
-            train = self.plan.train
-            return Batches(self.dataset, batch=train.batch, seed=train.seed, device=torch.device("cpu")).mean(domain)
-
-        networks = build.make_networks(self.plan, self.dataset.shapes, self.device, mean)
+        sources = self.samples("train")
+        networks = build.make_networks(
+            self.plan,
+            self.dataset.shapes,
+            self.device,
+            lambda domain: mean(sources[domain], self.plan.train.seed, domain),
+        )
         return Trained(self.plan, self.dataset, networks, self.device, 0)
 
 

@@ -1,7 +1,7 @@
 """What several tests share: a loaded set of plugins, recipes from a few lines, small data sets, the command line."""
 
 import tarfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -9,7 +9,7 @@ import torch
 from PIL import Image, ImageDraw
 
 from ganforge import build, cli, recipe
-from ganforge.data import Batches
+from ganforge.batches import Batches, read
 from ganforge.engine import Engine
 from ganforge.plan import Plan
 from ganforge.plugins import Plugins
@@ -46,6 +46,15 @@ sample_every = 0
 """
 
 
+@pytest.fixture(scope="session", autouse=True)
+def cache_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Keep what tests prepare out of the user's cache."""
+    folder = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GANFORGE_CACHE", str(folder))
+        yield folder
+
+
 @pytest.fixture(scope="session")
 def plugins() -> Plugins:
     """All installed plugins."""
@@ -80,7 +89,13 @@ def make_engine(understand: Callable[..., Plan]) -> Callable[..., tuple[Engine, 
     def call(source: str | Path, *sets: str) -> tuple[Engine, Batches]:
         plan = understand(source, *sets)
         dataset = build.make_dataset(plan)
-        batches = Batches(dataset, batch=plan.train.batch, seed=plan.train.seed, device=torch.device("cpu"))
+        batches = Batches(
+            read(dataset, "train"),
+            batch=plan.train.batch,
+            seed=plan.train.seed,
+            device=torch.device("cpu"),
+            paired=dataset.paired,
+        )
         return build.make_engine(plan, build.check(plan, dataset), batches, dataset.shapes), batches
 
     return call

@@ -18,20 +18,27 @@ ALLOWED = {
     "settings": {"describe", "errors"},
     "registry": {"errors", "settings"},
     "recipe": {"errors", "settings"},
-    "hookspecs": {"registry"},
+    "archives": set(),
+    "fetch": {"archives", "errors"},
+    "hookspecs": {"archives", "registry"},
     "plugins": {"errors", "registry", "hookspecs"},
     "view": set(),
     "coupling": {"view"},
-    "data": {"errors"},
-    "plan": {"coupling", "recipe", "registry"},
+    "data": set(),
+    "making": {"data", "errors"},
+    "cache": {"data", "errors", "making"},
+    "augment": set(),
+    "batches": {"augment", "cache", "data", "errors"},
+    "plan": {"augment", "coupling", "recipe", "registry"},
     "resolve": {"coupling", "errors", "plan", "recipe", "registry", "settings"},
     "engine": {"coupling", "errors", "plan", "view"},
-    "build": {"coupling", "data", "engine", "errors", "plan", "registry", "settings", "view"},
+    "build": {"batches", "coupling", "data", "engine", "errors", "plan", "registry", "settings", "view"},
     "checkpoint": {"errors"},
     "lock": {"plan", "registry", "settings"},
-    "trained": {"build", "checkpoint", "data", "errors", "plan", "plugins", "recipe", "resolve", "view"},
-    "start": {"build", "checkpoint", "errors", "plan", "plugins", "run", "trained"},
+    "trained": {"batches", "build", "checkpoint", "data", "errors", "plan", "plugins", "recipe", "resolve", "view"},
+    "start": {"batches", "build", "checkpoint", "errors", "plan", "plugins", "run", "trained"},
     "run": {
+        "batches",
         "build",
         "checkpoint",
         "data",
@@ -45,10 +52,16 @@ ALLOWED = {
         "view",
     },
     "translate": {"data", "errors", "trained"},
+    "sheet": {"batches", "data"},
     "testing": {"coupling", "errors", "plugins", "registry", "settings", "view"},
     "__main__": {"cli"},
 }
-FREE = {"cli", "__init__"}  # the command line sees everything; the package's face names everything
+FREE = {
+    "cli",
+    "cli_data",
+    "command",
+    "__init__",
+}  # the command line sees everything; the package's face names everything
 
 
 def imports_of(path: Path, *, everywhere: bool = True) -> set[str]:

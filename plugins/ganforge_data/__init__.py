@@ -1,13 +1,27 @@
-"""Data sets: the toy mixtures, side-by-side pairs, folders of pictures."""
+"""Data sets: toy mixtures, pairs, folders, CelebA's attributes, azimuth folders, rendered turntables; and downloads."""
 
-from ganforge import Register, hookimpl
+from collections.abc import Iterable
+
+from ganforge import Archive, Register, hookimpl
 
 
 @hookimpl
 def ganforge_register(register: Register) -> None:
-    """Register mixture, edges2photo and folders."""
-    from ganforge_data import edges2photo, folders, mixture
+    """Register the data sets."""
+    from ganforge_data import azimuth, celeba, edges2photo, folders, mixture, turntable
 
     register.dataset("mixture", mixture.Mixture)
     register.dataset("edges2photo", edges2photo.Edges2Photo)
+    register.dataset("photos", edges2photo.Photos)
     register.dataset("folders", folders.Folders)
+    register.dataset("celeba", celeba.CelebA)
+    register.dataset("azimuth", azimuth.Azimuth)
+    register.dataset("turntable", turntable.Turntable)
+
+
+@hookimpl
+def ganforge_archives() -> Iterable[Archive]:
+    """Offer the published data sets."""
+    from ganforge_data.archives import ARCHIVES
+
+    return ARCHIVES

@@ -1,91 +1,121 @@
-"""Pictures that hold a pair side by side, edges left and photo right, as in the archives of pix2pix."""
+"""Pictures that hold a pair side by side, edges and photo, as in the archives of pix2pix."""
 
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from attrs import frozen
 from attrs.validators import ge
 from PIL import Image, ImageFilter
 from torch import Tensor
 
-from ganforge import InputError, PictureDataset, Samples, Shape, Split, Stored
-from ganforge_data.pictures import PictureSize, fit_picture, list_pictures, load_pictures, open_picture, pair, to_tensor
+from ganforge import InputError, Prepared, Samples, Split
+from ganforge_data.pictures import Pictures, list_pictures, names_of, open_picture, require_folder
+
+Side = Literal["left", "right"]
 
 
-@frozen
-class Edges2Photo(PictureDataset):
+@frozen(kw_only=True)
+class Edges2Photo(Pictures):
     """Edges (A) and photos (B) from side-by-side pairs, without ever training on a pair.
 
-    A is the left half of the first half of the files in `train/`, B the right half of the others; the test split is
-    `val/` (or `test/`), whose pairs stay together.
+    A is one half of the first half of the files in `train/`, B the other half of the others; the test split is `val/`
+    (or `test/`), whose pairs stay together (Kim et al. 2017, section 3.2.4).
 
     Attributes:
         root: folder that holds `train/` and `val/`, as the archive unpacks.
-        size: height and width of a sample, one number or [height, width].
+        edges: the side on which the edges are.
         thicken: how often the edges are dilated by 3x3 before they are resized, since half of the lines of one pixel
             would vanish; 0 leaves them.
     """
 
     root: Path
-    size: PictureSize = 64
+    edges: Side = "left"
     thicken: Annotated[int, ge(0)] = 1
-
-    @property
-    def shapes(self) -> Mapping[str, Shape]:
-        """RGB pictures of the size that is set."""
-        return {"A": (3, *pair(self.size)), "B": (3, *pair(self.size))}
-
-    @property
-    def paired(self) -> bool:
-        """Pairs are torn apart for training."""
-        return False
 
     def open(self, split: Split) -> Mapping[str, Samples]:
         """Return the halves of the files."""
-        paths = self._files(split)
-        if split == "train":
-            if len(paths) < 2:
-                raise InputError(f"'{self.root / 'train'}' holds one picture; A and B need one each", key="root")
-            middle = len(paths) // 2
-            return {"A": self._stored("A", paths[:middle]), "B": self._stored("B", paths[middle:])}
-        return {"A": self._stored("A", paths), "B": self._stored("B", paths)}
+        paths = split_files(self.root, "root", split)
+        if split == "test":
+            return {"A": self._half("A", paths), "B": self._half("B", paths)}
+        if len(paths) < 2:
+            raise InputError(f"'{paths[0].parent}' holds one picture; A and B need one each", key="root")
+        middle = len(paths) // 2
+        return {"A": self._half("A", paths[:middle]), "B": self._half("B", paths[middle:])}
 
-    def read(self, domain: str, path: Path) -> Tensor:
-        """Read a single picture (not a pair) as edges or as a photo."""
-        return self._prepare(domain, open_picture(path))
-
-    def _files(self, split: Split) -> list[Path]:
-        root = self.root.expanduser()
-        if not root.is_dir():
-            raise InputError(f"no folder '{root}'; unpack the data set there, or set dataset.root", key="root")
-        folder = root / split
-        if split == "test" and not folder.is_dir():
-            folder = root / "val"
-        if not folder.is_dir():
-            inner = [path.name for path in root.iterdir() if (path / "train").is_dir()]
-            hint = f"; did you mean '{root / inner[0]}'?" if inner else ""
-            raise InputError(f"'{root}' holds no folder '{folder.name}'{hint}", key="root")
-        return list_pictures(folder, "root")
-
-    def _stored(self, domain: str, paths: Sequence[Path]) -> Stored:
-        read = partial(self._read_half, domain)
-        return Stored(
-            len(paths), lambda indices: load_pictures(read, paths, indices), {"file": [path.name for path in paths]}
-        )
-
-    def _read_half(self, domain: str, path: Path) -> Tensor:
-        both = open_picture(path)
-        width, height = both.size
-        if width % 2:
-            raise InputError(f"'{path}' is {width} pixels wide and cannot be halved into edges and photo", key="root")
-        middle = width // 2
-        half = both.crop((0, 0, middle, height) if domain == "A" else (middle, 0, width, height))
-        return self._prepare(domain, half)
-
-    def _prepare(self, domain: str, picture: Image.Image) -> Tensor:
+    def prepare(self, domain: str, bands: Sequence[Image.Image]) -> Tensor:
+        """Make a sample of a single picture (not a pair), as edges or as a photo."""
         if domain == "A":
             for _ in range(self.thicken):
-                picture = picture.filter(ImageFilter.MinFilter(3))  # edges are dark: the darkest neighbour wins
-        return to_tensor(fit_picture(picture, pair(self.size)))
+                bands = [band.filter(ImageFilter.MinFilter(3)) for band in bands]  # edges are dark: the darkest wins
+        return self.fitted(bands)
+
+    def _half(self, domain: str, paths: Sequence[Path]) -> Prepared:
+        names = {"file": [path.name for path in paths]}
+        more = (domain, self.edges, self.thicken if domain == "A" else 0)
+        return self.prepared(partial(self._read_half, domain), paths, names, *more)
+
+    def _read_half(self, domain: str, path: Path) -> Tensor:
+        side: Side = self.edges if domain == "A" else ("right" if self.edges == "left" else "left")
+        return self.prepare(domain, cut_half(open_picture(path, self.channels, self.background), side, path))
+
+
+@frozen(kw_only=True)
+class Photos(Pictures):
+    """Photos from two archives of side-by-side pairs, such as handbags (A) and shoes (B), their edges left aside.
+
+    (Kim et al. 2017, Figure 1.) For plain folders of pictures use `folders`.
+
+    Attributes:
+        a: folder of domain A's archive, which holds `train/` and `val/` (or `test/`).
+        b: the same for B.
+        half: the side of the pairs on which the photos are.
+    """
+
+    a: Path
+    b: Path
+    half: Side = "right"
+
+    def open(self, split: Split) -> Mapping[str, Samples]:
+        """Return the photos of each archive's split."""
+        return {"A": self._photos(self.a, "a", split), "B": self._photos(self.b, "b", split)}
+
+    def prepare(self, domain: str, bands: Sequence[Image.Image]) -> Tensor:
+        """Make a sample of a single photo (not a pair); both domains are treated alike."""
+        return self.fitted(bands)
+
+    def _photos(self, root: Path, key: str, split: Split) -> Prepared:
+        paths = split_files(root, key, split)
+        names = names_of(paths, paths[0].parent)
+        return self.prepared(self._read_half, paths, {"file": names}, self.half)
+
+    def _read_half(self, path: Path) -> Tensor:
+        return self.fitted(cut_half(open_picture(path, self.channels, self.background), self.half, path))
+
+
+def split_files(root: Path, key: str, split: Split) -> list[Path]:
+    """List the pictures of `train/`, or of `test/` or else `val/`, in an archive's folder."""
+    root = require_folder(root, key)
+    folder = root / split
+    if split == "test" and not folder.is_dir():
+        folder = root / "val"
+    if not folder.is_dir():
+        inner = [path.name for path in root.iterdir() if (path / "train").is_dir()]
+        hint = f"; did you mean '{root / inner[0]}'?" if inner else f"; set dataset.{key} to the folder above it"
+        raise InputError(f"'{root}' holds no folder '{folder.name}'{hint}", key=key)
+    return list_pictures(folder, key)
+
+
+def cut_half(bands: Sequence[Image.Image], side: Side, path: Path) -> list[Image.Image]:
+    """Return one half of a picture that holds a pair.
+
+    Raises:
+        InputError: its width is odd.
+    """
+    width, height = bands[0].size
+    if width % 2:
+        raise InputError(f"'{path}' is {width} pixels wide and cannot be halved into a pair")
+    middle = width // 2
+    box = (0, 0, middle, height) if side == "left" else (middle, 0, width, height)
+    return [band.crop(box) for band in bands]

@@ -5,86 +5,77 @@ import math
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Literal
 
 from attrs import field, frozen, validators
+from PIL import Image
 from torch import Tensor
 
-from ganforge import InputError, PictureDataset, Samples, Shape, Split, Stored
-from ganforge_data.pictures import (
-    Fit,
-    PictureSize,
-    fit_picture,
-    list_pictures,
-    load_pictures,
-    natural,
-    open_picture,
-    pair,
-    to_tensor,
-)
+from ganforge import InputError, Prepared, Samples, Split
+from ganforge_data.pictures import Pictures, list_pictures, names_of, natural, require_folder
 
 
-@frozen
-class Folders(PictureDataset):
+@frozen(kw_only=True)
+class Folders(Pictures):
     """Any two folders of pictures, with all folders below them.
 
     Attributes:
         a: folder of domain A.
         b: folder of domain B.
+        root: instead of these, a folder that holds `trainA/` and `trainB/`, and `testA/` and `testB/` if there are any.
         test_a: folder of test pictures of A; by default a share of `a` is held out.
         test_b: the same for B.
         test_share: share of a folder that is held out where it has no test folder; which files does not depend on their
             order or on other files.
-        size: height and width of a sample, one number or [height, width].
-        fit: how a picture of another aspect ratio is made to fit: squashed, cropped around its centre, or padded.
-        channels: 3 for colour, 1 for grey.
     """
 
-    a: Path
-    b: Path
+    a: Path | None = None
+    b: Path | None = None
+    root: Path | None = None
     test_a: Path | None = None
     test_b: Path | None = None
     test_share: float = field(default=0.1, validator=[validators.gt(0), validators.lt(1)])
-    size: PictureSize = 64
-    fit: Fit = "squash"
-    channels: Literal[1, 3] = 3
 
-    @property
-    def shapes(self) -> Mapping[str, Shape]:
-        """Pictures of the size and channels that are set."""
-        shape = (self.channels, *pair(self.size))
-        return {"A": shape, "B": shape}
-
-    @property
-    def paired(self) -> bool:
-        """Pictures of A and B have nothing to do with each other."""
-        return False
+    def __attrs_post_init__(self) -> None:
+        if (self.root is None) == (self.a is None and self.b is None):
+            raise InputError("needs the folders `a` and `b`, or a `root` that holds trainA/ and trainB/", key="a")
+        if self.root is None and (self.a is None or self.b is None):
+            raise InputError("needs a folder for each domain", key="a" if self.a is None else "b")
 
     def open(self, split: Split) -> Mapping[str, Samples]:
         """Return the pictures of a split."""
-        return {"A": self._stored(self.a, self.test_a, "a", split), "B": self._stored(self.b, self.test_b, "b", split)}
+        return {"A": self._pictures("a", split), "B": self._pictures("b", split)}
 
-    def read(self, domain: str, path: Path) -> Tensor:
-        """Read one picture; both domains are treated alike."""
-        return to_tensor(fit_picture(open_picture(path, self.channels), pair(self.size), self.fit))
+    def prepare(self, domain: str, bands: Sequence[Image.Image]) -> Tensor:
+        """Make a sample of a picture; both domains are treated alike."""
+        return self.fitted(bands)
 
-    def _stored(self, folder: Path, test_folder: Path | None, key: str, split: Split) -> Stored:
-        folder = folder.expanduser()
-        if test_folder is not None:
-            key, folder = (f"test_{key}", test_folder.expanduser()) if split == "test" else (key, folder)
-            paths = list_pictures(folder, key)
-        else:
+    def _pictures(self, side: str, split: Split) -> Prepared:
+        train, test, key = self._places(side)
+        if test is None:
+            folder = require_folder(train, key)
             paths = self._share(folder, list_pictures(folder, key), key, split)
-        names = [str(path.relative_to(folder)) for path in paths]
-        return Stored(
-            len(paths), lambda indices: load_pictures(partial(self.read, key), paths, indices), {"file": names}
-        )
+        else:
+            folder, key = (test, f"test_{side}" if self.root is None else key) if split == "test" else (train, key)
+            folder = require_folder(folder, key)
+            paths = list_pictures(folder, key)
+        return self.prepared(partial(self.read, side.upper()), paths, {"file": names_of(paths, folder)})
+
+    def _places(self, side: str) -> tuple[Path, Path | None, str]:
+        """Return the training folder, the test folder where there is one, and the setting that names them."""
+        if self.root is not None:
+            root = require_folder(self.root, "root")
+            test = root / f"test{side.upper()}"
+            return root / f"train{side.upper()}", test if test.is_dir() else None, "root"
+        train = self.a if side == "a" else self.b
+        assert train is not None  # __attrs_post_init__ saw to it
+        return train, self.test_a if side == "a" else self.test_b, side
 
     def _share(self, folder: Path, paths: Sequence[Path], key: str, split: Split) -> list[Path]:
         """Hold a share of the files out: those whose names hash lowest."""
         if len(paths) < 2:
             raise InputError(f"'{folder}' holds one picture; training and testing need one each", key=key)
         count = min(math.ceil(len(paths) * self.test_share), len(paths) - 1)
-        ranked = sorted(paths, key=lambda path: hashlib.sha256(path.relative_to(folder).as_posix().encode()).digest())
+        names = names_of(paths, folder)
+        ranked = sorted(names, key=lambda name: hashlib.sha256(name.encode()).digest())
         chosen = ranked[:count] if split == "test" else ranked[count:]
-        return sorted(chosen, key=lambda path: natural(path.relative_to(folder).as_posix()))
+        return [folder / name for name in sorted(chosen, key=natural)]

@@ -42,7 +42,7 @@ def mode_coverage(trained: Trained, *, within: Annotated[float, gt(0)] = 3.0) ->
     dataset = trained.dataset
     if not isinstance(dataset, HasModes) or dataset.shapes["B"] != (2,):
         raise InputError("mode-coverage needs a data set of modes in the plane, such as 'mixture'")
-    tests = dataset.open("test")
+    tests = trained.samples("test")
     source, target = tests["A"], tests["B"]
     if not (isinstance(source, Stored) and isinstance(target, Stored)):
         raise InputError("mode-coverage needs fixed test samples")

@@ -4,6 +4,7 @@ import pytest
 from PIL import Image
 
 from ganforge import InputError
+from ganforge.batches import read
 from ganforge.build import make_dataset
 
 
@@ -15,13 +16,13 @@ def dataset(understand):
 
 
 def test_a_and_b_come_from_different_halves_of_the_files_in_natural_order(pairs, dataset):
-    train = dataset(pairs).open("train")
+    train = read(dataset(pairs), "train")
     assert train["A"].labels["file"] == [f"{number}_AB.jpg" for number in range(1, 7)]
     assert train["B"].labels["file"] == [f"{number}_AB.jpg" for number in range(7, 13)]
 
 
 def test_test_pairs_stay_together(pairs, dataset):
-    test = dataset(pairs).open("test")
+    test = read(dataset(pairs), "test")
     assert test["A"].labels["file"] == test["B"].labels["file"]
     edges, photos = test["A"].load([0, 1]), test["B"].load([0, 1])
     assert edges.shape == photos.shape == (2, 3, 32, 32)
@@ -36,10 +37,10 @@ def test_thickening_keeps_lines_that_shrinking_would_lose(tmp_path, dataset):
             picture.paste("black", (column, 20, column + 1, 236))
         for number in (1, 2):
             picture.save(tmp_path / split / f"{number}_AB.png")
-    thin = dataset(tmp_path, "dataset.thicken=0").open("test")["A"].load([0])
-    thick = dataset(tmp_path).open("test")["A"].load([0])
+    thin = read(dataset(tmp_path, "dataset.thicken=0"), "test")["A"].load([0])
+    thick = read(dataset(tmp_path), "test")["A"].load([0])
     assert 255 - int(thick.min()) > 2.5 * (255 - int(thin.min()))
-    thicker = dataset(tmp_path, "dataset.thicken=3").open("test")["A"].load([0])
+    thicker = read(dataset(tmp_path, "dataset.thicken=3"), "test")["A"].load([0])
     assert int(thicker.min()) < int(thick.min())
 
 
@@ -73,4 +74,4 @@ def test_an_odd_width_cannot_be_halved(tmp_path, dataset):
     for number in (1, 2):
         Image.new("RGB", (33, 16)).save(tmp_path / "train" / f"{number}.png")
     with pytest.raises(InputError, match="33 pixels wide and cannot be halved"):
-        dataset(tmp_path).open("train")["A"].load([0])
+        read(dataset(tmp_path), "train")

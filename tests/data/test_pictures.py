@@ -6,6 +6,7 @@ import torch
 from PIL import Image
 
 from ganforge import InputError, recipe
+from ganforge.batches import read
 from ganforge.build import make_dataset
 
 
@@ -129,7 +130,7 @@ def test_test_folders_replace_the_share(tmp_path, folders):
     dataset = folders(test_a=str(tmp_path / "t"))
     assert dataset.open("train")["A"].length == 10
     assert dataset.open("test")["A"].labels["file"] == ["deep/only.png"]
-    assert dataset.open("test")["A"].load([0]).shape == (1, 3, 16, 16)
+    assert read(dataset, "test")["A"].load([0]).shape == (1, 3, 16, 16)
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import torch
 from attrs import frozen
 
 from ganforge import Dataset, Drawn, InputError, Stored
-from ganforge.data import Batches
+from ganforge.batches import Batches, read
 
 
 @frozen
@@ -26,8 +26,10 @@ class Numbers(Dataset):
         }
 
 
-def batches(dataset=None, batch=4, seed=0):
-    return Batches(dataset or Numbers(), batch=batch, seed=seed, device=torch.device("cpu"))
+def batches(dataset=None, batch=4, seed=0, **more):
+    dataset = dataset or Numbers()
+    sources = read(dataset, "train")
+    return Batches(sources, batch=batch, seed=seed, device=torch.device("cpu"), paired=dataset.paired, **more)
 
 
 def test_any_step_can_be_asked_for_first():

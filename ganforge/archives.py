@@ -1,0 +1,39 @@
+"""What is known of a public data set that can be downloaded."""
+
+from attrs import frozen
+
+
+@frozen
+class Remote:
+    """One file to download.
+
+    Attributes:
+        name: its file name.
+        urls: where it is, the first choice first.
+        md5: checksum, in hexadecimal.
+        packed: whether it is a tar or zip archive to be unpacked.
+    """
+
+    name: str
+    urls: tuple[str, ...]
+    md5: str
+    packed: bool = True
+
+
+@frozen
+class Archive:
+    """A published data set.
+
+    Attributes:
+        name: of the data set and of its folder.
+        files: what is to be downloaded.
+        size: about how many bytes.
+        licence: what its users must know, in one sentence.
+        by_hand: where a person finds it, if the addresses fail.
+    """
+
+    name: str
+    files: tuple[Remote, ...]
+    size: int
+    licence: str
+    by_hand: str = ""

@@ -1,0 +1,56 @@
+"""Random changes of training pictures, on the device, as a pure function of the seed and the step."""
+
+import torch
+from attrs import field, frozen, validators
+from torch import Tensor
+
+_share = [validators.ge(0.0), validators.le(1.0)]
+
+
+@frozen
+class Augment:
+    """`[train.augment]`: how training pictures are changed at random, each in its own way at every step.
+
+    Attributes:
+        flip: probability that a picture is mirrored, left to right.
+        shift: largest shift in each direction, as a share of the side; the border is repeated.
+        brightness: largest value that is added to, or taken from, all of a picture, whose values lie in [0, 1].
+        contrast: largest share by which values move away from, or towards, the picture's mean.
+    """
+
+    flip: float = field(default=0.0, validator=_share)
+    shift: float = field(default=0.0, validator=[validators.ge(0), validators.le(0.5)])
+    brightness: float = field(default=0.0, validator=_share)
+    contrast: float = field(default=0.0, validator=_share)
+
+    def __bool__(self) -> bool:
+        """Tell whether anything is changed."""
+        return self != Augment()
+
+    def place(self, pictures: Tensor, random: torch.Generator) -> Tensor:
+        """Mirror and shift pictures [N, C, H, W]; the same random generator moves other pictures alike."""
+        count, channels, height, width = pictures.shape
+        if not (self.flip or self.shift):
+            return pictures
+        mirrored, down, right = torch.rand(3, count, 1, generator=random)
+        rows = torch.arange(height) + _whole(down, self.shift * height)  # [N, H]
+        columns = torch.arange(width) + _whole(right, self.shift * width)  # [N, W]
+        columns = torch.where(mirrored < self.flip, width - 1 - columns, columns)
+        sample, channel = torch.arange(count)[:, None, None, None], torch.arange(channels)[None, :, None, None]
+        rows, columns = rows.clamp(0, height - 1)[:, None, :, None], columns.clamp(0, width - 1)[:, None, None, :]
+        moved: Tensor = pictures[tuple(index.to(pictures.device) for index in (sample, channel, rows, columns))]
+        return moved
+
+    def colour(self, pictures: Tensor, random: torch.Generator) -> Tensor:
+        """Change brightness and contrast of pictures [N, C, H, W] in [0, 1]."""
+        if not (self.brightness or self.contrast):
+            return pictures
+        added, factor = (2 * torch.rand(2, len(pictures), 1, 1, 1, generator=random) - 1).to(pictures.device)
+        mean = pictures.mean((1, 2, 3), keepdim=True)
+        changed: Tensor = (pictures - mean) * (1 + self.contrast * factor) + mean + self.brightness * added
+        return changed.clamp(0, 1)
+
+
+def _whole(random: Tensor, reach: float) -> Tensor:
+    """Turn numbers in [0, 1) into whole ones in -reach..reach."""
+    return ((2 * random - 1) * reach).round().long()

@@ -1,0 +1,301 @@
+"""Samples that take work are made once, in parallel, and kept packed, a folder each, in the user's cache."""
+
+import errno
+import hashlib
+import json
+import math
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from functools import partial
+from pathlib import Path
+
+import platformdirs
+import torch
+from attrs import frozen
+from filelock import FileLock, Timeout
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from ganforge.data import Prepared, Shape, Stored
+from ganforge.errors import InputError
+from ganforge.making import Faults, Maker, make_all, module_of
+
+FORMAT = 1
+HEADER = 256  # bytes of a file before its samples
+SAMPLES, ABOUT = "samples.safetensors", "about.json"
+SHOWN = 5
+DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG, errno.EIO)
+
+Report = Callable[[str, int, int], None]
+
+
+@frozen
+class Entry:
+    """One packed cache: its folder, and what is known of it."""
+
+    folder: Path
+    what: str
+    length: int
+    skipped: tuple[str, ...]
+
+    @property
+    def size(self) -> int:
+        """Bytes on the disk."""
+        return sum(path.stat().st_size for path in self.folder.iterdir())
+
+
+def home() -> Path:
+    """Return the cache folder: `GANFORGE_CACHE`, or the user's cache folder of this system."""
+    return Path(os.environ.get("GANFORGE_CACHE") or platformdirs.user_cache_dir("ganforge")).expanduser().absolute()
+
+
+def ready(
+    samples: Prepared,
+    shape: Shape,
+    what: str,
+    report: Report = lambda what, done, total: None,
+    processes: int = 0,
+) -> Stored:
+    """Return samples from the cache, mapped into memory; make and pack them first, if that was not done before.
+
+    Args:
+        samples: what is wanted.
+        shape: [C, H, W] of a sample.
+        what: name of these samples for messages and lists, such as `edges2photo train A`.
+        report: told of (what goes on, done, total).
+        processes: how many make samples at a time; 0 for as many as there are cores.
+
+    Raises:
+        InputError: samples are broken, or the cache cannot be written.
+        PluginError: making a sample failed otherwise, or it has another shape.
+    """
+    folder = home() / _key(samples, shape)
+    if (entry := _read(folder)) is None:
+        with (
+            _writing(samples, shape),
+            _locked(folder, partial(report, f"waiting for another process with {what}", 0, 1)),
+        ):
+            if (entry := _read(folder)) is None:
+                _make(folder, samples, shape, what, report, processes)
+                entry = _read(folder)
+    if entry is None:
+        raise InputError(f"the cache '{folder}' cannot be read back; set GANFORGE_CACHE to a folder on another disk")
+    tensor = _map(folder)
+    labels = samples.labels
+    if entry.skipped:
+        broken = set(json.loads((folder / ABOUT).read_text(encoding="utf-8"))["broken"])
+        kept = [index for index in range(samples.length) if index not in broken]
+        labels = {name: [values[index] for index in kept] for name, values in labels.items()}
+    return Stored(len(tensor), partial(_take, tensor), labels, entry.skipped)
+
+
+def entries() -> Iterator[Entry]:
+    """Every cache there is."""
+    if home().is_dir():
+        for folder in sorted(home().iterdir()):
+            if not folder.name.startswith(".") and (entry := _read(folder)):
+                yield entry
+
+
+def find(samples: Prepared, shape: Shape) -> Entry | None:
+    """Return the cache of these samples, if it is made."""
+    return _read(home() / _key(samples, shape))
+
+
+def clear(keys: Sequence[str] | None = None) -> int:
+    """Delete the caches of these folder names, or everything, and what broken-off preparations left.
+
+    Returns:
+        The bytes that became free. What another process is preparing is left alone.
+    """
+    free = 0
+    for lock in sorted(home().glob("*.lock")) if home().is_dir() else ():
+        if keys is not None and lock.stem not in keys:
+            continue
+        with suppress(Timeout), FileLock(lock, timeout=0):
+            for folder in (home() / lock.stem, *_asides(lock.stem)):
+                if folder.is_dir():
+                    free += sum(path.stat().st_size for path in folder.iterdir())
+                    shutil.rmtree(folder)  # the lock stays: another process may be waiting for it
+    return free
+
+
+def _take(tensor: Tensor, indices: Sequence[int]) -> Tensor:
+    if isinstance(indices, range) and indices.step == 1:
+        return tensor[indices.start : indices.stop].clone()
+    return tensor[torch.as_tensor(indices)]
+
+
+def _key(samples: Prepared, shape: Shape) -> str:
+    """Name the cache by everything that its contents depend on: items, their files' state, settings, and the code."""
+    digest = hashlib.blake2b(repr((FORMAT, samples.settings, tuple(shape), samples.on_broken)).encode(), digest_size=16)
+    for item in samples.items:
+        if isinstance(item, Path):
+            try:
+                state = os.stat(item)
+                digest.update(f"{os.path.abspath(item)}\0{state.st_size}\0{state.st_mtime_ns}\n".encode())
+            except OSError:
+                digest.update(f"{os.path.abspath(item)}\0missing\n".encode())
+        else:
+            digest.update(repr(item).encode() + b"\n")
+    file = getattr(sys.modules[module_of(samples.make)], "__file__", None)
+    if file:
+        code = Path(file)
+        package = code.parent.glob("*.py") if (code.parent / "__init__.py").is_file() else [code]
+        for source in sorted(package):
+            digest.update(source.read_bytes())
+    return digest.hexdigest()
+
+
+def _read(folder: Path) -> Entry | None:
+    """Return what is in a cache folder; None where there is none, or none that is whole."""
+    try:
+        about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
+        entry = Entry(folder, about["what"], about["length"], tuple(about["skipped"]))
+        with safe_open(folder / SAMPLES, "pt") as file:  # checks the file's length against its header
+            shape = file.get_slice("samples").get_shape()
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError):
+        return None
+    return entry if shape[0] == entry.length else None
+
+
+def _map(folder: Path) -> Tensor:
+    with safe_open(folder / SAMPLES, "pt") as file:
+        samples: Tensor = file.get_tensor("samples")
+    return samples
+
+
+@contextmanager
+def _writing(samples: Prepared, shape: Shape) -> Iterator[None]:
+    """Say, of an error of the disk, what was to be written where, and what can be done."""
+    try:
+        home().mkdir(parents=True, exist_ok=True)
+        yield
+    except OSError as error:
+        if error.errno not in (
+            errno.ENOSPC,
+            errno.EDQUOT,
+            errno.EROFS,
+            errno.EACCES,
+            errno.EPERM,
+            errno.EFBIG,
+            errno.EIO,
+        ):
+            raise
+        need = math.prod(shape) * samples.length / 2**20
+        free = ""
+        with suppress(OSError):
+            free = f", where {shutil.disk_usage(home()).free / 2**20:,.0f} MiB are free"
+        raise InputError(
+            f"cannot write the cache of {need:,.0f} MiB to '{home()}'{free}: {error.strerror}; "
+            "make room (`ganforge data clear`), or set GANFORGE_CACHE to another folder"
+        ) from error
+
+
+@contextmanager
+def _locked(folder: Path, wait: Callable[[], None]) -> Iterator[None]:
+    """Be the only process that makes this cache; the lock of one that died is free."""
+    lock = FileLock(folder.with_name(f"{folder.name}.lock"))
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        wait()
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _asides(name: str) -> list[Path]:
+    return list(home().glob(f".{name}.*"))
+
+
+def _make(folder: Path, samples: Prepared, shape: Shape, what: str, report: Report, processes: int) -> None:
+    """Make all samples in a folder aside, and rename it when it is whole and on the disk."""
+    for left in (folder, *_asides(folder.name)):  # damaged, or of a process that was killed: the lock is ours
+        if left.is_dir():
+            shutil.rmtree(left)
+    aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=home()))
+    try:
+        file = aside / SAMPLES
+        _reserve(file, HEADER + samples.length * math.prod(shape))
+        faults: Faults = []
+        done = 0
+        report(f"preparing {what}", 0, samples.length)
+        for count, found in make_all(Maker(samples.make, shape, file, HEADER), samples.items, processes):
+            faults += found
+            done += count
+            report(f"preparing {what}", done, samples.length)
+        faults.sort()
+        if faults and (samples.on_broken == "stop" or len(faults) == samples.length):
+            raise _broken(faults, samples)
+        _close_gaps(file, shape, samples.length, [index for index, _, _ in faults])
+        skipped = [message for _, message, _ in faults]
+        about = {
+            "what": what,
+            "length": samples.length - len(faults),
+            "broken": [index for index, _, _ in faults],
+            "skipped": skipped,
+        }
+        (aside / ABOUT).write_text(json.dumps(about), encoding="utf-8")
+        for path in (file, aside / ABOUT, aside):
+            _sync(path)
+        aside.rename(folder)
+        _sync(home())
+    except BaseException:
+        shutil.rmtree(aside, ignore_errors=True)
+        raise
+
+
+def _broken(faults: Faults, samples: Prepared) -> InputError:
+    """Name the broken items, a few of them in full."""
+    lines = [message for _, message, _ in faults[:SHOWN]]
+    if len(faults) > SHOWN:
+        lines.append(f"and {len(faults) - SHOWN} more")
+    if len(faults) < samples.length:
+        count = f"{len(faults):,} of {samples.length:,}"
+        lines.append(f'{count} cannot be used: mend or remove them, or set dataset.on_broken = "skip"')
+    return InputError("; ".join(lines), key=faults[0][2])
+
+
+def _reserve(file: Path, size: int) -> None:
+    """Take the space at once, so that a full disk is noticed before the work and not after it."""
+    with file.open("wb") as target:
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(target.fileno(), 0, size)
+        else:
+            target.truncate(size)
+
+
+def _close_gaps(file: Path, shape: Shape, length: int, broken: Sequence[int]) -> None:
+    """Move samples into the places of broken ones, and write the header, which makes the file valid."""
+    size, kept = math.prod(shape), length
+    with file.open("r+b") as target:
+        if broken:
+            gone, kept = set(broken), 0
+            for index in range(length):
+                if index not in gone:
+                    if kept < index:
+                        target.seek(HEADER + index * size)
+                        sample = target.read(size)
+                        target.seek(HEADER + kept * size)
+                        target.write(sample)
+                    kept += 1
+            target.truncate(HEADER + kept * size)
+        tensor = {"dtype": "U8", "shape": [kept, *shape], "data_offsets": [0, kept * size]}
+        header = json.dumps({"samples": tensor}).encode().ljust(HEADER - 8)
+        target.seek(0)
+        target.write(len(header).to_bytes(8, "little") + header)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,118 @@
+"""What the commands share: their common options, reading a recipe, tables and progress bars."""
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
+from rich.table import Table
+
+from ganforge import recipe as recipes
+from ganforge.errors import InputError, Problem, RecipeError, printable
+from ganforge.plugins import Plugins
+
+if TYPE_CHECKING:
+    from ganforge.plan import Plan
+
+errors = Console(stderr=True)
+
+PluginFiles = Annotated[
+    list[Path] | None, typer.Option("--plugin", metavar="FILE", help="Load a plugin file too; repeatable.")
+]
+Sets = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Override a key, such as train.steps=1000; repeatable."),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
+RecipeName = Annotated[str, typer.Argument(metavar="RECIPE", help="A recipe's file, or the name of a shipped one.")]
+
+PLAIN_SECONDS = 10.0  # between lines of progress where there is no terminal
+
+
+def plugins_with(context: typer.Context, files: Iterable[Path] | None) -> Plugins:
+    """Return the installed plugins and those of `--plugin`."""
+    plugins: Plugins = context.obj
+    for path in files or ():
+        plugins.load_file(path)
+    return plugins
+
+
+def understand(context: typer.Context, name: str, sets: Sequence[str] | None, files: Iterable[Path] | None) -> "Plan":
+    """Read a recipe, load its local plugins, and resolve it; all problems come out at once."""
+    plugins: Plugins = context.obj
+    loaded = recipes.load(name, sets or (), plugins.recipes())
+    problems, local = [], []
+    for path, key, layer in loaded.plugin_files():
+        try:
+            plugins.load_file(path)
+            local.append(path)
+        except InputError as error:
+            line = layer.line(key[:1]) or 1
+            problems.append(Problem(f"{layer.name}:{line}", f"plugins[{key[1]}]", *str(error).split("; ", 1)))
+    for path in files or ():
+        plugins.load_file(path)
+        local.append(path)
+    from ganforge.resolve import resolve
+
+    try:
+        plan = resolve(loaded, plugins.registry, local)
+    except RecipeError as error:
+        for failed in plugins.failures():
+            plugins.say(f"warning: plugin '{failed.name}' is not loaded; `ganforge plugins` says why")
+        raise RecipeError([*problems, *error.problems]) from error
+    if problems:
+        raise RecipeError(problems)
+    return plan
+
+
+def print_rows(rows: Sequence[dict[str, Any]], as_json: bool) -> None:
+    """Print rows as a table, or as a JSON list of objects."""
+    if as_json:
+        typer.echo(json.dumps(list(rows), default=str))
+        return
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for name in rows[0] if rows else ():
+        table.add_column(name, overflow="fold", no_wrap=name in ("kind", "name", "setting"))
+    for row in rows:
+        broken = bool(row.get("error"))
+        table.add_row(*(escape(printable(str(value))) for value in row.values()), style="red" if broken else "")
+    # Where nobody looks on, a row is a line, for grep.
+    Console(width=None if sys.stdout.isatty() else 250).print(table)
+
+
+@contextmanager
+def progress(*, in_bytes: bool = False) -> Iterator[Callable[[str, int, int], None]]:
+    """Yield what shows (what goes on, done, total) as a bar each; as a line now and then where there is no terminal."""
+    units = (DownloadColumn(), TransferSpeedColumn()) if in_bytes else (MofNCompleteColumn(),)
+    columns = (TextColumn("{task.description}"), BarColumn(), *units, TimeRemainingColumn())
+    tasks: dict[str, TaskID] = {}
+    said = time.monotonic()
+    with Progress(*columns, console=errors, transient=True) as bar:
+
+        def report(what: str, done: int, total: int) -> None:
+            nonlocal said
+            if what not in tasks:
+                tasks[what] = bar.add_task(escape(printable(what)), total=total)
+            bar.update(tasks[what], completed=done, total=total)
+            if not errors.is_terminal and time.monotonic() - said > PLAIN_SECONDS:
+                said = time.monotonic()
+                errors.print(f"{printable(what)}: {done}/{total}", markup=False, highlight=False)
+
+        yield report

@@ -1,0 +1,156 @@
+"""Making many samples into one file, in parallel processes once there is enough work for them."""
+
+import importlib
+import importlib.util
+import math
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from functools import partial
+from multiprocessing.reduction import ForkingPickler
+from pathlib import Path
+from typing import Any
+
+import torch
+from attrs import frozen
+from torch import Tensor
+
+from ganforge.data import Shape
+from ganforge.errors import InputError, PluginError
+
+CHUNK = 32  # samples that a process makes at a time
+ALONE_SECONDS = 4.0  # work that is left below which more processes would not be worth their start
+
+Faults = list[tuple[int, str, str]]  # (index, message, key of the setting at fault)
+
+
+@frozen
+class Maker:
+    """Makes a chunk of samples and writes it to its place in the file.
+
+    Attributes:
+        make: makes the uint8 sample of an item.
+        shape: of a sample.
+        file: where samples lie one behind the other.
+        offset: bytes before the first of them.
+    """
+
+    make: Callable[[Any], Tensor]
+    shape: Shape
+    file: Path
+    offset: int
+
+    def __call__(self, start: int, items: Sequence[Any]) -> tuple[int, Faults]:
+        """Return how many were made, and which of them are broken; their places in the file stay black.
+
+        Raises:
+            PluginError: making a sample failed otherwise than by an InputError, or it is not what it should be.
+        """
+        size = math.prod(self.shape)
+        chunk = bytearray(size * len(items))
+        faults: Faults = []
+        for number, item in enumerate(items):
+            try:
+                sample = self.make(item)
+            except InputError as error:
+                faults.append((start + number, str(error), error.key))
+                continue
+            except Exception as error:
+                raise PluginError(f"making the sample of {item!s} failed: {type(error).__name__}: {error}") from error
+            if sample.dtype != torch.uint8 or tuple(sample.shape) != tuple(self.shape):
+                raise PluginError(
+                    f"the sample of {item!s} is {sample.dtype} {list(sample.shape)}, expected uint8 {list(self.shape)}"
+                )
+            chunk[number * size : (number + 1) * size] = sample.contiguous().numpy().data.cast("B")
+        with self.file.open("r+b") as target:
+            target.seek(self.offset + start * size)
+            target.write(chunk)
+        return len(items), faults
+
+
+def make_all(maker: Maker, items: Sequence[Any], processes: int = 0) -> Iterator[tuple[int, Faults]]:
+    """Make all samples, chunk by chunk: first alone, then together with other processes if that is worth their start.
+
+    Args:
+        maker: makes a chunk.
+        items: what samples are made of.
+        processes: how many at a time; 0 for as many as there are cores.
+    """
+    processes = processes or (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+    together = processes > 1 and _can_travel(maker)
+    began, start = time.monotonic(), 0
+    while start < len(items):
+        left = (time.monotonic() - began) / start * (len(items) - start) if start else 0.0
+        if together and left > ALONE_SECONDS:
+            yield from _make_together(maker, items, start, processes)
+            return
+        yield maker(start, items[start : start + CHUNK])
+        start += CHUNK
+
+
+def module_of(make: Any) -> str:
+    """Return the name of the module that a function, a method or a partial of these comes from."""
+    while isinstance(make, partial):
+        make = make.func
+    return str(getattr(make, "__func__", make).__module__)
+
+
+def _make_together(maker: Maker, items: Sequence[Any], start: int, processes: int) -> Iterator[tuple[int, Faults]]:
+    if sys.platform == "win32":
+        context: Any = multiprocessing.get_context("spawn")
+    else:
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload([__name__, module_of(maker.make)])  # torch is loaded once, not once a process
+    module = module_of(maker.make)
+    code = (module, str(getattr(sys.modules[module], "__file__", "")))
+    pool = ProcessPoolExecutor(processes, mp_context=context, initializer=_begin, initargs=code)
+    waiting: set[Future[tuple[int, Faults]]] = set()
+    try:
+        while waiting or start < len(items):
+            while start < len(items) and len(waiting) < 3 * processes:
+                waiting.add(pool.submit(maker, start, items[start : start + CHUNK]))
+                start += CHUNK
+            finished, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+            for future in finished:
+                yield future.result()
+    except BrokenProcessPool as error:
+        raise PluginError("a process that made samples died; is there too little memory?") from error
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _can_travel(maker: Maker) -> bool:
+    """Tell whether other processes can be handed the function."""
+    try:
+        ForkingPickler.dumps(maker)
+    except Exception:  # a lambda or the like: it says so with exceptions of many types
+        return False
+    return module_of(maker.make) != "__main__"
+
+
+def _begin(module: str, file: str) -> None:
+    """Set a helping process up: it ends with its parent, keeps to one thread, and knows the plugin's module."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    torch.set_num_threads(1)
+    try:
+        importlib.import_module(module)
+    except ImportError:  # a plugin that was loaded from a file
+        spec = importlib.util.spec_from_file_location(module, file)
+        if spec is None or spec.loader is None:
+            raise
+        sys.modules[module] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(sys.modules[module])
+
+
+def _end_with(parent: Any) -> None:
+    parent.join()
+    os._exit(1)

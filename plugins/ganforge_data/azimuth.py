@@ -1,0 +1,222 @@
+"""Pictures of many models, each from many angles, which stand in the files' names (Kim et al. 2017, section 3.2.1)."""
+
+import hashlib
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
+
+from attrs import field, frozen, validators
+from PIL import Image
+from torch import Tensor
+
+from ganforge import InputError, Prepared, Samples, Split
+from ganforge_data.pictures import Pictures, list_pictures, names_of, require_folder
+
+# Searched in a picture's path below the folder, with slashes.
+PATTERNS = {
+    "az_el": r"(?P<model>[^/]+)_az(?P<azimuth>-?\d+(\.\d+)?)_el(?P<elevation>-?\d+(\.\d+)?)\.\w+$",
+    "rendered_chairs": r"(?P<model>[^/]+)/(renders/)?[^/]*_p(?P<elevation>\d+)_t(?P<azimuth>\d+)_r\d+\.\w+$",
+}
+AUTO = "auto"
+NEAR = 0.51  # degrees that a name may be rounded off from a step
+
+
+def _pattern(_: object, attribute: Any, pattern: str | None) -> None:
+    """`auto`, `az_el`, `rendered_chairs`, or a regular expression with the groups model and azimuth."""
+    if pattern is None or pattern == AUTO or pattern in PATTERNS:
+        return
+    try:
+        groups = re.compile(pattern).groupindex
+    except re.error as error:
+        raise ValueError(f"{attribute.name}: {error}") from error
+    if not {"model", "azimuth"} <= set(groups):
+        raise ValueError(f"{attribute.name} needs the groups (?P<model>...) and (?P<azimuth>...)")
+
+
+Pattern = Annotated[str, _pattern]
+
+
+@frozen
+class Shot:
+    """One picture: of which model, and from where."""
+
+    path: Path
+    model: str
+    azimuth: float
+    elevation: float | None
+
+
+@frozen(kw_only=True)
+class Azimuth(Pictures):
+    """Cars, faces or chairs at angles that their file names carry; no model is in two domains, or in train and test.
+
+    Either `root`, whose models are shared out between A and B, or two classes of things, `a` and `b`. Where a folder
+    holds `train/` and `test/`, these are kept; else a share of the models is the test split. Which models go where
+    depends on their names only. A model "x-red" is a variant of "x" if that is there too, and goes where that goes.
+
+    Attributes:
+        root: folder of pictures, with all folders below it; the test split shows the same pictures as A and as B.
+        a: instead of `root`, the folder of domain A.
+        b: the same for B.
+        pattern: `az_el` for `<model>_az<degrees>_el<degrees>.png`; `rendered_chairs` for that data set's own
+            `<model>/renders/image_<n>_p<elevation>_t<azimuth>_r<n>.png`; `auto` for that of these which fits; or a
+            regular expression with groups model, azimuth and (if you like) elevation, searched in the path below the
+            folder.
+        pattern_b: the pattern of `b`, if it is another one.
+        angles: smallest and largest azimuth that is used, in degrees, in -180..180.
+        step: only azimuths a multiple of this many degrees from the smallest one; by default all.
+        elevations: smallest and largest elevation that is used, in degrees; by default all.
+        zero: the azimuth that the names give to the front view.
+        test_share: share of the models that is held out where there are no folders `train/` and `test/`.
+    """
+
+    root: Path | None = None
+    a: Path | None = None
+    b: Path | None = None
+    pattern: Pattern = AUTO
+    pattern_b: Pattern | None = None
+    angles: tuple[float, float] = (-180.0, 180.0)
+    step: Annotated[float, validators.gt(0)] | None = None
+    elevations: tuple[float, float] | None = None
+    zero: float = 0.0
+    test_share: float = field(default=0.15, validator=[validators.gt(0), validators.lt(1)])
+
+    def __attrs_post_init__(self) -> None:
+        if (self.root is None) == (self.a is None and self.b is None):
+            raise InputError("needs either one `root`, or the folders `a` and `b`", key="root")
+        if self.root is None and (self.a is None or self.b is None):
+            raise InputError("needs a folder for each domain", key="a" if self.a is None else "b")
+        if self.angles[0] > self.angles[1] or self.angles[1] - self.angles[0] > 360:
+            raise InputError("expected [smallest, largest], at most a full turn", key="angles")
+        if self.elevations and self.elevations[0] > self.elevations[1]:
+            raise InputError("expected [smallest, largest]", key="elevations")
+
+    def open(self, split: Split) -> Mapping[str, Samples]:
+        """Return the pictures of each domain's models."""
+        if self.root is None:
+            assert self.a is not None
+            assert self.b is not None
+            first = self._shots(self.a, "a", self.pattern, split)
+            second = self._shots(self.b, "b", self.pattern_b or self.pattern, split)
+            return {"A": self._samples("A", self.a, first), "B": self._samples("B", self.b, second)}
+        shots = self._shots(self.root, "root", self.pattern, split)
+        if split == "test":
+            return {domain: self._samples(domain, self.root, shots) for domain in ("A", "B")}
+        ranked = rank_models(shots)
+        if len(ranked) < 2:
+            raise InputError(f"'{self.root}' holds one model to train on; A and B need one each", key="root")
+        of_a = set().union(*ranked[: len(ranked) // 2])
+        return {
+            "A": self._samples("A", self.root, [shot for shot in shots if shot.model in of_a]),
+            "B": self._samples("B", self.root, [shot for shot in shots if shot.model not in of_a]),
+        }
+
+    def prepare(self, domain: str, bands: Sequence[Image.Image]) -> Tensor:
+        """Make a sample of a stranger's picture; both domains are treated alike."""
+        return self.fitted(bands)
+
+    def _samples(self, domain: str, folder: Path, shots: Sequence[Shot]) -> Prepared:
+        labels: dict[str, list[Any]] = {
+            "file": names_of((shot.path for shot in shots), folder.expanduser()),
+            "model": [shot.model for shot in shots],
+            "azimuth": [shot.azimuth for shot in shots],
+        }
+        if all(shot.elevation is not None for shot in shots):
+            labels["elevation"] = [shot.elevation for shot in shots]
+        return self.prepared(partial(self.read, domain), [shot.path for shot in shots], labels)
+
+    def _shots(self, folder: Path, key: str, pattern: str, split: Split) -> list[Shot]:
+        """List the pictures of a folder's split, from the angles that are wanted."""
+        folder = require_folder(folder, key)
+        divided = (folder / "train").is_dir() and (folder / "test").is_dir()
+        place = folder / split if divided else folder
+        paths = list_pictures(place, key)
+        name = "pattern_b" if key == "b" and self.pattern_b else "pattern"
+        shots = [self._seen_from(shot) for shot in match(paths, place, pattern, name)]
+        if not divided:
+            ranked = rank_models(shots)
+            if len(ranked) < 2:
+                raise InputError(f"'{folder}' holds one model; training and testing need one each", key=key)
+            count = min(math.ceil(len(ranked) * self.test_share), len(ranked) - 1)
+            chosen = set().union(*(ranked[:count] if split == "test" else ranked[count:]))
+            shots = [shot for shot in shots if shot.model in chosen]
+        wanted = [shot for shot in shots if self._wants(shot)]
+        if not wanted:
+            found = sorted({shot.azimuth for shot in shots})
+            raise InputError(
+                f"no picture in '{place}' from the angles {list(self.angles)}"
+                + (f" in steps of {self.step:g}" if self.step else "")
+                + (f", elevations {list(self.elevations)}" if self.elevations else "")
+                + f"; its azimuths are {', '.join(f'{angle:g}' for angle in found[:12])}{' ...' if found[12:] else ''}",
+                key="angles",
+            )
+        return wanted
+
+    def _seen_from(self, shot: Shot) -> Shot:
+        """Count the azimuth from the front, in the turn that begins at the smallest angle."""
+        low = min(self.angles[0], -180.0 + 1e-6) if self.angles[1] <= 180 else self.angles[0]
+        return Shot(shot.path, shot.model, (shot.azimuth - self.zero - low) % 360 + low, shot.elevation)
+
+    def _wants(self, shot: Shot) -> bool:
+        low, high = self.angles
+        if not low - NEAR <= shot.azimuth <= high + NEAR:
+            return False
+        if self.step and abs((shot.azimuth - low + self.step / 2) % self.step - self.step / 2) > NEAR:
+            return False
+        if self.elevations and shot.elevation is not None:
+            return self.elevations[0] <= shot.elevation <= self.elevations[1]
+        return True
+
+
+def match(paths: Sequence[Path], folder: Path, pattern: str, key: str) -> list[Shot]:
+    """Read model and angles from the names of those pictures that fit the pattern.
+
+    Raises:
+        InputError: none fits, or what fits is no number.
+    """
+    names = names_of(paths, folder)
+    candidates = list(PATTERNS) if pattern == AUTO else [pattern]
+    hits: list[tuple[Path, re.Match[str]]] = []
+    for candidate in candidates:
+        search = re.compile(PATTERNS.get(candidate, candidate)).search
+        found = [(path, hit) for path, name in zip(paths, names, strict=True) if (hit := search(name))]
+        hits = max(hits, found, key=len)
+    if not hits:
+        tried = " nor ".join(f"'{candidate}'" for candidate in candidates)
+        raise InputError(
+            f"neither {tried} fits a picture's name in '{folder}', such as '{names[0]}'; "
+            f"set dataset.{key} to {', '.join(PATTERNS)} or a regular expression with the groups model and azimuth",
+            key=key,
+        )
+    shots = []
+    for path, hit in hits:
+        groups = hit.groupdict()
+        try:
+            elevation = groups.get("elevation")
+            shots.append(
+                Shot(path, groups["model"], float(groups["azimuth"]), None if elevation is None else float(elevation))
+            )
+        except (TypeError, ValueError) as error:
+            raise InputError(
+                f"the azimuth or elevation in the name of '{path}' is no number: {error}", key=key
+            ) from error
+    return shots
+
+
+def rank_models(shots: Iterable[Shot]) -> list[set[str]]:
+    """Return the models, each together with its variants, in an order that depends on nothing but their names.
+
+    >>> shots = [Shot(Path(), name, 0.0, None) for name in ("a", "a-red", "a-red-2", "b-1")]
+    >>> sorted(sorted(group) for group in rank_models(shots))
+    [['a', 'a-red', 'a-red-2'], ['b-1']]
+    """
+    names = {shot.model for shot in shots}
+    groups: dict[str, set[str]] = {}
+    for name in names:
+        parts = name.split("-")
+        starts = ("-".join(parts[:length]) for length in range(1, len(parts) + 1))
+        groups.setdefault(next(start for start in starts if start in names), set()).add(name)
+    return [groups[name] for name in sorted(groups, key=lambda name: hashlib.sha256(name.encode()).digest())]

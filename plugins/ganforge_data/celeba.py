@@ -1,0 +1,141 @@
+"""Faces by attribute (Kim et al. 2017, section 3.2.2, Figure 7)."""
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from attrs import field, frozen, validators
+from PIL import Image
+from torch import Tensor
+
+from ganforge import InputError, Samples, Split, nearest
+from ganforge_data.pictures import Pictures, require_folder
+
+PICTURES = "img_align_celeba"
+ATTRIBUTES = ("list_attr_celeba.txt", "list_attr_celeba.csv")
+PARTITIONS = ("list_eval_partition.txt", "list_eval_partition.csv")
+TRAIN, TEST = "0", "2"
+
+Flags = np.ndarray[tuple[int, ...], np.dtype[np.bool_]]
+
+
+@frozen(kw_only=True)
+class CelebA(Pictures):
+    """Faces with an attribute (A) and faces with another one, or without it (B), of CelebA or in its layout.
+
+    A picture with both attributes is in neither domain. Pictures that the list names and the folder lacks are broken.
+
+    Attributes:
+        root: folder that holds `img_align_celeba/` and `list_attr_celeba.txt`; `list_eval_partition.txt` splits it (0
+            is train, 2 is test, 1 is left out), else the last pictures are the test split.
+        a: the attribute of domain A, such as "Blond_Hair"; "-Male" means that it is absent.
+        b: the attribute of domain B; by default the absence of A's.
+        where: attributes that the pictures of both domains have, such as ["Male", "-Eyeglasses"].
+        test_share: share of the pictures that are the test split where there is no partition file.
+    """
+
+    root: Path
+    a: str
+    b: str | None = None
+    where: list[str] = field(factory=list)
+    test_share: float = field(default=0.1, validator=[validators.gt(0), validators.lt(1)])
+
+    def open(self, split: Split) -> Mapping[str, Samples]:
+        """Return the pictures of a split that have the attributes."""
+        root = self._find_root()
+        names, columns = _read_table(_find(root, ATTRIBUTES, "root"))
+        first = _holds(columns, self.a, "a")
+        second = ~first if self.b is None else _holds(columns, self.b, "b")
+        chosen = self._split(root, names, split)
+        for attribute in self.where:
+            chosen &= _holds(columns, attribute, "where")
+        both = first & second
+        return {
+            "A": self._domain(root, names, columns, chosen & first & ~both, "a"),
+            "B": self._domain(root, names, columns, chosen & second & ~both, "b" if self.b else "a"),
+        }
+
+    def prepare(self, domain: str, bands: Sequence[Image.Image]) -> Tensor:
+        """Make a sample of a picture; both domains are treated alike."""
+        return self.fitted(bands)
+
+    def _find_root(self) -> Path:
+        root = require_folder(self.root, "root")
+        inner = [path for path in root.iterdir() if (path / PICTURES).is_dir() and path.name != PICTURES]
+        if inner and not (root / PICTURES).is_dir():
+            raise InputError(f"'{root}' holds no folder '{PICTURES}'; did you mean '{inner[0]}'?", key="root")
+        return root
+
+    def _domain(
+        self, root: Path, names: Sequence[str], columns: Mapping[str, Flags], chosen: Flags, key: str
+    ) -> Samples:
+        if not chosen.any():
+            wanted = f"{key} = {self.a if key == 'a' else self.b}" + (f", where = {self.where}" if self.where else "")
+            raise InputError(f"no picture of this split has the attributes: {wanted}; choose others", key=key)
+        folder = require_folder(root / PICTURES, "root")
+        if (folder / PICTURES).is_dir():  # as one well-known copy is packed
+            folder /= PICTURES
+        places = chosen.nonzero()[0].tolist()
+        files = [names[place] for place in places]
+        labels = {"file": files, **{name: column[places].tolist() for name, column in columns.items()}}
+        return self.prepared(partial(self.read, key.upper()), [folder / name for name in files], labels)
+
+    def _split(self, root: Path, names: Sequence[str], split: Split) -> Flags:
+        """Tell for each picture whether it belongs to the split."""
+        if not any((root / name).is_file() for name in PARTITIONS):
+            count = max(1, round(len(names) * self.test_share))
+            test: Flags = np.arange(len(names)) >= len(names) - count
+            return test if split == "test" else ~test
+        path = _find(root, PARTITIONS, "root")
+        parts = dict(fields[:2] for _, fields in _rows(path) if len(fields) >= 2)
+        missing = next((name for name in names if name not in parts), None)
+        if missing:
+            raise InputError(f"'{path}' does not say to which part '{missing}' belongs; remove the file to do without")
+        return np.array([parts[name] == (TEST if split == "test" else TRAIN) for name in names], dtype=bool)
+
+
+def _find(root: Path, names: Sequence[str], key: str) -> Path:
+    for name in names:
+        if (root / name).is_file():
+            return root / name
+    raise InputError(f"'{root}' holds no file '{names[0]}', which says what is on the pictures", key=key)
+
+
+def _rows(path: Path) -> list[tuple[int, list[str]]]:
+    """Split the lines of a table at blanks or commas; (line number, fields) of those that are not empty."""
+    try:
+        lines = path.read_text(encoding="utf-8").replace(",", " ").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"'{path}' cannot be read: {error}", key="root") from error
+    return [(number, fields) for number, line in enumerate(lines, 1) if (fields := line.split())]
+
+
+def _read_table(path: Path) -> tuple[list[str], dict[str, Flags]]:
+    """Return the pictures' names, and for each attribute whether they have it."""
+    rows = _rows(path)
+    if rows and len(rows[0][1]) == 1 and rows[0][1][0].isdigit():  # the count
+        rows = rows[1:]
+    if len(rows) < 2:
+        raise InputError(f"'{path}' names no picture", key="root")
+    header = [name for name in rows[0][1] if name != "image_id"]
+    for number, fields in rows[1:]:
+        if len(fields) != len(header) + 1 or not {"1", "-1", "0"}.issuperset(fields[1:]):
+            raise InputError(
+                f"{path}:{number}: expected a name and {len(header)} numbers 1 or -1, got '{' '.join(fields)[:60]}'",
+                key="root",
+            )
+    values = np.array([fields[1:] for _, fields in rows[1:]], dtype="U2") == "1"
+    return [fields[0] for _, fields in rows[1:]], {name: values[:, place] for place, name in enumerate(header)}
+
+
+def _holds(columns: Mapping[str, Flags], attribute: str, key: str) -> Flags:
+    """Tell for each picture whether it has an attribute; `-Name` asks for its absence.
+
+    Raises:
+        InputError: there is no such attribute.
+    """
+    name = attribute.removeprefix("-")
+    if name not in columns:
+        raise InputError(f"no attribute '{name}'; {nearest(name, columns)}", key=key)
+    return ~columns[name] if attribute.startswith("-") else columns[name]

@@ -1,0 +1,89 @@
+"""Rendered cars, chairs and heads at known angles, which need no files: a stand-in for Figures 5, 6 and 8."""
+
+from collections.abc import Mapping, Sequence
+from random import Random
+from typing import Literal
+
+import torch
+from attrs import field, frozen, validators
+from PIL import Image
+from torch import Tensor
+
+from ganforge import InputError, Samples, Split
+from ganforge_data.pictures import MODES, Pictures, pair
+from ganforge_data.render import render
+from ganforge_data.shapes import SHAPES
+
+Shape = Literal["car", "chair", "head"]
+View = tuple[str, int, float, float]  # shape, model, azimuth, elevation
+
+
+@frozen(kw_only=True)
+class Turntable(Pictures):
+    """Simple shaded cars, chairs and heads, rendered at any azimuth; no model is in two domains, or in train and test.
+
+    Azimuth 0 is the front view; at +90 degrees the front points to the left of the picture, at 180 it is the rear view.
+
+    Attributes:
+        a: what is on the pictures of domain A.
+        b: the same for B.
+        models: how many different ones each domain trains on.
+        test_models: how many others each domain is tested on.
+        angles: the smallest and the largest azimuth, in degrees.
+        step: degrees from one azimuth to the next.
+        elevations: of the camera above the horizon, in degrees; every model is seen from each.
+        seed: other models for another seed.
+    """
+
+    a: Shape = "car"
+    b: Shape = "car"
+    models: int = field(default=60, validator=validators.ge(1))
+    test_models: int = field(default=12, validator=validators.ge(1))
+    angles: tuple[float, float] = (-75.0, 75.0)
+    step: float = field(default=15.0, validator=[validators.gt(0), validators.le(360)])
+    elevations: list[float] = field(factory=lambda: [10.0])
+    seed: int = field(default=0, validator=validators.ge(0))
+
+    def __attrs_post_init__(self) -> None:
+        if self.angles[0] > self.angles[1]:
+            raise InputError("expected [smallest, largest]", key="angles")
+        if self.channels not in (1, 3):
+            raise InputError("expected 1 or 3", key="channels")
+        if not self.elevations:
+            raise InputError("expected at least one angle", key="elevations")
+
+    def open(self, split: Split) -> Mapping[str, Samples]:
+        """Return the pictures of every model of the split at every angle."""
+        count = self.models if split == "train" else self.test_models
+        skip = 0 if split == "train" else self.models
+        # Where both domains show the same kind of thing, they take turns, so that they show different ones.
+        stride = 2 if self.a == self.b else 1
+        numbers = range(skip * stride, (skip + count) * stride, stride)
+        return {
+            "A": self._views(self.a, numbers),
+            "B": self._views(self.b, [number + stride - 1 for number in numbers]),
+        }
+
+    def prepare(self, domain: str, bands: Sequence[Image.Image]) -> Tensor:
+        """Make a sample of a stranger's picture; both domains are treated alike."""
+        return self.fitted(bands)
+
+    def _views(self, shape: str, models: Sequence[int]) -> Samples:
+        steps = int((self.angles[1] - self.angles[0]) / self.step + 1e-6)
+        azimuths = [self.angles[0] + self.step * number for number in range(steps + 1)]
+        views = [
+            (shape, model, azimuth, elevation)
+            for model in models
+            for elevation in self.elevations
+            for azimuth in azimuths
+        ]
+        columns = zip(*views, strict=True)
+        labels = dict(zip(("shape", "model", "azimuth", "elevation"), map(list, columns), strict=True))
+        return self.prepared(self._render, views, labels, self.seed)
+
+    def _render(self, view: View) -> Tensor:
+        shape, model, azimuth, elevation = view
+        parts = SHAPES[shape](Random(f"{self.seed} {shape} {model}"))
+        values = render(parts, pair(self.size), azimuth, elevation).mul(255).round().to(torch.uint8)  # [3, H, W]
+        picture = Image.fromarray(values.permute(1, 2, 0).contiguous().numpy())
+        return self.fitted([picture.convert(MODES[self.channels])])
