@@ -64,6 +64,10 @@ def check(plan: Plan, dataset: Dataset) -> dict[Phase, list[Term]]:
     device = torch.device("meta")
     networks: dict[str, nn.Module] = {}
     problems: list[Problem] = []
+    for domain, shape in dataset.shapes.items():
+        if plan.train.augment and len(shape) != 3:
+            message = f"only pictures can be changed at random; domain {domain} holds {list(shape)}"
+            problems.append(plan.recipe.problem(("train", "augment"), message))
     zeros = {domain: torch.zeros(shape, device=device) for domain, shape in dataset.shapes.items()}
     for name, (network, choice) in plan.networks.items():
         try:

@@ -28,7 +28,10 @@ FORMAT = 1
 HEADER = 256  # bytes of a file before its samples
 SAMPLES, ABOUT = "samples.safetensors", "about.json"
 SHOWN = 5
-DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG, errno.EIO)
+DISK_ERRORS = {
+    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO),
+    *(errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST),
+}
 
 Report = Callable[[str, int, int], None]
 
@@ -176,15 +179,7 @@ def _writing(samples: Prepared, shape: Shape) -> Iterator[None]:
         home().mkdir(parents=True, exist_ok=True)
         yield
     except OSError as error:
-        if error.errno not in (
-            errno.ENOSPC,
-            errno.EDQUOT,
-            errno.EROFS,
-            errno.EACCES,
-            errno.EPERM,
-            errno.EFBIG,
-            errno.EIO,
-        ):
+        if error.errno not in DISK_ERRORS:
             raise
         need = math.prod(shape) * samples.length / 2**20
         free = ""

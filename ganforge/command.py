@@ -104,7 +104,7 @@ def progress(*, in_bytes: bool = False) -> Iterator[Callable[[str, int, int], No
     columns = (TextColumn("{task.description}"), BarColumn(), *units, TimeRemainingColumn())
     tasks: dict[str, TaskID] = {}
     said = time.monotonic()
-    with Progress(*columns, console=errors, transient=True) as bar:
+    with Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal) as bar:
 
         def report(what: str, done: int, total: int) -> None:
             nonlocal said

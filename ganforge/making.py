@@ -111,11 +111,17 @@ def _make_together(maker: Maker, items: Sequence[Any], start: int, processes: in
     code = (module, str(getattr(sys.modules[module], "__file__", "")))
     pool = ProcessPoolExecutor(processes, mp_context=context, initializer=_begin, initargs=code)
     waiting: set[Future[tuple[int, Faults]]] = set()
+    started = False
     try:
         while waiting or start < len(items):
             while start < len(items) and len(waiting) < 3 * processes:
                 waiting.add(pool.submit(maker, start, items[start : start + CHUNK]))
                 start += CHUNK
+            if not started and start < len(items) and not any(future.done() for future in waiting):
+                yield maker(start, items[start : start + CHUNK])  # rather than wait for them to load torch
+                start += CHUNK
+                continue
+            started = True
             finished, waiting = wait(waiting, return_when=FIRST_COMPLETED)
             for future in finished:
                 yield future.result()

@@ -1,6 +1,5 @@
 """What several tests share: a loaded set of plugins, recipes from a few lines, small data sets, the command line."""
 
-import tarfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -149,15 +148,3 @@ def draw_pairs(root: Path, counts: Sequence[tuple[str, int]] = (("train", 12), (
 def pairs(tmp_path: Path) -> Path:
     """A small data set of side-by-side pairs."""
     return draw_pairs(tmp_path / "pairs")
-
-
-@pytest.fixture(scope="session")
-def edges2shoes(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The stand-in for edges2shoes, where it lies beside the checkout."""
-    archive = SHARED / "edges2shoes.tar.gz"
-    if not archive.is_file():
-        pytest.skip("the stand-in edges2shoes.tar.gz is not here")
-    folder = tmp_path_factory.mktemp("data")
-    with tarfile.open(archive) as tar:
-        tar.extractall(folder, filter="data")
-    return folder / "edges2shoes"

@@ -5,6 +5,7 @@ import torch
 from attrs import frozen
 
 from ganforge import Dataset, Drawn, InputError, Stored
+from ganforge.augment import Augment
 from ganforge.batches import Batches, read
 
 
@@ -80,3 +81,53 @@ def test_drawn_samples_are_fresh_at_every_step_and_the_same_for_a_step():
     one = batches(Noise())
     assert torch.equal(one(3)["A"], one(3)["A"])
     assert not torch.equal(one(3)["A"], one(4)["A"])
+
+
+def pictures(count=20, side=6):
+    return torch.arange(count * 3 * side * side).reshape(count, 3, side, side).remainder(256).to(torch.uint8)
+
+
+def batches_of(tensor, **settings):
+    sources = {domain: Stored(len(tensor), lambda indices: tensor[list(indices)].clone()) for domain in "AB"}
+    return Batches(sources, batch=8, seed=0, device=torch.device("cpu"), **settings)
+
+
+@pytest.mark.parametrize("residency", ["host", "disk"])
+def test_a_batch_is_the_same_wherever_the_samples_are(residency):
+    here, there = batches_of(pictures(), residency="device"), batches_of(pictures(), residency=residency)
+    for step in (0, 1, 2, 7, 3, 4):  # in a row, and out of it
+        for domain, samples in here(step).items():
+            assert torch.equal(samples, there(step)[domain])
+
+
+def test_samples_go_where_they_fit(monkeypatch):
+    assert batches_of(pictures()).residency == "device"
+    monkeypatch.setattr("ganforge.batches._free_memory", lambda: 3.9 * pictures().numel())
+    assert batches_of(pictures()).residency == "disk"
+
+
+def test_an_error_while_a_batch_is_fetched_ahead_comes_out_where_the_batch_is_asked_for():
+    def load(indices):
+        if 5 in list(indices):
+            raise InputError("the disk is gone")
+        return torch.zeros(len(list(indices)), 1, dtype=torch.uint8)
+
+    sources = {"A": Stored(16, load)}
+    fetched = Batches(sources, batch=8, seed=0, device=torch.device("cpu"), residency="disk")
+    with pytest.raises(InputError, match="the disk is gone"):
+        fetched(0), fetched(1)
+
+
+def test_augmented_batches_depend_on_seed_and_step_alone():
+    changed = Augment(flip=0.5, shift=0.2, brightness=0.1, contrast=0.2)
+    one, other = batches_of(pictures(), augment=changed), batches_of(pictures(), augment=changed, residency="disk")
+    plain = batches_of(pictures())
+    for step in (3, 0):
+        assert torch.equal(one(step)["A"], other(step)["A"])
+        assert not torch.equal(one(step)["A"], plain(step)["A"])
+        assert 0 <= float(one(step)["A"].min()) <= float(one(step)["A"].max()) <= 1
+
+
+def test_paired_pictures_are_moved_alike():
+    together = batches_of(pictures(), paired=True, augment=Augment(flip=0.5, shift=0.3))
+    assert all(torch.equal(together(step)["A"], together(step)["B"]) for step in range(5))

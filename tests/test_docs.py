@@ -60,7 +60,7 @@ def test_the_readmes_recipe_for_two_folders_is_sound(ganforge, tmp_path):
 
     for name in ("cats", "dogs"):
         (tmp_path / "pictures" / name).mkdir(parents=True)
-        for number in range(3):
+        for number in range(40):
             Image.new("RGB", (70, 50)).save(tmp_path / "pictures" / name / f"{number}.jpg")
     (tmp_path / "cats2dogs.toml").write_text(blocks("toml")[0])
     assert ganforge("validate", "cats2dogs.toml").status == 0

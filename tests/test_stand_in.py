@@ -1,41 +1,103 @@
-"""The recipes on the stand-in for edges2shoes, where it lies beside the checkout; and on a GPU, where there is one."""
+"""Every shipped recipe runs: on stand-ins in the data sets' own layouts, where they lie beside the checkout; on a GPU."""
 
 import json
+import tarfile
 
 import pytest
 import torch
 
-NARROW = [
-    "--set",
-    "generator.width=4",
-    "--set",
-    "discriminator.width=4",
-    "--set",
-    "train.batch=8",
-    "--set",
-    "train.steps=4",
-]
+from ganforge import recipe as recipes
+from ganforge.plugins import Plugins
+from tests.conftest import SHARED
+
+NARROW = ["generator.width=4", "discriminator.width=4", "train.batch=8", "train.steps=4"]
+SMALL = ["generator.hidden=8", "discriminator.hidden=8", "train.steps=20"]
+RENDERED = ["dataset.models=3", "dataset.test_models=2"]
+DATA = {  # stand-in, and what is overridden to use it, for each data set
+    "edges2photo": ("edges2shoes", ["root=edges2shoes"]),
+    "photos": ("edges2shoes", ["a=edges2shoes", "b=edges2shoes"]),
+    "celeba": ("celeba", ["root=celeba"]),
+    "folders": ("celeba", ["a=celeba/img_align_celeba", "b=celeba/img_align_celeba"]),
+    "azimuth": ("cars", ["root=cars"]),
+}
 gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 
 
-@pytest.mark.parametrize(
-    "recipe",
-    ["discogan_edges2shoes", "gan_edges2shoes", "gan_recon_edges2shoes", "discogan_edges2shoes_reference"],
-)
-def test_the_recipes_run_on_the_archives_layout(recipe, edges2shoes, ganforge, tmp_path):
-    result = ganforge("run", recipe, "--set", f"dataset.root={edges2shoes}", *NARROW)
+def shipped():
+    plugins = Plugins()
+    plugins.load_installed()
+    return {name: path for name, path in plugins.recipes().items() if not name.startswith("base_")}
+
+
+def dataset_of(name):
+    return recipes.load(name, (), shipped()).table["dataset"]
+
+
+@pytest.fixture(scope="session")
+def stand_ins(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("stand_ins")
+
+    def unpack(name):
+        if not (SHARED / f"{name}.tar.gz").is_file():
+            pytest.skip(f"the stand-in {name}.tar.gz is not here")
+        if not (folder / name).exists():
+            with tarfile.open(SHARED / f"{name}.tar.gz") as tar:
+                tar.extractall(folder, filter="data")
+        return folder
+
+    return unpack
+
+
+def overrides(recipe, stand_ins):
+    """Say where a recipe finds its data; two classes of things are found in one folder."""
+    table = dataset_of(recipe)
+    if table["use"] == "mixture":
+        return []
+    if table["use"] == "turntable":
+        return RENDERED
+    archive, settings = DATA[table["use"]]
+    if table["use"] == "azimuth" and "a" in table:
+        settings = ["a=cars", "b=cars"]
+    folder = stand_ins(archive)
+    return [f"dataset.{key}={folder / place}" for key, place in (setting.split("=") for setting in settings)]
+
+
+@pytest.mark.parametrize("recipe", [name for name in shipped() if "charbonnier" not in name])
+def test_every_shipped_recipe_runs_with_nothing_but_its_data_set_overridden(recipe, stand_ins, ganforge, tmp_path):
+    sets = overrides(recipe, stand_ins) + (SMALL if "toy" in recipe else NARROW)
+    result = ganforge("run", recipe, *(word for setting in sets for word in ("--set", setting)))
     assert result.status == 0, result.err
     run = tmp_path / "runs" / recipe / "0001"
-    assert (run / "samples" / "step-00000004.png").exists()
-    photo = edges2shoes / "val" / "1_AB.jpg"
+    assert list((run / "samples").glob("step-000000*.png"))
+    assert list((run / "checkpoints").glob("step-*/G_AB.safetensors"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("recipe", [name for name in shipped() if "charbonnier" not in name])
+def test_every_shipped_recipe_makes_20_steps_in_its_own_width_on_all_of_the_data(recipe, stand_ins, ganforge):
+    sets = [setting for setting in overrides(recipe, stand_ins) if setting not in RENDERED]
+    sets += ["train.steps=20", "train.batch=16"]
+    result = ganforge("run", recipe, *(word for setting in sets for word in ("--set", setting)))
+    assert result.status == 0, result.err
+
+
+def test_a_photo_of_the_stand_in_is_translated(stand_ins, ganforge, tmp_path):
+    root = stand_ins("edges2shoes") / "edges2shoes"
+    sets = [word for setting in (f"dataset.root={root}", *NARROW) for word in ("--set", setting)]
+    assert ganforge("run", "discogan_edges2shoes", *sets).status == 0
+    run, photo = tmp_path / "runs" / "discogan_edges2shoes" / "0001", root / "val" / "1_AB.jpg"
     assert ganforge("translate", run, photo, "--direction", "AB", "--out", "out").status == 0
     assert (tmp_path / "out" / "1_AB.png").exists()
 
 
 @gpu
+@pytest.mark.parametrize("residency", ["device", "host", "disk"])
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_the_same_commands_run_on_cuda_and_their_weights_translate_on_a_cpu(precision, pairs, ganforge, tmp_path):
-    sets = ["--set", f"dataset.root={pairs}", "--set", "train.batch=4", "--set", "train.steps=4"]
+def test_the_same_commands_run_on_cuda_and_their_weights_translate_on_a_cpu(
+    precision, residency, pairs, ganforge, tmp_path
+):
+    settings = [f"dataset.root={pairs}", "train.batch=4", "train.steps=4", f"train.residency={residency}"]
+    sets = [word for setting in settings for word in ("--set", setting)]
     result = ganforge("run", "discogan_edges2shoes", *sets, "--set", f"train.precision={precision}", "--device", "cuda")
     assert result.status == 0, result.err
     run = tmp_path / "runs" / "discogan_edges2shoes" / "0001"

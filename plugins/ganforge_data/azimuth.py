@@ -36,7 +36,10 @@ def _pattern(_: object, attribute: Any, pattern: str | None) -> None:
         raise ValueError(f"{attribute.name} needs the groups (?P<model>...) and (?P<azimuth>...)")
 
 
-Pattern = Annotated[str, _pattern]
+def _above_zero(_: object, attribute: Any, value: float | None) -> None:
+    """A number above 0."""
+    if value is not None and value <= 0:
+        raise ValueError(f"{attribute.name} must be > 0")
 
 
 @frozen
@@ -76,10 +79,10 @@ class Azimuth(Pictures):
     root: Path | None = None
     a: Path | None = None
     b: Path | None = None
-    pattern: Pattern = AUTO
-    pattern_b: Pattern | None = None
+    pattern: Annotated[str, _pattern] = AUTO
+    pattern_b: Annotated[str | None, _pattern] = None
     angles: tuple[float, float] = (-180.0, 180.0)
-    step: Annotated[float, validators.gt(0)] | None = None
+    step: Annotated[float | None, _above_zero] = None
     elevations: tuple[float, float] | None = None
     zero: float = 0.0
     test_share: float = field(default=0.15, validator=[validators.gt(0), validators.lt(1)])
@@ -185,9 +188,9 @@ def match(paths: Sequence[Path], folder: Path, pattern: str, key: str) -> list[S
         found = [(path, hit) for path, name in zip(paths, names, strict=True) if (hit := search(name))]
         hits = max(hits, found, key=len)
     if not hits:
-        tried = " nor ".join(f"'{candidate}'" for candidate in candidates)
+        tried = " or ".join(f"'{candidate}'" for candidate in candidates)
         raise InputError(
-            f"neither {tried} fits a picture's name in '{folder}', such as '{names[0]}'; "
+            f"no picture in '{folder}' has a name that fits {tried}; one is '{names[0]}'; "
             f"set dataset.{key} to {', '.join(PATTERNS)} or a regular expression with the groups model and azimuth",
             key=key,
         )

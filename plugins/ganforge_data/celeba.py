@@ -46,14 +46,15 @@ class CelebA(Pictures):
         root = self._find_root()
         names, columns = _read_table(_find(root, ATTRIBUTES, "root"))
         first = _holds(columns, self.a, "a")
-        second = ~first if self.b is None else _holds(columns, self.b, "b")
+        other = self.b or (self.a[1:] if self.a.startswith("-") else f"-{self.a}")
+        second = _holds(columns, other, "b")
         chosen = self._split(root, names, split)
         for attribute in self.where:
             chosen &= _holds(columns, attribute, "where")
         both = first & second
         return {
-            "A": self._domain(root, names, columns, chosen & first & ~both, "a"),
-            "B": self._domain(root, names, columns, chosen & second & ~both, "b" if self.b else "a"),
+            "A": self._domain(root, names, columns, chosen & first & ~both, "a", self.a),
+            "B": self._domain(root, names, columns, chosen & second & ~both, "b", other),
         }
 
     def prepare(self, domain: str, bands: Sequence[Image.Image]) -> Tensor:
@@ -68,10 +69,10 @@ class CelebA(Pictures):
         return root
 
     def _domain(
-        self, root: Path, names: Sequence[str], columns: Mapping[str, Flags], chosen: Flags, key: str
+        self, root: Path, names: Sequence[str], columns: Mapping[str, Flags], chosen: Flags, key: str, attribute: str
     ) -> Samples:
         if not chosen.any():
-            wanted = f"{key} = {self.a if key == 'a' else self.b}" + (f", where = {self.where}" if self.where else "")
+            wanted = f"{key} = {attribute}" + (f", where = {self.where}" if self.where else "")
             raise InputError(f"no picture of this split has the attributes: {wanted}; choose others", key=key)
         folder = require_folder(root / PICTURES, "root")
         if (folder / PICTURES).is_dir():  # as one well-known copy is packed
@@ -91,7 +92,9 @@ class CelebA(Pictures):
         parts = dict(fields[:2] for _, fields in _rows(path) if len(fields) >= 2)
         missing = next((name for name in names if name not in parts), None)
         if missing:
-            raise InputError(f"'{path}' does not say to which part '{missing}' belongs; remove the file to do without")
+            raise InputError(
+                f"'{path}' does not say to which part '{missing}' belongs; remove the file to do without", key="root"
+            )
         return np.array([parts[name] == (TEST if split == "test" else TRAIN) for name in names], dtype=bool)
 
 

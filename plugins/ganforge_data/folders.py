@@ -40,6 +40,8 @@ class Folders(Pictures):
             raise InputError("needs the folders `a` and `b`, or a `root` that holds trainA/ and trainB/", key="a")
         if self.root is None and (self.a is None or self.b is None):
             raise InputError("needs a folder for each domain", key="a" if self.a is None else "b")
+        if self.root is not None and (self.test_a or self.test_b):
+            raise InputError("a `root` has its own testA/ and testB/", key="test_a" if self.test_a else "test_b")
 
     def open(self, split: Split) -> Mapping[str, Samples]:
         """Return the pictures of a split."""

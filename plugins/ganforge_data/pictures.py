@@ -87,7 +87,12 @@ class Pictures(PictureDataset):
 
     def fitted(self, bands: Sequence[Image.Image]) -> Tensor:
         """Resize a picture to the size that is set, uint8 [C, H, W]."""
-        return torch.cat([to_tensor(fit_picture(band, pair(self.size), self.fit, self.background)) for band in bands])
+        grounds: Sequence[str | int] = [self.background]
+        if len(bands) > 1:
+            levels = ImageColor.getcolor(self.background, MODES.get(self.channels, "L"))
+            grounds = levels if isinstance(levels, tuple) else [levels] * len(bands)
+        fitted = [fit_picture(band, pair(self.size), self.fit, to) for band, to in zip(bands, grounds, strict=True)]
+        return torch.cat([to_tensor(picture) for picture in fitted])
 
     def prepared(
         self, make: Callable[[Any], Tensor], items: Sequence[Any], labels: Mapping[str, Sequence[Any]], *more: object
@@ -172,7 +177,8 @@ def _bands(array: Array, channels: int, path: Path) -> list[Image.Image]:
             f"'{path}' has {array.shape[2]} channels, expected {channels}; set dataset.channels = {array.shape[2]}",
             key="channels",
         )
-    return [Image.fromarray(np.ascontiguousarray(scale_to_eight_bits(array[:, :, band]))) for band in range(channels)]
+    array = scale_to_eight_bits(array)  # all at once: what holds their largest number decides for all channels
+    return [Image.fromarray(np.ascontiguousarray(array[:, :, band])) for band in range(channels)]
 
 
 def scale_to_eight_bits(values: Array) -> np.ndarray[Any, np.dtype[np.uint8]]:
@@ -199,7 +205,7 @@ def _eight_bit(picture: Image.Image) -> Image.Image:
 
 
 def fit_picture(
-    picture: Image.Image, size: tuple[int, int], fit: Fit = "squash", background: str = "white"
+    picture: Image.Image, size: tuple[int, int], fit: Fit = "squash", background: str | int = "white"
 ) -> Image.Image:
     """Resize to (height, width), with antialiasing: squashed, cropped around the centre, or padded."""
     target = (size[1], size[0])
