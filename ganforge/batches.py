@@ -25,22 +25,33 @@ def silent(what: str, done: int, total: int) -> None:
     """Report nothing."""
 
 
-def read(dataset: Dataset, split: Split, report: Report = silent, name: str = "data") -> Sources:
+def read(dataset: Dataset, split: Split, report: Report = silent, name: str = "data", batch: int = 0) -> Sources:
     """Open a split, with all that has to be prepared from the cache.
 
+    Args:
+        dataset: what to open.
+        split: which part of it.
+        report: told of (what, done, total).
+        name: of the data, for messages and lists.
+        batch: number of samples that every domain must have.
+
     Raises:
-        InputError: the files are not there, are broken, or do not fit on the cache's disk.
+        InputError: the files are not there, are broken or too few, or do not fit on the cache's disk.
     """
-    return {
+    opened = dataset.open(split)
+    require(opened, batch)
+    sources = {
         domain: cache.ready(samples, dataset.shapes[domain], f"{name} {split} {domain}", report)
         if isinstance(samples, Prepared)
         else samples
-        for domain, samples in dataset.open(split).items()
+        for domain, samples in opened.items()
     }
+    require(sources, batch)  # again: broken samples may have been left out
+    return sources
 
 
 def require(sources: Mapping[str, Samples], batch: int) -> None:
-    """Refuse a training split that cannot fill a batch.
+    """Refuse a split that cannot fill a batch.
 
     Raises:
         InputError: a domain has too few samples.
@@ -93,6 +104,9 @@ class Batches:
         report: Report = silent,
     ) -> None:
         require(sources, batch)
+        lengths = {domain: samples.length for domain, samples in sources.items() if isinstance(samples, Stored)}
+        if paired and len(set(lengths.values())) > 1:
+            raise InputError(f"paired domains have as many samples as each other, not {lengths}")
         self.batch, self.seed, self.device, self.paired = batch, seed, device, paired
         self.sources = sources
         stored = {domain: samples for domain, samples in sources.items() if isinstance(samples, Stored)}

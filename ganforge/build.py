@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ganforge.batches import Batches, Report, Sources, read, require, silent
+from ganforge.batches import Batches, Report, Sources, read, silent
 from ganforge.coupling import Network
 from ganforge.data import SPLITS, Dataset, Shape, Split, derive
 from ganforge.engine import Engine, Term
@@ -37,10 +37,10 @@ def read_data(plan: Plan, dataset: Dataset, report: Report = silent) -> dict[Spl
         RecipeError: the data are not there, are broken, or are too few for a batch.
     """
     with located(plan, ("dataset",)):
-        require(dataset.open("train"), plan.train.batch)
-        sources: dict[Split, Sources] = {split: read(dataset, split, report, plan.name) for split in SPLITS}
-        require(sources["train"], plan.train.batch)
-    return sources
+        return {
+            split: read(dataset, split, report, plan.name, plan.train.batch if split == "train" else 0)
+            for split in SPLITS
+        }
 
 
 @contextmanager

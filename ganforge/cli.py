@@ -156,12 +156,12 @@ def translate(
     plugins = plugins_with(context, plugin)
     from ganforge.start import pick_device
     from ganforge.trained import load
-    from ganforge.translate import plan_jobs
+    from ganforge.translate import plan_jobs, suffix_for
     from ganforge.translate import translate as translate_jobs
 
     trained = load(run, plugins, pick_device(device))
     trained.generator(direction)
-    jobs = plan_jobs(inputs, out, overwrite=overwrite)
+    jobs = plan_jobs(inputs, out, suffix=suffix_for(trained, direction), overwrite=overwrite)
     with progress() as report:
         failed = list(translate_jobs(trained, direction, jobs, partial(report, "translating")))
     typer.echo(f"{len(jobs) - len(failed)} of {len(jobs)} pictures translated into {out}")

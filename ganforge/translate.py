@@ -3,15 +3,18 @@
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 from attrs import frozen
-from torchvision.transforms.functional import to_pil_image
+from PIL import Image
+from torch import Tensor
 
 from ganforge.data import PICTURE_SUFFIXES, PictureDataset, as_float
 from ganforge.errors import InputError
 from ganforge.trained import Trained
 
 BATCH = 32
+MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}  # that a PNG can hold, by number of channels
 
 
 @frozen
@@ -22,8 +25,8 @@ class Job:
     target: Path
 
 
-def plan_jobs(inputs: Sequence[Path], out: Path, *, overwrite: bool = False) -> list[Job]:
-    """List the pictures in files and folders (with all below), each with its own PNG of the same name.
+def plan_jobs(inputs: Sequence[Path], out: Path, *, suffix: str = ".png", overwrite: bool = False) -> list[Job]:
+    """List the pictures in files and folders (with all below), each with its own file of the same name and the suffix.
 
     Raises:
         InputError: an input is missing, two pictures would become one file, or a file would be overwritten.
@@ -40,14 +43,14 @@ def plan_jobs(inputs: Sequence[Path], out: Path, *, overwrite: bool = False) -> 
             if not found:
                 raise InputError(f"no picture in the folder '{path}'")
         names |= {file: (file.relative_to(path) if path.is_dir() else Path(file.name)) for file in found}
-    short = [name.with_suffix(".png") for name in names.values()]
+    short = [name.with_suffix(suffix) for name in names.values()]
     jobs = []
     taken: dict[Path, Path] = {}
     for file, name in names.items():
         # Where a.jpg and a.bmp meet, they become a.jpg.png and a.bmp.png.
-        target = name.with_suffix(".png")
+        target = name.with_suffix(suffix)
         if short.count(target) > 1:
-            target = name.with_name(name.name + ".png")
+            target = name.with_name(name.name + suffix)
         if target in taken:
             raise InputError(
                 f"'{taken[target]}' and '{file}' would both become '{out / target}': translate them into two folders"
@@ -95,5 +98,19 @@ def translate(
                 images = network(as_float(torch.stack(pictures)).to(trained.device)).clamp(0, 1).cpu()
             for job, image in zip(readable, images, strict=True):
                 job.target.parent.mkdir(parents=True, exist_ok=True)
-                to_pil_image(image).save(job.target)
+                _save(image, job.target)
         report(min(start + BATCH, len(jobs)), len(jobs))
+
+
+def suffix_for(trained: Trained, direction: str) -> str:
+    """Return `.png`, or `.npy` for translations of more channels than a PNG can hold."""
+    return ".png" if trained.dataset.shapes[direction[1]][0] in MODES else ".npy"
+
+
+def _save(image: Tensor, path: Path) -> None:
+    """Write a picture [C, H, W] in 0..1 as 8 bits: a PNG, or an array [H, W, C]."""
+    array = image.mul(255).round().to(torch.uint8).permute(1, 2, 0).contiguous().numpy()
+    if path.suffix == ".npy":
+        np.save(path, array, allow_pickle=False)
+    else:
+        Image.fromarray(array.squeeze(-1) if array.shape[2] == 1 else array, MODES[array.shape[2]]).save(path)

@@ -133,7 +133,8 @@ def open_picture(path: Path, channels: int = 3, background: str = "white") -> li
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(path) as picture:
                 picture.load()
-                upright = _eight_bit(ImageOps.exif_transpose(picture))
+                ImageOps.exif_transpose(picture, in_place=True)
+                upright = _eight_bit(picture)
     except FileNotFoundError as error:
         raise InputError(f"no picture '{path}'") from error
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
@@ -147,7 +148,7 @@ def open_picture(path: Path, channels: int = 3, background: str = "white") -> li
     if upright.has_transparency_data:
         upright = upright.convert("RGBA")
         upright = Image.alpha_composite(Image.new("RGBA", upright.size, background), upright)
-    return [upright.convert(MODES[channels])]
+    return [upright if upright.mode == MODES[channels] else upright.convert(MODES[channels])]
 
 
 def _read_tiff(path: Path) -> Array:

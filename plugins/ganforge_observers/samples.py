@@ -33,7 +33,7 @@ def picture_grid(views: Sequence[View]) -> Tensor:
         for name in ROWS:
             if name in view.offers:
                 row = view.tensor(name).float().cpu()  # [N, C, H, W]
-                rows.append(row.expand(-1, 3, -1, -1) if row.shape[1] == 1 else row[:, :3])
+                rows.append(row[:, :3] if row.shape[1] >= 3 else row[:, :1].expand(-1, 3, -1, -1))
     scale = max(1, SMALLEST // rows[0].shape[-1])
     # A wider gap tells one direction from the next.
     grids = [make_grid(interpolate(row, scale_factor=scale), nrow=len(row), padding=2, pad_value=1) for row in rows]

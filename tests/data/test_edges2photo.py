@@ -1,11 +1,13 @@
 """Side-by-side pairs: torn apart for training, kept for testing, edges thickened before they shrink."""
 
+import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageFilter
 
 from ganforge import InputError
 from ganforge.batches import read
 from ganforge.build import make_dataset
+from ganforge_data.edges2photo import thicken
 
 
 @pytest.fixture
@@ -42,6 +44,12 @@ def test_thickening_keeps_lines_that_shrinking_would_lose(tmp_path, dataset):
     assert 255 - int(thick.min()) > 2.5 * (255 - int(thin.min()))
     thicker = read(dataset(tmp_path, "dataset.thicken=3"), "test")["A"].load([0])
     assert int(thicker.min()) < int(thick.min())
+
+
+@pytest.mark.parametrize("shape", [(9, 7), (9, 7, 3), (1, 1, 3), (2, 1)])
+def test_thickening_is_pillows_least_of_nine(shape):
+    picture = Image.fromarray(np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8))
+    assert np.array_equal(np.asarray(thicken(picture)), np.asarray(picture.filter(ImageFilter.MinFilter(3))))
 
 
 def test_a_single_picture_is_read_as_its_domain(tmp_path, dataset):
