@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
+from multiprocessing import forkserver
 from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 from typing import Any
@@ -85,13 +86,18 @@ def make_all(maker: Maker, items: Sequence[Any], processes: int = 0) -> Iterator
     processes = processes or (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
     together = processes > 1 and _can_travel(maker)
     began, start = time.monotonic(), 0
-    while start < len(items):
-        left = (time.monotonic() - began) / start * (len(items) - start) if start else 0.0
-        if together and left > ALONE_SECONDS:
-            yield from _make_together(maker, items, start, processes)
-            return
-        yield maker(start, items[start : start + CHUNK])
-        start += CHUNK
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # one sample is too little work for two threads, which would wait for each other
+    try:
+        while start < len(items):
+            left = (time.monotonic() - began) / start * (len(items) - start) if start else 0.0
+            if together and left > ALONE_SECONDS:
+                yield from _make_together(maker, items, start, processes)
+                return
+            yield maker(start, items[start : start + CHUNK])
+            start += CHUNK
+    finally:
+        torch.set_num_threads(threads)
 
 
 def module_of(make: Any) -> str:
@@ -102,33 +108,43 @@ def module_of(make: Any) -> str:
 
 
 def _make_together(maker: Maker, items: Sequence[Any], start: int, processes: int) -> Iterator[tuple[int, Faults]]:
-    if sys.platform == "win32":
-        context: Any = multiprocessing.get_context("spawn")
-    else:
-        context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload([__name__, module_of(maker.make)])  # torch is loaded once, not once a process
     module = module_of(maker.make)
+    context: Any = multiprocessing.get_context("spawn" if sys.platform == "win32" else "forkserver")
+    if sys.platform != "win32":
+        context.set_forkserver_preload([__name__, module])  # torch is loaded once, not once a process
+        _start_server()
     code = (module, str(getattr(sys.modules[module], "__file__", "")))
     pool = ProcessPoolExecutor(processes, mp_context=context, initializer=_begin, initargs=code)
+    opening = threading.Thread(target=pool.submit, args=(os.getpid,))  # comes back when torch is loaded over there
+    opening.start()
     waiting: set[Future[tuple[int, Faults]]] = set()
-    started = False
     try:
+        while opening.is_alive() and start < len(items):
+            yield maker(start, items[start : start + CHUNK])
+            start += CHUNK
         while waiting or start < len(items):
             while start < len(items) and len(waiting) < 3 * processes:
                 waiting.add(pool.submit(maker, start, items[start : start + CHUNK]))
                 start += CHUNK
-            if not started and start < len(items) and not any(future.done() for future in waiting):
-                yield maker(start, items[start : start + CHUNK])  # rather than wait for them to load torch
-                start += CHUNK
-                continue
-            started = True
             finished, waiting = wait(waiting, return_when=FIRST_COMPLETED)
             for future in finished:
                 yield future.result()
     except BrokenProcessPool as error:
         raise PluginError("a process that made samples died; is there too little memory?") from error
     finally:
+        opening.join()
         pool.shutdown(cancel_futures=True)
+
+
+def _start_server() -> None:
+    """Start the process that others are forked from deaf to Ctrl-C: its traceback would tell a user nothing."""
+    if threading.current_thread() is not threading.main_thread():
+        return
+    older = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        forkserver.ensure_running()
+    finally:
+        signal.signal(signal.SIGINT, older)
 
 
 def _can_travel(maker: Maker) -> bool:
