@@ -16,7 +16,9 @@ SPLITS: tuple[Split, ...] = ("train", "test")
 OnBroken = Literal["stop", "skip"]
 CHUNK = 256
 # What is taken from a folder of pictures; a file that is named itself may have any suffix.
-PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"})
+PICTURE_SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".npy"}
+)
 
 
 @frozen

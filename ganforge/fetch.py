@@ -1,7 +1,11 @@
 """Public data sets from where they are published: downloads that can be resumed, checked and safely unpacked."""
 
+import bz2
+import gzip
 import hashlib
+import io
 import json
+import lzma
 import shutil
 import stat
 import tarfile
@@ -14,17 +18,31 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from http.client import HTTPException
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, Any
 
 from ganforge.archives import Archive, Remote
 from ganforge.errors import InputError
 
-BLOCK = 1 << 20
-TRIES = 5  # in a row, without a byte gained
+BLOCK = 1 << 16  # bytes; what a connection brings of a block before it breaks is lost
+TRIES = 4  # in a row, without a byte gained
 TIMEOUT = 30.0
 MAX_MEMBERS = 2_000_000
 GROWTH = 10  # how many times its packed size an archive may unpack to, and
 SPARE = 100 << 20  # how many bytes more
+BETWEEN = 4 << 20  # how many bytes a tar archive may hold between two files
+
+# What the readers of archives raise; bz2 and gzip an OSError without a number.
+DAMAGES = (
+    tarfile.TarError,
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    EOFError,
+    ValueError,
+    RuntimeError,
+    OSError,
+)
+PACKERS: dict[bytes, Callable[[Any], Any]] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open}
 
 Report = Callable[[str, int, int], None]
 
@@ -54,12 +72,12 @@ def fetch(
         InputError: it is there already, the network failed, a checksum is wrong, or an archive is unsafe.
     """
     target = parent / archive.name
-    if target.exists():
-        raise InputError(f"'{target}' is there already; remove it first, or choose another folder")
     waiting = parent / f".{archive.name}.download"
     aside = parent / f".{archive.name}.unpacking"
     shutil.rmtree(aside, ignore_errors=True)
     try:
+        if target.exists() or target.is_symlink():
+            raise InputError(f"'{target}' is there already; remove it first, or choose another folder")
         waiting.mkdir(parents=True, exist_ok=True)
         for remote in archive.files:
             _require_room(parent, archive)
@@ -73,14 +91,14 @@ def fetch(
             else:
                 shutil.copyfile(file, aside / remote.name)
         _lift(aside, archive.name).rename(target)
+        if keep:
+            for remote in archive.files:
+                (waiting / remote.name).rename(parent / remote.name)
+        shutil.rmtree(waiting)
     except OSError as error:
         raise InputError(f"cannot write to '{parent}': {error.strerror or error}") from error
     finally:
         shutil.rmtree(aside, ignore_errors=True)
-    if keep:
-        for remote in archive.files:
-            (waiting / remote.name).rename(parent / remote.name)
-    shutil.rmtree(waiting)
     return target
 
 
@@ -90,10 +108,11 @@ def unpack(file: Path, folder: Path, report: Report) -> None:
     Raises:
         InputError: it is no archive, is damaged, or holds links, outside paths, or too much.
     """
-    allowed = file.stat().st_size * GROWTH + SPARE
-    total = 0
+    size_packed = file.stat().st_size
+    allowed = size_packed * GROWTH + SPARE
+    total = done = 0
     try:
-        with _members(file) as (count, members):
+        with file.open("rb") as raw, _members(raw, file) as members:
             for number, (name, size, source) in enumerate(members, 1):
                 if number > MAX_MEMBERS:
                     raise InputError(f"'{file}' holds more than {MAX_MEMBERS:,} files: refused")
@@ -106,33 +125,62 @@ def unpack(file: Path, folder: Path, report: Report) -> None:
                     raise InputError(f"'{file}' unpacks to more than {allowed / 2**20:,.0f} MiB: refused as a bomb")
                 path.parent.mkdir(parents=True, exist_ok=True)
                 with path.open("xb") as target:
-                    _copy(source(), target, size, file)
-                report(f"unpacking {file.name}", number, max(count, number))
-    except (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, ValueError, RuntimeError) as error:
-        raise InputError(f"'{file}' is damaged: {error}") from error
-    except FileExistsError as error:
+                    _copy(source(), target, size)
+                done = max(done, raw.tell())  # a zip archive's files may lie in any order
+                report(f"unpacking {file.name}", done, size_packed)
+    except (FileExistsError, NotADirectoryError) as error:
         raise InputError(f"'{file}' holds '{error.filename}' twice: refused") from error
-    except OSError as error:
-        if type(error).__module__ in ("gzip", "zlib", "lzma"):
-            raise InputError(f"'{file}' is damaged: {error}") from error
-        raise
+    except DAMAGES as error:
+        if isinstance(error, OSError) and error.errno is not None:  # of the disk
+            raise
+        raise InputError(f"'{file}' is damaged or no archive: {error}; to load it anew, delete it") from error
     if not total:
-        raise InputError(f"'{file}' holds no files")
+        raise InputError(f"'{file}' holds no files, or only empty ones")
+    report(f"unpacking {file.name}", size_packed, size_packed)
 
 
 Member = tuple[str, int, Callable[[], IO[bytes]] | None]  # name, size, opener; None for a folder
 
 
 @contextmanager
-def _members(file: Path) -> Iterator[tuple[int, Iterator[Member]]]:
-    """Yield how many members an archive has, 0 if that is not known before its end, and the members."""
-    if zipfile.is_zipfile(file):
-        with zipfile.ZipFile(file) as packed:
-            infos = packed.infolist()
-            yield len(infos), (_zip_member(packed, info, file) for info in infos)
+def _members(raw: IO[bytes], file: Path) -> Iterator[Iterator[Member]]:
+    """Yield an archive's members; leaving without an error means that it is whole, as far as it has checksums."""
+    start = raw.read(5)
+    raw.seek(0)
+    if start.startswith((b"PK\3\4", b"PK\5\6")):
+        with zipfile.ZipFile(raw) as packed:
+            yield (_zip_member(packed, info, file) for info in packed.infolist())
         return
-    with tarfile.open(file, "r|*") as packed_tar:
-        yield 0, (_tar_member(packed_tar, info, file) for info in packed_tar)
+    opened = next((opener(raw) for magic, opener in PACKERS.items() if start.startswith(magic)), raw)
+    # tarfile would unpack by itself, but takes the end of a truncated file for that of the archive, and checks no sums.
+    metered = _Metered(opened)
+    with opened, tarfile.open(fileobj=metered, mode="r|") as packed_tar:
+        yield (_tar_member(packed_tar, info, file) for info in _granted(packed_tar, metered))
+        metered.left = BETWEEN
+        while metered.read(BLOCK):
+            pass
+
+
+class _Metered(io.RawIOBase):
+    """A stream that must not give more than was granted: a tar archive's headers alone could fill the memory."""
+
+    def __init__(self, source: IO[bytes]) -> None:
+        self.source = source
+        self.left = BETWEEN
+
+    def read(self, size: int = -1, /) -> bytes:
+        block = self.source.read(size)
+        self.left -= len(block)
+        if self.left < 0:
+            raise tarfile.ReadError(f"more than {BETWEEN:,} bytes between two files")
+        return block
+
+
+def _granted(packed: tarfile.TarFile, metered: _Metered) -> Iterator[tarfile.TarInfo]:
+    for info in packed:
+        packed.members.clear()  # type: ignore[attr-defined]  # else every header stays in memory
+        metered.left = info.size + BETWEEN
+        yield info
 
 
 def _zip_member(packed: zipfile.ZipFile, info: zipfile.ZipInfo, file: Path) -> Member:
@@ -147,7 +195,7 @@ def _zip_member(packed: zipfile.ZipFile, info: zipfile.ZipInfo, file: Path) -> M
 def _tar_member(packed: tarfile.TarFile, info: tarfile.TarInfo, file: Path) -> Member:
     if info.isdir():
         return info.name, 0, None
-    if not info.isreg() or info.issparse():
+    if not info.isreg() or info.issparse() or info.size < 0:
         raise InputError(f"'{file}' holds '{info.name}', which is no plain file: refused")
 
     def opened() -> IO[bytes]:
@@ -161,12 +209,12 @@ def _tar_member(packed: tarfile.TarFile, info: tarfile.TarInfo, file: Path) -> M
 def _inside(file: Path, name: str) -> PurePosixPath:
     """Return a member's path, which must stay below the folder it is unpacked into."""
     path = PurePosixPath(name.replace("\\", "/"))
-    if path.is_absolute() or ".." in path.parts or (path.parts and ":" in path.parts[0]) or "\0" in name:
+    if path.is_absolute() or ".." in path.parts or any(part[1:2] == ":" for part in path.parts) or "\0" in name:
         raise InputError(f"'{file}' holds '{name}', a path outside of its folder: refused")
     return path
 
 
-def _copy(source: IO[bytes], target: IO[bytes], size: int, file: Path) -> None:
+def _copy(source: IO[bytes], target: IO[bytes], size: int) -> None:
     left = size
     with source:
         while block := source.read(min(BLOCK, left + 1)):
@@ -175,7 +223,7 @@ def _copy(source: IO[bytes], target: IO[bytes], size: int, file: Path) -> None:
                 break
             target.write(block)
     if left:
-        raise InputError(f"'{file}' is damaged: a file in it has another size than it says")
+        raise ValueError("a file in it has another size than it says")
 
 
 def _lift(folder: Path, name: str) -> Path:
@@ -216,7 +264,8 @@ def _download(
     if file.exists():
         return file
     reasons = []
-    for url in (*(f"{mirror.rstrip('/')}/{remote.name}" for mirror in mirrors), *remote.urls):
+    urls = [*(f"{mirror.rstrip('/')}/{remote.name}" for mirror in mirrors), *remote.urls]
+    for url in urls:
         try:
             _load(url, file, report, wait_seconds)
         except (OSError, HTTPException, ValueError) as error:
@@ -224,29 +273,31 @@ def _download(
         else:
             return file
     part = _part(file)
-    got = (
-        f" {part.stat().st_size / 2**20:,.1f} MiB are here; the same command goes on from there."
-        if part.exists()
-        else ""
-    )
+    if part.exists() and any(_known_tag(part, url) for url in urls):
+        what_next = f"{_size(part) / 2**20:,.1f} MiB are here; the same command goes on from there."
+    else:
+        what_next = "Try it again later, or name another address with --mirror."
     by_hand = f" By hand: {archive.by_hand}" if archive.by_hand else ""
-    raise InputError(f"cannot download {remote.name} ({'; '.join(reasons)}).{got}{by_hand}")
+    raise InputError(f"cannot download {remote.name} ({'; '.join(reasons)}). {what_next}{by_hand}")
 
 
 def _part(file: Path) -> Path:
     return file.with_name(f"{file.name}.part")
 
 
+def _size(part: Path) -> int:
+    return part.stat().st_size if part.exists() else 0
+
+
 def _load(url: str, file: Path, report: Report, wait_seconds: float) -> None:
     """Load one address, again and again from where it broke off, as long as that brings bytes."""
     part = _part(file)
-    failed = 0
+    failed, furthest = 0, _size(part) if _known_tag(part, url) else 0
     while True:
-        before = part.stat().st_size if part.exists() else 0
         try:
             _load_rest(url, part, file.name, report)
         except urllib.error.HTTPError as error:
-            if error.code == 416 and before:  # nothing is left to load, or what is here is of another file
+            if error.code == 416 and part.exists():  # nothing is left to load, or what is here is of another file
                 part.unlink()
             elif error.code < 500:
                 raise
@@ -254,8 +305,10 @@ def _load(url: str, file: Path, report: Report, wait_seconds: float) -> None:
             if failed >= TRIES:
                 raise
         except (OSError, HTTPException):
-            gained = (part.stat().st_size if part.exists() else 0) > before
-            failed = 1 if gained else failed + 1
+            # Bytes that were here before do not count: a server that lets nobody go on would be asked for ever.
+            size = _size(part)
+            failed = 1 if size > furthest else failed + 1
+            furthest = max(furthest, size)
             if failed >= TRIES:
                 raise
         else:
@@ -278,28 +331,38 @@ def _state(part: Path) -> Path:
     return part.with_name(f"{part.name}.json")
 
 
+def _known_tag(part: Path, url: str) -> str:
+    """Return the tag of the file of which a part was loaded, if it was from this address; else nothing."""
+    try:
+        known = json.loads(_state(part).read_text())
+        return str(known["tag"]) if known["url"] == url else ""
+    except (OSError, ValueError, KeyError, TypeError):  # it is missing, or was being written when the program ended
+        return ""
+
+
 def _load_rest(url: str, part: Path, name: str, report: Report) -> None:
     """Append what is missing of the file; from its beginning where the server has another file now."""
     headers = {"User-Agent": "ganforge"}
-    here = part.stat().st_size if part.exists() else 0
-    known = json.loads(_state(part).read_text()) if here and _state(part).exists() else {}
-    if here and known.get("url") == url and known.get("tag"):
-        headers |= {"Range": f"bytes={here}-", "If-Range": known["tag"]}
-    else:
-        here = 0
+    here = _size(part)
+    tag = _known_tag(part, url) if here else ""
+    if tag:
+        headers |= {"Range": f"bytes={here}-", "If-Range": tag}
     with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=TIMEOUT) as answer:
-        if answer.status != 206:
-            here = 0
-        elif not answer.headers.get("Content-Range", "").startswith(f"bytes {here}-"):
-            raise ValueError("the server sent another part of the file than was asked for")
         if answer.headers.get_content_type() == "text/html":
             raise ValueError("the server sent a web page instead of the file")
+        offered = answer.headers.get("ETag") or answer.headers.get("Last-Modified") or ""
+        if answer.status != 206:
+            here = 0
+            # A weak tag does not promise the same bytes, so that it must not be used to go on.
+            tag = "" if offered.startswith("W/") else offered
+        elif not answer.headers.get("Content-Range", "").startswith(f"bytes {here}-") or offered not in ("", tag):
+            part.unlink(missing_ok=True)
+            raise ConnectionError("the server sent another part of the file than was asked for")
         length = answer.headers.get("Content-Length")
         total = here + int(length) if length else 0
-        tag = answer.headers.get("ETag") or answer.headers.get("Last-Modified") or ""
-        # A weak tag does not promise the same bytes, so that it must not be used to go on.
-        _state(part).write_text(json.dumps({"url": url, "tag": "" if tag.startswith("W/") else tag}))
         with part.open("ab" if here else "wb") as target:
+            # After the old bytes are gone: they must never lie beside the tag of another file.
+            _state(part).write_text(json.dumps({"url": url, "tag": tag}))
             while block := answer.read(BLOCK):
                 _write(target, block)
                 here += len(block)

@@ -20,7 +20,6 @@ from ganforge_data.archives import way_to
 
 MAX_PIXELS = 178_956_970  # where Pillow begins to suspect a decompression bomb
 MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
-ARRAY = ".npy"
 
 Fit = Literal["squash", "crop", "pad"]
 Size = int | tuple[int, int]
@@ -125,7 +124,7 @@ def open_picture(path: Path, channels: int = 3, background: str = "white") -> li
         InputError: the file is no picture, is damaged, is suspiciously large, or has other channels.
     """
     try:
-        if path.suffix.lower() == ARRAY:
+        if path.suffix.lower() == ".npy":
             return _bands(_require_size(np.lib.format.open_memmap(path, mode="r")), channels, path)  # reads no pickle
         if channels not in MODES:
             return _bands(_read_tiff(path), channels, path)
@@ -246,16 +245,15 @@ def list_pictures(folder: Path, key: str) -> list[Path]:
         InputError: there is no such folder, or no picture in it; `key` is the setting that named it.
     """
     folder = require_folder(folder, key)
-    suffixes = {*PICTURE_SUFFIXES, ARRAY}
     names = [
         os.path.join(place, name)
         for place, _, files in os.walk(folder, followlinks=True)
         for name in files
-        if os.path.splitext(name)[1].lower() in suffixes and not name.startswith(".")
+        if os.path.splitext(name)[1].lower() in PICTURE_SUFFIXES and not name.startswith(".")
     ]
     if not names:
         raise InputError(
-            f"no picture in '{folder}' (looked for {', '.join(sorted(suffixes))}); set dataset.{key}", key=key
+            f"no picture in '{folder}' (looked for {', '.join(sorted(PICTURE_SUFFIXES))}); set dataset.{key}", key=key
         )
     start = len(str(folder)) + 1
     return [Path(name) for name in sorted(names, key=lambda name: natural(name[start:]))]

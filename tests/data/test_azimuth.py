@@ -57,7 +57,10 @@ def test_az_el_names_are_found(azimuth, shoot):
     dataset = azimuth(root="cars")
     both = [dataset.open(split)["A"].labels for split in ("train", "test")]
     found = {labels["file"][0]: (labels["model"], labels["azimuth"], labels["elevation"]) for labels in both}
-    found |= {labels["file"][0]: (labels["model"], labels["azimuth"], labels["elevation"]) for labels in [dataset.open("train")["B"].labels]}
+    found |= {
+        labels["file"][0]: (labels["model"], labels["azimuth"], labels["elevation"])
+        for labels in [dataset.open("train")["B"].labels]
+    }
     assert found == {
         "u/x_az000_el08.png": (["x"], [0.0], [8.0]),
         "v/y_az-30_el-5.5.png": (["y"], [-30.0], [-5.5]),
@@ -182,7 +185,11 @@ def test_auto_finds_the_pattern_of_each_class(azimuth, shoot):
         ({"root": "cars", "a": "cars"}, "root", "needs either one `root`"),
         ({"a": "cars"}, "b", "needs a folder for each domain"),
         ({"b": "cars"}, "a", "needs a folder for each domain"),
-        ({"root": "cars", "pattern": r"(?P<model>\w+)_(\d+)"}, "pattern", "regular expression with the groups model and azimuth"),
+        (
+            {"root": "cars", "pattern": r"(?P<model>\w+)_(\d+)"},
+            "pattern",
+            "regular expression with the groups model and azimuth",
+        ),
         ({"root": "cars", "pattern": "(?P<model>"}, "pattern", "regular expression with the groups model and azimuth"),
         ({"a": "cars", "b": "cars", "pattern_b": "(?P<model>"}, "pattern_b", "regular expression with the groups"),
         ({"root": "cars", "angles": [75.0, -75.0]}, "angles", r"expected \[smallest, largest\]"),
@@ -203,7 +210,12 @@ def test_settings_that_cannot_serve_are_refused_before_anything_is_read(settings
     [
         (None, {}, "root", "no folder '.*cars'"),
         ((), {}, "root", "no picture in '.*cars'"),
-        (("1.png", "2.png"), {}, "pattern", "has a name that fits 'az_el' or 'rendered_chairs'; one is '1.png'; set dataset.pattern"),
+        (
+            ("1.png", "2.png"),
+            {},
+            "pattern",
+            "has a name that fits 'az_el' or 'rendered_chairs'; one is '1.png'; set dataset.pattern",
+        ),
         (("1.png", "2.png"), {"pattern": "az_el"}, "pattern", "has a name that fits 'az_el'; one is '1.png'"),
         (
             ("1.png", "2.png"),
@@ -211,7 +223,12 @@ def test_settings_that_cannot_serve_are_refused_before_anything_is_read(settings
             "pattern",
             re.escape("fits '(?P<model>.)_(?P<azimuth>.)'; one is '1.png'"),
         ),
-        (("a_x.png", "b_y.png"), {"pattern": "(?P<model>.)_(?P<azimuth>.)"}, "pattern", "in the name of '.*a_x.png' is no number"),
+        (
+            ("a_x.png", "b_y.png"),
+            {"pattern": "(?P<model>.)_(?P<azimuth>.)"},
+            "pattern",
+            "in the name of '.*a_x.png' is no number",
+        ),
         (("u_az000_el00.png", "u_az015_el00.png"), {}, "root", "holds one model; training and testing need one each"),
         (("u_az000_el00.png", "v_az000_el00.png"), {}, "root", "holds one model to train on; A and B need one each"),
     ],

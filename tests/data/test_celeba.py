@@ -65,7 +65,10 @@ def test_a_picture_with_both_attributes_is_in_neither_domain(celeba):
 
 
 def test_a_minus_asks_for_the_absence_of_an_attribute(celeba):
-    assert files(celeba(a="-Male", test_share=0.25)) == {"A": ["1.png", "3.png", "5.png"], "B": ["2.png", "4.png", "6.png"]}
+    assert files(celeba(a="-Male", test_share=0.25)) == {
+        "A": ["1.png", "3.png", "5.png"],
+        "B": ["2.png", "4.png", "6.png"],
+    }
     assert files(celeba(b="-Male", test_share=0.25)) == {"A": ["2.png"], "B": ["3.png"]}
 
 
@@ -75,21 +78,27 @@ def test_where_narrows_both_domains(celeba):
 
 
 def test_the_partition_file_says_train_test_and_what_is_left_out(root, celeba):
-    (root / "list_eval_partition.txt").write_text("1.png 0\n2.png 1\n3.png 0\n4.png 1\n5.png 2\n6.png 2\n7.png 0\n8.png 1\n")
+    (root / "list_eval_partition.txt").write_text(
+        "1.png 0\n2.png 1\n3.png 0\n4.png 1\n5.png 2\n6.png 2\n7.png 0\n8.png 1\n"
+    )
     assert files(celeba()) == {"A": ["1.png", "7.png"], "B": ["3.png"]}
     assert files(celeba(), "test") == {"A": ["5.png"], "B": ["6.png"]}
 
 
 def test_a_partition_file_that_lacks_a_picture_is_named(root, celeba):
     (root / "list_eval_partition.txt").write_text("1.png 0\n2.png 1\n")
-    with pytest.raises(InputError, match=r"list_eval_partition.txt' does not say to which part '3.png' belongs") as caught:
+    with pytest.raises(
+        InputError, match=r"list_eval_partition.txt' does not say to which part '3.png' belongs"
+    ) as caught:
         celeba().open("train")
     assert caught.value.key == "root"
 
 
 def test_the_copy_from_kaggle_is_read_as_it_unpacks(root, celeba):
     (root / "list_attr_celeba.txt").unlink()
-    (root / "list_attr_celeba.csv").write_text("image_id,Blond_Hair,Male\n1.png,1,-1\n2.png,-1,1\n3.png,1,1\n4.png,-1,-1\n")
+    (root / "list_attr_celeba.csv").write_text(
+        "image_id,Blond_Hair,Male\n1.png,1,-1\n2.png,-1,1\n3.png,1,1\n4.png,-1,-1\n"
+    )
     (root / "list_eval_partition.csv").write_text("image_id,partition\n1.png,0\n2.png,0\n3.png,2\n4.png,2\n")
     (root / "img_align_celeba").rename(root / "inner")
     (root / "img_align_celeba").mkdir()
@@ -133,8 +142,14 @@ def test_attributes_that_no_picture_has_are_named_with_their_key(settings, key, 
         (None, "holds no file 'list_attr_celeba.txt'"),
         ("", "names no picture"),
         ("1\nMale\n", "names no picture"),
-        ("Male Smiling\n1.png 1 -1\n2.png 1\n", r"list_attr_celeba.txt:3: expected a name and 2 numbers 1 or -1, got '2.png 1'"),
-        ("2\nMale\n1.png 1\n\n2.png yes\n", r"list_attr_celeba.txt:5: expected a name and 1 numbers .* got '2.png yes'"),
+        (
+            "Male Smiling\n1.png 1 -1\n2.png 1\n",
+            r"list_attr_celeba.txt:3: expected a name and 2 numbers 1 or -1, got '2.png 1'",
+        ),
+        (
+            "2\nMale\n1.png 1\n\n2.png yes\n",
+            r"list_attr_celeba.txt:5: expected a name and 1 numbers .* got '2.png yes'",
+        ),
     ],
 )
 def test_a_list_that_cannot_serve_is_named_with_its_line(text, message, root, celeba):
