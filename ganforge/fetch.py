@@ -187,6 +187,8 @@ def _zip_member(packed: zipfile.ZipFile, info: zipfile.ZipInfo, file: Path) -> M
     kind = stat.S_IFMT(info.external_attr >> 16)
     if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
         raise InputError(f"'{file}' holds '{info.filename}', which is no plain file: refused")
+    if info.flag_bits & 1:
+        raise InputError(f"'{file}' holds '{info.filename}', which is encrypted: refused")
     if info.is_dir():
         return info.filename, 0, None
     return info.filename, info.file_size, lambda: packed.open(info)
