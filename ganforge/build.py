@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -119,8 +118,10 @@ def make_networks(
 def make_engine(
     plan: Plan, terms: Mapping[Phase, Sequence[Term]], batches: Batches, shapes: Mapping[str, Shape]
 ) -> Engine:
-    """Make the engine of a fresh run, with initialised networks and optimizers."""
+    """Make the engine of a fresh run, with initialised networks and optimizers; nothing in the plan is `auto`."""
     networks = make_networks(plan, shapes, batches.device, batches.mean)
+    if plan.train.channels_last is True:
+        networks = {name: network.to(memory_format=torch.channels_last) for name, network in networks.items()}
     optimizers: dict[Phase, torch.optim.Optimizer] = {}
     for phase in terms:
         members = [networks[name] for name, (network, _) in plan.networks.items() if network.role == phase]
@@ -128,23 +129,7 @@ def make_engine(
         if parameters:
             with located(plan, ("optimizer",)):
                 optimizers[phase] = plan.optimizers[phase].make(parameters=parameters)
-    if plan.train.precision == "bf16":
-        return Engine(plan.coupling, networks, optimizers, terms, plan.train, autocast)
-    return Engine(plan.coupling, networks, optimizers, terms, plan.train)
-
-
-def autocast(network: nn.Module) -> Callable[[Tensor], Any]:
-    """Return how a network is called in bfloat16: its products in bf16, its weights and what it returns in fp32."""
-
-    def call(samples: Tensor) -> Any:
-        with torch.autocast(samples.device.type, torch.bfloat16):
-            result = network(samples)
-        if isinstance(result, Tensor):
-            return result.float()
-        score, features = result
-        return score.float(), tuple(feature.float() for feature in features)
-
-    return call
+    return Engine(plan.coupling, networks, optimizers, terms, plan.train, batches.device)
 
 
 def _make_network(network: Network, choice: Choice, shapes: Mapping[str, Shape], mean: Mean) -> nn.Module:

@@ -1,12 +1,12 @@
 """The training step. It knows phases and views, and no network, no formula and no data set."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import torch
 from attrs import frozen
 from torch import Tensor, nn
 
+from ganforge import numerics
 from ganforge.coupling import Coupling
 from ganforge.errors import PluginError
 from ganforge.plan import LossPlan, Phase, Train
@@ -57,12 +57,15 @@ class Engine:
         optimizers: Mapping[Phase, torch.optim.Optimizer],
         terms: Mapping[Phase, Sequence[Term]],
         train: Train,
-        call: Callable[[nn.Module], Callable[..., Any]] = lambda network: network,
+        device: torch.device,
     ) -> None:
-        """Take what a plan was built into; `call` wraps how a network is called (precision, later other devices)."""
+        """Take what a plan was built into."""
         self.coupling, self.networks, self.optimizers, self.terms = coupling, networks, optimizers, terms
         self.train = train
+        call = numerics.caller(train)
         self._calls = {name: call(network) for name, network in networks.items()}
+        # Half precision of few exponent bits: gradients are scaled up so that small ones do not vanish.
+        self.scalers = {phase: torch.amp.GradScaler(device.type, enabled=train.precision == "fp16") for phase in terms}
         roles = {network.name: network.role for network in coupling.networks}
         self._parameters = {
             name: [parameter for parameter in network.parameters() if parameter.requires_grad]
@@ -75,6 +78,7 @@ class Engine:
     def step(self, step: int, batch: Mapping[str, Tensor]) -> dict[Phase, Tensor]:
         """Play the phases of one step; return for each its weighted sum and every unweighted loss, as one tensor."""
         phases = [phase for phase in self.train.phases(step) if self.terms[phase]]
+        batch = {name: numerics.laid_out(samples, self.train.channels_last is True) for name, samples in batch.items()}
         views = self.coupling.views(self._calls, batch)
 
         # The generators' one forward pass serves both phases; if only the discriminators learn, it needs no graph.
@@ -105,10 +109,11 @@ class Engine:
         ]
         total = torch.stack(weighted).sum()
 
-        optimizer = self.optimizers[phase]
+        optimizer, scaler = self.optimizers[phase], self.scalers[phase]
         optimizer.zero_grad(set_to_none=True)
-        total.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
+        scaler.scale(total).backward()  # type: ignore[no-untyped-call]
+        scaler.step(optimizer)
+        scaler.update()
         return torch.stack([total, *values]).detach()
 
     def _let_learn(self, phase: Phase) -> None:

@@ -102,7 +102,9 @@ class Train:
         generator_every: interval of generator updates.
         alternate: never update both in one step: where both are due, only the rarer one is
             (`discriminator_every = 3, alternate = true` is the rhythm D, G, G).
-        precision: `bf16` runs the networks under autocast; weights and losses stay fp32.
+        precision: of the networks' products: `bf16`, `fp16` (with scaled gradients), `tf32` on CUDA, or
+            `fp32`; weights and losses are fp32 always. `auto`: bf16 for pictures where the device has it natively.
+        channels_last: memory layout of pictures and their networks' weights; `auto`: where it is faster.
         threads: CPU threads, 0 for torch's own choice, but one where a batch is so small that threads would only wait
             for each other (measured on the toy: two are half as fast as one, and far slower on a busy machine).
         keep: number of newest checkpoints that are kept, 0 keeps all.
@@ -122,7 +124,8 @@ class Train:
     discriminator_every: int = field(default=1, validator=validators.ge(1))
     generator_every: int = field(default=1, validator=validators.ge(1))
     alternate: bool = False
-    precision: Literal["fp32", "bf16"] = "fp32"
+    precision: Literal["auto", "fp32", "tf32", "bf16", "fp16"] = "auto"
+    channels_last: bool | Literal["auto"] = "auto"
     threads: int = field(default=0, validator=validators.ge(0))
     keep: int = field(default=3, validator=validators.ge(0))
     samples: int = field(default=8, validator=validators.ge(1))

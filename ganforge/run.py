@@ -15,7 +15,7 @@ import torch
 from attrs import define, field
 from torch import Tensor
 
-from ganforge import build, checkpoint
+from ganforge import build, checkpoint, numerics
 from ganforge.batches import Batches, Sources
 from ganforge.data import Dataset, Split, Stored, as_float, derive, random_generator
 from ganforge.engine import Engine
@@ -28,7 +28,6 @@ from ganforge.trained import Trained
 from ganforge.view import View
 
 TICK_SECONDS = 0.25
-SMALL_BATCH = 10_000  # numbers in a batch below which one CPU thread is fastest
 
 
 @define(eq=False)
@@ -102,9 +101,7 @@ class Run:
 
     def build(self) -> None:
         """Read the data and make the networks; go on from the checkpoint, if there is one."""
-        # Weights that decay to nothing pass through denormal numbers, on which a CPU is several times slower.
-        torch.set_flush_denormal(True)
-        self._set_threads()
+        numerics.apply(self.plan.train)
         terms = build.check(self.plan, self.dataset)
         torch.manual_seed(derive(self.plan.train.seed, "run"))
 
@@ -142,13 +139,6 @@ class Run:
                 if isinstance(samples, Stored) and samples.skipped:
                     first = "; ".join(samples.skipped[:3])
                     self.warn(f"{len(samples.skipped)} broken samples of {split} {domain} are skipped: {first}")
-
-    def _set_threads(self) -> None:
-        largest = max(math.prod(shape) for shape in self.dataset.shapes.values())
-        if self.plan.train.threads:
-            torch.set_num_threads(self.plan.train.threads)
-        elif self.plan.train.batch * largest < SMALL_BATCH:
-            torch.set_num_threads(1)
 
     def train(self) -> None:
         """Train until the recipe's last step, then evaluate.
@@ -212,6 +202,7 @@ class Run:
         self._require_finite(self._means())
         training = {
             "optimizers": {phase: optimizer.state_dict() for phase, optimizer in self.engine.optimizers.items()},
+            "scalers": {phase: scaler.state_dict() for phase, scaler in self.engine.scalers.items()},
             "random": checkpoint.random_state(),
             "sums": self._sums,
             "counts": self._counts,
@@ -228,6 +219,8 @@ class Run:
             checkpoint.load_weights(folder / f"{name}.safetensors", network)
         for phase, optimizer in self.engine.optimizers.items():
             optimizer.load_state_dict(training["optimizers"][phase])
+            _lay_out_alike(optimizer)
+            self.engine.scalers[phase].load_state_dict(training["scalers"][phase])
         checkpoint.set_random_state(training["random"])
         self._sums = {phase: sums.to(self.device) for phase, sums in training["sums"].items()}
         self._counts = training["counts"]
@@ -286,6 +279,14 @@ def evaluate(trained: Trained, folder: Path) -> dict[str, dict[str, float]]:
     if found:
         checkpoint.write_text(folder / "metrics.json", json.dumps({"step": trained.step, **found}, indent=2) + "\n")
     return found
+
+
+def _lay_out_alike(optimizer: torch.optim.Optimizer) -> None:
+    """Give loaded averages the memory layout of their parameters, on which fused optimizers rely."""
+    for parameter, state in optimizer.state.items():
+        for name, value in state.items():
+            if isinstance(value, Tensor) and value.shape == parameter.shape and value.stride() != parameter.stride():
+                state[name] = torch.empty_like(parameter).copy_(value)
 
 
 def _due(every: int, step: int) -> bool:

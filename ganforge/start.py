@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from attrs import evolve
 
-from ganforge import batches, build, checkpoint
+from ganforge import batches, build, checkpoint, numerics
 from ganforge.errors import InputError
 from ganforge.plan import Plan
 from ganforge.plugins import Plugins
@@ -43,6 +43,7 @@ def create(
     """
     dataset = build.make_dataset(plan)
     build.check(plan, dataset)
+    plan = evolve(plan, train=numerics.settle(plan.train, dataset.shapes, device))
     # Nothing is left behind by a run whose data are not there.
     sources = build.read_data(plan, dataset, report)
     folder = _new_folder(out / plan.name)
