@@ -55,6 +55,7 @@ ALLOWED = {
     },
     "translate": {"data", "errors", "trained"},
     "sheet": {"batches", "data"},
+    "bench": {"batches", "build", "data", "engine", "numerics", "plan"},
     "testing": {"coupling", "errors", "plugins", "registry", "settings", "view"},
     "__main__": {"cli"},
 }

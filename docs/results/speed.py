@@ -1,0 +1,94 @@
+"""How the speed and the memory of the picture step grow: `python docs/results/speed.py [--device cuda] [--largest N]`.
+
+Measures `discogan_edges2shoes` on random pictures against batch, width and picture size, each case in a process of its
+own, with every `auto` of the recipe; draws speed.png beside this file and prints the figures as a table.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import torch
+from matplotlib.figure import Figure
+
+from ganforge import bench, build, numerics
+from ganforge.batches import Batches
+from ganforge.plugins import Plugins
+from ganforge.recipe import load
+from ganforge.resolve import resolve
+from ganforge.start import pick_device
+
+CASES = {
+    "batch (width 64, 64x64)": ("train.batch", [8, 16, 32, 64, 128, 256, 512]),
+    "width (batch 32, 64x64)": ("width", [16, 32, 64, 128]),
+    "picture side (batch 32, width 64)": ("dataset.size", [32, 64, 128, 256]),
+}
+LONGEST = 40.0  # seconds
+
+
+def measure(sets, device_name):
+    """Return steps per second and the peak of memory of one case."""
+    plugins = Plugins()
+    plugins.load_installed()
+    plan = resolve(load("discogan_edges2shoes", ["dataset.root=none", *sets], plugins.recipes()), plugins.registry)
+    device = pick_device(device_name)
+    dataset = build.make_dataset(plan)
+    terms = build.check(plan, dataset)
+    plan = bench.evolve(plan, train=numerics.settle(plan.train, dataset.shapes, device))
+    numerics.apply(plan.train)
+    sources = bench.random_sources(plan, dataset)
+    batches = Batches(sources, batch=plan.train.batch, seed=0, device=device)
+    engine = build.make_engine(plan, terms, batches, dataset.shapes)
+    engine.step(0, batches(0))
+    times = []
+    while len(times) < 3 or sum(times) < min(LONGEST, 20 * times[0]):
+        bench.wait(device)
+        began = time.perf_counter()
+        engine.step(len(times), batches(len(times)))
+        bench.wait(device)
+        times.append(time.perf_counter() - began)
+    return {
+        "steps_per_second": 1 / sorted(times)[len(times) // 2],
+        "memory_mib": bench.peak_memory(device) / 2**20,
+        "precision": plan.train.precision,
+        "threads": torch.get_num_threads(),
+    }
+
+
+def main():
+    """Measure every case in a new process, draw and print."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--largest", type=int, default=512, help="the largest batch")
+    parser.add_argument("--case", nargs="*", help="one case, for the script's own use")
+    arguments = parser.parse_args()
+    if arguments.case:
+        print(json.dumps(measure(arguments.case, arguments.device)))  # noqa: T201
+        return
+    figure = Figure(figsize=(12, 6), layout="constrained")
+    axes = figure.subplots(2, len(CASES), squeeze=False)
+    for column, (title, (key, values)) in enumerate(CASES.items()):
+        found = []
+        for value in (value for value in values if key != "train.batch" or value <= arguments.largest):
+            sets = (
+                [f"generator.width={value}", f"discriminator.width={value}"] if key == "width" else [f"{key}={value}"]
+            )
+            sets += [] if key == "train.batch" else ["train.batch=32"]
+            words = [sys.executable, __file__, "--device", arguments.device, "--case", *sets]
+            one = json.loads(subprocess.run(words, check=True, capture_output=True, text=True).stdout)
+            found.append((value, one["steps_per_second"], one["memory_mib"]))
+            print(f"| {title} | {value} | {found[-1][1]:.3g} | {found[-1][2]:,.0f} | {one['precision']} |", flush=True)  # noqa: T201
+        x, speed, memory = zip(*found, strict=True)
+        for row, y, label in ((0, speed, "steps/s"), (1, memory, "peak memory, MiB")):
+            axes[row][column].plot(x, y, marker="o")
+            axes[row][column].set(xlabel=title, ylabel=label, xscale="log", yscale="log", xticks=x, xticklabels=x)
+            axes[row][column].minorticks_off()
+            axes[row][column].grid(alpha=0.3)
+    figure.savefig(Path(__file__).with_suffix(".png"), dpi=100)
+
+
+if __name__ == "__main__":
+    main()
