@@ -28,7 +28,8 @@ COPIED = 1 << 26  # floats that are copied to measure the memory
 
 @frozen
 class PlainStep:
-    """The textbook step in full precision: every pass anew for each phase, every gradient computed, torch's own Adam.
+    """The textbook step in full precision: every pass anew for each phase, every gradient computed, optimizers
+    in torch's default form.
 
     The losses are those of the recipe, on the views of its coupling.
     """
@@ -264,8 +265,9 @@ def _plain(
     for phase in terms:
         members = [networks[name] for name, (network, _) in plan.networks.items() if network.role == phase]
         parameters = [parameter for network in members for parameter in network.parameters()]
-        rate = plan.optimizers[phase].settings.get("lr", 2e-4)
-        optimizers[phase] = torch.optim.Adam(parameters, rate, (0.5, 0.999), weight_decay=1e-4)
+        optimizers[phase] = plan.optimizers[phase].make(parameters=parameters)
+        for group in optimizers[phase].param_groups:
+            group["fused"] = False  # which is torch's default
     return PlainStep(plan, networks, optimizers, terms)
 
 

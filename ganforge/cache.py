@@ -21,6 +21,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from ganforge.data import Prepared, Shape, Stored
+from ganforge.disk import sync
 from ganforge.errors import InputError
 from ganforge.making import Faults, Maker, make_all, module_of
 
@@ -239,9 +240,9 @@ def _make(folder: Path, samples: Prepared, shape: Shape, what: str, report: Repo
         }
         (aside / ABOUT).write_text(json.dumps(about), encoding="utf-8")
         for path in (file, aside / ABOUT, aside):
-            _sync(path)
+            sync(path)
         aside.rename(folder)
-        _sync(home())
+        sync(home())
     except BaseException:
         shutil.rmtree(aside, ignore_errors=True)
         raise
@@ -286,11 +287,3 @@ def _close_gaps(file: Path, shape: Shape, length: int, broken: Sequence[int]) ->
         header = json.dumps({"samples": tensor}).encode().ljust(HEADER - 8)
         target.seek(0)
         target.write(len(header).to_bytes(8, "little") + header)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -18,6 +18,7 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
+from ganforge.disk import sync, write_text
 from ganforge.errors import InputError
 
 FORMAT = "1"
@@ -52,12 +53,12 @@ def save(
     safetensors.torch.save_file(tensors, aside / "training.safetensors")
     (aside / "state.json").write_text(json.dumps(state))
     for path in aside.iterdir():
-        _sync(path)
-    _sync(aside)
+        sync(path)
+    sync(aside)
     if folder.exists():
         shutil.rmtree(folder)
     aside.rename(folder)
-    _sync(parent)
+    sync(parent)
     write_text(parent / "latest", folder.name)
     if keep:
         older = sorted(other for other in parent.glob("step-*") if other.name <= folder.name)
@@ -193,21 +194,3 @@ def set_random_state(state: Mapping[str, Any]) -> None:
     torch.set_rng_state(state["cpu"])
     if "cuda" in state and torch.cuda.is_available() and len(state["cuda"]) == torch.cuda.device_count():
         torch.cuda.set_rng_state_all(state["cuda"])
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file so that a reader, or a crash, finds either the old text or the new one."""
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    aside.write_text(text, encoding="utf-8")
-    _sync(aside)
-    aside.replace(path)
-    _sync(path.parent)
-
-
-def _sync(path: Path) -> None:
-    """Have the file or folder written to the disk itself."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -18,6 +18,7 @@ from torch import Tensor
 from ganforge import build, checkpoint, numerics
 from ganforge.batches import Batches, Sources
 from ganforge.data import Dataset, Split, Stored, as_float, derive, random_generator
+from ganforge.disk import write_text
 from ganforge.engine import Engine
 from ganforge.errors import RunFailedError
 from ganforge.lock import lock_text
@@ -277,7 +278,7 @@ def evaluate(trained: Trained, folder: Path) -> dict[str, dict[str, float]]:
             (folder / "figures").mkdir(exist_ok=True)
             figure.savefig(folder / "figures" / f"{name}.png", dpi=150)
     if found:
-        checkpoint.write_text(folder / "metrics.json", json.dumps({"step": trained.step, **found}, indent=2) + "\n")
+        write_text(folder / "metrics.json", json.dumps({"step": trained.step, **found}, indent=2) + "\n")
     return found
 
 

@@ -8,6 +8,7 @@ import torch
 from attrs import evolve
 
 from ganforge import batches, build, checkpoint, numerics
+from ganforge.disk import write_text
 from ganforge.errors import InputError
 from ganforge.plan import Plan
 from ganforge.plugins import Plugins
@@ -52,7 +53,7 @@ def create(
         (folder / "plugins").mkdir(exist_ok=True)
         files.append(Path(shutil.copy(path, folder / "plugins")))
     run = Run(folder, evolve(plan, plugin_files=tuple(files)), plugins, device, dataset, sources)
-    checkpoint.write_text(folder / LOCK, run.lock)
+    write_text(folder / LOCK, run.lock)
     return run
 
 
@@ -88,7 +89,7 @@ def reopen(
     sources = build.read_data(plan, dataset, report)
     run = Run(folder, plan, plugins, device, dataset, sources, checkpoint.read_step(newest), newest)
     if sets:
-        checkpoint.write_text(folder / LOCK, run.lock)
+        write_text(folder / LOCK, run.lock)
     return run
 
 
