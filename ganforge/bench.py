@@ -28,10 +28,9 @@ COPIED = 1 << 26  # floats that are copied to measure the memory
 
 @frozen
 class PlainStep:
-    """The textbook step in full precision: every pass anew for each phase, every gradient computed, optimizers
-    in torch's default form.
+    """The textbook step in full precision: every pass anew for each phase, every gradient computed.
 
-    The losses are those of the recipe, on the views of its coupling.
+    The losses are those of the recipe, on the views of its coupling; optimizers are in torch's default form.
     """
 
     plan: Plan
