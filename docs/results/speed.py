@@ -68,25 +68,34 @@ def main():
     if arguments.case:
         print(json.dumps(measure(arguments.case, arguments.device)))  # noqa: T201
         return
-    figure = Figure(figsize=(12, 6), layout="constrained")
-    axes = figure.subplots(2, len(CASES), squeeze=False)
-    for column, (title, (key, values)) in enumerate(CASES.items()):
-        found = []
+    found = {}
+    for title, (key, values) in CASES.items():
         for value in (value for value in values if key != "train.batch" or value <= arguments.largest):
-            sets = (
-                [f"generator.width={value}", f"discriminator.width={value}"] if key == "width" else [f"{key}={value}"]
-            )
-            sets += [] if key == "train.batch" else ["train.batch=32"]
+            wide = [f"generator.width={value}", f"discriminator.width={value}"]
+            sets = (wide if key == "width" else [f"{key}={value}"]) + ["train.batch=32"] * (key != "train.batch")
             words = [sys.executable, __file__, "--device", arguments.device, "--case", *sets]
             one = json.loads(subprocess.run(words, check=True, capture_output=True, text=True).stdout)
-            found.append((value, one["steps_per_second"], one["memory_mib"]))
-            print(f"| {title} | {value} | {found[-1][1]:.3g} | {found[-1][2]:,.0f} | {one['precision']} |", flush=True)  # noqa: T201
-        x, speed, memory = zip(*found, strict=True)
+            speed, memory = one["steps_per_second"], one["memory_mib"]
+            found.setdefault(title, []).append((value, speed, memory))
+            print(f"| {title} | {value} | {speed:.3g} | {memory:,.0f} | {one['precision']} |", flush=True)  # noqa: T201
+    draw(found)
+
+
+def draw(found):
+    """Draw speed and memory against each size; `found` holds (size, steps per second, MiB) by title."""
+    figure = Figure(figsize=(12, 6), layout="constrained")
+    axes = figure.subplots(2, len(found), squeeze=False)
+    for column, (title, rows) in enumerate(found.items()):
+        x, speed, memory = zip(*rows, strict=True)
         for row, y, label in ((0, speed, "steps/s"), (1, memory, "peak memory, MiB")):
-            axes[row][column].plot(x, y, marker="o")
-            axes[row][column].set(xlabel=title, ylabel=label, xscale="log", yscale="log", xticks=x, xticklabels=x)
-            axes[row][column].minorticks_off()
-            axes[row][column].grid(alpha=0.3)
+            one = axes[row][column]
+            one.plot(x, y, marker="o")
+            one.set(xlabel=title, ylabel=label, xscale="log", yscale="log", xticks=x, xticklabels=x, yticks=[])
+            one.minorticks_off()
+            one.margins(0.15)
+            for place, value in zip(x, y, strict=True):
+                text = f"{value:.2g}" if value < 100 else f"{value:,.0f}"
+                one.annotate(text, (place, value), xytext=(4, 5), textcoords="offset points", fontsize=8)
     figure.savefig(Path(__file__).with_suffix(".png"), dpi=100)
 
 

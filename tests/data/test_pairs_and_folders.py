@@ -99,6 +99,7 @@ def test_a_root_without_test_folders_holds_a_share_out(tmp_path, dataset):
         ({"a": "x"}, r"dataset.b: needs a folder for each domain"),
         ({"b": "x"}, r"dataset.a: needs a folder for each domain"),
         ({"a": "x", "b": "y", "root": "z"}, r"dataset.a: needs the folders"),
+        ({"root": "z", "test_b": "x"}, r"dataset.test_b: a `root` has its own testA/ and testB/"),
     ],
 )
 def test_folders_that_are_not_clear_are_refused(settings, message, dataset):
@@ -132,6 +133,28 @@ def test_transparent_pictures_lie_on_the_background_or_keep_their_alpha(tmp_path
         0,
     ]
     assert dataset("folders", **settings, channels=2).read("A", tmp_path / "clear.png")[:, 0, 0].tolist() == [76, 0]
+
+
+@pytest.mark.parametrize(("channels", "ground"), [(1, [76]), (2, [76, 255]), (3, [255, 0, 0]), (4, [255, 0, 0, 255])])
+@pytest.mark.parametrize("suffix", ["png", "npy"])
+def test_padding_has_the_background_in_every_channel(suffix, channels, ground, tmp_path, dataset):
+    path = tmp_path / f"wide.{suffix}"
+    if suffix == "png":
+        Image.new("RGBA", (16, 8), "blue").save(path)
+    else:
+        np.save(path, np.zeros((8, 16, channels), np.uint8), allow_pickle=False)
+    sample = dataset("folders", a=tmp_path, b=tmp_path, fit="pad", background="red", channels=channels).read("A", path)
+    assert sample[:, 0, 0].tolist() == ground
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [([0.0, 0.5, 1.0], [0, 128, 255]), ([0.0, 1.0, 200.0], [0, 1, 200]), ([0, 200, 65535], [0, 1, 255])],
+)
+def test_all_channels_of_an_array_are_scaled_alike(values, expected, tmp_path, dataset):
+    path = tmp_path / "array.npy"
+    np.save(path, np.broadcast_to(np.array(values), (4, 4, 3)), allow_pickle=False)
+    assert dataset("folders", a=tmp_path, b=tmp_path).read("A", path)[:, 0, 0].tolist() == expected
 
 
 BANDS = np.arange(5, dtype=np.uint16)[None, None] * np.full((6, 8, 1), 0x2020, dtype=np.uint16)  # [6, 8, 5]

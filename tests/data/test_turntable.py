@@ -69,7 +69,7 @@ def test_a_car_at_90_degrees_has_its_lamps_on_the_left_and_at_minus_90_on_the_ri
     for car in views("car", azimuth, size=96, models=3):
         lamps = columns(yellow_lamps(car[None]))
         assert len(lamps) > 2
-        assert float((lamps * side).mean()) > 0.5 or float((lamps * side).median()) > 0.6
+        assert (lamps * side).median() > 0.6  # a pixel between a rear lamp and the ground may look yellow, too
 
 
 @pytest.mark.parametrize(("azimuth", "side"), [(90.0, -1), (-90.0, 1)])
