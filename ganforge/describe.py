@@ -53,4 +53,4 @@ def describe_validator(validator: Callable[..., None]) -> str:
         return text.removeprefix("<Validator for ").removesuffix(">")
     if text.startswith("<in_ validator with options "):
         return "one of " + text.removeprefix("<in_ validator with options ").removesuffix(">").strip("[]()")
-    return (getattr(validator, "__doc__", None) or "").strip().partition("\n")[0]
+    return (getattr(validator, "__doc__", None) or "").strip().partition("\n")[0].rstrip(".")

@@ -160,7 +160,7 @@ class Azimuth(Pictures):
 
     def _seen_from(self, shot: Shot) -> Shot:
         """Count the azimuth from the front, in the turn that begins at the smallest angle."""
-        low = min(self.angles[0], -180.0 + 1e-6) if self.angles[1] <= 180 else self.angles[0]
+        low = min(self.angles[0], -180.0 + 1e-6) if self.angles[1] <= 180 else self.angles[0] - NEAR
         return Shot(shot.path, shot.model, (shot.azimuth - self.zero - low) % 360 + low, shot.elevation)
 
     def _wants(self, shot: Shot) -> bool:

@@ -120,7 +120,7 @@ def split_files(root: Path, key: str, split: Split) -> list[Path]:
         folder = root / "val"
     if not folder.is_dir():
         inner = [path.name for path in root.iterdir() if (path / "train").is_dir()]
-        hint = f"; did you mean '{root / inner[0]}'?" if inner else f"; set dataset.{key} to the folder above it"
+        hint = f"; did you mean '{root / inner[0]}'?" if inner else f"; dataset.{key} holds train/ and val/ or test/"
         raise InputError(f"'{root}' holds no folder '{folder.name}'{hint}", key=key)
     return list_pictures(folder, key)
 
