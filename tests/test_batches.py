@@ -131,3 +131,8 @@ def test_augmented_batches_depend_on_seed_and_step_alone():
 def test_paired_pictures_are_moved_alike():
     together = batches_of(pictures(), paired=True, augment=Augment(flip=0.5, shift=0.3))
     assert all(torch.equal(together(step)["A"], together(step)["B"]) for step in range(5))
+
+
+def test_paired_domains_of_different_lengths_are_refused():
+    with pytest.raises(InputError, match=r"paired domains have as many samples as each other, not \{'A': 10, 'B': 7\}"):
+        batches(Numbers((10, 7), True))
