@@ -97,11 +97,22 @@ def _hints(holder: Any, name: str) -> dict[str, Any]:
 
 
 def _setting(name: str, hint: Any, default: Any, validator: Validator | None) -> Setting:
-    extras: tuple[Any, ...] = ()
+    hint, extras = _unwrap(hint, name)
+    return Setting(name, hint, default, extras + ((validator,) if validator else ()))
+
+
+def _unwrap(hint: Any, name: str) -> tuple[Any, tuple[Validator, ...]]:
+    """Take the validators out of an annotation: those of the whole, or of the one type that stands beside None."""
     if get_origin(hint) is typing.Annotated:
         hint, *rest = get_args(hint)
-        extras = tuple(extra for extra in rest if callable(extra))
-    return Setting(name, hint, default, extras + ((validator,) if validator else ()))
+        return hint, tuple(extra for extra in rest if callable(extra))
+    if _is_union(hint) and any(get_origin(arm) is typing.Annotated for arm in get_args(hint)):
+        arms = [arm for arm in get_args(hint) if arm is not types.NoneType]
+        if len(arms) > 1:
+            raise PluginError(f"setting '{name}': put Annotated around the whole union, not around a part of it")
+        inner, extras = _unwrap(arms[0], name)
+        return inner | None, extras
+    return hint, ()
 
 
 def fill(table: Mapping[str, Any], settings: Mapping[str, Setting], path: Key, report: Report) -> dict[str, Any]:
@@ -141,6 +152,8 @@ def structure(value: Any, setting: Setting, path: Key, report: Report) -> Any:
     except (ValueError, TypeError, AttributeError, cattrs.StructureHandlerNotFoundError):  # cattrs asks for keys unseen
         report(path, f"expected {describe(setting.type)}, got {describe_value(value)}", "")
         return NOTHING
+    if result is None:
+        return result
     attribute = types.SimpleNamespace(name=setting.name)
     try:
         for validator in setting.validators:

@@ -97,3 +97,22 @@ def test_a_setting_without_annotation_or_hidden_in_keywords_is_the_plugins_fault
         read_signature(lambda x, *, eps=1: x)
     with pytest.raises(PluginError, match="hides settings"):
         read_signature(lambda x, **settings: x)
+
+
+def test_a_range_beside_none_is_kept_and_none_passes():
+    def call(
+        *, step: Annotated[float, validators.gt(0)] | None = None, many: Annotated[int | None, validators.ge(2)] = 3
+    ):
+        """Call."""
+
+    assert read(call, {"step": 2.0}) == ({"step": 2.0, "many": 3}, [])
+    assert read(call, {}) == ({"step": None, "many": 3}, [])
+    assert read(call, {"step": -1, "many": 1})[1] == ["step: expected x > 0, got -1", "many: expected x >= 2, got 1"]
+
+
+def test_a_range_of_a_part_of_a_union_is_refused():
+    def call(*, size: Annotated[int, validators.gt(0)] | tuple[int, int] = 3):
+        """Call."""
+
+    with pytest.raises(PluginError, match="'size': put Annotated around the whole union"):
+        read_signature(call)

@@ -24,9 +24,9 @@ AUTO = "auto"
 NEAR = 0.51  # degrees that a name may be rounded off from a step
 
 
-def _pattern(_: object, attribute: Any, pattern: str | None) -> None:
+def _pattern(_: object, attribute: Any, pattern: str) -> None:
     """`auto`, `az_el`, `rendered_chairs`, or a regular expression with the groups model and azimuth."""
-    if pattern is None or pattern == AUTO or pattern in PATTERNS:
+    if pattern == AUTO or pattern in PATTERNS:
         return
     try:
         groups = re.compile(pattern).groupindex
@@ -36,10 +36,7 @@ def _pattern(_: object, attribute: Any, pattern: str | None) -> None:
         raise ValueError(f"{attribute.name} needs the groups (?P<model>...) and (?P<azimuth>...)")
 
 
-def _above_zero(_: object, attribute: Any, value: float | None) -> None:
-    """A number above 0."""
-    if value is not None and value <= 0:
-        raise ValueError(f"{attribute.name} must be > 0")
+Pattern = Annotated[str, _pattern]
 
 
 @frozen
@@ -79,10 +76,10 @@ class Azimuth(Pictures):
     root: Path | None = None
     a: Path | None = None
     b: Path | None = None
-    pattern: Annotated[str, _pattern] = AUTO
-    pattern_b: Annotated[str | None, _pattern] = None
+    pattern: Pattern = AUTO
+    pattern_b: Pattern | None = None
     angles: tuple[float, float] = (-180.0, 180.0)
-    step: Annotated[float | None, _above_zero] = None
+    step: Annotated[float, validators.gt(0)] | None = None
     elevations: tuple[float, float] | None = None
     zero: float = 0.0
     test_share: float = field(default=0.15, validator=[validators.gt(0), validators.lt(1)])
