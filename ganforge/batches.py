@@ -12,12 +12,11 @@ from torch import Tensor
 
 from ganforge import cache
 from ganforge.augment import Augment
-from ganforge.data import CHUNK, Dataset, Drawn, Prepared, Samples, Split, Stored, as_float, random_generator
+from ganforge.data import CHUNK, Dataset, Drawn, Prepared, Report, Samples, Split, Stored, as_float, random_generator
 from ganforge.errors import InputError
 
 Sources = Mapping[str, Stored | Drawn]
 Residency = Literal["auto", "device", "host", "disk"]
-Report = Callable[[str, int, int], None]
 SHARE = 0.5  # of the memory that is free, which the samples may take
 
 

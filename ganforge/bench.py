@@ -1,7 +1,6 @@
 """How fast a recipe's step is: against a plain step of the same networks, in its parts, as a share of the device."""
 
 import math
-import resource
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -15,8 +14,8 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from ganforge import build, numerics
-from ganforge.batches import Batches, Report, Sources, silent
-from ganforge.data import Dataset, Drawn, Shape, Stored, random_generator
+from ganforge.batches import Batches, Sources, silent
+from ganforge.data import Dataset, Drawn, Report, Shape, Stored, random_generator
 from ganforge.engine import Engine, Term
 from ganforge.plan import Phase, Plan
 
@@ -28,7 +27,7 @@ COPIED = 1 << 26  # floats that are copied to measure the memory
 
 @frozen
 class PlainStep:
-    """The textbook step in full precision: every pass anew for each phase, every gradient computed.
+    """The textbook step without autocast: every pass anew for each phase, every gradient computed.
 
     The losses are those of the recipe, on the views of its coupling; optimizers are in torch's default form.
     """
@@ -163,7 +162,7 @@ def bench(
         "ratio": plain_seconds / step_seconds,
         "rounds": rounds,
         "steps_per_round": many,
-        "parts_ms": parts(engine, batches, device, rhythm),
+        "parts_ms": parts(engine, batches, device, rhythm * max(1, round(min(20.0, 3.0 / step_seconds) / rhythm))),
         "gigaflop_per_pair": operations / train.batch / 1e9,
         "gigaflop_per_second": done / 1e9,
         "matrix_gigaflop_per_second": matrix / 1e9,
@@ -192,7 +191,7 @@ def _noise(shape: Shape, count: int, random: torch.Generator) -> Tensor:
 
 
 def parts(engine: Engine, batches: Batches, device: torch.device, steps: int) -> dict[str, float]:
-    """Return the milliseconds of a step that its parts take, with the device waited for between them."""
+    """Return the milliseconds of a step that its parts take, over some steps, the device waited for between them."""
     clock = Clock(device)
     fetch = clock.around("data", batches)
     whole = clock.around("whole", engine.step)
@@ -202,14 +201,13 @@ def parts(engine: Engine, batches: Batches, device: torch.device, steps: int) ->
         for optimizer in engine.optimizers.values():
             optimizer.step = clock.around("optimizers", optimizer.step)  # type: ignore[method-assign]
         engine._update = lambda phase, *rest: clock.around(f"{phase} phase", update)(phase, *rest)  # type: ignore[method-assign]
-        count = steps * max(1, round(20 / steps)) if batches.batch < 128 else steps
-        for step in range(count):
+        for step in range(steps):
             whole(step, fetch(step))
     finally:
         engine._update = update  # type: ignore[method-assign]
         for phase, call in inner.items():
             engine.optimizers[phase].step = call  # type: ignore[method-assign]
-    sums = {name: 1000 * sum(seconds) / count for name, seconds in clock.seconds.items()}
+    sums = {name: 1000 * sum(seconds) / steps for name, seconds in clock.seconds.items()}
     shared = sums.pop("whole") - sum(value for name, value in sums.items() if name.endswith("phase"))
     return {
         "data": sums["data"],
@@ -246,6 +244,8 @@ def peak_memory(device: torch.device) -> int:
     """Return the most bytes that were taken so far: on the device, or by this process on a CPU."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
+    import resource  # which not every system has
+
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 

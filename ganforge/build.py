@@ -7,9 +7,9 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from ganforge.batches import Batches, Report, Sources, read, silent
+from ganforge.batches import Batches, Sources, read, silent
 from ganforge.coupling import Network
-from ganforge.data import SPLITS, Dataset, Shape, Split, derive
+from ganforge.data import SPLITS, Dataset, Report, Shape, Split, derive
 from ganforge.engine import Engine, Term
 from ganforge.errors import InputError, PluginError, Problem, RecipeError, nearest
 from ganforge.plan import Choice, LossPlan, Phase, Plan

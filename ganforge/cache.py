@@ -20,7 +20,7 @@ from filelock import FileLock, Timeout
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from ganforge.data import Prepared, Shape, Stored
+from ganforge.data import Prepared, Report, Shape, Stored
 from ganforge.disk import sync
 from ganforge.errors import InputError
 from ganforge.making import Faults, Maker, make_all, module_of
@@ -33,8 +33,6 @@ DISK_ERRORS = {
     *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO),
     *(errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST),
 }
-
-Report = Callable[[str, int, int], None]
 
 
 @frozen

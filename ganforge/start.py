@@ -7,7 +7,9 @@ from pathlib import Path
 import torch
 from attrs import evolve
 
-from ganforge import batches, build, checkpoint, numerics
+from ganforge import build, checkpoint, numerics
+from ganforge.batches import silent
+from ganforge.data import Report
 from ganforge.disk import write_text
 from ganforge.errors import InputError
 from ganforge.plan import Plan
@@ -26,9 +28,7 @@ CHANGEABLE = (
 )
 
 
-def create(
-    plan: Plan, plugins: Plugins, out: Path, device: torch.device, report: batches.Report = batches.silent
-) -> Run:
+def create(plan: Plan, plugins: Plugins, out: Path, device: torch.device, report: Report = silent) -> Run:
     """Make a new run with the next free number, `out/<recipe>/<NNNN>/`, holding its locked recipe.
 
     Args:
@@ -62,7 +62,7 @@ def reopen(
     plugins: Plugins,
     device: torch.device,
     sets: Sequence[str] = (),
-    report: batches.Report = batches.silent,
+    report: Report = silent,
 ) -> Run:
     """Open a run to go on exactly where its newest checkpoint stands.
 

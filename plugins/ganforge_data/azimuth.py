@@ -9,11 +9,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from attrs import field, frozen, validators
-from PIL import Image
-from torch import Tensor
 
 from ganforge import InputError, Prepared, Samples, Split
-from ganforge_data.pictures import Pictures, list_pictures, names_of, require_folder
+from ganforge_data.pictures import AlikePictures, list_pictures, names_of, require_folder
 
 # Searched in a picture's path below the folder, with slashes.
 PATTERNS = {
@@ -50,7 +48,7 @@ class Shot:
 
 
 @frozen(kw_only=True)
-class Azimuth(Pictures):
+class Azimuth(AlikePictures):
     """Cars, faces or chairs at angles that their file names carry; no model is in two domains, or in train and test.
 
     Either `root`, whose models are shared out between A and B, or two classes of things, `a` and `b`. Where a folder
@@ -113,10 +111,6 @@ class Azimuth(Pictures):
             "A": self._samples("A", self.root, [shot for shot in shots if shot.model in of_a]),
             "B": self._samples("B", self.root, [shot for shot in shots if shot.model not in of_a]),
         }
-
-    def prepare(self, domain: str, bands: Sequence[Image.Image]) -> Tensor:
-        """Make a sample of a stranger's picture; both domains are treated alike."""
-        return self.fitted(bands)
 
     def _samples(self, domain: str, folder: Path, shots: Sequence[Shot]) -> Prepared:
         labels: dict[str, list[Any]] = {

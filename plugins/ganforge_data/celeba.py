@@ -6,11 +6,9 @@ from pathlib import Path
 
 import numpy as np
 from attrs import field, frozen, validators
-from PIL import Image
-from torch import Tensor
 
 from ganforge import InputError, Samples, Split, nearest
-from ganforge_data.pictures import Pictures, require_folder
+from ganforge_data.pictures import AlikePictures, require_folder
 
 PICTURES = "img_align_celeba"
 ATTRIBUTES = ("list_attr_celeba.txt", "list_attr_celeba.csv")
@@ -21,7 +19,7 @@ Flags = np.ndarray[tuple[int, ...], np.dtype[np.bool_]]
 
 
 @frozen(kw_only=True)
-class CelebA(Pictures):
+class CelebA(AlikePictures):
     """Faces with an attribute (A) and faces with another one, or without it (B), of CelebA or in its layout.
 
     A picture with both attributes is in neither domain. Pictures that the list names and the folder lacks are broken.
@@ -56,10 +54,6 @@ class CelebA(Pictures):
             "A": self._domain(root, names, columns, chosen & first & ~both, "a", self.a),
             "B": self._domain(root, names, columns, chosen & second & ~both, "b", other),
         }
-
-    def prepare(self, domain: str, bands: Sequence[Image.Image]) -> Tensor:
-        """Make a sample of a picture; both domains are treated alike."""
-        return self.fitted(bands)
 
     def _find_root(self) -> Path:
         root = require_folder(self.root, "root")

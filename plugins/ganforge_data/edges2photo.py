@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from ganforge import InputError, Prepared, Samples, Split
-from ganforge_data.pictures import Pictures, list_pictures, names_of, open_picture, require_folder
+from ganforge_data.pictures import AlikePictures, Pictures, list_pictures, names_of, open_picture, require_folder
 
 Side = Literal["left", "right"]
 
@@ -45,8 +45,11 @@ class Edges2Photo(Pictures):
         middle = len(paths) // 2
         return {"A": self._half("A", paths[:middle]), "B": self._half("B", paths[middle:])}
 
-    def prepare(self, domain: str, bands: Sequence[Image.Image]) -> Tensor:
-        """Make a sample of a single picture (not a pair), as edges or as a photo."""
+    def read(self, domain: str, path: Path) -> Tensor:
+        """Read a single picture (not a pair), as edges or as a photo."""
+        return self._prepare(domain, open_picture(path, self.channels, self.background))
+
+    def _prepare(self, domain: str, bands: Sequence[Image.Image]) -> Tensor:
         if domain == "A":
             for _ in range(self.thicken):
                 bands = [thicken(band) for band in bands]
@@ -59,11 +62,11 @@ class Edges2Photo(Pictures):
 
     def _read_half(self, domain: str, path: Path) -> Tensor:
         side: Side = self.edges if domain == "A" else ("right" if self.edges == "left" else "left")
-        return self.prepare(domain, cut_half(open_picture(path, self.channels, self.background), side, path))
+        return self._prepare(domain, cut_half(open_picture(path, self.channels, self.background), side, path))
 
 
 @frozen(kw_only=True)
-class Photos(Pictures):
+class Photos(AlikePictures):
     """Photos from two archives of side-by-side pairs, such as handbags (A) and shoes (B), their edges left aside.
 
     (Kim et al. 2017, Figure 1.) For plain folders of pictures use `folders`.
@@ -81,10 +84,6 @@ class Photos(Pictures):
     def open(self, split: Split) -> Mapping[str, Samples]:
         """Return the photos of each archive's split."""
         return {"A": self._photos(self.a, "a", split), "B": self._photos(self.b, "b", split)}
-
-    def prepare(self, domain: str, bands: Sequence[Image.Image]) -> Tensor:
-        """Make a sample of a single photo (not a pair); both domains are treated alike."""
-        return self.fitted(bands)
 
     def _photos(self, root: Path, key: str, split: Split) -> Prepared:
         paths = split_files(root, key, split)

@@ -7,15 +7,13 @@ from functools import partial
 from pathlib import Path
 
 from attrs import field, frozen, validators
-from PIL import Image
-from torch import Tensor
 
 from ganforge import InputError, Prepared, Samples, Split
-from ganforge_data.pictures import Pictures, list_pictures, names_of, natural, require_folder
+from ganforge_data.pictures import AlikePictures, list_pictures, names_of, natural, require_folder
 
 
 @frozen(kw_only=True)
-class Folders(Pictures):
+class Folders(AlikePictures):
     """Any two folders of pictures, with all folders below them.
 
     Attributes:
@@ -46,10 +44,6 @@ class Folders(Pictures):
     def open(self, split: Split) -> Mapping[str, Samples]:
         """Return the pictures of a split."""
         return {"A": self._pictures("a", split), "B": self._pictures("b", split)}
-
-    def prepare(self, domain: str, bands: Sequence[Image.Image]) -> Tensor:
-        """Make a sample of a picture; both domains are treated alike."""
-        return self.fitted(bands)
 
     def _pictures(self, side: str, split: Split) -> Prepared:
         train, test, key = self._places(side)

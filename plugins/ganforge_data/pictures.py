@@ -3,7 +3,6 @@
 import os
 import re
 import warnings
-from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -76,14 +75,6 @@ class Pictures(PictureDataset):
         """Training pictures of A and B have nothing to do with each other."""
         return False
 
-    def read(self, domain: str, path: Path) -> Tensor:
-        """Read one picture; both domains are treated alike."""
-        return self.prepare(domain, open_picture(path, self.channels, self.background))
-
-    @abstractmethod
-    def prepare(self, domain: str, bands: Sequence[Image.Image]) -> Tensor:
-        """Make a sample of a domain, uint8 [C, H, W], of a picture."""
-
     def fitted(self, bands: Sequence[Image.Image]) -> Tensor:
         """Resize a picture to the size that is set, uint8 [C, H, W]."""
         grounds: Sequence[str | int] = [self.background]
@@ -106,6 +97,15 @@ class Pictures(PictureDataset):
         """
         settings = (PIL.__version__, pair(self.size), self.fit, self.channels, self.background, *more)
         return Prepared(items, make, repr(settings), labels, self.on_broken)
+
+
+@frozen(kw_only=True)
+class AlikePictures(Pictures):
+    """Pictures that are read alike for both domains."""
+
+    def read(self, domain: str, path: Path) -> Tensor:
+        """Read one picture as a sample, uint8 [C, H, W]."""
+        return self.fitted(open_picture(path, self.channels, self.background))
 
 
 def open_picture(path: Path, channels: int = 3, background: str = "white") -> list[Image.Image]:

@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from ganforge import InputError, Samples, Split
-from ganforge_data.pictures import MODES, Pictures, pair
+from ganforge_data.pictures import MODES, AlikePictures, pair
 from ganforge_data.render import render
 from ganforge_data.shapes import SHAPES
 
@@ -19,7 +19,7 @@ View = tuple[str, int, float, float]  # shape, model, azimuth, elevation
 
 
 @frozen(kw_only=True)
-class Turntable(Pictures):
+class Turntable(AlikePictures):
     """Simple shaded cars, chairs and heads, rendered at any azimuth; no model is in two domains, or in train and test.
 
     Azimuth 0 is the front view; at +90 degrees the front points to the left of the picture, at 180 it is the rear view.
@@ -63,10 +63,6 @@ class Turntable(Pictures):
             "A": self._views(self.a, numbers),
             "B": self._views(self.b, [number + stride - 1 for number in numbers]),
         }
-
-    def prepare(self, domain: str, bands: Sequence[Image.Image]) -> Tensor:
-        """Make a sample of a stranger's picture; both domains are treated alike."""
-        return self.fitted(bands)
 
     def _views(self, shape: str, models: Sequence[int]) -> Samples:
         steps = int((self.angles[1] - self.angles[0]) / self.step + 1e-6)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image, ImageFilter
 
 from ganforge import InputError
@@ -83,3 +84,15 @@ def test_an_odd_width_cannot_be_halved(tmp_path, dataset):
         Image.new("RGB", (33, 16)).save(tmp_path / "train" / f"{number}.png")
     with pytest.raises(InputError, match="33 pixels wide and cannot be halved"):
         read(dataset(tmp_path), "train")
+
+
+def test_cached_pictures_are_bit_by_bit_what_one_file_after_the_other_gives(pairs, dataset, tmp_path, monkeypatch):
+    monkeypatch.setenv("GANFORGE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("ganforge.making.ALONE_SECONDS", 0.0)
+    monkeypatch.setattr("ganforge.making.CHUNK", 2)
+    made = dataset(pairs)
+    for split in ("train", "test"):
+        opened, stored = made.open(split), read(made, split)
+        for domain in "AB":
+            one_by_one = torch.stack([opened[domain].make(path) for path in opened[domain].items])
+            assert torch.equal(stored[domain].load(range(stored[domain].length)), one_by_one)
