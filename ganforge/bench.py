@@ -3,7 +3,7 @@
 import math
 import statistics
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -17,6 +17,7 @@ from ganforge import build, numerics
 from ganforge.batches import Batches, Sources, silent
 from ganforge.data import Dataset, Drawn, Report, Shape, Stored, random_generator
 from ganforge.engine import Engine, Term
+from ganforge.meter import Meter
 from ganforge.plan import Phase, Plan
 
 STORED = 512  # random pictures of each domain
@@ -155,6 +156,8 @@ def bench(
         "threads": torch.get_num_threads(),
         "precision": train.precision,
         "channels_last": train.channels_last,
+        "compile": train.compile,
+        "cuda_graph": train.cuda_graph,
         "batch": train.batch,
         "steps_per_second": 1 / step_seconds,
         "pairs_per_second": train.batch / step_seconds,
@@ -194,34 +197,40 @@ def parts(engine: Engine, batches: Batches, device: torch.device, steps: int) ->
     """Return the milliseconds of a step that its parts take, over some steps, the device waited for between them."""
     clock = Clock(device)
     fetch = clock.around("data", batches)
-    whole = clock.around("whole", engine.step)
-    inner = {phase: optimizer.step for phase, optimizer in engine.optimizers.items()}
-    update = engine._update
+    play = engine._play
+
+    def timed(step: int, batch: Mapping[str, Tensor]) -> Iterator[tuple[Phase, Tensor]]:
+        phases = iter(play(step, batch))
+        for phase in engine.train.phases(step):
+            found = clock.around(f"{phase} phase", partial(next, phases, None))()
+            if found:
+                yield found
+
+    meter = Meter(engine)
+    add, read = clock.around("logging", meter.add), clock.around("logging", meter.means)
+    steps_of = {phase: optimizer.step for phase, optimizer in engine.optimizers.items()}
     try:
+        engine._play = timed  # type: ignore[method-assign]
         for optimizer in engine.optimizers.values():
             optimizer.step = clock.around("optimizers", optimizer.step)  # type: ignore[method-assign]
-        engine._update = lambda phase, *rest: clock.around(f"{phase} phase", update)(phase, *rest)  # type: ignore[method-assign]
         for step in range(steps):
-            whole(step, fetch(step))
+            add(engine.step(step, fetch(step)))
+            if engine.train.log_every and (step + 1) % engine.train.log_every == 0:
+                read()
     finally:
-        engine._update = update  # type: ignore[method-assign]
-        for phase, call in inner.items():
+        engine._play = play  # type: ignore[method-assign]
+        for phase, call in steps_of.items():
             engine.optimizers[phase].step = call  # type: ignore[method-assign]
-    sums = {name: 1000 * sum(seconds) / steps for name, seconds in clock.seconds.items()}
-    shared = sums.pop("whole") - sum(value for name, value in sums.items() if name.endswith("phase"))
-    return {
-        "data": sums["data"],
-        "shared forward pass": shared,
-        **{f"{phase} phase": sums[f"{phase} phase"] for phase in engine.optimizers},
-        "optimizers (in the phases)": sums["optimizers"],
-    }
+    names = ["data", *(f"{phase} phase" for phase in engine.optimizers), "optimizers", "logging"]
+    return {name: 1000 * sum(clock.seconds.get(name, [])) / steps for name in names}
 
 
 def count_operations(engine: Engine, batches: Batches, steps: int) -> float:
     """Return the floating-point operations of a step, two for each multiply-add, in products and convolutions."""
     with FlopCounterMode(display=False) as counter:
         for step in range(steps):
-            engine.step(step, batches(step))
+            for _ in engine._compute(engine._weights(step), batches(step)):
+                pass
     return float(counter.get_total_flops()) / steps
 
 

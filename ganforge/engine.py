@@ -1,12 +1,13 @@
 """The training step. It knows phases and views, and no network, no formula and no data set."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 
 import torch
 from attrs import frozen
 from torch import Tensor, nn
 
-from ganforge import numerics
+from ganforge import numerics, program
 from ganforge.coupling import Coupling
 from ganforge.errors import PluginError
 from ganforge.plan import LossPlan, Phase, Train
@@ -72,49 +73,76 @@ class Engine:
             for name, network in networks.items()
         }
         self._learns = {phase: {name for name in networks if roles[name] == phase} for phase in terms}
+        self._learnt = {
+            phase: [parameter for name in names for parameter in self._parameters[name]]
+            for phase, names in self._learns.items()
+        }
+        self._recorded = train.compile in ("trace", True) or train.cuda_graph is True
+        self._programs: dict[str, program.Program] = {}
         # Directions whose fake the discriminator phase looks at.
         self._judged = {term.view for term in terms["discriminator"] if FROM_FAKE & set(term.asks.values())}
 
     def step(self, step: int, batch: Mapping[str, Tensor]) -> dict[Phase, Tensor]:
         """Play the phases of one step; return for each its weighted sum and every unweighted loss, as one tensor."""
-        phases = [phase for phase in self.train.phases(step) if self.terms[phase]]
         batch = {name: numerics.laid_out(samples, self.train.channels_last is True) for name, samples in batch.items()}
+        losses: dict[Phase, Tensor] = {}
+        for phase, found in self._play(step, batch):
+            losses[phase] = found
+            self.scalers[phase].step(self.optimizers[phase])
+            self.scalers[phase].update()
+        return losses
+
+    def _play(self, step: int, batch: Mapping[str, Tensor]) -> Iterable[tuple[Phase, Tensor]]:
+        """Compute losses and gradients of the phases of a step; where it pays, by a program recorded for its like."""
+        weights = self._weights(step)
+        if not self._recorded:
+            return self._compute(weights, batch)
+        key = str(weights)
+        if key not in self._programs:
+            play = partial(self._compute, weights)
+            self._programs[key] = program.record(play, batch, self.networks.values(), self._learnt, self.train)
+        return self._programs[key].play(batch)
+
+    def _weights(self, step: int) -> dict[Phase, list[float]]:
+        """Return the phases that a step plays, each with the weights of its losses."""
+        phases = [phase for phase in self.train.phases(step) if self.terms[phase]]
+        return {phase: [term.loss.table.weight_at(step) for term in self.terms[phase]] for phase in phases}
+
+    def _compute(
+        self, weights: Mapping[Phase, Sequence[float]], batch: Mapping[str, Tensor]
+    ) -> Iterator[tuple[Phase, Tensor]]:
+        """Yield phase after phase with its losses, gradients left in the parameters; update before the next one."""
         views = self.coupling.views(self._calls, batch)
 
         # The generators' one forward pass serves both phases; if only the discriminators learn, it needs no graph.
-        if "discriminator" in phases:
+        if "discriminator" in weights:
             self._let_learn("generator")
-            with torch.set_grad_enabled("generator" in phases):
+            with torch.set_grad_enabled("generator" in weights):
                 for view in views:
                     if view.name in self._judged:
                         _ = view.fake
 
         # The discriminators learn from fakes that are cut off from their generators.
-        losses: dict[Phase, Tensor] = {}
-        if "discriminator" in phases:
-            losses["discriminator"] = self._update("discriminator", [view.detached() for view in views], step)
+        if "discriminator" in weights:
+            detached = [view.detached() for view in views]
+            yield "discriminator", self._backward("discriminator", detached, weights["discriminator"])
 
         # The generators learn against the discriminators as they are now, which stand still.
-        if "generator" in phases:
-            losses["generator"] = self._update("generator", views, step)
-        return losses
+        if "generator" in weights:
+            yield "generator", self._backward("generator", views, weights["generator"])
 
-    def _update(self, phase: Phase, views: Sequence[View], step: int) -> Tensor:
-        """Minimise the weighted sum of a phase's losses over that phase's networks."""
+    def _backward(self, phase: Phase, views: Sequence[View], weights: Sequence[float]) -> Tensor:
+        """Compute the weighted sum of a phase's losses and its gradients for that phase's networks."""
         self._let_learn(phase)
         by_name = {view.name: view for view in views}
         values = [term.value(by_name[term.view]) for term in self.terms[phase]]
-        weighted = [
-            value * term.loss.table.weight_at(step) for term, value in zip(self.terms[phase], values, strict=True)
-        ]
-        total = torch.stack(weighted).sum()
-
-        optimizer, scaler = self.optimizers[phase], self.scalers[phase]
-        optimizer.zero_grad(set_to_none=True)
-        scaler.scale(total).backward()  # type: ignore[no-untyped-call]
-        scaler.step(optimizer)
-        scaler.update()
-        return torch.stack([total, *values]).detach()
+        for parameter in self._learnt[phase]:
+            parameter.grad = None
+        # The gradient of the weighted sum is that of each loss times its weight.
+        factors = [torch.full((), weight, device=value.device) for weight, value in zip(weights, values, strict=True)]
+        torch.autograd.backward(values, self.scalers[phase].scale(factors))
+        found = torch.stack(values).detach()
+        return torch.cat([(found * torch.stack(factors)).sum()[None], found])
 
     def _let_learn(self, phase: Phase) -> None:
         """Freeze every network but the phase's own, so that no gradient is computed for the others."""

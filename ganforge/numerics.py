@@ -29,8 +29,18 @@ def settle(train: Train, shapes: Mapping[str, Shape], device: torch.device) -> T
     channels_last = train.channels_last
     if channels_last == "auto":
         channels_last = large and (device.type == "cpu" or precision in HALVES)
+    recorded = train.compile
+    if recorded == "auto":
+        recorded = "trace" if size < SMALL_BATCH and device.type in ("cpu", "cuda") and precision != "fp16" else False
     threads = train.threads or (1 if device.type == "cpu" and size < SMALL_BATCH else 0)
-    return evolve(train, precision=precision, channels_last=channels_last, threads=threads)
+    return evolve(
+        train,
+        precision=precision,
+        channels_last=channels_last,
+        compile=recorded,
+        cuda_graph=train.cuda_graph is True,
+        threads=threads,
+    )
 
 
 def _multiplies_bf16(device: torch.device) -> bool:

@@ -105,6 +105,10 @@ class Train:
         precision: of the networks' products: `bf16`, `fp16` (with scaled gradients), `tf32` on CUDA, or
             `fp32`; weights and losses are fp32 always. `auto`: bf16 for pictures where the device has it natively.
         channels_last: memory layout of pictures and their networks' weights; `auto`: where it is faster.
+        compile: `trace` records a step's operations once and replays them without autograd's bookkeeping, with the same
+            results; `true` has them compiled as well, which takes half a minute and a C++ compiler, or Triton on CUDA;
+            `auto`: `trace` for small networks, whose steps are mostly bookkeeping, else `false`.
+        cuda_graph: launch a step's recorded operations as CUDA graphs; `auto` is `false`.
         threads: CPU threads, 0 for torch's own choice, but one where a batch is so small that threads would only wait
             for each other (measured on the toy: two are half as fast as one, and far slower on a busy machine).
         keep: number of newest checkpoints that are kept, 0 keeps all.
@@ -126,6 +130,8 @@ class Train:
     alternate: bool = False
     precision: Literal["auto", "fp32", "tf32", "bf16", "fp16"] = "auto"
     channels_last: bool | Literal["auto"] = "auto"
+    compile: bool | Literal["auto", "trace"] = "auto"
+    cuda_graph: bool | Literal["auto"] = "auto"
     threads: int = field(default=0, validator=validators.ge(0))
     keep: int = field(default=3, validator=validators.ge(0))
     samples: int = field(default=8, validator=validators.ge(1))

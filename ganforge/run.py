@@ -22,9 +22,9 @@ from ganforge.disk import write_text
 from ganforge.engine import Engine
 from ganforge.errors import RunFailedError
 from ganforge.lock import lock_text
-from ganforge.plan import Phase, Plan
+from ganforge.meter import Meter
+from ganforge.plan import Plan
 from ganforge.plugins import Plugins
-from ganforge.registry import PHASES
 from ganforge.trained import Trained
 from ganforge.view import View
 
@@ -56,8 +56,7 @@ class Run:
     engine: Engine = field(init=False, repr=False)
     _batches: Batches = field(init=False, repr=False)
     _probes: dict[str, Tensor] = field(init=False, repr=False)
-    _sums: dict[Phase, Tensor] = field(init=False, factory=dict, repr=False)
-    _counts: dict[Phase, int] = field(init=False, factory=dict, repr=False)
+    _meter: Meter = field(init=False, repr=False)
     _logged: tuple[int, float] = field(init=False, default=(0, 0.0), repr=False)
 
     @property
@@ -131,6 +130,7 @@ class Run:
         size = min(len(probe) for probe in self._probes.values())
         self._probes = {domain: probe[:size] for domain, probe in self._probes.items()}
         self.engine = build.make_engine(self.plan, terms, self._batches, self.dataset.shapes)
+        self._meter = Meter(self.engine)
         if self.start is not None:
             self._restore(self.start)
 
@@ -170,7 +170,7 @@ class Run:
         train = self.plan.train
         ticked = time.monotonic()
         while self.step < train.steps and not stop.is_set():
-            self._add(self.engine.step(self.step, self._batches(self.step)))
+            self._meter.add(self.engine.step(self.step, self._batches(self.step)))
             self.step += 1
             last = self.step == train.steps
             if _due(train.log_every, self.step) or (last and train.log_every):
@@ -200,13 +200,12 @@ class Run:
         Raises:
             RunFailedError: the losses are no longer finite, so that the weights are not worth keeping.
         """
-        self._require_finite(self._means())
+        self._require_finite(self._meter.means())
         training = {
             "optimizers": {phase: optimizer.state_dict() for phase, optimizer in self.engine.optimizers.items()},
             "scalers": {phase: scaler.state_dict() for phase, scaler in self.engine.scalers.items()},
             "random": checkpoint.random_state(),
-            "sums": self._sums,
-            "counts": self._counts,
+            "meter": self._meter.state_dict(),
         }
         folder = checkpoint.save(
             self.folder / "checkpoints", self.step, self.engine.networks, training, self.lock, self.plan.train.keep
@@ -223,31 +222,11 @@ class Run:
             _lay_out_alike(optimizer)
             self.engine.scalers[phase].load_state_dict(training["scalers"][phase])
         checkpoint.set_random_state(training["random"])
-        self._sums = {phase: sums.to(self.device) for phase, sums in training["sums"].items()}
-        self._counts = training["counts"]
-
-    def _add(self, losses: dict[Phase, Tensor]) -> None:
-        """Add up losses where they are computed: nothing waits for the device here."""
-        for phase, values in losses.items():
-            if phase in self._sums:
-                self._sums[phase] += values
-                self._counts[phase] += 1
-            else:
-                self._sums[phase] = values
-                self._counts[phase] = 1
-
-    def _means(self) -> dict[str, float]:
-        """Return the mean of each loss since the last record; this is where the loop waits for the device."""
-        means: dict[str, float] = {}
-        for phase in PHASES:
-            if phase in self._sums:
-                values = (self._sums[phase] / self._counts[phase]).tolist()
-                means |= zip(self.engine.loss_names(phase), values, strict=True)
-        return means
+        self._meter.load_state_dict(training["meter"], self.device)
 
     def _log(self) -> None:
-        means = self._means()
-        self._sums, self._counts = {}, {}
+        means = self._meter.means()
+        self._meter.clear()
         before, then = self._logged
         self._logged = (self.step, time.monotonic())
         speed = (self.step - before) / max(self._logged[1] - then, 1e-9)

@@ -23,6 +23,7 @@ class GAN:
 
     def discriminator(self, real_score: Tensor, fake_score: Tensor) -> Tensor:
         """-E[log D(x)] - E[log(1 - D(G(x)))], Eq. 6; scores may have any shape."""
-        # -(1-s) log D - s log(1-D) = softplus(-score) + s * score
-        real = (softplus(-real_score) + self.smoothing * real_score).mean()
+        real = softplus(-real_score).mean()
+        if self.smoothing:  # -(1-s) log D - s log(1-D) = softplus(-score) + s * score
+            real = real + self.smoothing * real_score.mean()
         return real + softplus(fake_score).mean()

@@ -6,7 +6,6 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 from torch.nn.functional import interpolate
-from torchvision.utils import make_grid, save_image
 
 from ganforge import Run, View
 
@@ -21,6 +20,8 @@ def draw(run: Run) -> None:
     path = folder / f"step-{run.step:08d}.png"
     with run.sample() as views:
         if all(view.source.ndim == 4 for view in views):
+            from torchvision.utils import save_image  # takes seconds, which points do not need
+
             save_image(picture_grid(views), path)
         elif all(view.source.shape[1:] == (2,) for view in views):
             scatter(views).savefig(path, dpi=100)
@@ -28,6 +29,8 @@ def draw(run: Run) -> None:
 
 def picture_grid(views: Sequence[View]) -> Tensor:
     """Lay out pictures, [3, H, W]: for each direction a row of inputs, of translations, and of reconstructions."""
+    from torchvision.utils import make_grid
+
     rows = []
     for view in views:
         for name in ROWS:
