@@ -36,7 +36,7 @@ class Term:
         """
         try:
             value = self.call(**{argument: view.tensor(tensor) for argument, tensor in self.asks.items()})
-        except (torch.OutOfMemoryError, PluginError):
+        except (torch.OutOfMemoryError, PluginError, program.UnrecordableError):
             raise
         except Exception as error:
             raise PluginError(f"losses.{self.name}: '{self.loss.choice.component.qualified}' raised") from error
@@ -78,6 +78,7 @@ class Engine:
             for phase, names in self._learns.items()
         }
         self._recorded = train.compile in ("trace", True) or train.cuda_graph is True
+        self.unrecordable = ""  # why not, if it was tried
         self._programs: dict[str, program.Program] = {}
         # Directions whose fake the discriminator phase looks at.
         self._judged = {term.view for term in terms["discriminator"] if FROM_FAKE & set(term.asks.values())}
@@ -100,7 +101,13 @@ class Engine:
         key = str(weights)
         if key not in self._programs:
             play = partial(self._compute, weights)
-            self._programs[key] = program.record(play, batch, self.networks.values(), self._learnt, self.train)
+            try:
+                self._programs[key] = program.record(play, batch, self.networks.values(), self._learnt, self.train)
+            except program.UnrecordableError as error:
+                if self.train.compile is True or self.train.cuda_graph is True:
+                    raise PluginError(f"this recipe's step cannot be recorded: {error}") from error
+                self._recorded, self.unrecordable = False, str(error)
+                return self._compute(weights, batch)
         return self._programs[key].play(batch)
 
     def _weights(self, step: int) -> dict[Phase, list[float]]:

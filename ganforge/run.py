@@ -172,6 +172,8 @@ class Run:
         while self.step < train.steps and not stop.is_set():
             self._meter.add(self.engine.step(self.step, self._batches(self.step)))
             self.step += 1
+            if self.engine.unrecordable:
+                self.warn(f"steps are computed one by one, not recorded: {self.engine.unrecordable}")
             last = self.step == train.steps
             if _due(train.log_every, self.step) or (last and train.log_every):
                 self._log()

@@ -30,7 +30,7 @@ ALLOWED = {
     "cache": {"data", "disk", "errors", "making"},
     "augment": set(),
     "batches": {"augment", "cache", "data", "errors"},
-    "numerics": {"data", "plan"},
+    "numerics": {"data", "errors", "plan"},
     "plan": {"augment", "coupling", "recipe", "registry"},
     "resolve": {"coupling", "errors", "plan", "recipe", "registry", "settings"},
     "program": {"plan"},
