@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ganforge import build, checkpoint, recipe
 from ganforge.batches import Sources, mean, read
-from ganforge.data import Dataset, Split
+from ganforge.data import Dataset, Split, Stored
 from ganforge.errors import InputError, nearest
 from ganforge.plan import Plan
 from ganforge.plugins import Plugins
@@ -50,6 +50,42 @@ class Trained:
     def samples(self, split: Split) -> Sources:
         """Return the samples of each domain in a split, ready to load."""
         return read(self.dataset, split, name=self.plan.name)
+
+    def stored(self, split: Split, domain: str) -> Stored:
+        """Return the samples of a domain in a split, which must be the same ones every time.
+
+        Raises:
+            InputError: there is no such domain, or its samples are drawn afresh.
+        """
+        samples = self.samples(split)
+        if domain not in samples:
+            raise InputError(f"the data set has no domain {domain}; it has {', '.join(samples)}")
+        found = samples[domain]
+        if not isinstance(found, Stored):
+            raise InputError(f"the {split} samples of domain {domain} are drawn afresh; this needs fixed ones")
+        return found
+
+    def translate(self, direction: str, samples: Tensor, batch: int = 64) -> Tensor:
+        """Translate any number of samples, [N, *source shape] in [0, 1], batch by batch; use it inside of `evaluating()`.
+
+        Returns:
+            float [N, *target shape], on the CPU.
+
+        Raises:
+            InputError: the coupling has no generator of that direction.
+        """
+        generator = self.generator(direction)
+        parts = [generator(part.to(self.device)).float().cpu() for part in samples.split(batch)]
+        return torch.cat(parts)
+
+    @property
+    def directions(self) -> tuple[str, ...]:
+        """The directions for which there is a generator, such as `AB`."""
+        return tuple(
+            network.label
+            for network, _ in self.plan.networks.values()
+            if network.role == "generator" and network.name in self.networks
+        )
 
     @contextmanager
     def evaluating(self) -> Iterator[None]:
