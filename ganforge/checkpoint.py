@@ -4,6 +4,7 @@ checkpoints/step-00001000/G_AB.safetensors ...     weights; the locked recipe li
 checkpoints/step-00001000/training.safetensors     tensors of optimizers, random state, running log sums
 checkpoints/step-00001000/state.json               everything else, and where its tensors belong
 checkpoints/latest                                 the name of the newest one
+checkpoints/best                                   the name of the one with the best metric, if `train.best` names one
 """
 
 import json
@@ -22,10 +23,18 @@ from ganforge.disk import sync, write_text
 from ganforge.errors import InputError
 
 FORMAT = "1"
+POINTERS = ("latest", "best")
 
 
 def save(
-    parent: Path, step: int, networks: Mapping[str, nn.Module], training: Mapping[str, Any], recipe: str, keep: int
+    parent: Path,
+    step: int,
+    networks: Mapping[str, nn.Module],
+    training: Mapping[str, Any],
+    recipe: str,
+    *,
+    keep: int = 0,
+    best: bool = False,
 ) -> Path:
     """Write a checkpoint so that whoever looks sees all of it or nothing, and prune old ones afterwards.
 
@@ -35,7 +44,8 @@ def save(
         networks: weights to save, by name.
         training: a nest of dicts, lists, tuples, tensors and JSON values.
         recipe: the locked recipe.
-        keep: number of newest checkpoints to keep; 0 keeps all.
+        keep: number of newest checkpoints to keep, besides the best one; 0 keeps all.
+        best: whether it is the best one so far.
 
     Returns:
         The checkpoint's folder.
@@ -60,25 +70,29 @@ def save(
     aside.rename(folder)
     sync(parent)
     write_text(parent / "latest", folder.name)
+    if best:
+        write_text(parent / "best", folder.name)
     if keep:
+        kept = (parent / "best").read_text().strip() if (parent / "best").exists() else ""
         older = sorted(other for other in parent.glob("step-*") if other.name <= folder.name)
         for old in older[:-keep]:
-            shutil.rmtree(old)
+            if old.name != kept:
+                shutil.rmtree(old)
     return folder
 
 
-def latest(parent: Path) -> Path:
-    """Return the newest checkpoint's folder.
+def pointed(parent: Path, pointer: str) -> Path:
+    """Return the checkpoint's folder that `latest` or `best` names.
 
     Raises:
         InputError: there is none.
     """
     try:
-        folder = parent / (parent / "latest").read_text().strip()
+        folder = parent / (parent / pointer).read_text().strip()
     except OSError as error:
-        raise InputError(f"no checkpoint in {parent}: the run was stopped before its first one") from error
+        raise InputError(f"no {pointer} checkpoint in {parent}: the run was stopped before its first one") from error
     if not folder.is_dir():
-        raise InputError(f"{parent / 'latest'} names '{folder.name}', which is not there")
+        raise InputError(f"{parent / pointer} names '{folder.name}', which is not there")
     return folder
 
 

@@ -5,7 +5,7 @@ import sys
 import traceback
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from attrs import NOTHING
@@ -42,6 +42,10 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(cli_data.app)
+NormName = Annotated[
+    Literal["recalibrated", "running", "batch"] | None,
+    typer.Option(help="Statistics of batch normalisation, if not the recipe's `train.norm`."),
+]
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder, such as runs/discogan_toy/0001.")]
 
 
@@ -149,6 +153,7 @@ def translate(
     direction: Annotated[str, typer.Option(help="AB or BA.")],
     out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for the translations.")],
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")] = False,
+    norm: NormName = None,
     plugin: PluginFiles = None,
     device: Device = "auto",
 ) -> None:
@@ -159,7 +164,7 @@ def translate(
     from ganforge.translate import plan_jobs, suffix_for
     from ganforge.translate import translate as translate_jobs
 
-    trained = load(run, plugins, pick_device(device))
+    trained = load(run, plugins, pick_device(device), norm)
     trained.generator(direction)
     jobs = plan_jobs(inputs, out, suffix=suffix_for(trained, direction), overwrite=overwrite)
     with progress() as report:
@@ -171,7 +176,12 @@ def translate(
 
 @app.command()
 def evaluate(
-    context: typer.Context, run: RunFolder, plugin: PluginFiles = None, device: Device = "auto", as_json: AsJson = False
+    context: typer.Context,
+    run: RunFolder,
+    norm: NormName = None,
+    plugin: PluginFiles = None,
+    device: Device = "auto",
+    as_json: AsJson = False,
 ) -> None:
     """Run the recipe's evaluations on a run's newest checkpoint."""
     plugins = plugins_with(context, plugin)
@@ -181,7 +191,7 @@ def evaluate(
 
     if not run.is_dir():
         raise InputError(f"no run at '{run}'")
-    trained = load(run, plugins, pick_device(device))
+    trained = load(run, plugins, pick_device(device), norm)
     with trained.evaluating():
         metrics = evaluate_trained(trained, run)
     if as_json:

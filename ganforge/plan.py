@@ -116,6 +116,12 @@ class Train:
         residency: where training samples are kept: `device`; `host`, the main memory; `disk`, mapped into memory;
             `auto` takes the first in which they fit twice. From `host` and `disk` batches are fetched ahead.
         augment: random changes of training pictures, on the device.
+        norm: statistics with which batch normalisation translates outside of training: `recalibrated`, measured anew on
+            training samples of the generator's own domain whenever weights are saved or looked at; `running`, the
+            averages of the training, in which real and translated inputs mix; `batch`, those of each batch itself.
+        best: a metric of the recipe's evaluations, such as `modes.clean`, the highest value of which picks the
+            checkpoint `best`; with a minus before it the lowest. It is looked at every `evaluate_every` steps.
+        observers: names of optional observers, such as `csv`.
     """
 
     steps: int = field(validator=validators.ge(1))
@@ -137,6 +143,9 @@ class Train:
     samples: int = field(default=8, validator=validators.ge(1))
     residency: Literal["auto", "device", "host", "disk"] = "auto"
     augment: Augment = field(factory=Augment)
+    norm: Literal["recalibrated", "running", "batch"] = "recalibrated"
+    best: str = ""
+    observers: list[str] = field(factory=list)
 
     def phases(self, step: int) -> tuple[Phase, ...]:
         """Return the phases that a step plays, in their order.

@@ -219,4 +219,6 @@ class _Resolver:
             self.report(("train", "alternate"), "needs discriminator_every = 1 or generator_every = 1")
         if train.alternate and train.discriminator_every == train.generator_every:
             self.report(("train", "alternate"), "needs discriminator_every and generator_every to differ")
+        if train.best and not (train.evaluate_every and self.recipe.table.get("evaluations")):
+            self.report(("train", "best"), "needs evaluations, and train.evaluate_every")
         return train

@@ -16,16 +16,17 @@ from attrs import define, field
 from torch import Tensor
 
 from ganforge import build, checkpoint, numerics
+from ganforge import norm as norms
 from ganforge.batches import Batches, Sources
 from ganforge.data import Dataset, Split, Stored, as_float, derive, random_generator
 from ganforge.disk import write_text
 from ganforge.engine import Engine
-from ganforge.errors import RunFailedError
+from ganforge.errors import RecipeError, RunFailedError, nearest
 from ganforge.lock import lock_text
 from ganforge.meter import Meter
 from ganforge.plan import Plan
 from ganforge.plugins import Plugins
-from ganforge.trained import Trained
+from ganforge.trained import Trained, measure_norms, norm_inputs
 from ganforge.view import View
 
 TICK_SECONDS = 0.25
@@ -57,6 +58,9 @@ class Run:
     _batches: Batches = field(init=False, repr=False)
     _probes: dict[str, Tensor] = field(init=False, repr=False)
     _meter: Meter = field(init=False, repr=False)
+    _norm_inputs: dict[str, Tensor] = field(init=False, repr=False)
+    _measured: tuple[int, dict[str, norms.Statistics]] = field(init=False, default=(-1, {}), repr=False)
+    _best: float | None = field(init=False, default=None, repr=False)
     _logged: tuple[int, float] = field(init=False, default=(0, 0.0), repr=False)
 
     @property
@@ -80,7 +84,10 @@ class Run:
     @property
     def trained(self) -> Trained:
         """The networks as they are now, for evaluation."""
-        return Trained(self.plan, self.dataset, self.engine.networks, self.device, self.step)
+        networks = self.engine.networks
+        if self.plan.train.norm == "recalibrated" and self._measured[0] != self.step:
+            self._measured = (self.step, measure_norms(self.plan, networks, self._norm_inputs, self.device))
+        return Trained(self.plan, self.dataset, networks, self.device, self.step, self._measured[1])
 
     def notify(self, hook: str, **arguments: Any) -> None:
         """Call an observers' hook."""
@@ -127,6 +134,7 @@ class Run:
                     self._probes[domain] = as_float(samples.load(range(min(train.samples, samples.length))))
                 else:
                     self._probes[domain] = samples.draw(train.samples, random_generator(train.seed, "probe", domain))
+            self._norm_inputs = norm_inputs(self.plan, self.sources["train"]) if train.norm == "recalibrated" else {}
         size = min(len(probe) for probe in self._probes.values())
         self._probes = {domain: probe[:size] for domain, probe in self._probes.items()}
         self.engine = build.make_engine(self.plan, terms, self._batches, self.dataset.shapes)
@@ -194,10 +202,30 @@ class Run:
             self.metrics = evaluate(trained, self.folder)
         if self.metrics:
             self.notify("ganforge_evaluated", metrics=self.metrics)
+        if self.plan.train.best and self._is_best():
+            self.save(best=True)
         return self.metrics
 
-    def save(self) -> Path:
-        """Write a checkpoint.
+    def _is_best(self) -> bool:
+        """Whether the metric that picks the best checkpoint is better than ever; it is then remembered."""
+        name = self.plan.train.best
+        found = {f"{role}.{metric}": value for role, part in self.metrics.items() for metric, value in part.items()}
+        fitting = [key for key in found if name.removeprefix("-") in (key, key.partition(".")[2])]
+        if len(fitting) != 1:
+            self.save()
+            problem = f"{len(fitting) or 'no'} metrics are called '{name.removeprefix('-')}'"
+            raise RecipeError([self.plan.recipe.problem(("train", "best"), problem, nearest(name, found))])
+        value = -found[fitting[0]] if name.startswith("-") else found[fitting[0]]
+        if self._best is not None and not value > self._best:
+            return False
+        self._best = value
+        return True
+
+    def save(self, best: bool = False) -> Path:
+        """Write a checkpoint; the weights in it are ready for use in evaluation mode.
+
+        Args:
+            best: whether it has the best metric so far.
 
         Raises:
             RunFailedError: the losses are no longer finite, so that the weights are not worth keeping.
@@ -208,10 +236,19 @@ class Run:
             "scalers": {phase: scaler.state_dict() for phase, scaler in self.engine.scalers.items()},
             "random": checkpoint.random_state(),
             "meter": self._meter.state_dict(),
+            "statistics": {name: norms.statistics(network) for name, network in self.engine.networks.items()},
+            "best": self._best,
         }
-        folder = checkpoint.save(
-            self.folder / "checkpoints", self.step, self.engine.networks, training, self.lock, self.plan.train.keep
-        )
+        with self.trained.evaluating():
+            folder = checkpoint.save(
+                self.folder / "checkpoints",
+                self.step,
+                self.engine.networks,
+                training,
+                self.lock,
+                keep=self.plan.train.keep,
+                best=best,
+            )
         self.notify("ganforge_checkpointed", folder=folder)
         return folder
 
@@ -219,12 +256,14 @@ class Run:
         training = checkpoint.load_training(folder)
         for name, network in self.engine.networks.items():
             checkpoint.load_weights(folder / f"{name}.safetensors", network)
+            norms.put(network, training["statistics"][name])
         for phase, optimizer in self.engine.optimizers.items():
             optimizer.load_state_dict(training["optimizers"][phase])
             _lay_out_alike(optimizer)
             self.engine.scalers[phase].load_state_dict(training["scalers"][phase])
         checkpoint.set_random_state(training["random"])
         self._meter.load_state_dict(training["meter"], self.device)
+        self._best = training["best"]
 
     def _log(self) -> None:
         means = self._meter.means()

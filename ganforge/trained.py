@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 from torch import Tensor, nn
 
 from ganforge import build, checkpoint, recipe
+from ganforge import norm as norms
 from ganforge.batches import Sources, mean, read
-from ganforge.data import Dataset, Split, Stored
+from ganforge.data import Dataset, Split, Stored, as_float, random_generator
 from ganforge.errors import InputError, nearest
 from ganforge.plan import Plan
 from ganforge.plugins import Plugins
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 LOCK = "recipe.lock.toml"
+CALIBRATION = 512  # samples on which batch normalisation is recalibrated, about
 
 
 @frozen
@@ -35,13 +37,23 @@ class Findings:
 
 @frozen
 class Trained:
-    """The networks of a run at some step, in evaluation mode while they are used through it."""
+    """The networks of a run at some step, in evaluation mode while they are used through it.
+
+    Attributes:
+        plan: the recipe, understood; `plan.train.norm` says how batch normalisation works in evaluation mode.
+        dataset: what they were trained on.
+        networks: by name.
+        device: where they are.
+        step: number of training steps that are behind them.
+        measured: statistics of batch normalisation that are not in the networks, but take effect in evaluation mode.
+    """
 
     plan: Plan
     dataset: Dataset
     networks: Mapping[str, nn.Module]
     device: torch.device
     step: int
+    measured: Mapping[str, norms.Statistics] = field(factory=dict, repr=False)
 
     def views(self, batch: Mapping[str, Tensor]) -> Sequence[View]:
         """Return the coupling's views of any batch; use them inside of `evaluating()`."""
@@ -66,7 +78,12 @@ class Trained:
         return found
 
     def translate(self, direction: str, samples: Tensor, batch: int = 64) -> Tensor:
-        """Translate any number of samples, [N, *source shape] in [0, 1], batch by batch; use it inside of `evaluating()`.
+        """Translate any number of samples, batch by batch; use it inside of `evaluating()`.
+
+        Args:
+            direction: such as `AB`.
+            samples: float [N, *source shape], pictures in [0, 1].
+            batch: how many at a time.
 
         Returns:
             float [N, *target shape], on the CPU.
@@ -75,7 +92,7 @@ class Trained:
             InputError: the coupling has no generator of that direction.
         """
         generator = self.generator(direction)
-        parts = [generator(part.to(self.device)).float().cpu() for part in samples.split(batch)]
+        parts = [generator(part.to(self.device)).float().cpu() for part in torch.split(samples, batch)]
         return torch.cat(parts)
 
     @property
@@ -90,15 +107,8 @@ class Trained:
     @contextmanager
     def evaluating(self) -> Iterator[None]:
         """Put the networks into evaluation mode, without gradients, and put them back afterwards."""
-        modes = {name: network.training for name, network in self.networks.items()}
-        try:
-            for network in self.networks.values():
-                network.eval()
-            with torch.no_grad():
-                yield
-        finally:
-            for name, network in self.networks.items():
-                network.train(modes[name])
+        with norms.outside_training(self.networks, self.plan.train.norm, self.measured), torch.no_grad():
+            yield
 
     def generator(self, direction: str) -> nn.Module:
         """Return the generator of a direction such as `AB`.
@@ -139,7 +149,9 @@ def find_run(path: Path) -> tuple[Path | None, Path]:
         beside = [other.name for other in path.parent.iterdir()] if path.parent.is_dir() else []
         raise InputError(f"no run at '{path}'; {nearest(path.name, beside)}".removesuffix("; "))
     if (path / LOCK).is_file():
-        return path, checkpoint.latest(path / "checkpoints")
+        return path, checkpoint.pointed(path / "checkpoints", "latest")
+    if path.is_file() and path.name in checkpoint.POINTERS:
+        path = checkpoint.pointed(path.parent, path.name)
     folder = path.parent if path.suffix == ".safetensors" else path
     if not any(folder.glob("*.safetensors")):
         runs = sorted(other.name for other in folder.iterdir() if (other / LOCK).is_file()) if folder.is_dir() else []
@@ -168,13 +180,24 @@ def read_plan(text: str, run: Path | None, plugins: Plugins, name: str, sets: Se
     return resolve(locked, plugins.registry, files)
 
 
-def load(path: Path, plugins: Plugins, device: torch.device) -> Trained:
-    """Load what was trained from a run folder, a checkpoint folder or a weights file; the data are not needed."""
+def load(path: Path, plugins: Plugins, device: torch.device, norm: norms.Norm | None = None) -> Trained:
+    """Load what was trained from a run folder, a checkpoint folder or a weights file.
+
+    The data are not needed, unless batch normalisation is to be recalibrated for weights that were saved without it.
+
+    Args:
+        path: what to load.
+        plugins: what is loaded.
+        device: where to put the networks.
+        norm: how batch normalisation is to work, if not as the recipe says.
+    """
     run, folder = find_run(path)
     files = sorted(file for file in folder.glob("*.safetensors") if file.stem != "training")
     if not files:
         raise InputError(f"the checkpoint {folder} holds no weights")
     plan = read_plan(checkpoint.read_recipe(files[0]), run, plugins, str(files[0]))
+    saved = plan.train.norm
+    plan = evolve(plan, train=evolve(plan.train, norm=norm or saved))
     dataset = build.make_dataset(plan)
     networks = build.make_networks(plan, dataset.shapes, device)
     present = {file.stem: file for file in files}
@@ -182,5 +205,39 @@ def load(path: Path, plugins: Plugins, device: torch.device) -> Trained:
         if name in present:
             checkpoint.load_weights(present[name], network)
     networks = {name: network for name, network in networks.items() if name in present}
+    if plan.train.norm == "running" and saved == "recalibrated":
+        for name, values in checkpoint.load_training(folder)["statistics"].items():
+            norms.put(networks[name], values)
     step = re.search(r"step-(\d+)", folder.name)
-    return Trained(plan, dataset, networks, device, int(step[1]) if step else 0)
+    trained = Trained(plan, dataset, networks, device, int(step[1]) if step else 0)
+    if plan.train.norm == "recalibrated" != saved:
+        inputs = norm_inputs(plan, trained.samples("train"))
+        trained = evolve(trained, measured=measure_norms(plan, networks, inputs, device))
+    return trained
+
+
+def norm_inputs(plan: Plan, sources: Sources) -> dict[str, Tensor]:
+    """Return the training samples, as they are stored, on which batch normalisation is recalibrated, by domain."""
+    batch, seed = plan.train.batch, plan.train.seed
+    found = {}
+    for domain, samples in sources.items():
+        random = random_generator(seed, "norm", domain)
+        if isinstance(samples, Stored):
+            count = max(1, min(samples.length, CALIBRATION) // batch) * batch
+            chosen = torch.randperm(samples.length, generator=random)[:count]
+            found[domain] = samples.load(chosen.tolist())
+        else:
+            found[domain] = samples.draw(max(1, CALIBRATION // batch) * batch, random)
+    return found
+
+
+def measure_norms(
+    plan: Plan, networks: Mapping[str, nn.Module], inputs: Mapping[str, Tensor], device: torch.device
+) -> dict[str, norms.Statistics]:
+    """Measure the statistics of every generator that has batch normalisation on samples of its own source domain."""
+    found: dict[str, norms.Statistics] = {}
+    for name, (network, _) in plan.networks.items():
+        if network.role == "generator" and name in networks and any(norms.layers(networks[name])):
+            parts = torch.split(inputs[network.domains[0]], plan.train.batch)
+            found[name] = norms.measure(networks[name], (as_float(part.to(device)) for part in parts))
+    return found

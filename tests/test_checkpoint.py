@@ -46,7 +46,7 @@ def test_a_failed_write_leaves_the_older_checkpoint_and_no_half_one(saved, monke
     monkeypatch.setattr(checkpoint.safetensors.torch, "save_file", full)
     with pytest.raises(OSError, match="No space left"):
         checkpoint.save(folder.parent, 8, {"G": network}, {}, "", keep=1)
-    assert checkpoint.latest(folder.parent) == folder
+    assert checkpoint.pointed(folder.parent, "latest") == folder
     assert [path.name for path in folder.parent.glob("step-*")] == ["step-00000007"]
 
 
@@ -54,8 +54,8 @@ def test_pruning_never_takes_the_checkpoint_just_written(saved):
     folder, network, _ = saved
     for step in (8, 9, 5):
         checkpoint.save(folder.parent, step, {"G": network}, {}, "", keep=2)
-    assert checkpoint.latest(folder.parent).name == "step-00000005"
-    assert checkpoint.latest(folder.parent).is_dir()
+    assert checkpoint.pointed(folder.parent, "latest").name == "step-00000005"
+    assert checkpoint.pointed(folder.parent, "latest").is_dir()
 
 
 @pytest.mark.parametrize("damage", ["{", "[]", "{}", '{"format": "99", "step": 1, "training": {}}', None])
