@@ -196,10 +196,10 @@ class Run:
                 self.notify("ganforge_ticked")
 
     def evaluate(self) -> dict[str, dict[str, float]]:
-        """Run the recipe's evaluations; write `metrics.json` and the figures."""
+        """Run the recipe's evaluations; write `metrics.json` and, after the last step, the figures."""
         trained = self.trained
         with trained.evaluating():
-            self.metrics = evaluate(trained, self.folder)
+            self.metrics = evaluate(trained, self.folder, figures=self.step == self.plan.train.steps)
         if self.metrics:
             self.notify("ganforge_evaluated", metrics=self.metrics)
         if self.plan.train.best and self._is_best():
@@ -287,15 +287,16 @@ class Run:
             self.notify("ganforge_sampled")
 
 
-def evaluate(trained: Trained, folder: Path) -> dict[str, dict[str, float]]:
+def evaluate(trained: Trained, folder: Path, *, figures: bool = True) -> dict[str, dict[str, float]]:
     """Run the recipe's evaluations on trained networks; write `metrics.json` and `figures/*.png` into the folder."""
     found: dict[str, dict[str, float]] = {}
     for role, choice in trained.plan.evaluations.items():
         with build.located(trained.plan, ("evaluations", role)):
             findings = choice.make(trained=trained)
         found[role] = {name: float(value) for name, value in findings.metrics.items()}
-        for name, figure in findings.figures.items():
+        for name, drawn in findings.figures.items() if figures else ():
             (folder / "figures").mkdir(exist_ok=True)
+            figure = drawn() if callable(drawn) else drawn
             figure.savefig(folder / "figures" / f"{name}.png", dpi=150)
     if found:
         write_text(folder / "metrics.json", json.dumps({"step": trained.step, **found}, indent=2) + "\n")

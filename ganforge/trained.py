@@ -1,7 +1,7 @@
 """Trained networks with their recipe: what evaluations, sample pictures and translation work on."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,10 +29,16 @@ CALIBRATION = 512  # samples on which batch normalisation is recalibrated, about
 
 @frozen
 class Findings:
-    """What an evaluation returns: numbers by name, and pictures by name."""
+    """What an evaluation returns.
+
+    Attributes:
+        metrics: numbers by name.
+        figures: pictures by name, or functions that draw them, called after the last step only. One named `x_initial`,
+            of the state before the training, comes first in the row of `x` where recipes are compared.
+    """
 
     metrics: Mapping[str, float]
-    figures: Mapping[str, "Figure"] = field(factory=dict)
+    figures: Mapping[str, "Figure | Callable[[], Figure]"] = field(factory=dict)
 
 
 @frozen

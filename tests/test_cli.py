@@ -40,7 +40,7 @@ def test_show_tells_settings_with_types_defaults_ranges_and_the_tensors_asked_fo
 
 def test_recipes_come_with_their_first_comment(ganforge):
     rows = {row["name"]: row["summary"] for row in json.loads(ganforge("recipes", "--json").out)}
-    assert len(rows) == 30
+    assert len(rows) == 32
     assert all(len(summary) > 40 for summary in rows.values())
 
 

@@ -1,14 +1,16 @@
 """How the toy's translations cover the modes of B (Kim et al. 2017, section 3.1)."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Annotated, Protocol, runtime_checkable
 
 import torch
 from attrs.validators import gt
+from matplotlib.figure import Figure
 from torch import Tensor
 
 from ganforge import Findings, InputError, Stored, Trained
-from ganforge_evaluations.figure4 import draw_figure4
+from ganforge_evaluations.figure4 import draw_figure4, judge
 
 COVERED = 0.02  # share of all probes that makes a mode count as covered
 OWNED = 0.9  # share of a mode's images that come from one mode of A, for it to count as clean
@@ -34,7 +36,8 @@ def mode_coverage(trained: Trained, *, within: Annotated[float, gt(0)] = 3.0) ->
         within: an image is good if it lies within so many deviations of the nearest mode.
 
     Returns:
-        The metrics of `measure`, the cycle errors where there is a way back, and the figure `figure4`.
+        The metrics of `measure`, the cycle errors where there is a way back, and the figures `figure4` and
+        `figure4_initial`.
 
     Raises:
         InputError: the data set has no modes in the plane.
@@ -56,10 +59,25 @@ def mode_coverage(trained: Trained, *, within: Annotated[float, gt(0)] = 3.0) ->
     for view in views.values():
         if "reconstructed" in view.offers:
             metrics[f"cycle_error_{view.name[0]}"] = cycle_error(view.source, view.reconstructed)
+    title = f"{trained.plan.name}, step {trained.step:,}"
+    judged = judge(views["AB"], dataset.modes["B"])
+    return Findings(
+        metrics,
+        {
+            "figure4_initial": partial(_draw_initial, trained, probes, dataset.modes, labels),
+            "figure4": partial(draw_figure4, title, dataset.modes, labels, images, judged),
+        },
+    )
+
+
+def _draw_initial(
+    trained: Trained, probes: Mapping[str, Tensor], modes: Mapping[str, Tensor], labels: Tensor
+) -> Figure:
+    """Draw where the probes land before the first step."""
     start = trained.initial()
     with start.evaluating():
-        before = {view.name: view for view in start.views(probes)}["AB"].fake.cpu()
-    return Findings(metrics, {"figure4": draw_figure4(trained, views["AB"], dataset.modes, labels, before, images)})
+        view = next(view for view in start.views(probes) if view.name == "AB")
+        return draw_figure4("initial state", modes, labels, view.fake.cpu(), judge(view, modes["B"]))
 
 
 def measure(images: Tensor, labels: Tensor, modes: Tensor, sigma: float, within: float = 3.0) -> dict[str, float]:
