@@ -114,12 +114,13 @@ def resume(
 ) -> None:
     """Go on with a run exactly where it stopped."""
     plugins = plugins_with(context, plugin)
+    from ganforge.run import is_finished
     from ganforge.start import pick_device, reopen
 
     place = pick_device(device)
     with progress() as report:
         reopened = reopen(run, plugins, place, sets or (), report)
-    if reopened.step >= reopened.plan.train.steps:
+    if is_finished(reopened.folder, reopened.plan):
         steps = reopened.plan.train.steps
         typer.echo(f"{run} is done: {reopened.step} of {steps} steps. To extend it: --set train.steps={2 * steps}")
         return
@@ -226,7 +227,7 @@ def compare(
     as_json: AsJson = False,
 ) -> None:
     """Train several recipes with several seeds, as far as they are not trained, and compare their metrics."""
-    plans = {recipe: understand(context, recipe, sets, plugin) for recipe in recipes}
+    plans = [(recipe, understand(context, recipe, sets, plugin)) for recipe in recipes]
     from ganforge import compare as comparison
     from ganforge.start import pick_device
 

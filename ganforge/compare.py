@@ -21,12 +21,13 @@ from attrs import define, evolve, frozen
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 
-from ganforge import build, checkpoint, numerics
+from ganforge import build, numerics
 from ganforge.data import Report
 from ganforge.disk import write_text
 from ganforge.errors import InputError, RunFailedError, printable
 from ganforge.lock import lock_text
 from ganforge.plan import Plan
+from ganforge.run import is_finished, read_metrics
 from ganforge.start import CHANGEABLE
 from ganforge.trained import LOCK
 
@@ -64,21 +65,12 @@ class Member:
             return int(json.loads(file.read().splitlines()[-1])["step"])
         return 0
 
-    def is_done(self) -> bool:
-        """Whether the last step was saved, and evaluated where the recipe has evaluations."""
-        with suppress(InputError):
-            newest = checkpoint.pointed(self.folder / "checkpoints", "latest")
-            if checkpoint.read_step(newest) < self.plan.train.steps:
-                return False
-            return not self.plan.evaluations or _metrics(self.folder).get("step", 0) >= self.plan.train.steps
-        return False
 
-
-def members(plans: Mapping[str, Plan], seeds: int, out: Path, device: torch.device) -> list[Member]:
+def members(plans: Sequence[tuple[str, Plan]], seeds: int, out: Path, device: torch.device) -> list[Member]:
     """List the runs, after a look at those that are there.
 
     Args:
-        plans: by what the user calls the recipe.
+        plans: each with what the user calls the recipe.
         seeds: how many of each; they count from 0.
         out: folder of the comparison.
         device: where they are trained.
@@ -86,11 +78,11 @@ def members(plans: Mapping[str, Plan], seeds: int, out: Path, device: torch.devi
     Raises:
         InputError: two recipes have one name, or a run that is there has other settings.
     """
-    names = [plan.name for plan in plans.values()]
+    names = [plan.name for _, plan in plans]
     if len(names) > len(set(names)):
         raise InputError(f"recipes to compare must have different names, got {', '.join(names)}")
     found = []
-    for recipe, plan in plans.items():
+    for recipe, plan in plans:
         dataset = build.make_dataset(plan)
         build.check(plan, dataset)
         plan = evolve(plan, train=numerics.settle(plan.train, dataset.shapes, device))
@@ -152,7 +144,7 @@ def train(
     Raises:
         KeyboardInterrupt: all have saved their state and stopped.
     """
-    waiting = [member for member in wanted if not member.is_done()]
+    waiting = [member for member in wanted if not is_finished(member.folder, member.plan)]
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     jobs = jobs or (1 if device.type != "cpu" else cores)
     jobs = max(1, min(jobs, len(waiting)))
@@ -243,19 +235,12 @@ def _late(member: Member) -> dict[str, float]:
     steps = member.plan.train.steps
     late = [record["metrics"] for record in records if LAST * steps < record["step"] <= steps]
     if not late:
-        late = [{role: part for role, part in _metrics(member.folder).items() if role != "step"}]
+        late = [{role: part for role, part in read_metrics(member.folder).items() if role != "step"}]
     return {
         f"{role}.{name}": statistics.fmean(record[role][name] for record in late if name in record.get(role, {}))
         for role, part in late[-1].items()
         for name in part
     }
-
-
-def _metrics(folder: Path) -> dict[str, Any]:
-    with suppress(OSError, ValueError):
-        found: dict[str, Any] = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
-        return found
-    return {}
 
 
 def draw(trained: Sequence[Member]) -> Figure | None:

@@ -6,7 +6,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -21,7 +21,7 @@ from ganforge.batches import Batches, Sources
 from ganforge.data import Dataset, Split, Stored, as_float, derive, random_generator
 from ganforge.disk import write_text
 from ganforge.engine import Engine
-from ganforge.errors import RecipeError, RunFailedError, nearest
+from ganforge.errors import InputError, RecipeError, RunFailedError, nearest
 from ganforge.lock import lock_text
 from ganforge.meter import Meter
 from ganforge.plan import Plan
@@ -301,6 +301,22 @@ def evaluate(trained: Trained, folder: Path, *, figures: bool = True) -> dict[st
     if found:
         write_text(folder / "metrics.json", json.dumps({"step": trained.step, **found}, indent=2) + "\n")
     return found
+
+
+def read_metrics(folder: Path) -> dict[str, Any]:
+    """Return what a run's `metrics.json` holds: the step and each evaluation's metrics; nothing if it is not there."""
+    with suppress(OSError, ValueError):
+        found: dict[str, Any] = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+        return found
+    return {}
+
+
+def is_finished(folder: Path, plan: Plan) -> bool:
+    """Whether a run's last step is saved, and evaluated where the recipe has evaluations."""
+    with suppress(InputError):
+        if checkpoint.read_step(checkpoint.pointed(folder / "checkpoints", "latest")) >= plan.train.steps:
+            return not plan.evaluations or bool(read_metrics(folder).get("step", 0) >= plan.train.steps)
+    return False
 
 
 def _lay_out_alike(optimizer: torch.optim.Optimizer) -> None:
