@@ -1,5 +1,7 @@
 """Checkpoints: one safetensors file for each network, safetensors and JSON for the rest; written aside, then renamed.
 
+Every file carries a digest of all that is in it, so that no damaged one is ever loaded.
+
 checkpoints/step-00001000/G_AB.safetensors ...     weights; the locked recipe lies in the metadata
 checkpoints/step-00001000/training.safetensors     tensors of optimizers, random state, running log sums
 checkpoints/step-00001000/state.json               everything else, and where its tensors belong
@@ -7,10 +9,11 @@ checkpoints/latest                                 the name of the newest one
 checkpoints/best                                   the name of the one with the best metric, if `train.best` names one
 """
 
+import hashlib
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +25,7 @@ from torch import Tensor, nn
 from ganforge.disk import sync, write_text
 from ganforge.errors import InputError
 
-FORMAT = "1"
+FORMAT = "2"
 POINTERS = ("latest", "best")
 
 
@@ -54,14 +57,15 @@ def save(
     aside = parent / f".{folder.name}.{os.getpid()}"
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir(parents=True)
+    digests = {}
     for name, network in networks.items():
         metadata = {"format": "pt", "ganforge": FORMAT, "network": name, "step": str(step), "recipe": recipe}
-        weights = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
-        safetensors.torch.save_file(weights, aside / f"{name}.safetensors", metadata)
+        digests[f"{name}.safetensors"] = write_tensors(aside / f"{name}.safetensors", network.state_dict(), metadata)
     tensors: dict[str, Tensor] = {}
-    state = {"format": FORMAT, "step": step, "training": pack(training, tensors)}
-    safetensors.torch.save_file(tensors, aside / "training.safetensors")
-    (aside / "state.json").write_text(json.dumps(state))
+    packed = pack(training, tensors)
+    digests["training.safetensors"] = write_tensors(aside / "training.safetensors", tensors, {"step": str(step)})
+    state = {"format": FORMAT, "step": step, "files": digests, "training": packed}
+    (aside / "state.json").write_text(json.dumps({**state, "digest": _digest_text(state)}), encoding="utf-8")
     for path in aside.iterdir():
         sync(path)
     sync(aside)
@@ -96,16 +100,55 @@ def pointed(parent: Path, pointer: str) -> Path:
     return folder
 
 
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str:
+    """Write a safetensors file with a digest of all that is in it; return that."""
+    held = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
+    digest = _digest(held, metadata)
+    safetensors.torch.save_file(held, path, {**metadata, "digest": digest})
+    return digest
+
+
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Read a safetensors file that `write_tensors` wrote: its tensors and its metadata.
+
+    Raises:
+        InputError: the file is missing, damaged, or was not written by ganforge.
+    """
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            metadata = dict(file.metadata() or {})
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  # it is no dict
+    except Exception as error:  # whatever a damaged header makes its parser, or Python's decoder, raise
+        raise InputError(f"{path} cannot be read: {error}") from error
+    if "digest" not in metadata:
+        raise InputError(f"{path} was not written by ganforge, or is damaged: it holds no digest")
+    if metadata.pop("digest") != _digest(tensors, metadata):
+        raise InputError(f"{path} is damaged: its content does not fit its digest")
+    return tensors, metadata
+
+
+def _digest(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str:
+    """Digest tensors with their names, types and shapes, and metadata."""
+    content = hashlib.blake2b(json.dumps(sorted(metadata.items())).encode(), digest_size=16)
+    for name, tensor in sorted(tensors.items()):
+        content.update(json.dumps([name, str(tensor.dtype), list(tensor.shape)]).encode())
+        content.update(tensor.reshape(-1).view(torch.uint8).numpy().data if tensor.numel() else b"")
+    return content.hexdigest()
+
+
+def _digest_text(state: Any) -> str:
+    return hashlib.blake2b(json.dumps(state).encode(), digest_size=16).hexdigest()
+
+
 def load_weights(path: Path, network: nn.Module) -> None:
     """Load one network's weights.
 
     Raises:
         InputError: the file is damaged, or its tensors are not the network's.
     """
+    tensors, _ = read_tensors(path)
     try:
-        network.load_state_dict(safetensors.torch.load_file(path))
-    except (OSError, safetensors.SafetensorError) as error:
-        raise InputError(f"{path} cannot be read: {error}") from error
+        network.load_state_dict(tensors)
     except RuntimeError as error:
         raise InputError(f"{path} does not fit its recipe: {error}") from error
 
@@ -116,14 +159,10 @@ def read_recipe(path: Path) -> str:
     Raises:
         InputError: the file is damaged or was not written by ganforge.
     """
-    try:
-        with safetensors.safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-    except (OSError, safetensors.SafetensorError) as error:
-        raise InputError(f"{path} cannot be read: {error}") from error
+    _, metadata = read_tensors(path)
     if "recipe" not in metadata:
         raise InputError(f"{path} holds no recipe: it was not written by ganforge")
-    return str(metadata["recipe"])
+    return metadata["recipe"]
 
 
 def read_step(folder: Path) -> int:
@@ -135,26 +174,66 @@ def read_step(folder: Path) -> int:
     return int(_read_state(folder)["step"])
 
 
+def verify(folder: Path) -> None:
+    """Read all of a checkpoint.
+
+    Raises:
+        InputError: a file is missing, damaged, or of another checkpoint.
+    """
+    state = _read_state(folder)
+    for name, digest in state["files"].items():
+        tensors, metadata = read_tensors(folder / name)
+        if _digest(tensors, metadata) != digest:
+            raise InputError(f"{folder / name} is not of this checkpoint")
+
+
+def newest_sound(parent: Path, say: Callable[[str], None]) -> Path:
+    """Return the newest checkpoint that is not damaged; name those that are.
+
+    Raises:
+        InputError: there is none.
+    """
+    found = sorted(parent.glob("step-*"), key=lambda path: path.name, reverse=True)
+    refused = []
+    for folder in found:
+        try:
+            verify(folder)
+        except InputError as error:
+            refused.append(str(error))
+            continue
+        for reason in refused:
+            say(f"{reason}; going on from {folder.name}")
+        return folder
+    if refused:
+        raise InputError("\n".join(refused))
+    raise InputError(f"no checkpoint in {parent}: the run was stopped before its first one")
+
+
 def load_training(folder: Path) -> Any:
     """Return the nest that was saved as `training`.
 
     Raises:
         InputError: a file is missing or damaged.
     """
+    tensors, _ = read_tensors(folder / "training.safetensors")
     try:
-        tensors = safetensors.torch.load_file(folder / "training.safetensors")
         return unpack(_read_state(folder)["training"], tensors)
-    except (OSError, ValueError, KeyError, TypeError, safetensors.SafetensorError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"the checkpoint {folder} is damaged: {error}") from error
 
 
 def _read_state(folder: Path) -> dict[str, Any]:
+    path = folder / "state.json"
     try:
-        state: dict[str, Any] = json.loads((folder / "state.json").read_text())
-    except (OSError, ValueError) as error:
-        raise InputError(f"{folder / 'state.json'} is damaged: {error}") from error
-    if not isinstance(state, dict) or state.keys() != {"format", "step", "training"} or state["format"] != FORMAT:
-        raise InputError(f"{folder / 'state.json'} is damaged, or of another version of ganforge")
+        state: Any = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"{path} is damaged: {error}") from error
+    if not isinstance(state, dict) or state.keys() != {"format", "step", "files", "training", "digest"}:
+        raise InputError(f"{path} is damaged, or of another version of ganforge")
+    if state.pop("digest") != _digest_text(state):
+        raise InputError(f"{path} is damaged: its content does not fit its digest")
+    if state["format"] != FORMAT:
+        raise InputError(f"{path} is of another version of ganforge")
     return state
 
 

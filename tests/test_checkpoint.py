@@ -58,7 +58,9 @@ def test_pruning_never_takes_the_checkpoint_just_written(saved):
     assert checkpoint.pointed(folder.parent, "latest").is_dir()
 
 
-@pytest.mark.parametrize("damage", ["{", "[]", "{}", '{"format": "99", "step": 1, "training": {}}', None])
+@pytest.mark.parametrize(
+    "damage", ["{", "[]", "{}", '{"format": "99", "step": 1, "training": {}}', "[" * 100_000, None]
+)
 def test_a_damaged_state_is_named(saved, damage):
     folder, _, _ = saved
     (folder / "state.json").unlink()
@@ -72,8 +74,56 @@ def test_damaged_tensors_are_named(saved):
     folder, _, _ = saved
     path = folder / "training.safetensors"
     path.write_bytes(path.read_bytes()[:-1])
-    with pytest.raises(InputError, match=f"the checkpoint {folder} is damaged"):
+    with pytest.raises(InputError, match=f"{path} cannot be read"):
         checkpoint.load_training(folder)
+
+
+def test_a_flipped_bit_anywhere_is_found_or_harmless(saved):
+    """Every 7th byte of every file, one bit each: it is refused, or what is loaded is what was saved."""
+    folder, network, _ = saved
+    expected = {key: value.clone() for key, value in network.state_dict().items()}
+    training = checkpoint.pack(checkpoint.load_training(folder), first := {})
+    for path in sorted(folder.iterdir()):
+        whole = path.read_bytes()
+        for place in range(0, len(whole), 7):
+            damaged = bytearray(whole)
+            damaged[place] ^= 1 << (place % 8)
+            path.write_bytes(damaged)
+            try:
+                checkpoint.verify(folder)
+                checkpoint.load_weights(folder / "G.safetensors", network)
+                again = checkpoint.pack(checkpoint.load_training(folder), second := {})
+            except InputError as error:
+                assert path.name in str(error)  # noqa: PT017
+                continue
+            assert again == training
+            assert all(torch.equal(value, second[key]) for key, value in first.items())
+            assert all(torch.equal(value, expected[key]) for key, value in network.state_dict().items())
+        path.write_bytes(whole)
+    checkpoint.verify(folder)
+
+
+def test_a_file_of_another_checkpoint_is_refused(saved):
+    folder, network, _ = saved
+    with torch.no_grad():
+        network.weight.add_(1)
+    other = checkpoint.save(folder.parent, 8, {"G": network}, {}, "# recipe")
+    (other / "G.safetensors").rename(folder / "G.safetensors")
+    with pytest.raises(InputError, match=r"G\.safetensors is not of this checkpoint"):
+        checkpoint.verify(folder)
+
+
+def test_the_newest_sound_checkpoint_is_found_and_the_damaged_ones_are_named(saved):
+    folder, network, _ = saved
+    for step in (8, 9):
+        newest = checkpoint.save(folder.parent, step, {"G": network}, {}, "# recipe")
+        (newest / "G.safetensors").write_bytes(b"")
+    said = []
+    assert checkpoint.newest_sound(folder.parent, said.append) == folder
+    assert ["step-00000009" in line or "step-00000008" in line for line in said] == [True, True]
+    (folder / "state.json").unlink()
+    with pytest.raises(InputError, match="step-00000007"):
+        checkpoint.newest_sound(folder.parent, said.append)
 
 
 def test_the_recipe_is_in_the_weights(saved):
