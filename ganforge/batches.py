@@ -134,6 +134,11 @@ class Batches:
             return batch
         return {domain: self._changed(domain, step, samples) for domain, samples in batch.items()}
 
+    def reseed(self, seed: int) -> None:
+        """Take other samples in every step from now on."""
+        self.seed, self._ahead = seed, None
+        self._orders.clear()
+
     def mean(self, domain: str) -> Tensor:
         """Return the mean over (up to 4,096) training samples of a domain, [*shape], on the CPU."""
         return mean(self.sources[domain], self.seed, domain)

@@ -214,9 +214,10 @@ def parts(engine: Engine, batches: Batches, device: torch.device, steps: int) ->
         for optimizer in engine.optimizers.values():
             optimizer.step = clock.around("optimizers", optimizer.step)  # type: ignore[method-assign]
         for step in range(steps):
-            add(engine.step(step, fetch(step)))
+            add(step, engine.step(step, fetch(step)))
             if engine.train.log_every and (step + 1) % engine.train.log_every == 0:
                 read()
+                meter.clear()
     finally:
         engine._play = play  # type: ignore[method-assign]
         for phase, call in steps_of.items():

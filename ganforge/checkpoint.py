@@ -12,11 +12,15 @@ checkpoints/best                                   the name of the one with the 
 import hashlib
 import json
 import os
+import random
+import re
 import shutil
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import numpy
 import safetensors
 import safetensors.torch
 import torch
@@ -55,6 +59,25 @@ def save(
     """
     folder = parent / f"step-{step:08d}"
     aside = parent / f".{folder.name}.{os.getpid()}"
+    try:
+        _write(aside, step, networks, training, recipe)
+    except BaseException:
+        shutil.rmtree(aside, ignore_errors=True)
+        raise
+    if folder.exists():
+        shutil.rmtree(folder)
+    aside.rename(folder)
+    sync(parent)
+    write_text(parent / "latest", folder.name)
+    if best:
+        write_text(parent / "best", folder.name)
+    if keep:
+        _prune(parent, folder, keep)
+    return folder
+
+
+def _write(aside: Path, step: int, networks: Mapping[str, nn.Module], training: Mapping[str, Any], recipe: str) -> None:
+    """Write all files of a checkpoint and have them, and their folder, on the disk."""
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir(parents=True)
     digests = {}
@@ -69,20 +92,17 @@ def save(
     for path in aside.iterdir():
         sync(path)
     sync(aside)
-    if folder.exists():
-        shutil.rmtree(folder)
-    aside.rename(folder)
-    sync(parent)
-    write_text(parent / "latest", folder.name)
-    if best:
-        write_text(parent / "best", folder.name)
-    if keep:
-        kept = (parent / "best").read_text().strip() if (parent / "best").exists() else ""
-        older = sorted(other for other in parent.glob("step-*") if other.name <= folder.name)
-        for old in older[:-keep]:
-            if old.name != kept:
-                shutil.rmtree(old)
-    return folder
+
+
+def _prune(parent: Path, newest: Path, keep: int) -> None:
+    """Delete all checkpoints but some newest ones and the best."""
+    best = ""
+    with suppress(InputError):
+        best = pointed(parent, "best").name
+    older = sorted(other for other in parent.glob("step-*") if other.name <= newest.name)
+    for old in older[:-keep]:
+        if old.name != best:
+            shutil.rmtree(old)
 
 
 def pointed(parent: Path, pointer: str) -> Path:
@@ -92,12 +112,14 @@ def pointed(parent: Path, pointer: str) -> Path:
         InputError: there is none.
     """
     try:
-        folder = parent / (parent / pointer).read_text().strip()
+        name = (parent / pointer).read_text(encoding="utf-8").strip()
     except OSError as error:
         raise InputError(f"no {pointer} checkpoint in {parent}: the run was stopped before its first one") from error
-    if not folder.is_dir():
-        raise InputError(f"{parent / pointer} names '{folder.name}', which is not there")
-    return folder
+    except ValueError as error:
+        raise InputError(f"{parent / pointer} is damaged: {error}") from error
+    if not re.fullmatch(r"step-\d+", name) or not (parent / name).is_dir():
+        raise InputError(f"{parent / pointer} names '{name}', which is not there")
+    return parent / name
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str:
@@ -275,8 +297,13 @@ def unpack(packed: Any, tensors: Mapping[str, Tensor]) -> Any:
 
 
 def random_state() -> dict[str, Any]:
-    """Return the state of torch's global generators, of the CPU and of every CUDA device."""
-    state: dict[str, Any] = {"cpu": torch.get_rng_state()}
+    """Return the state of every global random generator: torch's of each device, NumPy's and Python's."""
+    kind, keys, *rest = numpy.random.get_state(legacy=True)
+    state: dict[str, Any] = {
+        "cpu": torch.get_rng_state(),
+        "python": random.getstate(),
+        "numpy": (kind, [int(key) for key in keys], *rest),
+    }
     if torch.cuda.is_available():
         state["cuda"] = torch.cuda.get_rng_state_all()
     return state
@@ -285,5 +312,15 @@ def random_state() -> dict[str, Any]:
 def set_random_state(state: Mapping[str, Any]) -> None:
     """Restore what `random_state` returned, as far as this machine has the devices."""
     torch.set_rng_state(state["cpu"])
+    random.setstate(state["python"])
+    kind, keys, *rest = state["numpy"]
+    numpy.random.set_state((kind, numpy.array(keys, dtype=numpy.uint32), *rest))
     if "cuda" in state and torch.cuda.is_available() and len(state["cuda"]) == torch.cuda.device_count():
         torch.cuda.set_rng_state_all(state["cuda"])
+
+
+def seed_random(seed: int) -> None:
+    """Seed every global random generator."""
+    torch.manual_seed(seed)
+    random.seed(seed)
+    numpy.random.seed(seed % 2**32)

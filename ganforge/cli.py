@@ -32,6 +32,7 @@ from ganforge.errors import (
     PluginError,
     RecipeError,
     RunFailedError,
+    StoppedError,
     nearest,
     printable,
 )
@@ -70,6 +71,8 @@ def main() -> None:
         if isinstance(error, PluginError) and error.__cause__ is not None:
             traceback.print_exception(error.__cause__)
         sys.exit(error.status)
+    except StoppedError as stopped:
+        sys.exit(128 + stopped.number)
     except KeyboardInterrupt:
         sys.exit(130)
 
@@ -120,8 +123,9 @@ def resume(
     place = pick_device(device)
     with progress() as report:
         reopened = reopen(run, plugins, place, sets or (), report)
-    if is_finished(reopened.folder, reopened.plan):
+    if reopened.step >= reopened.plan.train.steps and is_finished(reopened.folder, reopened.plan):
         steps = reopened.plan.train.steps
+        reopened.close()
         typer.echo(f"{run} is done: {reopened.step} of {steps} steps. To extend it: --set train.steps={2 * steps}")
         return
     _train(reopened)
@@ -134,12 +138,14 @@ def _train(started: "Run") -> None:
         for observer in observers:
             plugins.manager.register(observer, f"{name}.{type(observer).__name__}")
     typer.echo(f"{started.plan.name}: {started.folder} on {started.device}")
-    started.build()
     try:
+        started.build()
         started.train()
-    except KeyboardInterrupt:
+    except StoppedError:
         typer.echo(f"interrupted at step {started.step}; go on with: ganforge resume {started.folder}", err=True)
         raise
+    finally:
+        started.close()
     if started.metrics:
         _print_metrics(started.metrics)
     folder = started.folder

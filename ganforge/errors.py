@@ -16,6 +16,18 @@ class RunFailedError(GanforgeError):
     """The training itself failed: it diverged, or memory ran out."""
 
 
+class DivergedError(RunFailedError):
+    """Losses or weights are no longer finite."""
+
+
+class StoppedError(Exception):
+    """A signal asked the run to stop; its state is saved. The exit status is 128 plus the signal's number."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.number = number
+
+
 class InputError(GanforgeError):
     """What the user gave is wrong. `key` names the setting at fault, where a component can tell (such as `root`)."""
 

@@ -72,6 +72,16 @@ def ganforge_sampled(run: "Run") -> None:
 
 
 @hookspec
+def ganforge_saving(run: "Run") -> Mapping[str, Any]:  # type: ignore[empty-body]
+    """Return what a plugin must have back when the run is resumed: a nest of dicts, lists, tensors and JSON values."""
+
+
+@hookspec
+def ganforge_restored(run: "Run", states: Mapping[str, Any]) -> None:
+    """Take back what `ganforge_saving` returned: `states` holds it by the name of the plugin."""
+
+
+@hookspec
 def ganforge_checkpointed(run: "Run", folder: Path) -> None:
     """Say that a checkpoint is safely on disk."""
 

@@ -121,6 +121,10 @@ class Train:
             averages of the training, in which real and translated inputs mix; `batch`, those of each batch itself.
         best: a metric of the recipe's evaluations, such as `modes.clean`, the highest value of which picks the
             checkpoint `best`; with a minus before it the lowest. It is looked at every `evaluate_every` steps.
+        on_divergence: what to do when losses or weights are no longer finite: `stop`; or `rewind` to the newest
+            checkpoint and go on from there with other batches, up to three times.
+        on_write_error: what to do when the disk is full, or cannot be written: `stop`; or `go_on`, and try again at the
+            next checkpoint.
         observers: names of optional observers, such as `csv`.
     """
 
@@ -145,6 +149,8 @@ class Train:
     augment: Augment = field(factory=Augment)
     norm: Literal["recalibrated", "running", "batch"] = "recalibrated"
     best: str = ""
+    on_divergence: Literal["stop", "rewind"] = "stop"
+    on_write_error: Literal["stop", "go_on"] = "stop"
     observers: list[str] = field(factory=list)
 
     def phases(self, step: int) -> tuple[Phase, ...]:

@@ -1,5 +1,6 @@
 """Finding and loading plugins: installed ones by entry point, local ones by file; a broken one takes nobody along."""
 
+import errno
 import importlib.util
 import sys
 import traceback
@@ -16,6 +17,8 @@ from ganforge import hookspecs
 from ganforge.errors import InputError, PluginError, nearest
 from ganforge.registry import Register, Registry
 
+# Errors of a disk that is full, over its quota, read-only, or broken.
+UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EACCES, errno.EPERM}
 GROUP = "ganforge"
 
 
@@ -106,11 +109,20 @@ class Plugins:
         }
 
     def each(self, hook: str, **arguments: Any) -> Iterator[tuple[str, Any]]:
-        """Call one hook plugin by plugin and yield (plugin, result); one that raises is disabled and remembered."""
+        """Call one hook plugin by plugin and yield (plugin, result); one that raises is disabled and remembered.
+
+        Raises:
+            OSError: the disk is full or cannot be written.
+            InputError: the recipe asks a plugin for an observer that there is not.
+        """
         for implementation in reversed(self.manager.hook.__dict__[hook].get_hookimpls()):
             try:
                 result = implementation.function(*(arguments[name] for name in implementation.argnames))
             except Exception as error:
+                if isinstance(error, OSError) and error.errno in UNWRITABLE:
+                    raise  # the disk is at fault, not the plugin
+                if isinstance(error, InputError) and hook == "ganforge_observers":
+                    raise
                 self._disable(implementation.plugin, implementation.plugin_name, error)
                 self.say(f"warning: plugin '{implementation.plugin_name}' is disabled: {brief(error)}")
                 continue

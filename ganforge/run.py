@@ -1,35 +1,34 @@
 """One training: its folder, its loop, its checkpoints, and the observers that look on."""
 
 import json
-import math
-import signal
-import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import torch
 from attrs import define, field
+from filelock import FileLock
 from torch import Tensor
 
-from ganforge import build, checkpoint, numerics
+from ganforge import build, checkpoint, numerics, signals
 from ganforge import norm as norms
 from ganforge.batches import Batches, Sources
 from ganforge.data import Dataset, Split, Stored, as_float, derive, random_generator
 from ganforge.disk import write_text
 from ganforge.engine import Engine
-from ganforge.errors import InputError, RecipeError, RunFailedError, nearest
+from ganforge.errors import DivergedError, InputError, RecipeError, RunFailedError, StoppedError, nearest
 from ganforge.lock import lock_text
-from ganforge.meter import Meter
+from ganforge.meter import Meter, first_not_finite
 from ganforge.plan import Plan
-from ganforge.plugins import Plugins
+from ganforge.plugins import UNWRITABLE, Plugins
 from ganforge.trained import Trained, measure_norms, norm_inputs
 from ganforge.view import View
 
 TICK_SECONDS = 0.25
+UNLOGGED = 1000  # steps after which losses are looked at where no log is wanted
+REWINDS = 3
 
 
 @define(eq=False)
@@ -41,6 +40,7 @@ class Run:
         plan: its recipe, understood.
         step: number of steps that are done.
         start: the checkpoint from which it goes on.
+        held: the lock that keeps other processes out of the folder.
         warnings: what was found odd so far.
     """
 
@@ -54,12 +54,14 @@ class Run:
     start: Path | None = None
     warnings: list[str] = field(factory=list)
     metrics: dict[str, dict[str, float]] = field(factory=dict)
+    held: FileLock | None = field(default=None, repr=False)
     engine: Engine = field(init=False, repr=False)
     _batches: Batches = field(init=False, repr=False)
     _probes: dict[str, Tensor] = field(init=False, repr=False)
     _meter: Meter = field(init=False, repr=False)
     _norm_inputs: dict[str, Tensor] = field(init=False, repr=False)
     _measured: tuple[int, dict[str, norms.Statistics]] = field(init=False, default=(-1, {}), repr=False)
+    _rewinds: int = field(init=False, default=0, repr=False)
     _best: float | None = field(init=False, default=None, repr=False)
     _logged: tuple[int, float] = field(init=False, default=(0, 0.0), repr=False)
 
@@ -110,7 +112,7 @@ class Run:
         """Read the data and make the networks; go on from the checkpoint, if there is one."""
         numerics.apply(self.plan.train)
         terms = build.check(self.plan, self.dataset)
-        torch.manual_seed(derive(self.plan.train.seed, "run"))
+        checkpoint.seed_random(derive(self.plan.train.seed, "run"))
 
         def report(what: str, done: int, total: int) -> None:
             self.notify("ganforge_working", what=what, done=done, total=total)
@@ -153,47 +155,93 @@ class Run:
         """Train until the recipe's last step, then evaluate.
 
         Raises:
-            RunFailedError: the losses are no longer finite, or memory ran out.
-            KeyboardInterrupt: it was asked to stop; its state is saved.
+            RunFailedError: losses or weights are no longer finite, memory ran out, or the disk cannot be written.
+            StoppedError: it was asked to stop; its state is saved.
         """
         train = self.plan.train
         self._logged = (self.step, time.monotonic())
+        asked = signals.Requests()
         try:
             self.notify("ganforge_started")
             if self.step == 0:
                 self._sample(train.sample_every)
-            with _stop_request() as stop:
-                self._loop(stop)
-            if self.step == train.steps and not stop.is_set():
+            with signals.requests() as asked:
+                self._loop(asked)
+            if self.step == train.steps and asked.stop is None:
                 self.evaluate()
         except torch.OutOfMemoryError as error:
             smaller = max(1, train.batch // 2)
             raise RunFailedError(f"out of memory at batch {train.batch}: try --set train.batch={smaller}") from error
+        except OSError as error:
+            if error.errno not in UNWRITABLE:
+                raise
+            raise self._unwritable(error) from error
         finally:
-            self.notify("ganforge_ended")
-        if stop.is_set():
-            raise KeyboardInterrupt
+            with suppress(OSError):
+                self.notify("ganforge_ended")
+        if asked.stop is not None:
+            raise StoppedError(asked.stop)
 
-    def _loop(self, stop: threading.Event) -> None:
+    def _loop(self, asked: signals.Requests) -> None:
         train = self.plan.train
         ticked = time.monotonic()
-        while self.step < train.steps and not stop.is_set():
-            self._meter.add(self.engine.step(self.step, self._batches(self.step)))
+        while self.step < train.steps and asked.stop is None:
+            self._meter.add(self.step, self.engine.step(self.step, self._batches(self.step)))
             self.step += 1
             if self.engine.unrecordable:
                 self.warn(f"steps are computed one by one, not recorded: {self.engine.unrecordable}")
-            last = self.step == train.steps
-            if _due(train.log_every, self.step) or (last and train.log_every):
-                self._log()
-            if _due(train.sample_every, self.step) or last:
-                self._sample(train.sample_every)
-            if _due(train.evaluate_every, self.step) and not last:
-                self.evaluate()
-            if _due(train.checkpoint_every, self.step) or last or stop.is_set():
-                self.save()
+            try:
+                self._after_step(asked)
+            except DivergedError as error:
+                self._rewind(error)
+            except OSError as error:
+                if error.errno not in UNWRITABLE or train.on_write_error == "stop":
+                    raise
+                self.warn(f"step {self.step}: {self._unwritable(error)}; going on")
             if time.monotonic() - ticked > TICK_SECONDS:
                 ticked = time.monotonic()
                 self.notify("ganforge_ticked")
+
+    def _after_step(self, asked: signals.Requests) -> None:
+        """Log, draw, evaluate and save what is due."""
+        train = self.plan.train
+        last = self.step == train.steps
+        if _due(train.log_every or UNLOGGED, self.step) or last:
+            self._log(silent=not train.log_every)
+        if _due(train.sample_every, self.step) or last:
+            self._sample(train.sample_every)
+        if _due(train.evaluate_every, self.step) and not last:
+            self.evaluate()
+        if _due(train.checkpoint_every, self.step) or last or asked.stop is not None or asked.save:
+            asked.save = False
+            self.save()
+
+    def _unwritable(self, error: OSError) -> RunFailedError:
+        reason = f"cannot write to {self.folder}: {error.strerror}"
+        try:
+            kept = checkpoint.pointed(self.folder / "checkpoints", "latest").name
+        except InputError:
+            return RunFailedError(f"{reason}; there is no checkpoint yet")
+        return RunFailedError(f"{reason}; the newest checkpoint is {kept}")
+
+    def _rewind(self, error: DivergedError) -> None:
+        """Go back to the newest checkpoint and on from there with other batches, if the recipe says so."""
+        if self.plan.train.on_divergence == "stop" or self._rewinds >= REWINDS:
+            raise error
+        try:
+            folder = checkpoint.newest_sound(self.folder / "checkpoints", self.warn)
+        except InputError:
+            raise error from None
+        rewinds, self.step = self._rewinds + 1, checkpoint.read_step(folder)
+        self._restore(folder)
+        self._take_other_batches(rewinds)
+        self.warn(f"{error}: back to step {self.step}, and on with other batches ({rewinds} of {REWINDS} times)")
+        self.notify("ganforge_started")
+
+    def _take_other_batches(self, rewinds: int) -> None:
+        self._rewinds = rewinds
+        if rewinds:
+            self._batches.reseed(derive(self.plan.train.seed, "rewind", rewinds))
 
     def evaluate(self) -> dict[str, dict[str, float]]:
         """Run the recipe's evaluations; write `metrics.json` and, after the last step, the figures."""
@@ -228,9 +276,12 @@ class Run:
             best: whether it has the best metric so far.
 
         Raises:
-            RunFailedError: the losses are no longer finite, so that the weights are not worth keeping.
+            DivergedError: losses or weights are no longer finite, and not worth keeping.
         """
-        self._require_finite(self._meter.means())
+        self._require_finite()
+        for name, network in self.engine.networks.items():
+            if wrong := first_not_finite(network.state_dict()):
+                raise DivergedError(f"the weights {name}.{wrong} are no longer finite at step {self.step}")
         training = {
             "optimizers": {phase: optimizer.state_dict() for phase, optimizer in self.engine.optimizers.items()},
             "scalers": {phase: scaler.state_dict() for phase, scaler in self.engine.scalers.items()},
@@ -238,6 +289,8 @@ class Run:
             "meter": self._meter.state_dict(),
             "statistics": {name: norms.statistics(network) for name, network in self.engine.networks.items()},
             "best": self._best,
+            "rewinds": self._rewinds,
+            "plugins": dict(self.plugins.each("ganforge_saving", run=self)),
         }
         with self.trained.evaluating():
             folder = checkpoint.save(
@@ -264,21 +317,31 @@ class Run:
         checkpoint.set_random_state(training["random"])
         self._meter.load_state_dict(training["meter"], self.device)
         self._best = training["best"]
+        self._take_other_batches(training["rewinds"])
+        self._measured = (-1, {})
+        self.notify("ganforge_restored", states=training["plugins"])
 
-    def _log(self) -> None:
+    def close(self) -> None:
+        """Let another process have the run's folder."""
+        if self.held is not None:
+            self.held.release()
+
+    def _log(self, silent: bool = False) -> None:
+        """Hand the means since the last record to the observers; this is where the loop waits for the device."""
+        self._require_finite()
         means = self._meter.means()
         self._meter.clear()
         before, then = self._logged
         self._logged = (self.step, time.monotonic())
         speed = (self.step - before) / max(self._logged[1] - then, 1e-9)
-        self.notify("ganforge_logged", record={"step": self.step, "losses": means, "steps_per_second": round(speed, 3)})
-        self._require_finite(means)
+        record = {"step": self.step, "losses": means, "steps_per_second": round(speed, 3)}
+        if not silent:
+            self.notify("ganforge_logged", record=record)
 
-    def _require_finite(self, means: dict[str, float]) -> None:
-        if wrong := [name for name, value in means.items() if not math.isfinite(value)]:
-            culprit = max(wrong, key=len)  # a single loss, rather than the sum that it spoilt
-            raise RunFailedError(
-                f"the loss '{culprit}' is {means[culprit]} within the steps up to {self.step}; "
+    def _require_finite(self) -> None:
+        if culprit := self._meter.culprit():
+            raise DivergedError(
+                f"the loss '{culprit.name}' is {culprit.value} at step {culprit.step}; "
                 "checkpoints from before are kept. Try a lower learning rate"
             )
 
@@ -329,23 +392,3 @@ def _lay_out_alike(optimizer: torch.optim.Optimizer) -> None:
 
 def _due(every: int, step: int) -> bool:
     return every > 0 and step % every == 0
-
-
-@contextmanager
-def _stop_request() -> Iterator[threading.Event]:
-    """Turn the first SIGINT or SIGTERM into an event, so that the step can finish; a second one acts at once."""
-    stop = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield stop
-        return
-
-    def request(number: int, frame: FrameType | None) -> None:
-        stop.set()
-        signal.signal(number, older[number])
-
-    older: dict[int, Any] = {number: signal.signal(number, request) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stop
-    finally:
-        for caught, handler in older.items():
-            signal.signal(caught, handler)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 from attrs import evolve
+from filelock import FileLock, Timeout
 
 from ganforge import build, checkpoint, numerics
 from ganforge.batches import silent
@@ -52,9 +53,25 @@ def create(plan: Plan, plugins: Plugins, out: Path, device: torch.device, report
     for path in plan.plugin_files:
         (folder / "plugins").mkdir(exist_ok=True)
         files.append(Path(shutil.copy(path, folder / "plugins")))
-    run = Run(folder, evolve(plan, plugin_files=tuple(files)), plugins, device, dataset, sources)
+    run = Run(folder, evolve(plan, plugin_files=tuple(files)), plugins, device, dataset, sources, held=hold(folder))
     write_text(folder / LOCK, run.lock)
     return run
+
+
+def hold(folder: Path) -> FileLock:
+    """Keep other processes out of a run's folder; the system lets go when this one ends, however it ends.
+
+    Raises:
+        InputError: another one is at work there, or the folder cannot be written.
+    """
+    lock = FileLock(folder / ".lock", timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise InputError(f"another process is at work in {folder}") from None
+    except OSError as error:
+        raise InputError(f"cannot write to {folder}: {error.strerror}") from error
+    return lock
 
 
 def reopen(
@@ -76,7 +93,7 @@ def reopen(
     Raises:
         InputError: it is no run, has no checkpoint, or would become another run by what is overridden.
     """
-    folder, newest = find_run(path)
+    folder = path if (path / LOCK).is_file() else find_run(path)[0]
     if folder is None:
         raise InputError(f"'{path}' is not a run's folder: it holds no {LOCK}")
     for text in sets:
@@ -84,10 +101,12 @@ def reopen(
             raise InputError(
                 f"--set {text}: that would be another run; a resumed one may change {', '.join(CHANGEABLE)}"
             )
-    plan = read_plan((folder / LOCK).read_text(), folder, plugins, str(folder / LOCK), sets)
+    plan = read_plan((folder / LOCK).read_text(encoding="utf-8"), folder, plugins, str(folder / LOCK), sets)
+    held = hold(folder)
+    newest = checkpoint.newest_sound(folder / "checkpoints", lambda text: plugins.say(f"warning: {text}"))
     dataset = build.make_dataset(plan)
     sources = build.read_data(plan, dataset, report)
-    run = Run(folder, plan, plugins, device, dataset, sources, checkpoint.read_step(newest), newest)
+    run = Run(folder, plan, plugins, device, dataset, sources, checkpoint.read_step(newest), newest, held=held)
     if sets:
         write_text(folder / LOCK, run.lock)
     return run
