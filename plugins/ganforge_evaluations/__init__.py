@@ -5,7 +5,12 @@ from ganforge import Register, hookimpl
 
 @hookimpl
 def ganforge_register(register: Register) -> None:
-    """Register mode-coverage."""
-    from ganforge_evaluations import mode_coverage
+    """Register the evaluations of the paper's experiments."""
+    from ganforge_evaluations import azimuth, diversity, grid, mode_coverage, paired_error, reconstruction
 
     register.evaluation("mode-coverage", mode_coverage.mode_coverage)
+    register.evaluation("azimuth", azimuth.azimuth)
+    register.evaluation("paired-error", paired_error.paired_error)
+    register.evaluation("reconstruction", reconstruction.reconstruction)
+    register.evaluation("diversity", diversity.diversity)
+    register.evaluation("grid", grid.grid)

@@ -1,20 +1,41 @@
 """Signs of a training that cannot succeed."""
 
+from collections.abc import Mapping
+
+import torch
 from torch import Tensor
 
 from ganforge import Run
+from ganforge_observers import log
+
+COLLAPSED = 0.05  # of the diversity of real samples
 
 
-def find_dead_units(run: Run) -> None:
-    """Warn of a coordinate (of points) or a channel (of pictures) that a generator leaves the same for every input."""
+def look(run: Run) -> None:
+    """Log how diverse the translations of the fixed test inputs are, and warn of collapse and of dead output units."""
     with run.sample() as views:
-        for view in views:
-            for unit in dead_units(view.fake):
-                value = float(view.fake[:, unit].flatten()[0])
-                run.warn(
-                    f"step {run.step}: output unit {unit} of the generator {view.name} is dead: always {value:.3g}. "
-                    "A generator that ends in ReLU can revive only by chance; try another seed or output"
-                )
+        found: Mapping[str, float] = {view.name: diversity(view.fake, view.real) for view in views}
+        dead = {view.name: (view.fake, dead_units(view.fake)) for view in views}
+    log.append(run, {"step": run.step, "diversity": found})
+    for direction, value in found.items():
+        if value < COLLAPSED and run.step > 0:
+            run.warn(
+                f"step {run.step}: the translations {direction} are nearly all the same, {value:.3f} of the diversity "
+                "of real samples: the generator has collapsed. Try another seed, or more weight on the reconstruction"
+            )
+    for direction, (fake, units) in dead.items():
+        for unit in units:
+            value = float(fake[:, unit].flatten()[0])
+            run.warn(
+                f"step {run.step}: output unit {unit} of the generator {direction} is dead: always {value:.3g}. "
+                "A generator that ends in ReLU can revive only by chance; try another seed or output"
+            )
+
+
+def diversity(translated: Tensor, real: Tensor) -> float:
+    """Return the mean distance between translations over that between real samples, [N, ...] each; 1 is as diverse."""
+    between = [torch.pdist(samples.flatten(1).double()).mean() for samples in (translated, real)]
+    return float(between[0] / between[1]) if len(real) > 1 and len(translated) > 1 and between[1] > 0 else 1.0
 
 
 def dead_units(translated: Tensor) -> list[int]:

@@ -58,3 +58,29 @@ def test_metrics_of_every_evaluation_are_kept_in_the_log(toy, ganforge, tmp_path
     records = [json.loads(line) for line in lines]
     assert [record["step"] for record in records if "metrics" in record] == [4, 8]
     assert all(0 <= record["metrics"]["modes"]["quality"] <= 1 for record in records if "metrics" in record)
+
+
+def test_diversity_is_the_mean_distance_over_that_of_real_samples():
+    real = torch.tensor([[0.0, 0.0], [3.0, 4.0], [0.0, 8.0]])  # distances 5, 8, 5
+    assert diagnosis.diversity(real, real) == 1
+    assert diagnosis.diversity(real / 2, real) == 0.5
+    assert diagnosis.diversity(torch.ones(3, 2), real) == 0
+    assert diagnosis.diversity(real[:1], real[:1]) == 1, "one sample says nothing"
+
+
+def test_a_collapsed_generator_is_warned_of_and_its_diversity_logged(toy, ganforge, tmp_path):
+    (tmp_path / "constant.py").write_text(
+        "from ganforge import hookimpl\nimport torch\n"
+        "class Constant(torch.nn.Module):\n"
+        "    def __init__(self, source_shape, target_shape):\n"
+        "        super().__init__()\n        self.value = torch.nn.Parameter(torch.ones(target_shape))\n"
+        "    def forward(self, x):\n        return self.value.expand(len(x), *self.value.shape) + 1e-9 * x\n"
+        "@hookimpl\ndef ganforge_register(register):\n    register.generator('constant', Constant)\n"
+    )
+    words = ["--plugin", tmp_path / "constant.py", "--set", "generator.use=constant", "--set", "train.sample_every=4"]
+    result = ganforge("run", toy, *words)
+    assert result.status == 0, result.err
+    assert "the generator has collapsed" in " ".join(result.out.split())
+    lines = [json.loads(line) for line in (tmp_path / "runs" / "toy" / "0001" / "log.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines if "diversity" in line] == [0, 4, 8]
+    assert all(line["diversity"]["AB"] < 0.01 for line in lines if "diversity" in line)

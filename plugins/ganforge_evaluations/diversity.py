@@ -1,0 +1,38 @@
+"""Whether translations are as diverse as real targets, or have collapsed."""
+
+from typing import Annotated
+
+import torch
+from attrs.validators import ge
+from torch import Tensor
+
+from ganforge import Findings, Trained
+from ganforge_evaluations.pictures import inputs
+
+
+def diversity(trained: Trained, *, limit: Annotated[int, ge(2)] = 200) -> Findings:
+    """Mean distance between translations over that between real targets: 1 is as diverse, 0 is collapsed.
+
+    Args:
+        trained: networks that translate pictures or points.
+        limit: number of test samples of each domain, at most.
+
+    Returns:
+        `diversity_AB`, and the same for other directions.
+    """
+    metrics = {}
+    for direction in trained.directions:
+        translated = trained.translate(direction, inputs(trained, direction[0], limit))
+        metrics[f"diversity_{direction}"] = ratio(translated, inputs(trained, direction[1], limit))
+    return Findings(metrics)
+
+
+def ratio(translated: Tensor, real: Tensor) -> float:
+    """Return the mean Euclidean distance between translations over that between real samples, [N, ...] each.
+
+    Where real samples do not differ, or are fewer than two, the ratio is 1.
+    """
+    if len(translated) < 2 or len(real) < 2:
+        return 1.0
+    mine, theirs = (float(torch.pdist(samples.flatten(1).double()).mean()) for samples in (translated, real))
+    return mine / theirs if theirs > 0 else 1.0

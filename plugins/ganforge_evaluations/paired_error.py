@@ -1,0 +1,88 @@
+"""Translations against the truth, where the test split has pairs (Kim et al. 2017, Figure 9)."""
+
+from functools import partial
+from typing import Annotated
+
+import torch
+from attrs.validators import ge
+from torch import Tensor
+from torch.nn.functional import conv2d
+
+from ganforge import Findings, Trained
+from ganforge_evaluations.pictures import inputs, pairs, require_pictures, rows_figure
+
+SHOWN = 10
+WINDOW, SIGMA = 11, 1.5  # of SSIM
+C1, C2 = 0.01**2, 0.03**2
+
+
+def paired_error(trained: Trained, *, limit: Annotated[int, ge(1)] = 500) -> Findings:
+    """L1, PSNR and SSIM between translations and their true partners, next to two that nobody had to train for.
+
+    Args:
+        trained: networks that translate pictures.
+        limit: number of test pairs, at most.
+
+    Returns:
+        For each direction, such as AB: `l1_AB`, `psnr_AB` (dB) and `ssim_AB`; the same of the mean picture of the
+        target's train split, `l1_mean_AB` ..., and of the untranslated input, `l1_identity_AB` ..., where shapes
+        agree. The figure `paired`.
+
+    Raises:
+        InputError: the samples are no pictures, or the test split has no pairs.
+    """
+    require_pictures(trained, "paired-error")
+    both = dict(zip("AB", pairs(trained, limit), strict=True))
+    metrics: dict[str, float] = {}
+    rows: list[tuple[str, Tensor]] = []
+    for direction in trained.directions:
+        source, target = (both[domain] for domain in direction)
+        translated = trained.translate(direction, source)
+        guesses = {"": translated, "mean_": inputs(trained, direction[1], limit, "train").mean(0).expand_as(target)}
+        if source.shape == target.shape:
+            guesses["identity_"] = source
+        for label, guess in guesses.items():
+            metrics |= {f"{name}_{label}{direction}": value for name, value in measure(guess, target).items()}
+        rows += [("input", source[:SHOWN]), (direction, translated[:SHOWN]), ("truth", target[:SHOWN])]
+    return Findings(metrics, {"paired": partial(rows_figure, rows)})
+
+
+def measure(translated: Tensor, truth: Tensor) -> dict[str, float]:
+    """Measure translations against the truth, [N, C, H, W] in [0, 1] both: means over the pictures.
+
+    Returns:
+        l1: mean absolute error.
+        psnr: 10 log10(1 / mean squared error of a picture), in dB; 100 at most.
+        ssim: structural similarity (Wang et al. 2004).
+    """
+    translated, truth = translated.double(), truth.double()
+    squared = (translated - truth).square().flatten(1).mean(1)
+    return {
+        "l1": float((translated - truth).abs().mean()),
+        "psnr": float((-10 * squared.clamp(min=1e-10).log10()).mean()),
+        "ssim": float(ssim(translated, truth).mean()),
+    }
+
+
+def ssim(one: Tensor, other: Tensor) -> Tensor:
+    """Structural similarity (Wang et al. 2004, Eq. 13) with a Gaussian window of 11 pixels, sigma 1.5, data range 1.
+
+    Args:
+        one: [N, C, H, W] in [0, 1], H and W at least 11.
+        other: the same.
+
+    Returns:
+        The mean over channels and all places where the window fits, [N].
+    """
+    place = torch.arange(WINDOW, dtype=one.dtype) - WINDOW // 2
+    line = torch.exp(-place.square() / (2 * SIGMA**2))
+    window = torch.outer(line, line)[None, None] / line.sum() ** 2
+
+    def blur(pictures: Tensor) -> Tensor:
+        maps = pictures.flatten(0, 1).unsqueeze(1)  # [N C, 1, H, W]
+        return conv2d(maps, window).reshape(len(pictures), -1)
+
+    x, y = blur(one), blur(other)
+    xx, yy, xy = blur(one * one) - x * x, blur(other * other) - y * y, blur(one * other) - x * y
+    values = (2 * x * y + C1) * (2 * xy + C2) / ((x * x + y * y + C1) * (xx + yy + C2))
+    return values.mean(1)

@@ -1,0 +1,78 @@
+"""What evaluations of pictures share: test samples as floats, pairs, and rows of pictures."""
+
+from collections.abc import Sequence
+
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from ganforge import InputError, Stored, Trained
+
+CELL = 0.9  # inches of a picture in a figure
+
+
+def floats(samples: Stored, indices: Sequence[int]) -> Tensor:
+    """Load samples: pictures as floats in [0, 1], [N, C, H, W]; anything else as floats."""
+    loaded = samples.load(indices)
+    return loaded.float() / 255 if loaded.dtype == torch.uint8 else loaded.float()
+
+
+def inputs(trained: Trained, domain: str, limit: int, split: str = "test") -> Tensor:
+    """Load a domain's samples, evenly spread over the split where there are more than the limit."""
+    samples = trained.stored("test" if split == "test" else "train", domain)
+    return floats(samples, spread(samples.length, limit))
+
+
+def spread(length: int, count: int) -> list[int]:
+    """Return so many indices at most, evenly spread.
+
+    >>> spread(10, 4), spread(2, 4)
+    ([0, 2, 5, 7], [0, 1])
+    """
+    count = min(length, count)
+    return [place * length // count for place in range(count)]
+
+
+def pairs(trained: Trained, limit: int) -> tuple[Tensor, Tensor]:
+    """Load test samples of A and B that belong together: they carry the same label `file`.
+
+    Raises:
+        InputError: the test split has no pairs.
+    """
+    first, second = trained.stored("test", "A"), trained.stored("test", "B")
+    if trained.dataset.paired:
+        places = {place: place for place in range(min(first.length, second.length))}
+    else:
+        of_b = {name: place for place, name in enumerate(second.labels.get("file", ()))}
+        places = {place: of_b[name] for place, name in enumerate(first.labels.get("file", ())) if name in of_b}
+    if not places:
+        raise InputError("paired-error needs a test split in which pictures of A and B belong together: edges2photo's")
+    chosen = [list(places)[place] for place in spread(len(places), limit)]
+    return floats(first, chosen), floats(second, [places[place] for place in chosen])
+
+
+def rows_figure(rows: Sequence[tuple[str, Tensor]]) -> Figure:
+    """Draw rows of pictures, [N, C, H, W] in [0, 1] each, with their names at the left."""
+    count = max(len(pictures) for _, pictures in rows)
+    figure = Figure(figsize=(CELL * count + 1.1, CELL * len(rows)))
+    grid = figure.subplots(len(rows), count, squeeze=False)
+    figure.subplots_adjust(left=1.1 / (CELL * count + 1.1), right=1, top=1, bottom=0, wspace=0.04, hspace=0.04)
+    for (name, pictures), axes_row in zip(rows, grid, strict=True):
+        for axes in axes_row:
+            axes.set_axis_off()
+        for axes, picture in zip(axes_row, pictures, strict=False):
+            shown = picture[:3] if len(picture) >= 3 else picture[:1].expand(3, -1, -1)
+            axes.imshow(shown.clamp(0, 1).permute(1, 2, 0).numpy(), interpolation="nearest")
+        axes_row[0].text(-0.08, 0.5, name, transform=axes_row[0].transAxes, ha="right", va="center", fontsize=8)
+    return figure
+
+
+def require_pictures(trained: Trained, name: str) -> None:
+    """Refuse a data set of anything else than pictures.
+
+    Raises:
+        InputError: a domain's samples are no pictures.
+    """
+    for domain, shape in trained.dataset.shapes.items():
+        if len(shape) != 3:
+            raise InputError(f"{name} needs pictures; samples of domain {domain} have the shape {list(shape)}")

@@ -1,0 +1,50 @@
+"""How well a translation can be undone (Kim et al. 2017, Eq. 3)."""
+
+from typing import Annotated
+
+import torch
+from attrs.validators import ge
+from torch import Tensor
+
+from ganforge import Findings, InputError, Trained
+from ganforge_evaluations.pictures import inputs
+
+
+def reconstruction(trained: Trained, *, limit: Annotated[int, ge(1)] = 1000) -> Findings:
+    """Error of the cycle x -> G_AB(x) -> G_BA(G_AB(x)), for each domain whose cycle the coupling plays.
+
+    Args:
+        trained: networks that translate pictures or points.
+        limit: number of test samples of each domain, at most.
+
+    Returns:
+        For each such domain, such as A, the metrics of `measure` under names such as `l1_A`.
+
+    Raises:
+        InputError: there is no way back.
+    """
+    metrics: dict[str, float] = {}
+    one = {domain: inputs(trained, domain, 1) for domain in trained.dataset.shapes}
+    for view in trained.views(one):
+        if "reconstructed" in view.offers:
+            source = inputs(trained, view.name[0], limit)
+            back = trained.translate(view.name[::-1], trained.translate(view.name, source))
+            metrics |= {f"{name}_{view.name[0]}": value for name, value in measure(source, back).items()}
+    if not metrics:
+        raise InputError("reconstruction needs a coupling with a way back, such as 'gan-recon' or 'discogan'")
+    return Findings(metrics)
+
+
+def measure(source: Tensor, reconstructed: Tensor) -> dict[str, float]:
+    """Measure reconstructions, [N, ...] both.
+
+    Returns:
+        l1: mean of |x' - x|.
+        rmse: sqrt of the mean of (x' - x)^2.
+        relative: sqrt(E|x' - x|^2 / E|x - mean|^2): 0 is perfect, 1 no better than the mean sample.
+    """
+    source, reconstructed = source.double(), reconstructed.double()
+    error = reconstructed - source
+    variance = (source - source.mean(0)).square().mean()
+    relative = (error.square().mean() / variance).sqrt() if variance > 0 else torch.zeros(())
+    return {"l1": float(error.abs().mean()), "rmse": float(error.square().mean().sqrt()), "relative": float(relative)}
