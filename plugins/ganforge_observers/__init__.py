@@ -1,20 +1,78 @@
 """Observers: what looks on while a run trains, and only reads."""
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
-from ganforge import hookimpl
+import typer
+
+from ganforge import InputError, hookimpl, nearest
 
 if TYPE_CHECKING:
     from ganforge import Run
 
+OPTIONAL = ("csv", "tensorboard")
+
+
+@hookimpl
+def ganforge_commands(app: typer.Typer) -> None:
+    """Add `ganforge report`."""
+    app.command("report")(make_report)
+
+
+def make_report(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder, such as runs/discogan_toy/0001.")],
+    show: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
+) -> None:
+    """Write a run's report.html: losses, metrics, samples, figures, warnings and recipe on one offline page."""
+    from ganforge_observers import report
+
+    report.require_run(run)
+    try:
+        path = report.write(run)
+    except OSError as error:
+        raise InputError(f"cannot write {run / report.NAME}: {error.strerror}") from error
+    typer.echo(path)
+    if show:
+        import webbrowser
+
+        webbrowser.open(path.resolve().as_uri())
+
 
 @hookimpl
 def ganforge_observers(run: "Run") -> Iterable[object]:
-    """Open a progress display for the run."""
+    """Open a progress display for the run, its report, and what else the recipe asks for."""
     from ganforge_observers.progress import ProgressBar
+    from ganforge_observers.report import Report, Warnings
 
-    return [ProgressBar()]
+    return [ProgressBar(), Warnings(), Report(), *(_optional(name) for name in _wanted(run))]
+
+
+def _wanted(run: "Run") -> list[str]:
+    """Return the names of this plugin's observers that the recipe asks for; `plugin/name` may be another plugin's.
+
+    Raises:
+        InputError: there is no observer of a name.
+    """
+    names = []
+    for wanted in dict.fromkeys(run.plan.train.observers):
+        plugin, _, name = wanted.rpartition("/")
+        if plugin not in ("", __name__) and plugin in run.plugins.known:
+            continue
+        if plugin not in ("", __name__) or name not in OPTIONAL:
+            raise InputError(f"train.observers: unknown observer '{wanted}'; {nearest(name, OPTIONAL)}")
+        names.append(name)
+    return list(dict.fromkeys(names))
+
+
+def _optional(name: str) -> object:
+    if name == "csv":
+        from ganforge_observers.csv_log import CsvLog
+
+        return CsvLog()
+    from ganforge_observers.tensorboard import TensorBoard
+
+    return TensorBoard()
 
 
 @hookimpl
@@ -43,8 +101,8 @@ def ganforge_evaluated(run: "Run", metrics: Mapping[str, Mapping[str, float]]) -
 
 @hookimpl
 def ganforge_sampled(run: "Run") -> None:
-    """Draw the fixed test inputs with what becomes of them, and look for dead output units."""
+    """Draw the fixed test inputs with what becomes of them, and look for signs of failure."""
     from ganforge_observers import diagnosis, samples
 
     samples.draw(run)
-    diagnosis.find_dead_units(run)
+    diagnosis.look(run)

@@ -1,0 +1,304 @@
+"""Whether a translation turns as its input turns (Kim et al. 2017, section 3.2.1, Figures 5, 6 and 8)."""
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Annotated, Any, TypeVar
+
+import numpy as np
+import torch
+from attrs import frozen
+from attrs.validators import ge
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MultipleLocator
+from torch import Tensor, nn
+from torch.nn.functional import mse_loss
+
+from ganforge import Findings, InputError, Split, Trained, random_generator
+from ganforge_evaluations.learnt import LEARNT_FROM, choose, learn, read
+
+Thing = TypeVar("Thing")
+DOMAINS = ("A", "B")
+HALF_TURN = 180.0
+TINY = 1e-3  # degrees of deviation that are none
+FAIR = 0.5  # of the predictions that an angle gets in a perfect translation, for it to count as reached
+COLUMNS, MODELS = 13, 2  # of `turning`, at most
+CELL = 0.62  # inches of its pictures
+JITTER = 0.2  # of the way from one angle to the next
+GAP = 2  # pixels between them
+
+Picture = np.ndarray[tuple[int, ...], np.dtype[np.float32]]
+
+
+@frozen(eq=False)
+class Views:
+    """Pictures of a domain, uint8 [N, C, H, W], their azimuths in [-180, 180) degrees [N], and all their labels."""
+
+    pictures: Tensor
+    angles: Tensor
+    labels: Mapping[str, Sequence[Any]]
+
+
+@frozen(eq=False)
+class Turn:
+    """A direction's inputs and their translations, float [N, C, H, W]; what was read off both, [N]; its metrics."""
+
+    direction: str
+    inputs: Views
+    translations: Tensor
+    read_inputs: Tensor
+    read_translations: Tensor
+    measured: Mapping[str, float]
+
+
+def azimuth(
+    trained: Trained,
+    *,
+    shared: bool | None = None,
+    width: Annotated[int, ge(1)] = 16,
+    steps: Annotated[int, ge(1)] = 400,
+    probes: Annotated[int, ge(1)] = 1000,
+) -> Findings:
+    """Azimuth of translated test pictures against that of their inputs, read by a regressor, and Figures 5, 6 and 8.
+
+    As in the paper, the regressor learns from the train split: that of B reads what was translated to B. It depends on
+    the data and these settings only, so that it judges all runs alike; it is learnt once while the process lasts. What
+    it is worth is its own error on the test inputs, `regressor_rmse_A` and `regressor_rmse_B`.
+
+    Args:
+        trained: networks that translate pictures with the label `azimuth`.
+        shared: whether one regressor learns from both domains, which is better where both show the same kind of thing;
+            by default where the labels `shape` agree, or `model` if there are none.
+        width: channels of the regressor's first layer.
+        steps: for which it learns, on batches of 64.
+        probes: how many test pictures of a domain are translated, at most.
+
+    Returns:
+        For each direction, such as AB, the metrics of `measure` under names such as `rmse_AB`; `rmse` and the absolute
+        `correlation` of the first direction; the regressors' errors; the figures `azimuth` and `turning`.
+
+    Raises:
+        InputError: the samples are no pictures, or their azimuth is not known.
+    """
+    tests = {domain: _open(trained, "test", domain, probes) for domain in DOMAINS}
+    seen = {domain: _open(trained, "train", domain, LEARNT_FROM) for domain in DOMAINS}
+    if shared is None:
+        kinds = _kinds(tests["A"])
+        shared = bool(kinds) and kinds == _kinds(tests["B"])
+    regressors: dict[str, nn.Module] = {}
+    for group in [DOMAINS] if shared else [("A",), ("B",)]:
+        pictures = torch.cat([seen[domain].pictures for domain in group])
+        units = torch.cat([to_units(seen[domain].angles) for domain in group]).float()
+        network = learn(pictures, units, mse_loss, width=width, steps=steps)
+        regressors |= dict.fromkeys(group, network)
+
+    angles = {domain: to_degrees(read(regressors[domain], tests[domain].pictures)) for domain in DOMAINS}
+    metrics = {f"regressor_rmse_{domain}": rmse(tests[domain].angles, angles[domain]) for domain in DOMAINS}
+    turns = []
+    for direction in trained.directions:
+        source, target = direction[0], direction[1]
+        translations = trained.translate(direction, tests[source].pictures.float() / 255)
+        predicted = to_degrees(read(regressors[target], translations))
+        measured = measure(tests[source].angles, predicted)
+        metrics |= {f"{name}_{direction}": value for name, value in measured.items()}
+        turns.append(Turn(direction, tests[source], translations, angles[source], predicted, measured))
+    metrics |= {"rmse": turns[0].measured["rmse"], "correlation": abs(turns[0].measured["correlation"])}
+    title = f"{trained.plan.name}, step {trained.step:,}"
+    return Findings(
+        metrics,
+        {
+            "azimuth": partial(_draw_scatter, title, turns),
+            "turning": partial(_draw_turning, title, turns, trained),
+        },
+    )
+
+
+def measure(true: Tensor, predicted: Tensor) -> dict[str, float]:
+    """Measure how predicted azimuths follow the true ones; all differences go the shorter way around the circle.
+
+    * rmse: root mean square of the distance from the line predicted = true, or from the mirrored one predicted = -true
+      if that is smaller. A constant 0 has that of the true angles themselves: 47.4 for eleven from -75 to 75;
+    * mirrored: whether it is the mirrored line, 0 or 1;
+    * correlation: Pearson's; for true angles that span more than half a turn the circular one,
+      |E exp(i(predicted - true))| - |E exp(i(predicted + true))|; 0 if predictions or true angles are constant;
+    * spread: standard deviation of the predictions over that of the true angles, each around its circular mean;
+    * clusters: number of different true angles to which at least half as many predictions are nearest as there are
+      inputs from that angle. A perfect translation reaches all of them, a collapse a few.
+
+    Args:
+        true: azimuth of each input in degrees, [N].
+        predicted: what was read off its translation, [N].
+    """
+    true, predicted = wrap(true.double()), wrap(predicted.double())
+    straight, mirrored = rmse(true, predicted), rmse(-true, predicted)
+    deviation, found = (float(_about_mean(angles).std(correction=0)) for angles in (true, predicted))
+    angles = torch.tensor(_distinct(true), dtype=torch.float64)
+    counts = (true[:, None] == angles).sum(0)
+    nearest = wrap(predicted[:, None] - angles).abs().argmin(dim=1)  # [N]
+    reached = nearest.bincount(minlength=len(angles)) >= FAIR * counts
+    return {
+        "rmse": min(straight, mirrored),
+        "mirrored": float(mirrored < straight),
+        "correlation": _correlate(true, predicted) if min(deviation, found) > TINY else 0.0,
+        "spread": found / deviation if deviation > TINY else 0.0,
+        "clusters": float(reached.sum()),
+    }
+
+
+def rmse(true: Tensor, predicted: Tensor) -> float:
+    """Return the root mean square of the differences of azimuths in degrees, [N] each, the shorter way around."""
+    return float(wrap(predicted - true).square().mean().sqrt())
+
+
+def wrap(angles: Tensor) -> Tensor:
+    """Bring degrees to [-180, 180).
+
+    >>> wrap(torch.tensor([350.0, 180.0, -75.0]))
+    tensor([ -10., -180.,  -75.])
+    """
+    return (angles + HALF_TURN) % (2 * HALF_TURN) - HALF_TURN
+
+
+def to_units(angles: Tensor) -> Tensor:
+    """Turn degrees [N] into (sin, cos), [N, 2], which has no jump where a turn closes."""
+    radians = angles.deg2rad()
+    return torch.stack([radians.sin(), radians.cos()], dim=1)
+
+
+def to_degrees(units: Tensor) -> Tensor:
+    """Turn (sin, cos) of any length, [N, 2], into degrees, float64 [N]."""
+    return torch.atan2(units[:, 0].double(), units[:, 1].double()).rad2deg()
+
+
+def _about_mean(angles: Tensor) -> Tensor:
+    """Return angles as differences from their circular mean."""
+    return wrap(angles - to_degrees(to_units(angles).mean(0, keepdim=True)))
+
+
+def _correlate(true: Tensor, predicted: Tensor) -> float:
+    """Return Pearson's correlation, or the circular one of angles that go too far around for a largest one to exist."""
+    if true.max() - true.min() <= HALF_TURN:
+        return float(torch.corrcoef(torch.stack([_about_mean(true), _about_mean(predicted)]))[0, 1])
+    same, opposite = (float(to_units(predicted - sign * true).mean(0).norm()) for sign in (1, -1))
+    return same - opposite
+
+
+def _distinct(angles: Tensor) -> list[float]:
+    return sorted(set(angles.tolist()))
+
+
+def _open(trained: Trained, split: Split, domain: str, limit: int) -> Views:
+    """Load so many pictures of a domain at most, with their azimuths."""
+    samples = trained.stored(split, domain)
+    if len(trained.dataset.shapes[domain]) != 3 or "azimuth" not in samples.labels:
+        raise InputError(
+            "azimuth needs pictures with the label 'azimuth', as the data sets 'azimuth' and 'turntable' have them"
+        )
+    chosen = choose(samples, limit)
+    labels = {name: [values[index] for index in chosen] for name, values in samples.labels.items()}
+    angles = torch.tensor([float(angle) for angle in labels["azimuth"]], dtype=torch.float64)
+    return Views(samples.load(chosen), wrap(angles), labels)
+
+
+def _kinds(views: Views) -> set[Any]:
+    """Return what tells which kind of thing is on the pictures, nothing if no label does."""
+    return set(next((views.labels[name] for name in ("shape", "model") if name in views.labels), ()))
+
+
+def _draw_scatter(title: str, turns: Sequence[Turn]) -> Figure:
+    """Draw the predicted azimuth over the input's, as in Figure 5, a panel for each direction."""
+    figure = Figure(figsize=(5 * len(turns), 5.9), layout="constrained")
+    figure.suptitle(title)
+    for axes, turn in zip(figure.subplots(1, len(turns), squeeze=False)[0], turns, strict=True):
+        _draw_panel(axes, turn)
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=9, markerscale=1.5)
+    return figure
+
+
+def _draw_panel(axes: Axes, turn: Turn) -> None:
+    true, mirrored = turn.inputs.angles, bool(turn.measured["mirrored"])
+    reach = 1.15 * float(torch.cat([true, turn.read_inputs, turn.read_translations]).abs().max())
+    gap = float(np.diff(_distinct(true)).min(initial=HALF_TURN))
+    jitter = JITTER * gap * torch.rand(len(true), generator=random_generator(0, "jitter"))
+    ends = [-reach, reach]
+    axes.plot(ends, ends, "--", color="0.6" if mirrored else "black", label="turns alike", zorder=1)
+    axes.plot(ends, ends[::-1], ":", color="black" if mirrored else "0.6", label="mirrored", zorder=1)
+    axes.scatter(true - jitter, turn.read_inputs, s=9, color="0.6", linewidths=0, label="inputs")
+    axes.scatter(
+        true + jitter, turn.read_translations, s=11, color="tab:blue", alpha=0.8, linewidths=0, label="translations"
+    )
+    line = " from the mirrored line" if mirrored else ""
+    axes.set_title(
+        f"{turn.direction}: RMSE {turn.measured['rmse']:.1f}°{line}, correlation {turn.measured['correlation']:.2f}",
+        fontsize=10,
+    )
+    axes.set(xlabel="azimuth of the input (degrees)", ylabel="predicted azimuth (degrees)", aspect="equal")
+    axes.set(xlim=ends, ylim=ends)
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(MultipleLocator(30 if reach < 120 else 60))
+
+
+def _draw_turning(title: str, turns: Sequence[Turn], trained: Trained) -> Figure:
+    """Draw models of the test split from one side to the other: inputs, translations, and the way back if there is one.
+
+    Each model is a block of rows, as in the lower parts of Figures 5 and 6, with a column for each angle.
+    """
+    blocks: list[tuple[list[float], dict[str, Picture]]] = []
+    for turn in turns:
+        angles = _spread_out(_distinct(turn.inputs.angles), COLUMNS)
+        source, target = turn.direction[0], turn.direction[1]
+        for places in _choose_models(turn.inputs, angles):
+            there = [index for index in places if index is not None]
+            rows = {source: turn.inputs.pictures[there].float() / 255, f"to {target}": turn.translations[there]}
+            if target + source in trained.directions:
+                with trained.evaluating():
+                    rows["and back"] = trained.translate(target + source, turn.translations[there])
+            filled = [index is not None for index in places]
+            blocks.append((angles, {name: _lay_out(row, filled) for name, row in rows.items()}))
+    heights = [len(rows) for _, rows in blocks]
+    columns = max(len(angles) for angles, _ in blocks)
+    figure = Figure(figsize=(0.8 + CELL * columns, 0.6 + CELL * sum(heights) + 0.3 * len(blocks)), layout="constrained")
+    figure.suptitle(title)
+    panels = figure.subplots(len(blocks), 1, squeeze=False, height_ratios=heights)[:, 0]
+    for axes, block in zip(panels, blocks, strict=True):
+        _draw_block(axes, *block)
+    return figure
+
+
+def _draw_block(axes: Axes, angles: Sequence[float], rows: Mapping[str, Picture]) -> None:
+    """Draw rows of pictures, a column for each angle; the rows by their names."""
+    columns = range(len(angles))
+    for place, row in enumerate(rows.values()):
+        axes.imshow(row, extent=(0, len(angles), place + 1, place), aspect=row.shape[0] / row.shape[1] * len(angles))
+    axes.set(xlim=(0, len(angles)), ylim=(len(rows), 0))
+    axes.set_xticks([column + 0.5 for column in columns], [f"{angles[column]:.0f}°" for column in columns])
+    axes.set_yticks([place + 0.5 for place in range(len(rows))], list(rows))
+    axes.tick_params(length=0, labelsize=8, top=True, labeltop=True, bottom=False, labelbottom=False)
+    axes.spines[:].set_visible(False)
+
+
+def _lay_out(pictures: Tensor, filled: Sequence[bool]) -> Picture:
+    """Put pictures [n, C, H, W] beside each other on white, with gaps where none is; returns RGB [H, W', 3]."""
+    channels, height, width = pictures.shape[1:]
+    row = np.ones((height + GAP, len(filled), width + GAP, 3), dtype=np.float32)
+    shown = pictures[:, :3] if channels >= 3 else pictures[:, :1].expand(-1, 3, -1, -1)
+    row[:height, np.array(filled), :width] = shown.clamp(0, 1).permute(2, 0, 3, 1).numpy()
+    return row.reshape(height + GAP, -1, 3)
+
+
+def _choose_models(views: Views, angles: Sequence[float]) -> list[list[int | None]]:
+    """Return for some of the models that are there from most angles the index of a picture from each angle."""
+    names = [name for name in ("shape", "model") if name in views.labels]
+    found: dict[tuple[Any, ...], dict[float, int]] = {}
+    for index, angle in enumerate(views.angles.tolist()):
+        found.setdefault(tuple(views.labels[name][index] for name in names), {}).setdefault(angle, index)
+    places = [[indices.get(angle) for angle in angles] for indices in found.values()]
+    fewest = min(row.count(None) for row in places)
+    return _spread_out([row for row in places if row.count(None) == fewest], MODELS)
+
+
+def _spread_out(things: Sequence[Thing], count: int) -> list[Thing]:
+    """Return so many things at most, the first and the last among them and the others evenly between."""
+    if len(things) <= count:
+        return list(things)
+    return [things[round(place * (len(things) - 1) / (count - 1))] for place in range(count)]

@@ -1,0 +1,95 @@
+"""The observer `tensorboard`: losses, speed, metrics and sample pictures for TensorBoard, in the run's folder.
+
+Look at it with `tensorboard --logdir runs`. It needs the package tensorboard.
+"""
+
+import importlib
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from ganforge import InputError, hookimpl
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from torch.utils.tensorboard import SummaryWriter
+
+    from ganforge import Run
+
+NAME = "tensorboard"
+
+
+class TensorBoard:
+    """Writes TensorBoard's event files into `tensorboard/`."""
+
+    def __init__(self) -> None:
+        """Look for the package.
+
+        Raises:
+            InputError: it is not installed.
+        """
+        try:
+            importlib.import_module("torch.utils.tensorboard")  # rather a word now than after the data are read
+        except ImportError as error:
+            raise InputError(
+                "train.observers: 'tensorboard' needs the package tensorboard: pip install 'ganforge[tensorboard]'"
+            ) from error
+        self.writer: SummaryWriter | None = None
+
+    @hookimpl
+    def ganforge_started(self, run: "Run") -> None:
+        """Open an event file; what lies after the step that the run goes on from is no longer shown."""
+        from torch.utils.tensorboard import SummaryWriter
+
+        self._close()
+        purge = run.step + 1 if (run.folder / NAME).exists() else None
+        self.writer = SummaryWriter(str(run.folder / NAME), purge_step=purge)
+
+    @hookimpl
+    def ganforge_logged(self, run: "Run", record: Mapping[str, Any]) -> None:
+        """Add the losses, `losses/<phase>.<role>.<direction>`, and the speed."""
+        values = {f"losses/{name}": value for name, value in record["losses"].items()}
+        self._add(record["step"], {**values, "speed/steps_per_second": record["steps_per_second"]})
+
+    @hookimpl
+    def ganforge_evaluated(self, run: "Run", metrics: Mapping[str, Mapping[str, float]]) -> None:
+        """Add the metrics, `metrics/<evaluation>.<metric>`."""
+        named = {f"metrics/{role}.{name}": value for role, found in metrics.items() for name, value in found.items()}
+        self._add(run.step, named)
+
+    @hookimpl(trylast=True)  # the picture is drawn first
+    def ganforge_sampled(self, run: "Run") -> None:
+        """Add the sample picture of this step."""
+        path = run.folder / "samples" / f"step-{run.step:08d}.png"
+        if self.writer is not None and path.exists():
+            self.writer.add_image("samples", _read(path), run.step, dataformats="HWC")
+
+    @hookimpl
+    def ganforge_checkpointed(self, run: "Run", folder: "Path") -> None:
+        """Have all written that is not older than the checkpoint."""
+        if self.writer is not None:
+            self.writer.flush()
+
+    @hookimpl
+    def ganforge_ended(self, run: "Run") -> None:
+        """Close the event file."""
+        self._close()
+
+    def _add(self, step: int, values: Mapping[str, float]) -> None:
+        if self.writer is not None:
+            for name, value in values.items():
+                self.writer.add_scalar(name, value, step)
+
+    def _close(self) -> None:
+        if self.writer is not None:
+            self.writer.close()
+            self.writer = None
+
+
+def _read(path: "Path") -> Any:
+    """Return a picture as bytes [H, W, 3]."""
+    import numpy as np
+    from PIL import Image
+
+    with Image.open(path) as image:
+        return np.asarray(image.convert("RGB"))

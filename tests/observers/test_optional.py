@@ -1,0 +1,171 @@
+"""Observers that a recipe asks for: the table and TensorBoard."""
+
+import csv
+import importlib
+import json
+import shutil
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+csv_log = importlib.import_module("ganforge_observers.csv_log")
+
+LOSSES = [
+    "discriminator",
+    "discriminator.adversarial.AB",
+    "discriminator.adversarial.BA",
+    "generator",
+    "generator.adversarial.AB",
+    "generator.adversarial.BA",
+    "generator.reconstruction.AB",
+    "generator.reconstruction.BA",
+]
+
+
+def with_observers(*names):
+    return ["--set", f"train.observers={json.dumps(names)}"]
+
+
+def crash(run):
+    """Leave a run as one that broke down after its checkpoint of step 4."""
+    shutil.rmtree(run / "checkpoints" / "step-00000008")
+    (run / "checkpoints" / "latest").write_text("step-00000004")
+
+
+def rows(run):
+    with (run / "log.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def records(run):
+    found = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    return [record for record in found if "losses" in record]
+
+
+def test_without_being_asked_for_they_write_nothing(toy, ganforge, tmp_path):
+    ganforge("run", toy)
+    names = {path.name for path in (tmp_path / "runs" / "toy" / "0001").iterdir()}
+    assert not names & {"log.csv", "tensorboard"}
+
+
+def test_the_table_has_a_line_for_each_record_and_a_column_for_each_loss(toy, ganforge, tmp_path):
+    assert ganforge("run", toy, *with_observers("csv")).status == 0
+    run = tmp_path / "runs" / "toy" / "0001"
+    lines = (run / "log.csv").read_text().splitlines()
+    assert sorted(lines[0].split(",")) == sorted(["step", "steps_per_second", *LOSSES])
+    assert lines[0].startswith("step,steps_per_second,")
+    assert [row["step"] for row in rows(run)] == ["2", "4", "6", "8"]
+    for row, record in zip(rows(run), records(run), strict=True):
+        assert {name: float(row[name]) for name in LOSSES} == record["losses"]
+
+
+def test_a_run_that_goes_on_from_an_older_checkpoint_writes_each_step_once(toy, ganforge, tmp_path):
+    ganforge("run", toy, *with_observers("csv"))
+    run = tmp_path / "runs" / "toy" / "0001"
+    before = rows(run)
+    crash(run)
+    with (run / "log.csv").open("a") as file:
+        file.write("6,1")  # a line that was being written
+    assert ganforge("resume", run).status == 0
+    after = rows(run)
+    assert [row["step"] for row in after] == ["2", "4", "6", "8"]
+    for name in LOSSES:
+        assert [row[name] for row in after] == [row[name] for row in before]
+
+
+def test_a_loss_that_comes_later_makes_the_table_wider(tmp_path):
+    run, table = SimpleNamespace(folder=tmp_path, step=3), csv_log.CsvLog()
+    table.ganforge_started(run)
+    table.ganforge_logged(run, {"step": 1, "steps_per_second": 9.5, "losses": {"generator": 0.25}})
+    table.ganforge_logged(run, {"step": 2, "steps_per_second": 9.0, "losses": {"generator": 0.5, 'odd "," one': 2.0}})
+    table.ganforge_logged(run, {"step": 3, "steps_per_second": 8.0, "losses": {'odd "," one': 3.0}})
+    assert (tmp_path / "log.csv").read_text() == (
+        'step,steps_per_second,generator,"odd "","" one"\n1,9.5,0.25,\n2,9.0,0.5,2.0\n3,8.0,,3.0\n'
+    )
+    table.ganforge_started(SimpleNamespace(folder=tmp_path, step=2))
+    assert [row["step"] for row in rows(tmp_path)] == ["1", "2"]
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("csw", "error: train.observers: unknown observer 'csw'; did you mean 'csv'?"),
+        ("graph", "error: train.observers: unknown observer 'graph'; there are: csv, tensorboard"),
+        ("nobody/csv", "error: train.observers: unknown observer 'nobody/csv'; did you mean 'csv'?"),
+    ],
+)
+def test_an_unknown_observer_is_refused_before_the_training(toy, ganforge, tmp_path, name, message):
+    result = ganforge("run", toy, *with_observers("csv", name))
+    assert result.status == 2
+    assert message in result.err
+    assert not list(tmp_path.rglob("log.*"))
+
+
+def test_an_observer_may_be_named_with_its_plugin_and_another_plugin_may_offer_its_own(toy, ganforge, tmp_path):
+    (tmp_path / "mine.py").write_text(
+        "from pathlib import Path\n"
+        "from ganforge import hookimpl\n"
+        "class Mine:\n"
+        "    @hookimpl\n"
+        "    def ganforge_ended(self, run):\n"
+        "        Path('mine.txt').write_text(str(run.step))\n"
+        "@hookimpl\n"
+        "def ganforge_observers(run):\n"
+        "    return [Mine()] if 'mine/ended' in run.plan.train.observers else []\n"
+    )
+    result = ganforge("run", toy, "--plugin", "mine.py", *with_observers("mine/ended", "ganforge_observers/csv", "csv"))
+    assert result.status == 0, result.err
+    assert (tmp_path / "mine.txt").read_text() == "8"
+    assert len(rows(tmp_path / "runs" / "toy" / "0001")) == 4
+
+
+def test_tensorboard_that_is_not_installed_is_missed_before_the_training(toy, ganforge, tmp_path, monkeypatch):
+    for name in [name for name in sys.modules if name.startswith("torch.utils.tensorboard")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "tensorboard", None)
+    result = ganforge("run", toy, *with_observers("tensorboard"))
+    assert result.status == 2
+    assert "error: train.observers: 'tensorboard' needs the package tensorboard" in result.err
+    assert "pip install 'ganforge[tensorboard]'" in result.err
+    assert not list(tmp_path.rglob("log.*"))
+
+
+@pytest.fixture
+def accumulated():
+    """Read what TensorBoard would show."""
+    pytest.importorskip("tensorboard")
+    module = importlib.import_module("tensorboard.backend.event_processing.event_accumulator")
+
+    def call(run):
+        events = module.EventAccumulator(str(run / "tensorboard"), {"images": 0, "scalars": 0})
+        events.Reload()
+        return events
+
+    return call
+
+
+def test_tensorboard_gets_losses_speed_metrics_and_samples(toy, ganforge, tmp_path, accumulated):
+    sets = ["evaluations.modes.use=mode-coverage", "train.evaluate_every=4", "train.sample_every=4"]
+    words = [word for text in sets for word in ("--set", text)]
+    result = ganforge("run", toy, *words, *with_observers("tensorboard"))
+    assert result.status == 0, result.err
+    run = tmp_path / "runs" / "toy" / "0001"
+    events = accumulated(run)
+    tags = events.Tags()
+    assert {tag for tag in tags["scalars"] if tag.startswith("losses/")} == {f"losses/{name}" for name in LOSSES}
+    assert {"speed/steps_per_second", "metrics/modes.quality"} <= set(tags["scalars"])
+    for name in LOSSES:
+        shown = [(scalar.step, scalar.value) for scalar in events.Scalars(f"losses/{name}")]
+        assert shown == [(record["step"], pytest.approx(record["losses"][name])) for record in records(run)]
+    assert [scalar.step for scalar in events.Scalars("metrics/modes.quality")] == [4, 8]
+    assert [image.step for image in events.Images("samples")] == [0, 4, 8]
+    assert events.Images("samples")[0].encoded_image_string.startswith(b"\x89PNG")
+
+
+def test_tensorboard_shows_each_step_once_where_a_run_went_back(toy, ganforge, tmp_path, accumulated):
+    ganforge("run", toy, *with_observers("tensorboard"))
+    run = tmp_path / "runs" / "toy" / "0001"
+    crash(run)
+    assert ganforge("resume", run).status == 0
+    assert [scalar.step for scalar in accumulated(run).Scalars("losses/generator")] == [2, 4, 6, 8]
