@@ -28,8 +28,10 @@ def test_every_hook_is_documented_with_its_exact_signature():
     assert set(re.findall(r"`(ganforge_\w+\(.*?\))`", CONTRIBUTING)) == hooks
 
 
-def test_the_readme_lists_exactly_the_commands_there_are():
+def test_the_readme_lists_exactly_the_commands_there_are(plugins):
     listed = set(re.findall(r"^\| `ganforge (\w+)", README, re.MULTILINE))
+    for _ in plugins.each("ganforge_commands", app=app):
+        pass
     assert listed == set(typer.main.get_command(app).commands)
 
 

@@ -6,7 +6,16 @@ from ganforge import Register, hookimpl
 @hookimpl
 def ganforge_register(register: Register) -> None:
     """Register the evaluations of the paper's experiments."""
-    from ganforge_evaluations import attributes, azimuth, diversity, fid, grid, mode_coverage, paired_error, reconstruction
+    from ganforge_evaluations import (
+        attributes,
+        azimuth,
+        diversity,
+        fid,
+        grid,
+        mode_coverage,
+        paired_error,
+        reconstruction,
+    )
 
     register.evaluation("mode-coverage", mode_coverage.mode_coverage)
     register.evaluation("azimuth", azimuth.azimuth)

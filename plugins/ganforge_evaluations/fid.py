@@ -62,7 +62,7 @@ def kid(trained: Trained, *, features: Path | None = None, limit: Annotated[int,
 def frechet(one: Tensor, other: Tensor) -> float:
     """Return |m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2)) of the means and covariances of features, [N, F] each."""
     one, other = one.double(), other.double()
-    first, second = (torch.atleast_2d(features.T.cov()) for features in (one, other))
+    first, second = (features.T.cov().reshape(features.shape[1], -1) for features in (one, other))
     # The trace of (C1 C2)^(1/2) is the sum of the roots of the eigenvalues of C1^(1/2) C2 C1^(1/2).
     values, vectors = torch.linalg.eigh(first)
     root = vectors * values.clamp(min=0).sqrt() @ vectors.T
