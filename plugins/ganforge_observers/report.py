@@ -61,7 +61,7 @@ class Report:
         """Write the page, if the last time is long enough ago."""
         began = time.monotonic()
         if began >= self.due:
-            write(run.folder, "training")
+            self._write(run, "training")
             ended = time.monotonic()
             self.due = ended + (ended - began) / SHARE
 
@@ -69,7 +69,13 @@ class Report:
     def ganforge_ended(self, run: "Run") -> None:
         """Write the page a last time."""
         state = "finished" if run.step >= run.plan.train.steps else "interrupted"
-        write(run.folder, "failed" if failure() else state)
+        self._write(run, "failed" if failure() else state)
+
+    def _write(self, run: "Run", state: str) -> None:
+        try:
+            write(run.folder, state)
+        except OSError as error:  # no reason to stop the training
+            run.warn(f"{NAME} is not written: {error.strerror}")
 
 
 class Warnings:

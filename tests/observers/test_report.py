@@ -205,6 +205,21 @@ def test_a_page_that_cannot_be_made_costs_the_run_nothing_else(toy, ganforge, tm
     assert len((tmp_path / "runs" / "toy" / "0001" / "log.jsonl").read_text().splitlines()) == 4
 
 
+def test_a_page_that_cannot_be_written_is_warned_of(toy, ganforge, tmp_path):
+    (tmp_path / "block.py").write_text(
+        "from ganforge import hookimpl\n"
+        "@hookimpl\n"
+        "def ganforge_started(run):\n"
+        "    (run.folder / 'report.html').mkdir()\n"
+    )
+    result = ganforge("run", toy, "--plugin", "block.py")
+    assert result.status == 0
+    assert "warning: report.html is not written: Is a directory" in result.out
+    run = tmp_path / "runs" / "toy" / "0001"
+    assert '"warning": "report.html is not written: Is a directory"' in (run / "log.jsonl").read_text()
+    assert not list(run.glob(".report*"))
+
+
 def test_the_page_is_made_anew_at_checkpoints_for_a_small_part_of_the_time(toy, ganforge, monkeypatch):
     states = []
     monkeypatch.setattr(report, "write", lambda folder, state: states.append(state))
