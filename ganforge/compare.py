@@ -36,6 +36,7 @@ POLL_SECONDS = 0.5
 SHOWN_LINES = 5
 LINE = 1 << 16  # bytes that a log's last line has at most
 INITIAL = "_initial"
+WIDTH, TITLE = 16.0, 0.4  # inches of the figure, and of a line above each row
 
 
 @frozen
@@ -259,14 +260,18 @@ def draw(trained: Sequence[Member]) -> Figure | None:
         rows.append([*([("initial state", before)] if before.exists() else []), *cells])
     if not rows:
         return None
-    columns = max(map(len, rows))
-    figure = Figure(figsize=(4.5 * columns, 4.2 * len(rows)), layout="constrained")
-    for row, axes_row in zip(rows, figure.subplots(len(rows), columns, squeeze=False), strict=True):
-        for axes in axes_row:
+    # Every figure of a row is as high as the others, whatever its shape.
+    pictures = [[(title, imread(path)) for title, path in row if path.exists()] for row in rows]
+    aspects = [[picture.shape[1] / picture.shape[0] for _, picture in row] for row in pictures]
+    heights = [WIDTH / sum(row) + TITLE for row in aspects]
+    figure = Figure(figsize=(WIDTH, sum(heights)), layout="constrained")
+    parts = figure.subfigures(len(rows), 1, height_ratios=heights, squeeze=False)[:, 0]
+    for part, row, ratios in zip(parts, pictures, aspects, strict=True):
+        for number, ((title, picture), axes) in enumerate(
+            zip(row, part.subplots(1, len(row), width_ratios=ratios, squeeze=False)[0], strict=True)
+        ):
             axes.set_axis_off()
-        for number, ((title, path), axes) in enumerate(zip(row, axes_row, strict=False)):
-            if path.exists():
-                axes.imshow(imread(path))
+            axes.imshow(picture)
             axes.set_title(f"({chr(ord('a') + number)}) {title}", fontsize=11)
     return figure
 
