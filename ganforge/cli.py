@@ -153,8 +153,10 @@ def _train(started: "Run") -> None:
         ("figures", folder / "figures"),
         ("samples", folder / "samples"),
         ("log", folder / "log.jsonl"),
+        ("report", folder / "report.html"),
     ):
         files = sorted(place.glob("*.png")) if place.is_dir() else [place]
+        files = [path for path in files if not path.stem.endswith("_initial")]
         if files and files[-1].exists():
             typer.echo(f"{label + ':':9}{files[-1]}")
     typer.echo(f"weights: {folder / 'checkpoints' / (folder / 'checkpoints' / 'latest').read_text()}")

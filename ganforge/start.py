@@ -104,6 +104,7 @@ def reopen(
     plan = read_plan((folder / LOCK).read_text(encoding="utf-8"), folder, plugins, str(folder / LOCK), sets)
     held = hold(folder)
     newest = checkpoint.newest_sound(folder / "checkpoints", lambda text: plugins.say(f"warning: {text}"))
+    write_text(folder / "checkpoints" / "latest", newest.name)  # it may have pointed to a damaged one
     dataset = build.make_dataset(plan)
     sources = build.read_data(plan, dataset, report)
     run = Run(folder, plan, plugins, device, dataset, sources, checkpoint.read_step(newest), newest, held=held)

@@ -20,7 +20,9 @@ def weights(run, name="G_AB"):
 
 
 def records(run):
-    return [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    """Every record of losses."""
+    lines = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    return [line for line in lines if "losses" in line]
 
 
 @pytest.mark.parametrize(

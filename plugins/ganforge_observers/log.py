@@ -1,7 +1,10 @@
 """`log.jsonl`: one JSON object a line, for each log interval and each evaluation."""
 
 import json
+import math
+import os
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from ganforge import Run
@@ -16,11 +19,21 @@ def append(run: Run, record: Mapping[str, Any]) -> None:
 
 
 def cut(run: Run) -> None:
-    """Drop records of steps that the run, gone back to a checkpoint, will do again."""
+    """Drop records of steps that the run, gone back to a checkpoint, will do again, and lines that are torn."""
     path = run.folder / NAME
     if not path.exists():
         return
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-    kept = [line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= run.step]
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
+    kept = [line for line in lines if _step(line) <= run.step]
     if len(kept) < len(lines):
-        path.write_text("".join(kept), encoding="utf-8")
+        aside = path.with_name(f".{NAME}.{os.getpid()}")
+        aside.write_text("".join(kept), encoding="utf-8")
+        aside.replace(path)
+
+
+def _step(line: str) -> float:
+    """Return a record's step; infinity where the line is torn or is no record."""
+    with suppress(ValueError, KeyError, TypeError):
+        if line.endswith("\n"):
+            return float(json.loads(line)["step"])
+    return math.inf
