@@ -21,6 +21,7 @@ def compared(tmp_path_factory):
 
 
 def compare(folder, *words):
+    """Compare in a process of its own, which starts its runs in processes."""
     command = [sys.executable, "-m", "ganforge", "compare", *words]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True)
 
@@ -75,30 +76,32 @@ def test_values_are_means_over_the_last_fifth_and_deviations_those_of_a_sample(c
     assert module._late(Fake()) == {"r.m": 8.0}
 
 
-def test_what_is_there_is_not_trained_again_and_more_seeds_or_steps_are_added(compared):
-    folder, _ = compared
-    run = folder / "comparison" / "seed-0" / "gan_toy" / "0001"
+def test_what_is_there_is_not_trained_again_and_more_seeds_or_steps_are_added(compared, ganforge):
+    out = compared[0] / "comparison"
+    run = out / "seed-0" / "gan_toy" / "0001"
     before = (run / "log.jsonl").stat().st_mtime_ns
-    again = compare(folder, *RECIPES, "--seeds", "2", *WORDS, "--json")
-    assert again.returncode == 0, again.stderr
+    again = ganforge("compare", *RECIPES, "--seeds", "2", *WORDS, "--out", out, "--json")
+    assert again.status == 0, again.err
+    assert set(json.loads(again.out)) == set(RECIPES)
     assert (run / "log.jsonl").stat().st_mtime_ns == before
-    longer = compare(folder, "gan_toy", "--seeds", "1", *WORDS, "--set", "train.steps=8")
-    assert longer.returncode == 0, longer.stderr
+    longer = ganforge("compare", "gan_toy", "--seeds", "1", *WORDS, "--set", "train.steps=8", "--out", out)
+    assert longer.status == 0, longer.err
     assert (run / "checkpoints" / "latest").read_text() == "step-00000008"
-    other = compare(folder, "gan_toy", "--seeds", "1", *WORDS, "--set", "losses.adversarial.smoothing=0.1")
-    assert other.returncode == 2
-    assert "losses.adversarial.smoothing = 0.0, not 0.1" in other.stderr
+    words = ["gan_toy", "--seeds", "1", *WORDS, "--set", "losses.adversarial.smoothing=0.1", "--out", out]
+    other = ganforge("compare", *words)
+    assert other.status == 2
+    assert "losses.adversarial.smoothing = 0.0, not 0.1" in other.err
 
 
-def test_a_run_that_fails_is_told_and_the_others_are_compared(tmp_path):
+def test_a_run_that_fails_is_told_and_the_others_are_compared(tmp_path, ganforge):
     """One recipe diverges at once."""
     for name, rate in (("fine", "1e-4"), ("wild", "1e9")):
         lines = ["extends = 'discogan_toy'", "[optimizer]", "use = 'sgd'", f"lr = {rate}"]
         (tmp_path / f"{name}.toml").write_text("\n".join(lines))
-    result = compare(tmp_path, "fine.toml", "wild.toml", "--seeds", "1", *WORDS, "--set", "train.log_every=1")
-    assert result.returncode == 1
-    assert "wild, seed 0 failed with status 1" in result.stderr
-    assert "modes.coverage" in result.stdout
+    result = ganforge("compare", "fine.toml", "wild.toml", "--seeds", "1", *WORDS, "--set", "train.log_every=1")
+    assert result.status == 1
+    assert "wild, seed 0 failed with status 1" in result.err
+    assert "modes.coverage" in result.out
 
 
 @pytest.mark.parametrize(
@@ -111,15 +114,15 @@ def test_a_run_that_fails_is_told_and_the_others_are_compared(tmp_path):
     ],
     ids=str,
 )
-def test_wrong_input_is_refused_before_anything_is_trained(words, message, tmp_path):
-    result = compare(tmp_path, *words)
-    assert result.returncode == 2
-    assert message in result.stderr
+def test_wrong_input_is_refused_before_anything_is_trained(words, message, tmp_path, ganforge):
+    result = ganforge("compare", *words)
+    assert result.status == 2
+    assert message in result.err
     assert not (tmp_path / "comparison").exists()
 
 
-def test_an_interrupted_comparison_goes_on_where_it_was(tmp_path):
-    words = ["gan_toy", "--seeds", "1", *WORDS, "--set", "train.steps=3000", "--set", "train.log_every=20"]
+def test_an_interrupted_comparison_goes_on_where_it_was(tmp_path, ganforge):
+    words = ["gan_toy", "--seeds", "1", *WORDS, "--set", "train.steps=8000", "--set", "train.log_every=20"]
     words += ["--set", "train.evaluate_every=0"]
     command = [sys.executable, "-m", "ganforge", "compare", *words]
     process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -132,7 +135,7 @@ def test_an_interrupted_comparison_goes_on_where_it_was(tmp_path):
     assert process.returncode == 130
     assert "the same command goes on" in err
     stopped = (log.parent / "checkpoints" / "latest").read_text()
-    assert stopped < "step-00003000"
-    result = compare(tmp_path, *words)
-    assert result.returncode == 0, result.stderr
-    assert (log.parent / "checkpoints" / "latest").read_text() == "step-00003000"
+    assert stopped < "step-00008000"
+    result = ganforge("compare", *words)
+    assert result.status == 0, result.err
+    assert (log.parent / "checkpoints" / "latest").read_text() == "step-00008000"
