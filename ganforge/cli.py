@@ -1,6 +1,7 @@
 """The command line. Torch is imported inside of the commands that need it, so that the others answer at once."""
 
 import json
+import os
 import sys
 import traceback
 from functools import partial
@@ -36,7 +37,7 @@ from ganforge.errors import (
     nearest,
     printable,
 )
-from ganforge.plugins import Plugins
+from ganforge.plugins import ALLOWED, Plugins
 from ganforge.registry import KINDS, PHASES, Component
 from ganforge.settings import plain
 
@@ -45,12 +46,12 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     name="ganforge",
-    help="Train GANs that translate between two domains without paired data.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(cli_data.app)
+NO_PLUGINS = "--no-plugins"
 NormName = Annotated[
     Literal["recalibrated", "running", "batch"] | None,
     typer.Option(help="Statistics of batch normalisation, if not the recipe's `train.norm`."),
@@ -64,7 +65,7 @@ def main() -> None:
         plugins = _plugins()
         for _ in plugins.each("ganforge_commands", app=app):
             pass
-        app(obj=plugins, prog_name="ganforge")
+        app(obj=plugins, prog_name="ganforge", args=[word for word in sys.argv[1:] if word != NO_PLUGINS])
     except GanforgeError as error:
         for line in printable(str(error)).split("\n"):
             errors.print(f"error: {line}", style="red", markup=False, highlight=False, soft_wrap=True)
@@ -81,9 +82,20 @@ def _plugins() -> Plugins:
     def say(message: str) -> None:
         errors.print(printable(message), style="yellow", markup=False, highlight=False, soft_wrap=True)
 
-    plugins = Plugins(say)
+    # Plugins bring commands of their own, so this is settled before there is a command line to read.
+    allowed = () if NO_PLUGINS in sys.argv[1:] else os.environ.get(ALLOWED)
+    plugins = Plugins(say, allowed.split(os.pathsep) if isinstance(allowed, str) else allowed)
     plugins.load_installed()
     return plugins
+
+
+@app.callback()
+def everywhere(
+    no_plugins: Annotated[
+        bool, typer.Option(NO_PLUGINS, help="Load no code but ganforge's own; may stand anywhere.")
+    ] = False,
+) -> None:
+    """Train GANs that translate between two domains without paired data."""
 
 
 @app.command()
@@ -138,6 +150,8 @@ def _train(started: "Run") -> None:
         for observer in observers:
             plugins.manager.register(observer, f"{name}.{type(observer).__name__}")
     typer.echo(f"{started.plan.name}: {started.folder} on {started.device}")
+    if foreign := [f"{plugin.name} {plugin.version} ({plugin.origin})" for plugin in plugins.foreign()]:
+        typer.echo(printable(f"plugins: {', '.join(foreign)}"))
     try:
         started.build()
         started.train()

@@ -32,18 +32,27 @@ class Term:
         """Compute the loss, a scalar tensor.
 
         Raises:
-            PluginError: the loss raised, or returned something else than a scalar.
+            PluginError: the loss raised, or returned something else than a scalar on its inputs' device.
         """
         try:
-            value = self.call(**{argument: view.tensor(tensor) for argument, tensor in self.asks.items()})
-        except (torch.OutOfMemoryError, PluginError, program.UnrecordableError):
+            given = {argument: view.tensor(tensor) for argument, tensor in self.asks.items()}
+            value = self.call(**given)
+        except (PluginError, program.UnrecordableError):
             raise
         except Exception as error:
+            if numerics.out_of_memory(error):
+                raise
             raise PluginError(f"losses.{self.name}: '{self.loss.choice.component.qualified}' raised") from error
         if not isinstance(value, Tensor) or value.ndim != 0:
             got = f"shape {list(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
             raise PluginError(
                 f"losses.{self.name}: '{self.loss.choice.component.qualified}' must return a scalar tensor, got {got}"
+            )
+        device = next((tensor.device for tensor in given.values() if isinstance(tensor, Tensor)), value.device)
+        if value.device != device:
+            raise PluginError(
+                f"losses.{self.name}: '{self.loss.choice.component.qualified}' must return a tensor on {device}, "
+                f"got one on {value.device}"
             )
         return value
 
@@ -92,6 +101,27 @@ class Engine:
             self.scalers[phase].step(self.optimizers[phase])
             self.scalers[phase].update()
         return losses
+
+    def fitting_batch(self, step: int, one: Mapping[str, Tensor], size: int) -> int:
+        """Halve a batch until a step has memory for it; nothing is learnt, gradients are lost.
+
+        Args:
+            step: of which the losses' weights are taken.
+            one: a sample of each domain, [1, ...].
+            size: of the first batch that is tried.
+        """
+        while size > 1:
+            batch = {domain: sample.expand(size, *sample.shape[1:]).contiguous() for domain, sample in one.items()}
+            try:
+                for _ in self._compute(self._weights(step), batch):
+                    pass
+            except Exception as error:
+                if not numerics.out_of_memory(error):
+                    raise
+                size //= 2
+            else:
+                break
+        return max(1, size)
 
     def _play(self, step: int, batch: Mapping[str, Tensor]) -> Iterable[tuple[Phase, Tensor]]:
         """Compute losses and gradients of the phases of a step; where it pays, by a program recorded for its like."""

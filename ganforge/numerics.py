@@ -96,3 +96,8 @@ def laid_out(samples: Tensor, channels_last: bool) -> Tensor:
     if not channels_last or samples.ndim != 4:
         return samples
     return samples.contiguous(memory_format=torch.channels_last)
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory ran out; the CPU's allocator has no class of its own for it."""
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)

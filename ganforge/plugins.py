@@ -4,7 +4,7 @@ import errno
 import importlib.util
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from importlib.metadata import EntryPoint, entry_points, version
 from pathlib import Path
 from types import ModuleType
@@ -20,6 +20,8 @@ from ganforge.registry import Register, Registry
 # Errors of a disk that is full, over its quota, read-only, or broken.
 UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EACCES, errno.EPERM}
 GROUP = "ganforge"
+OWN = "ganforge"  # the distribution that ganforge and what it ships come in
+ALLOWED = "GANFORGE_PLUGINS"
 
 
 @define
@@ -40,10 +42,17 @@ class Plugin:
 
 
 class Plugins:
-    """The plugins of this process, their hooks and their registry; `say` is told what the user should know of them."""
+    """The plugins of this process, their hooks and their registry.
 
-    def __init__(self, say: Callable[[str], None] = lambda message: None) -> None:
+    `say` is told what the user should know of them. `allowed` names the installed plugins and the files that may be
+    loaded beside ganforge's own ones; without it, all may.
+    """
+
+    def __init__(
+        self, say: Callable[[str], None] = lambda message: None, allowed: Collection[str] | None = None
+    ) -> None:
         self.say = say
+        self._allowed = allowed
         self.manager = pluggy.PluginManager("ganforge")
         self.manager.add_hookspecs(hookspecs)
         self.known: dict[str, Plugin] = {}
@@ -64,6 +73,8 @@ class Plugins:
         if not path.is_file():
             hint = nearest(path.name, (other.name for other in path.parent.glob("*.py")))
             raise InputError(f"no plugin file '{path}'" + (f"; {hint}" if hint else ""))
+        if self._allowed is not None and path.resolve() not in map(Path.resolve, map(Path, self._allowed)):
+            raise InputError(f"plugin file {path} is not loaded: --no-plugins or {ALLOWED} does not allow it")
         name = path.stem
         if earlier := self.known.get(name):
             if earlier.origin == str(path.resolve()):
@@ -134,6 +145,10 @@ class Plugins:
         """Return ganforge's own version."""
         return version("ganforge")
 
+    def foreign(self) -> list[Plugin]:
+        """Loaded plugins that ganforge does not ship."""
+        return [plugin for plugin in self.known.values() if plugin.module is not None and plugin.origin != OWN]
+
     def failures(self) -> Iterable[Plugin]:
         """Plugins that could not be loaded or were disabled."""
         return [plugin for plugin in self.known.values() if plugin.error]
@@ -145,6 +160,10 @@ class Plugins:
             # Pluggy would skip the second one without a word.
             plugin.error = f"'{entry.name}' is taken: {earlier.origin} claims the same entry point"
             self.known[f"{entry.name} ({origin})"] = plugin
+            return
+        if self._allowed is not None and origin != OWN and entry.name not in self._allowed:
+            plugin.error = f"--no-plugins or {ALLOWED} does not allow it"
+            self.known[entry.name] = plugin
             return
         try:
             self._adopt(plugin, entry.load())

@@ -2,6 +2,7 @@
 
 import json
 import time
+import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -120,7 +121,7 @@ class Run:
         train = self.plan.train
         self._probes = {}
         self._tell_of_skipped()
-        with build.located(self.plan, ("dataset",)):
+        with self._telling_of_memory(), build.located(self.plan, ("dataset",)):
             self._batches = Batches(
                 self.sources["train"],
                 batch=train.batch,
@@ -165,13 +166,10 @@ class Run:
             self.notify("ganforge_started")
             if self.step == 0:
                 self._sample(train.sample_every)
-            with signals.requests() as asked:
+            with self._telling_of_memory(), signals.requests() as asked:
                 self._loop(asked)
             if self.step == train.steps and asked.stop is None:
                 self.evaluate()
-        except torch.OutOfMemoryError as error:
-            smaller = max(1, train.batch // 2)
-            raise RunFailedError(f"out of memory at batch {train.batch}: try --set train.batch={smaller}") from error
         except OSError as error:
             if error.errno not in UNWRITABLE:
                 raise
@@ -215,6 +213,22 @@ class Run:
         if _due(train.checkpoint_every, self.step) or last or asked.stop is not None or asked.save:
             asked.save = False
             self.save()
+
+    @contextmanager
+    def _telling_of_memory(self) -> Iterator[None]:
+        """Say which batch would fit, where memory runs out; only an accelerator is tried, a CPU's system might kill."""
+        try:
+            yield
+        except Exception as error:
+            if not numerics.out_of_memory(error):
+                raise
+            traceback.clear_frames(error.__traceback__)  # they hold what filled the memory
+            batch = self.plan.train.batch
+            fitting = max(1, batch // 2)
+            if self.device.type != "cpu" and hasattr(self, "engine"):
+                one = {domain: probe[:1].to(self.device) for domain, probe in self._probes.items()}
+                fitting = self.engine.fitting_batch(self.step, one, fitting)
+            raise RunFailedError(f"out of memory at batch {batch}: try --set train.batch={fitting}") from None
 
     def _unwritable(self, error: OSError) -> RunFailedError:
         reason = f"cannot write to {self.folder}: {error.strerror}"

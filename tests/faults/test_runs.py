@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import pytest
 import safetensors.torch
@@ -176,6 +177,47 @@ def test_a_rewound_run_takes_other_batches_and_goes_on(toy, ganforge, make_engin
     run = tmp_path / "rewound" / "toy" / "0001"
     steps = [record["step"] for record in records(run) if "losses" in record]
     assert steps == sorted(set(steps)), "a line is there twice"
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ("raise KeyError('mine')", "KeyError: 'mine'"),
+        ("return fake", "must return a scalar tensor, got shape [16, 2]"),
+        ("return 1.0", "must return a scalar tensor, got float"),
+        ("return fake.mean().to('meta')", "must return a tensor on cpu, got one on meta"),
+    ],
+)
+def test_a_loss_that_breaks_its_contract_stops_the_run_with_its_name(body, message, toy, ganforge, tmp_path):
+    (tmp_path / "wrong.py").write_text(
+        "from ganforge import hookimpl\ndef wrong(fake):\n    'Wrong.'\n    if fake.device.type == 'meta':\n"
+        f"        return fake.mean()\n    {body}\n@hookimpl\ndef ganforge_register(register):\n"
+        "    register.loss('wrong', wrong)\n"
+    )
+    result = ganforge("run", toy, "--plugin", tmp_path / "wrong.py", "--set", "losses.wrong={use='wrong'}")
+    assert result.status == 3
+    assert "losses.wrong.AB: 'wrong/wrong'" in result.err
+    assert message in result.err
+
+
+def test_out_of_memory_names_a_batch_to_try(toy, ganforge):
+    result = ganforge("run", toy, "--set", "train.batch=1000000000000")
+    assert result.status == 1
+    assert "out of memory at batch 1000000000000: try --set train.batch=500000000000" in result.err
+
+
+def test_where_memory_is_refused_the_largest_batch_that_fits_is_found(toy, make_engine, monkeypatch):
+    engine, batches = make_engine(toy)
+    views = engine.coupling.views
+
+    def refuse(networks, batch):
+        if len(batch["A"]) > 5:
+            raise torch.OutOfMemoryError
+        return views(networks, batch)
+
+    monkeypatch.setattr(engine, "coupling", SimpleNamespace(views=refuse))
+    one = {domain: samples[:1] for domain, samples in batches(0).items()}
+    assert engine.fitting_batch(0, one, 16) == 4
 
 
 def test_an_observer_that_raises_is_named_once_and_the_run_goes_on(toy, ganforge, tmp_path):
