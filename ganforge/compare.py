@@ -260,17 +260,19 @@ def draw(trained: Sequence[Member]) -> Figure | None:
         rows.append([*([("initial state", before)] if before.exists() else []), *cells])
     if not rows:
         return None
-    # Every figure of a row is as high as the others, whatever its shape.
+    # The figures of a row keep their sizes relative to each other, so that pictures in them are as large as elsewhere.
     pictures = [[(title, imread(path)) for title, path in row if path.exists()] for row in rows]
-    aspects = [[picture.shape[1] / picture.shape[0] for _, picture in row] for row in pictures]
-    heights = [WIDTH / sum(row) + TITLE for row in aspects]
+    widths = [[picture.shape[1] for _, picture in row] for row in pictures]
+    tallest = [max(picture.shape[0] for _, picture in row) for row in pictures]
+    heights = [WIDTH * height / sum(row) + TITLE for height, row in zip(tallest, widths, strict=True)]
     figure = Figure(figsize=(WIDTH, sum(heights)), layout="constrained")
     parts = figure.subfigures(len(rows), 1, height_ratios=heights, squeeze=False)[:, 0]
-    for part, row, ratios in zip(parts, pictures, aspects, strict=True):
+    for part, row, ratios in zip(parts, pictures, widths, strict=True):
         for number, ((title, picture), axes) in enumerate(
             zip(row, part.subplots(1, len(row), width_ratios=ratios, squeeze=False)[0], strict=True)
         ):
             axes.set_axis_off()
+            axes.set_anchor("N")
             axes.imshow(picture)
             axes.set_title(f"({chr(ord('a') + number)}) {title}", fontsize=11)
     return figure

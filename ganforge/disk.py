@@ -1,6 +1,8 @@
 """Files that are whole or not there, whatever happens while they are written."""
 
 import os
+import re
+import shutil
 from pathlib import Path
 
 
@@ -11,6 +13,13 @@ def write_text(path: Path, text: str) -> None:
     sync(aside)
     aside.replace(path)
     sync(path.parent)
+
+
+def clear_aside(folder: Path) -> None:
+    """Delete what a process that was killed left half-written in a folder that is now ours alone."""
+    for path in folder.glob(".*") if folder.is_dir() else ():
+        if re.fullmatch(r"\..+\.\d+", path.name):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def sync(path: Path) -> None:

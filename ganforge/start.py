@@ -11,7 +11,7 @@ from filelock import FileLock, Timeout
 from ganforge import build, checkpoint, numerics
 from ganforge.batches import silent
 from ganforge.data import Report
-from ganforge.disk import write_text
+from ganforge.disk import clear_aside, write_text
 from ganforge.errors import InputError
 from ganforge.plan import Plan
 from ganforge.plugins import Plugins
@@ -103,6 +103,8 @@ def reopen(
             )
     plan = read_plan((folder / LOCK).read_text(encoding="utf-8"), folder, plugins, str(folder / LOCK), sets)
     held = hold(folder)
+    for place in (folder, folder / "checkpoints"):
+        clear_aside(place)
     newest = checkpoint.newest_sound(folder / "checkpoints", lambda text: plugins.say(f"warning: {text}"))
     write_text(folder / "checkpoints" / "latest", newest.name)  # it may have pointed to a damaged one
     dataset = build.make_dataset(plan)
