@@ -127,7 +127,7 @@ def kill(folder, text, name, most, numbers):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", range(8))
 @pytest.mark.parametrize(("name", "text"), [("points", POINTS), ("pictures", PICTURES)])
 def test_killed_runs_end_as_undisturbed_ones(name, text, seed, tmp_path):
     draw_pairs(tmp_path / "pairs", (("train", 40), ("val", 8)))
