@@ -72,7 +72,7 @@ def check(plan: Plan, dataset: Dataset) -> dict[Phase, list[Term]]:
         try:
             with device:
                 networks[name] = _make_network(network, choice, dataset.shapes, lambda domain: zeros[domain])
-                _check_network(networks[name], network, choice, dataset.shapes)
+                _check_network(networks[name], network, choice, dataset.shapes, min(2, plan.train.batch))
         except PluginError:
             raise
         except NotImplementedError:
@@ -150,13 +150,15 @@ def _make_network(network: Network, choice: Choice, shapes: Mapping[str, Shape],
     return made
 
 
-def _check_network(module: nn.Module, network: Network, choice: Choice, shapes: Mapping[str, Shape]) -> None:
-    """Run two samples through a network on the meta device and look at what comes out."""
+def _check_network(
+    module: nn.Module, network: Network, choice: Choice, shapes: Mapping[str, Shape], count: int
+) -> None:
+    """Run one or two samples through a network on the meta device and look at what comes out."""
     label = f"{network.role} '{choice.component.qualified}'"
-    inputs = torch.zeros(2, *shapes[network.domains[0]])
+    inputs = torch.zeros(count, *shapes[network.domains[0]])
     if network.role == "generator":
         made = module(inputs)
-        expected = (2, *shapes[network.domains[1]])
+        expected = (count, *shapes[network.domains[1]])
         if tuple(made.shape) != expected:
             raise PluginError(f"{label} returned shape {list(made.shape)}, expected {list(expected)}")
     elif len(network.domains) == 1:

@@ -169,10 +169,24 @@ def load_weights(path: Path, network: nn.Module) -> None:
         InputError: the file is damaged, or its tensors are not the network's.
     """
     tensors, _ = read_tensors(path)
-    try:
-        network.load_state_dict(tensors)
-    except RuntimeError as error:
-        raise InputError(f"{path} does not fit its recipe: {error}") from error
+    require_fit(path, tensors, network)
+    network.load_state_dict(tensors)
+
+
+def require_fit(path: Path, tensors: Mapping[str, Tensor], network: nn.Module) -> None:
+    """Refuse tensors that are not a network's own, by name, shape and type; the network may be of the device `meta`.
+
+    Raises:
+        InputError: they do not fit.
+    """
+    wanted = network.state_dict()
+    for key in sorted(wanted.keys() | tensors.keys()):
+        mine, theirs = (
+            f"{str(found[key].dtype).removeprefix('torch.')} {list(found[key].shape)}" if key in found else "nothing"
+            for found in (wanted, tensors)
+        )
+        if mine != theirs:
+            raise InputError(f"{path} does not fit its recipe: {key} is {theirs}, not {mine}")
 
 
 def read_recipe(path: Path) -> str:

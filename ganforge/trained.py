@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -205,8 +205,13 @@ def load(path: Path, plugins: Plugins, device: torch.device, norm: norms.Norm | 
     saved = plan.train.norm
     plan = evolve(plan, train=evolve(plan.train, norm=norm or saved))
     dataset = build.make_dataset(plan)
-    networks = build.make_networks(plan, dataset.shapes, device)
     present = {file.stem: file for file in files}
+    # A stranger's recipe may ask for networks that no memory holds; so they are not made before the weights fit them.
+    with suppress(NotImplementedError), torch.device("meta"):
+        for name, network in build.make_networks(plan, dataset.shapes, torch.device("meta")).items():
+            if name in present:
+                checkpoint.require_fit(present[name], checkpoint.read_tensors(present[name])[0], network)
+    networks = build.make_networks(plan, dataset.shapes, device)
     for name, network in networks.items():
         if name in present:
             checkpoint.load_weights(present[name], network)

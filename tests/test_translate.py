@@ -180,3 +180,24 @@ def test_plugins_of_a_strangers_weights_are_not_run(run, ganforge, tmp_path, zoo
         assert result.status == 2
         assert "a locked recipe's plugins lie in the run's own folder" in result.err
     assert not (tmp_path / "pwned").exists()
+
+
+@pytest.mark.parametrize(
+    ("word", "replacement", "message"),
+    [
+        ("width = 2", "width = 4096", "does not fit its recipe"),
+        ("steps = 3", "steps = 'three'", "train.steps"),
+        ("[dataset]", "[dataset", "not valid TOML"),
+    ],
+)
+def test_a_strangers_recipe_in_weights_is_checked_before_it_costs_anything(
+    word, replacement, message, run, ganforge, tmp_path, zoo
+):
+    tensors, metadata = read_tensors(run / "checkpoints" / "step-00000003" / "G_AB.safetensors")
+    assert word in metadata["recipe"]
+    metadata["recipe"] = metadata["recipe"].replace(word, replacement)
+    write_tensors(tmp_path / "G_AB.safetensors", tensors, metadata)
+    result = ganforge("translate", tmp_path / "G_AB.safetensors", zoo / "grey.jpg", "--direction", "AB", "--out", "out")
+    assert result.status == 2
+    assert message in result.err
+    assert not (tmp_path / "out").exists()

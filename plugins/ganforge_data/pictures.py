@@ -123,6 +123,8 @@ def open_picture(path: Path, channels: int = 3, background: str = "white") -> li
     Raises:
         InputError: the file is no picture, is damaged, is suspiciously large, or has other channels.
     """
+    if path.exists() and not path.is_file():
+        raise InputError(f"'{path}' is no file")  # a pipe or a device would never end
     try:
         if path.suffix.lower() == ".npy":
             return _bands(_require_size(np.lib.format.open_memmap(path, mode="r")), channels, path)  # reads no pickle
