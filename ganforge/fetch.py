@@ -2,6 +2,7 @@
 
 import bz2
 import gzip
+import errno
 import hashlib
 import io
 import json
@@ -131,6 +132,8 @@ def unpack(file: Path, folder: Path, report: Report) -> None:
     except (FileExistsError, NotADirectoryError) as error:
         raise InputError(f"'{file}' holds '{error.filename}' twice: refused") from error
     except DAMAGES as error:
+        if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+            raise InputError(f"'{file}' holds a name that is too long for this file system: refused") from error
         if isinstance(error, OSError) and error.errno is not None:  # of the disk
             raise
         raise InputError(f"'{file}' is damaged or no archive: {error}; to load it anew, delete it") from error
