@@ -1,9 +1,13 @@
 """Files that are whole or not there, whatever happens while they are written."""
 
+import errno
 import os
 import re
 import shutil
 from pathlib import Path
+
+# Errors of a disk that is full, over its quota, read-only, or broken.
+UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EACCES, errno.EPERM}
 
 
 def write_text(path: Path, text: str) -> None:

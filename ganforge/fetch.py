@@ -1,8 +1,8 @@
 """Public data sets from where they are published: downloads that can be resumed, checked and safely unpacked."""
 
 import bz2
-import gzip
 import errno
+import gzip
 import hashlib
 import io
 import json
@@ -22,6 +22,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 from ganforge.archives import Archive, Remote
+from ganforge.disk import UNWRITABLE
 from ganforge.errors import InputError
 
 BLOCK = 1 << 16  # bytes; what a connection brings of a block before it breaks is lost
@@ -134,7 +135,7 @@ def unpack(file: Path, folder: Path, report: Report) -> None:
     except DAMAGES as error:
         if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
             raise InputError(f"'{file}' holds a name that is too long for this file system: refused") from error
-        if isinstance(error, OSError) and error.errno is not None:  # of the disk
+        if isinstance(error, OSError) and error.errno in UNWRITABLE:
             raise
         raise InputError(f"'{file}' is damaged or no archive: {error}; to load it anew, delete it") from error
     if not total:

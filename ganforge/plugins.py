@@ -1,6 +1,5 @@
 """Finding and loading plugins: installed ones by entry point, local ones by file; a broken one takes nobody along."""
 
-import errno
 import importlib.util
 import sys
 import traceback
@@ -14,11 +13,10 @@ import pluggy
 from attrs import define, field
 
 from ganforge import hookspecs
+from ganforge.disk import UNWRITABLE
 from ganforge.errors import InputError, PluginError, nearest
 from ganforge.registry import Register, Registry
 
-# Errors of a disk that is full, over its quota, read-only, or broken.
-UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EACCES, errno.EPERM}
 GROUP = "ganforge"
 OWN = "ganforge"  # the distribution that ganforge and what it ships come in
 ALLOWED = "GANFORGE_PLUGINS"

@@ -17,13 +17,13 @@ from ganforge import build, checkpoint, numerics, signals
 from ganforge import norm as norms
 from ganforge.batches import Batches, Sources
 from ganforge.data import Dataset, Split, Stored, as_float, derive, random_generator
-from ganforge.disk import write_text
+from ganforge.disk import UNWRITABLE, write_text
 from ganforge.engine import Engine
 from ganforge.errors import DivergedError, InputError, RecipeError, RunFailedError, StoppedError, nearest
 from ganforge.lock import lock_text
 from ganforge.meter import Meter, first_not_finite
 from ganforge.plan import Plan
-from ganforge.plugins import UNWRITABLE, Plugins
+from ganforge.plugins import Plugins
 from ganforge.trained import Trained, measure_norms, norm_inputs
 from ganforge.view import View
 
