@@ -247,12 +247,15 @@ def list_pictures(folder: Path, key: str) -> list[Path]:
         InputError: there is no such folder, or no picture in it; `key` is the setting that named it.
     """
     folder = require_folder(folder, key)
-    names = [
-        os.path.join(place, name)
-        for place, _, files in os.walk(folder, followlinks=True)
-        for name in files
-        if os.path.splitext(name)[1].lower() in PICTURE_SUFFIXES and not name.startswith(".")
-    ]
+    names = []
+    for place, below, files in os.walk(folder, followlinks=True):
+        here = Path(place).resolve()
+        below[:] = [name for name in below if not here.is_relative_to((here / name).resolve())]  # no way round again
+        names += [
+            os.path.join(place, name)
+            for name in files
+            if os.path.splitext(name)[1].lower() in PICTURE_SUFFIXES and not name.startswith(".")
+        ]
     if not names:
         raise InputError(
             f"no picture in '{folder}' (looked for {', '.join(sorted(PICTURE_SUFFIXES))}); set dataset.{key}", key=key

@@ -24,6 +24,7 @@ from ganforge.batches import silent
 from ganforge.errors import InputError
 from ganforge.fetch import unpack
 from ganforge_data.folders import Folders
+from ganforge_data.pictures import list_pictures
 
 SECONDS = 20.0  # for one of them, on a busy machine
 GIB = 2**30
@@ -220,6 +221,16 @@ def test_a_thousand_pictures_and_two_hundred_archives(tmp_path):
     grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 2**10
     sys.stdout.write(f"pictures {dict(pictures)}, archives {dict(archives)}, memory grew by {grown:.0f} MiB\n")
     assert grown < 1024
+
+
+def test_a_folder_that_links_to_its_parent_is_walked_once(tmp_path):
+    (tmp_path / "a" / "below").mkdir(parents=True)
+    Image.new("RGB", (16, 16)).save(tmp_path / "a" / "below" / "1.png")
+    (tmp_path / "a" / "below" / "again").symlink_to(tmp_path / "a")
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "elsewhere").symlink_to(tmp_path / "a" / "below")
+    for folder, count in (("a", 1), ("b", 1)):
+        assert len(list_pictures(tmp_path / folder, "a")) == count
 
 
 @pytest.mark.parametrize("odd", ["folder", "pipe", "loop", "endless"])
