@@ -103,7 +103,13 @@ def test_a_clock_that_jumps_changes_nothing(toy, ganforge, tmp_path, monkeypatch
         (
             "discogan_edges2shoes",
             200,
-            ["train.log_every=10", "train.batch=16", "generator.width=16", "dataset.root=pairs"],
+            [
+                "train.log_every=10",
+                "train.batch=16",
+                "generator.width=16",
+                "discriminator.width=16",
+                "dataset.root=pairs",
+            ],
         ),
     ],
 )

@@ -46,8 +46,8 @@ words = some.sampled_from(
 numbers = some.one_of(
     some.integers(-3, 300),
     some.sampled_from([0, 1, 2**31, 2**63, 10**30, -(2**63)]),
-    some.floats(),
-    some.sampled_from([math.inf, -math.inf, math.nan, 1e-320]),
+    some.floats(allow_subnormal=False),  # a run in this process may have switched them off
+    some.sampled_from([math.inf, -math.inf, math.nan]),
 )
 plain = some.one_of(words, numbers, some.booleans(), some.text(max_size=8))
 values = some.recursive(
