@@ -83,8 +83,10 @@ def _plugins() -> Plugins:
         errors.print(printable(message), style="yellow", markup=False, highlight=False, soft_wrap=True)
 
     # Plugins bring commands of their own, so this is settled before there is a command line to read.
-    allowed = () if NO_PLUGINS in sys.argv[1:] else os.environ.get(ALLOWED)
-    plugins = Plugins(say, allowed.split(os.pathsep) if isinstance(allowed, str) else allowed)
+    if NO_PLUGINS in sys.argv[1:]:
+        os.environ[ALLOWED] = ""  # also for the processes of a comparison
+    allowed = os.environ.get(ALLOWED)
+    plugins = Plugins(say, None if allowed is None else list(filter(None, allowed.split(os.pathsep))))
     plugins.load_installed()
     return plugins
 

@@ -55,7 +55,8 @@ def stranger(monkeypatch):
     ],
 )
 def test_installed_plugins_are_loaded_as_allowed(words, allowed, loaded, stranger, toy, ganforge, monkeypatch):
-    monkeypatch.delenv(module.ALLOWED, raising=False)
+    monkeypatch.setenv(module.ALLOWED, "")  # so that it is restored, whatever the command does to it
+    monkeypatch.delenv(module.ALLOWED)
     if allowed is not None:
         monkeypatch.setenv(module.ALLOWED, allowed)
     result = ganforge("run", toy, *words)
@@ -67,6 +68,8 @@ def test_installed_plugins_are_loaded_as_allowed(words, allowed, loaded, strange
 
 
 def test_a_plugin_file_is_run_only_where_it_is_allowed(toy, ganforge, tmp_path, monkeypatch):
+    monkeypatch.setenv(module.ALLOWED, "")
+    monkeypatch.delenv(module.ALLOWED)
     file = tmp_path / "half.py"
     file.write_text(LOSS + f"open({str(tmp_path / 'ran')!r}, 'w').close()\n")
     words = ["run", toy, "--plugin", file, *HALF]
