@@ -27,18 +27,6 @@ def ganforge_logged(run, record):
 """
 
 
-@pytest.fixture
-def small_disk(tmp_path):
-    """A file system of its own, if this user may mount one."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=32m", "tmpfs", place], capture_output=True)
-    if mounted.returncode:
-        pytest.skip("needs the right to mount a file system")
-    yield place
-    subprocess.run(["umount", place], check=True)
-
-
 def remount(place, how):
     subprocess.run(["mount", "-o", f"remount,{how}", place], check=True)
 

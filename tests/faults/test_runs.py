@@ -248,18 +248,6 @@ def test_a_plugin_gets_back_what_it_saved(toy, ganforge, tmp_path):
     assert (run / "count").read_text() == "4"
 
 
-@pytest.fixture
-def full_disk(tmp_path):
-    """A file system of a few megabytes, if this user may mount one."""
-    place = tmp_path / "small"
-    place.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", place], capture_output=True)
-    if mounted.returncode:
-        pytest.skip("needs the right to mount a file system")
-    yield place
-    subprocess.run(["umount", place], check=True)
-
-
 def fill(place, leave):
     """Fill a file system but for some bytes."""
     free = os.statvfs(place).f_bavail * os.statvfs(place).f_frsize
@@ -268,16 +256,16 @@ def fill(place, leave):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("mode", ["stop", "go_on"])
-def test_a_full_disk_is_told_and_the_last_good_checkpoint_kept(mode, toy, tmp_path, full_disk):
-    words = ["--set", "train.steps=1000000", "--set", f"train.on_write_error={mode}", *FAST, "--out", full_disk]
+def test_a_full_disk_is_told_and_the_last_good_checkpoint_kept(mode, toy, tmp_path, small_disk):
+    words = ["--set", "train.steps=1000000", "--set", f"train.on_write_error={mode}", *FAST, "--out", small_disk]
     process = start(tmp_path, "run", toy, *words)
-    run = full_disk / "toy" / "0001"
+    run = small_disk / "toy" / "0001"
     wait_for(run / "checkpoints" / "latest")
-    fill(full_disk, leave=0)
+    fill(small_disk, leave=0)
     if mode == "go_on":
         time.sleep(3)
         assert process.poll() is None
-        (full_disk / "filler").unlink()
+        (small_disk / "filler").unlink()
         before = (run / "checkpoints" / "latest").read_text()
         until = time.monotonic() + 30
         while (run / "checkpoints" / "latest").read_text() == before and time.monotonic() < until:
@@ -291,7 +279,7 @@ def test_a_full_disk_is_told_and_the_last_good_checkpoint_kept(mode, toy, tmp_pa
     assert process.returncode == 1, err
     assert "No space left on device; the newest checkpoint is step-" in " ".join(err.split())
     assert "Traceback" not in err
-    (full_disk / "filler").unlink()
+    (small_disk / "filler").unlink()
     step = int((run / "checkpoints" / "latest").read_text()[-8:])
     again = start(tmp_path, "resume", run, "--set", f"train.steps={step + 5}")
     again.communicate(timeout=180)
