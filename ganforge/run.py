@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from attrs import define, field
+from attrs import define, evolve, field
 from filelock import FileLock
 from torch import Tensor
 
@@ -24,6 +24,7 @@ from ganforge.lock import lock_text
 from ganforge.meter import Meter, first_not_finite
 from ganforge.plan import Plan
 from ganforge.plugins import Plugins
+from ganforge.registry import Component
 from ganforge.trained import Trained, measure_norms, norm_inputs
 from ganforge.view import View
 
@@ -70,12 +71,8 @@ class Run:
     def lock(self) -> str:
         """The locked recipe's text."""
         used = {"ganforge": self.plugins.version()}
-        choices = [self.plan.dataset, self.plan.coupling_choice, *(choice for _, choice in self.plan.networks.values())]
-        choices += [loss.choice for loss in self.plan.losses]
-        choices += [*self.plan.optimizers.values(), *self.plan.evaluations.values()]
-        for choice in choices:
-            name = choice.component.plugin
-            used[name] = self.plugins.known[name].version
+        for component in self._components():
+            used[component.plugin] = self.plugins.known[component.plugin].version
         skipped = {
             f"{split}.{domain}": len(samples.skipped)
             for split, sources in self.sources.items()
@@ -83,6 +80,14 @@ class Run:
             if isinstance(samples, Stored) and samples.skipped
         }
         return lock_text(self.plan, used, str(self.device), skipped)
+
+    def _components(self) -> list[Component]:
+        """Every component that the recipe names."""
+        plan = self.plan
+        choices = [plan.dataset, plan.coupling_choice, *(choice for _, choice in plan.networks.values())]
+        choices += [loss.choice for loss in plan.losses]
+        choices += [*plan.optimizers.values(), *plan.evaluations.values()]
+        return [choice.component for choice in choices]
 
     @property
     def trained(self) -> Trained:
@@ -113,6 +118,7 @@ class Run:
         """Read the data and make the networks; go on from the checkpoint, if there is one."""
         numerics.apply(self.plan.train)
         terms = build.check(self.plan, self.dataset)
+        self._record_only_own()
         checkpoint.seed_random(derive(self.plan.train.seed, "run"))
 
         def report(what: str, done: int, total: int) -> None:
@@ -144,6 +150,13 @@ class Run:
         self._meter = Meter(self.engine)
         if self.start is not None:
             self._restore(self.start)
+
+    def _record_only_own(self) -> None:
+        """Leave a step unrecorded that holds a stranger's component: what its Python does in between would be lost."""
+        strangers = sorted({plugin.name for plugin in self.plugins.foreign()} & {c.plugin for c in self._components()})
+        if strangers and self.plan.train.compile == "trace":
+            self.plan = evolve(self.plan, train=evolve(self.plan.train, compile=False))
+            self.warn(f"steps are computed one by one, not recorded: components of {', '.join(strangers)} take part")
 
     def _tell_of_skipped(self) -> None:
         for split, sources in self.sources.items():

@@ -81,6 +81,7 @@ ALLOWED = {
         "numerics",
         "plan",
         "plugins",
+        "registry",
         "signals",
         "trained",
         "view",

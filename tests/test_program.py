@@ -221,3 +221,16 @@ def test_a_cuda_graph_gives_what_its_operations_give():
         torch.testing.assert_close(losses, expected)
         for mine, parameter in zip(gradients, parameters, strict=True):
             torch.testing.assert_close(mine, parameter.grad)
+
+
+def test_a_step_with_a_strangers_component_is_not_recorded(tmp_path, toy, ganforge):
+    (tmp_path / "counting.py").write_text(
+        "from ganforge import hookimpl\n"
+        "def small(fake):\n    '''Small translations.'''\n    return fake.square().mean()\n"
+        "@hookimpl\ndef ganforge_register(register):\n    register.loss('small', small)\n"
+    )
+    recipe = tmp_path / "mine.toml"
+    recipe.write_text('plugins = ["counting.py"]\n' + toy.read_text() + '[losses.small]\nuse = "small"\n')
+    result = ganforge("run", recipe)
+    assert result.status == 0
+    assert "not recorded: components of counting take part" in " ".join(result.out.split())
