@@ -5,14 +5,15 @@ What needs torch is imported on first use, so that the command line answers befo
 
 from typing import TYPE_CHECKING, Any
 
-from ganforge.archives import Archive, Remote
+from ganforge.components.hookspecs import hookimpl
+from ganforge.components.registry import Register
+from ganforge.data.archives import Archive, Remote
 from ganforge.errors import InputError, nearest
-from ganforge.hookspecs import hookimpl
-from ganforge.registry import Register
 
 if TYPE_CHECKING:
-    from ganforge.coupling import Coupling, Network
-    from ganforge.data import (
+    from ganforge.components.coupling import Coupling, Network
+    from ganforge.components.view import View
+    from ganforge.data.dataset import (
         PICTURE_SUFFIXES,
         Dataset,
         Drawn,
@@ -25,9 +26,8 @@ if TYPE_CHECKING:
         Stored,
         random_generator,
     )
-    from ganforge.run import Run
-    from ganforge.trained import Findings, Trained
-    from ganforge.view import View
+    from ganforge.runs.run import Run
+    from ganforge.runs.trained import Findings, Trained
 
 __all__ = [
     "PICTURE_SUFFIXES",
@@ -56,8 +56,8 @@ __all__ = [
 ]
 
 _HOMES = {
-    "coupling": ("Coupling", "Network"),
-    "data": (
+    "components.coupling": ("Coupling", "Network"),
+    "data.dataset": (
         "PICTURE_SUFFIXES",
         "Dataset",
         "Drawn",
@@ -70,9 +70,9 @@ _HOMES = {
         "Stored",
         "random_generator",
     ),
-    "run": ("Run",),
-    "trained": ("Findings", "Trained"),
-    "view": ("View",),
+    "runs.run": ("Run",),
+    "runs.trained": ("Findings", "Trained"),
+    "components.view": ("View",),
 }
 
 

@@ -13,12 +13,12 @@ from attrs import evolve, frozen
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from ganforge import build, numerics
-from ganforge.batches import Batches, Sources, silent
-from ganforge.data import Dataset, Drawn, Report, Shape, Stored, random_generator
-from ganforge.engine import Engine, Term
-from ganforge.meter import Meter
-from ganforge.plan import Phase, Plan
+from ganforge.data.batches import Batches, Sources, silent
+from ganforge.data.dataset import Dataset, Drawn, Report, Shape, Stored, random_generator
+from ganforge.recipe.plan import Phase, Plan
+from ganforge.training import build, numerics
+from ganforge.training.engine import Engine, Term
+from ganforge.training.meter import Meter
 
 STORED = 512  # random pictures of each domain
 WARM_UP = 3

@@ -6,9 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
-from ganforge import recipe as recipes
-from ganforge.archives import Archive
-from ganforge.command import (
+from ganforge.cli.command import (
     AsJson,
     PluginFiles,
     RecipeName,
@@ -18,12 +16,14 @@ from ganforge.command import (
     progress,
     understand,
 )
+from ganforge.components.plugins import Plugins
+from ganforge.data.archives import Archive
 from ganforge.errors import InputError, printable
-from ganforge.plugins import Plugins
+from ganforge.recipe import layers as recipes
 
 if TYPE_CHECKING:
-    from ganforge.data import Prepared, Samples, Shape, Split
-    from ganforge.plan import Plan
+    from ganforge.data.dataset import Prepared, Samples, Shape, Split
+    from ganforge.recipe.plan import Plan
 
 app = typer.Typer(
     name="data", help="See, prepare and download the data sets of recipes.", no_args_is_help=True, add_completion=False
@@ -67,9 +67,9 @@ def show(
 ) -> None:
     """Show a recipe's data: counts, sizes, split, labels, and a contact sheet of both domains."""
     plan = understand(context, recipe, sets, plugin)
-    from ganforge import build
-    from ganforge.data import Prepared, Stored
+    from ganforge.data.dataset import Prepared, Stored
     from ganforge.sheet import draw_sheet
+    from ganforge.training import build
 
     with progress() as report:
         sources = build.read_data(plan, build.make_dataset(plan), report)
@@ -102,8 +102,9 @@ def show(
 def prepare(context: typer.Context, recipe: RecipeName, sets: Sets = None, plugin: PluginFiles = None) -> None:
     """Make a recipe's pictures ready in the cache, in parallel; a run would do the same before its first step."""
     plan = understand(context, recipe, sets, plugin)
-    from ganforge import build, cache
-    from ganforge.data import Prepared
+    from ganforge.data import cache
+    from ganforge.data.dataset import Prepared
+    from ganforge.training import build
 
     with progress() as report:
         build.read_data(plan, build.make_dataset(plan), report)
@@ -129,8 +130,8 @@ def clear(
     if recipe is None and sets:
         raise InputError("--set needs a RECIPE that it overrides")
     plan = understand(context, recipe, sets, plugin) if recipe else None
-    from ganforge import cache
-    from ganforge.data import Prepared
+    from ganforge.data import cache
+    from ganforge.data.dataset import Prepared
 
     keys = None
     if plan:
@@ -192,8 +193,8 @@ def _way_to(needed: Path, archives: Mapping[str, Archive]) -> str:
 
 def _open(plan: "Plan") -> "Iterator[tuple[Split, str, Shape, Samples]]":
     """Yield (split, domain, shape, samples) of all that the data set opens."""
-    from ganforge import build
-    from ganforge.data import SPLITS
+    from ganforge.data.dataset import SPLITS
+    from ganforge.training import build
 
     dataset = build.make_dataset(plan)
     for split in SPLITS:

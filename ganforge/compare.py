@@ -21,15 +21,15 @@ from attrs import define, evolve, frozen
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 
-from ganforge import build, numerics
-from ganforge.data import Report
+from ganforge.data.dataset import Report
 from ganforge.disk import write_text
 from ganforge.errors import InputError, RunFailedError, printable
-from ganforge.lock import lock_text
-from ganforge.plan import Plan
-from ganforge.run import is_finished, read_metrics
-from ganforge.start import CHANGEABLE
-from ganforge.trained import LOCK
+from ganforge.recipe.lock import lock_text
+from ganforge.recipe.plan import Plan
+from ganforge.runs.run import is_finished, read_metrics
+from ganforge.runs.start import CHANGEABLE
+from ganforge.runs.trained import LOCK
+from ganforge.training import build, numerics
 
 LAST = 0.8  # of a training; metrics after it are averaged
 POLL_SECONDS = 0.5

@@ -21,7 +21,7 @@ from http.client import HTTPException
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
-from ganforge.archives import Archive, Remote
+from ganforge.data.archives import Archive, Remote
 from ganforge.disk import UNWRITABLE
 from ganforge.errors import InputError
 

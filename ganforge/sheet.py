@@ -8,8 +8,8 @@ from matplotlib.figure import Figure
 from torch import Tensor
 from torch.nn.functional import pad
 
-from ganforge.batches import Sources
-from ganforge.data import Drawn, Stored, as_float, random_generator
+from ganforge.data.batches import Sources
+from ganforge.data.dataset import Drawn, Stored, as_float, random_generator
 
 if TYPE_CHECKING:
     import numpy as np

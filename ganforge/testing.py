@@ -14,12 +14,12 @@ import torch
 from attrs import NOTHING
 from torch import Tensor, nn
 
-from ganforge.coupling import Coupling
+from ganforge.components.coupling import Coupling
+from ganforge.components.plugins import Plugins
+from ganforge.components.registry import KINDS, PHASES, Component
+from ganforge.components.settings import Setting, plain, structure
+from ganforge.components.view import View
 from ganforge.errors import InputError
-from ganforge.plugins import Plugins
-from ganforge.registry import KINDS, PHASES, Component
-from ganforge.settings import Setting, plain, structure
-from ganforge.view import View
 
 SHAPES = ((3, 64, 64), (1, 32, 64), (2,))
 

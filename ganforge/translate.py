@@ -9,9 +9,9 @@ from attrs import frozen
 from PIL import Image
 from torch import Tensor
 
-from ganforge.data import PICTURE_SUFFIXES, PictureDataset, as_float
+from ganforge.data.dataset import PICTURE_SUFFIXES, PictureDataset, as_float
 from ganforge.errors import InputError
-from ganforge.trained import Trained
+from ganforge.runs.trained import Trained
 
 BATCH = 32
 MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}  # that a PNG can hold, by number of channels

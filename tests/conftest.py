@@ -7,12 +7,14 @@ import pytest
 import torch
 from PIL import Image, ImageDraw
 
-from ganforge import build, cli, recipe
-from ganforge.batches import Batches, read
-from ganforge.engine import Engine
-from ganforge.plan import Plan
-from ganforge.plugins import Plugins
-from ganforge.resolve import resolve
+from ganforge.cli import main as cli
+from ganforge.components.plugins import Plugins
+from ganforge.data.batches import Batches, read
+from ganforge.recipe import layers as recipe
+from ganforge.recipe.plan import Plan
+from ganforge.recipe.resolve import resolve
+from ganforge.training import build
+from ganforge.training.engine import Engine
 
 torch.set_num_threads(1)  # small tensors; and two workers share two cores
 

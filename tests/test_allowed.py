@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from ganforge import plugins as module
+from ganforge.components import plugins as module
 
 LOSS = """
 from ganforge import hookimpl

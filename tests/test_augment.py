@@ -2,8 +2,8 @@
 
 import torch
 
-from ganforge.augment import Augment
-from ganforge.data import random_generator
+from ganforge.data.augment import Augment
+from ganforge.data.dataset import random_generator
 
 PICTURES = torch.rand(64, 3, 8, 10, generator=random_generator(1))
 

@@ -5,8 +5,8 @@ import torch
 from attrs import frozen
 
 from ganforge import Dataset, Drawn, InputError, Stored
-from ganforge.augment import Augment
-from ganforge.batches import Batches, read
+from ganforge.data.augment import Augment
+from ganforge.data.batches import Batches, read
 
 
 @frozen
@@ -102,7 +102,7 @@ def test_a_batch_is_the_same_wherever_the_samples_are(residency):
 
 def test_samples_go_where_they_fit(monkeypatch):
     assert batches_of(pictures()).residency == "device"
-    monkeypatch.setattr("ganforge.batches._free_memory", lambda: 3.9 * pictures().numel())
+    monkeypatch.setattr("ganforge.data.batches._free_memory", lambda: 3.9 * pictures().numel())
     assert batches_of(pictures()).residency == "disk"
 
 

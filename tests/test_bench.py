@@ -5,8 +5,9 @@ import json
 import pytest
 import torch
 
-from ganforge import bench, build
-from ganforge.batches import Batches
+from ganforge import bench
+from ganforge.data.batches import Batches
+from ganforge.training import build
 
 SMALL = ["dataset.size=16", "generator.width=4", "discriminator.width=4", "train.batch=4", "dataset.root=none"]
 

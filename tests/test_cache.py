@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from ganforge import InputError, Prepared, cache, making
+from ganforge import InputError, Prepared
+from ganforge.data import cache, making
 from ganforge.errors import PluginError
 
 SHAPE = (1, 2, 2)

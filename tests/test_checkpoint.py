@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from ganforge import checkpoint
 from ganforge.errors import InputError
+from ganforge.runs import checkpoint
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from ganforge.registry import KINDS
+from ganforge.components.registry import KINDS
 
 COMMANDS = ["run", "resume", "translate", "evaluate", "list", "show", "recipes", "plugins", "validate"]
 
@@ -82,7 +82,7 @@ def test_wrong_words_are_answered_in_a_line(words, message, ganforge):
 
 
 def test_a_plugin_adds_a_command(ganforge, tmp_path, monkeypatch):
-    from ganforge import cli
+    from ganforge.cli import main as cli
 
     (tmp_path / "hello.py").write_text(
         "from ganforge import hookimpl\n"

@@ -5,7 +5,7 @@ import json
 import pytest
 from PIL import Image
 
-from ganforge import cache
+from ganforge.data import cache
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ganforge.registry import Component
+from ganforge.components.registry import Component
 from ganforge.testing import assert_sound, components_of
 
 

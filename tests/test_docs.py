@@ -6,9 +6,9 @@ from pathlib import Path
 
 import typer
 
-from ganforge import hookspecs
-from ganforge.cli import app
-from ganforge.registry import KINDS
+from ganforge.cli.main import app
+from ganforge.components import hookspecs
+from ganforge.components.registry import KINDS
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from ganforge.engine import Term
+from ganforge.components.view import View
 from ganforge.errors import PluginError
-from ganforge.view import View
+from ganforge.training.engine import Term
 
 PICTURES = """
 [dataset]

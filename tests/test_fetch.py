@@ -19,7 +19,7 @@ from types import SimpleNamespace
 import pytest
 
 from ganforge import fetch as module
-from ganforge.archives import Archive, Remote
+from ganforge.data.archives import Archive, Remote
 from ganforge.errors import InputError
 from ganforge.fetch import fetch, unpack
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from ganforge import norm
-from ganforge.trained import load
+from ganforge.runs.trained import load
+from ganforge.training import norm
 
 
 def small() -> nn.Sequential:

@@ -5,10 +5,10 @@ import sys
 
 import pytest
 
-from ganforge import plugins as plugins_module
-from ganforge import recipe
+from ganforge.components import plugins as plugins_module
+from ganforge.components.plugins import Plugins
 from ganforge.errors import InputError, PluginError, RecipeError
-from ganforge.plugins import Plugins
+from ganforge.recipe import layers as recipe
 
 CHARBONNIER = '''\
 """Charbonnier: a smooth L1, as a reconstruction loss."""

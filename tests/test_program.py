@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from ganforge import program
-from ganforge.plan import Train
+from ganforge.recipe.plan import Train
+from ganforge.training import program
 
 TRACE = Train(steps=1, batch=1, compile="trace")
 

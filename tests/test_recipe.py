@@ -2,8 +2,8 @@
 
 import pytest
 
-from ganforge import recipe
 from ganforge.errors import InputError, RecipeError
+from ganforge.recipe import layers as recipe
 
 BASE = """\
 # What it shows.

@@ -2,8 +2,8 @@
 
 import pytest
 
+from ganforge.components.registry import Register, Registry
 from ganforge.errors import InputError, PluginError
-from ganforge.registry import Register, Registry
 
 
 def loss(reconstructed, source, *, weightless: float = 1.0):

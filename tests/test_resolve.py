@@ -2,7 +2,7 @@
 
 import pytest
 
-from ganforge.plan import Schedule, Train
+from ganforge.recipe.plan import Schedule, Train
 
 
 def answer(ganforge, recipe):

@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 import pytest
 from attrs import field, frozen, validators
 
+from ganforge.components.settings import fill, plain, read_signature
 from ganforge.errors import PluginError
-from ganforge.settings import fill, plain, read_signature
 
 
 @frozen

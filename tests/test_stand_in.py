@@ -6,8 +6,8 @@ import tarfile
 import pytest
 import torch
 
-from ganforge import recipe as recipes
-from ganforge.plugins import Plugins
+from ganforge.components.plugins import Plugins
+from ganforge.recipe import layers as recipes
 from tests.conftest import SHARED
 
 NARROW = ["generator.width=4", "discriminator.width=4", "train.batch=8", "train.steps=4"]

@@ -8,9 +8,9 @@ import torch
 from PIL import Image
 from torchvision.utils import make_grid
 
-from ganforge.checkpoint import read_tensors, write_tensors
-from ganforge.data import as_float
-from ganforge.trained import load
+from ganforge.data.dataset import as_float
+from ganforge.runs.checkpoint import read_tensors, write_tensors
+from ganforge.runs.trained import load
 
 SMALL = ["--set", "dataset.size=[16,32]", "--set", "generator.width=2", "--set", "discriminator.width=2"]
 SHORT = [

@@ -20,12 +20,13 @@ import numpy as np
 import torch
 from PIL import Image, ImageFilter
 
-from ganforge import build, cache
-from ganforge.batches import Batches, read
-from ganforge.making import Maker, make_all
-from ganforge.plugins import Plugins
-from ganforge.recipe import load
-from ganforge.resolve import resolve
+from ganforge.components.plugins import Plugins
+from ganforge.data import cache
+from ganforge.data.batches import Batches, read
+from ganforge.data.making import Maker, make_all
+from ganforge.recipe.layers import load
+from ganforge.recipe.resolve import resolve
+from ganforge.training import build
 from ganforge_data.edges2photo import thicken
 
 

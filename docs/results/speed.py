@@ -14,12 +14,13 @@ from pathlib import Path
 import torch
 from matplotlib.figure import Figure
 
-from ganforge import bench, build, numerics
-from ganforge.batches import Batches
-from ganforge.plugins import Plugins
-from ganforge.recipe import load
-from ganforge.resolve import resolve
-from ganforge.start import pick_device
+from ganforge import bench
+from ganforge.components.plugins import Plugins
+from ganforge.data.batches import Batches
+from ganforge.recipe.layers import load
+from ganforge.recipe.resolve import resolve
+from ganforge.runs.start import pick_device
+from ganforge.training import build, numerics
 
 CASES = {
     "batch (width 64, 64x64)": ("train.batch", [8, 16, 32, 64, 128, 256, 512]),

@@ -6,9 +6,10 @@ import re
 import pytest
 from PIL import Image
 
-from ganforge import InputError, recipe
-from ganforge.batches import read
-from ganforge.build import make_dataset
+from ganforge import InputError
+from ganforge.data.batches import read
+from ganforge.recipe import layers as recipe
+from ganforge.training.build import make_dataset
 
 
 @pytest.fixture

@@ -4,8 +4,8 @@ import pytest
 from PIL import Image
 
 from ganforge import InputError
-from ganforge.batches import read
-from ganforge.build import make_dataset
+from ganforge.data.batches import read
+from ganforge.training.build import make_dataset
 
 # As in the published file: a count, a header, and runs of blanks before what is positive.
 LIST = """\

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from ganforge.build import make_dataset
-from ganforge.data import random_generator
+from ganforge.data.dataset import random_generator
+from ganforge.training.build import make_dataset
 
 
 @pytest.fixture

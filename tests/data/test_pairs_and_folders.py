@@ -9,9 +9,9 @@ import torch
 from PIL import Image
 
 from ganforge import InputError
-from ganforge.batches import read
-from ganforge.build import make_dataset
+from ganforge.data.batches import read
 from ganforge.errors import RecipeError
+from ganforge.training.build import make_dataset
 
 
 @pytest.fixture

@@ -8,8 +8,9 @@ import torch
 from PIL import Image
 from torch import nn
 
-from ganforge import InputError, build
-from ganforge.trained import Trained
+from ganforge import InputError
+from ganforge.runs.trained import Trained
+from ganforge.training import build
 
 attributes = importlib.import_module("ganforge_evaluations.attributes")
 

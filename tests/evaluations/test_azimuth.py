@@ -9,8 +9,9 @@ import pytest
 import torch
 from torch import nn
 
-from ganforge import InputError, build
-from ganforge.trained import Trained
+from ganforge import InputError
+from ganforge.runs.trained import Trained
+from ganforge.training import build
 
 azimuth = importlib.import_module("ganforge_evaluations.azimuth")
 learnt = importlib.import_module("ganforge_evaluations.learnt")

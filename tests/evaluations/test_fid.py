@@ -8,8 +8,9 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from ganforge import InputError, build
-from ganforge.trained import Trained
+from ganforge import InputError
+from ganforge.runs.trained import Trained
+from ganforge.training import build
 
 fid = importlib.import_module("ganforge_evaluations.fid")
 

@@ -8,8 +8,9 @@ import torch
 from attrs import evolve
 from torch import nn
 
-from ganforge import InputError, build
-from ganforge.trained import Trained
+from ganforge import InputError
+from ganforge.runs.trained import Trained
+from ganforge.training import build
 
 paired_error, reconstruction, diversity, grid, pictures = (
     importlib.import_module(f"ganforge_evaluations.{name}")

@@ -6,8 +6,8 @@ import shutil
 import pytest
 import torch
 
-from ganforge import checkpoint
 from ganforge.errors import InputError
+from ganforge.runs import checkpoint
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ganforge.batches import silent
+from ganforge.data.batches import silent
 from ganforge.errors import InputError
 from ganforge.fetch import unpack
 from ganforge_data.folders import Folders

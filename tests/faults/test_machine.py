@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from ganforge import checkpoint
+from ganforge.runs import checkpoint
 from tests.conftest import draw_pairs
 from tests.faults.test_runs import assert_same_end, start
 

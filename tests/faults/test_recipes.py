@@ -11,12 +11,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 
-from ganforge import build
-from ganforge import recipe as recipes
+from ganforge.components.plugins import Plugins
+from ganforge.components.registry import KINDS
 from ganforge.errors import InputError, RecipeError, printable
-from ganforge.plugins import Plugins
-from ganforge.registry import KINDS
-from ganforge.resolve import resolve
+from ganforge.recipe import layers as recipes
+from ganforge.recipe.resolve import resolve
+from ganforge.training import build
 
 SECONDS = 20.0  # within which a recipe is judged, on a busy machine
 PLUGINS = Plugins()

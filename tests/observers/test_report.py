@@ -332,7 +332,7 @@ def test_the_command_prints_the_path_and_opens_it_if_asked(folder, ganforge, mon
 def test_the_command_needs_neither_torch_nor_matplotlib(folder):
     log(folder, {"step": 1, "losses": {"generator": 1.0}, "steps_per_second": 2.0})
     code = (
-        "import sys; from ganforge.cli import main\n"
+        "import sys; from ganforge.cli.main import main\n"
         f"sys.argv = ['ganforge', 'report', {str(folder)!r}]\n"
         "try: main()\n"
         "except SystemExit as stop: assert not stop.code\n"

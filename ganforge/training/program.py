@@ -18,7 +18,7 @@ from torch.fx.node import map_aggregate, map_arg
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from ganforge.plan import Phase, Train
+from ganforge.recipe.plan import Phase, Train
 
 Play = Callable[[Mapping[str, Tensor]], Iterable[tuple[Phase, Tensor]]]
 

@@ -17,7 +17,7 @@ import attrs
 import cattrs
 from attrs import NOTHING, frozen
 
-from ganforge.describe import describe, describe_validator, describe_value
+from ganforge.components.describe import describe, describe_validator, describe_value
 from ganforge.errors import PluginError, nearest
 
 LARGEST = 2**53  # beyond it a number is a slip, and not every integer is a float

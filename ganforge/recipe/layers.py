@@ -8,8 +8,8 @@ from typing import Any
 
 from attrs import field, frozen
 
+from ganforge.components.settings import Key
 from ganforge.errors import InputError, Problem, RecipeError, nearest
-from ganforge.settings import Key
 
 TABLES = ("dataset", "coupling", "generator", "discriminator", "losses", "optimizer", "evaluations", "train")
 KEYS = ("extends", "plugins", *TABLES, "lock")

@@ -7,10 +7,10 @@ from typing import Any, Literal
 
 from attrs import Attribute, field, frozen, validators
 
-from ganforge.augment import Augment
-from ganforge.coupling import Coupling, Network
-from ganforge.recipe import Recipe
-from ganforge.registry import Component
+from ganforge.components.coupling import Coupling, Network
+from ganforge.components.registry import Component
+from ganforge.data.augment import Augment
+from ganforge.recipe.layers import Recipe
 
 Phase = Literal["discriminator", "generator"]
 

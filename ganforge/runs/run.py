@@ -13,20 +13,21 @@ from attrs import define, evolve, field
 from filelock import FileLock
 from torch import Tensor
 
-from ganforge import build, checkpoint, numerics, signals
-from ganforge import norm as norms
-from ganforge.batches import Batches, Sources
-from ganforge.data import Dataset, Split, Stored, as_float, derive, random_generator
+from ganforge.components.plugins import Plugins
+from ganforge.components.registry import Component
+from ganforge.components.view import View
+from ganforge.data.batches import Batches, Sources
+from ganforge.data.dataset import Dataset, Split, Stored, as_float, derive, random_generator
 from ganforge.disk import UNWRITABLE, write_text
-from ganforge.engine import Engine
 from ganforge.errors import DivergedError, InputError, RecipeError, RunFailedError, StoppedError, nearest
-from ganforge.lock import lock_text
-from ganforge.meter import Meter, first_not_finite
-from ganforge.plan import Plan
-from ganforge.plugins import Plugins
-from ganforge.registry import Component
-from ganforge.trained import Trained, measure_norms, norm_inputs
-from ganforge.view import View
+from ganforge.recipe.lock import lock_text
+from ganforge.recipe.plan import Plan
+from ganforge.runs import checkpoint, signals
+from ganforge.runs.trained import Trained, measure_norms, norm_inputs
+from ganforge.training import build, numerics
+from ganforge.training import norm as norms
+from ganforge.training.engine import Engine
+from ganforge.training.meter import Meter, first_not_finite
 
 TICK_SECONDS = 0.25
 UNLOGGED = 1000  # steps after which losses are looked at where no log is wanted

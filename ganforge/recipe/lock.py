@@ -7,9 +7,9 @@ from typing import Any
 import tomli_w
 import torch
 
-from ganforge.plan import Choice, Plan
-from ganforge.registry import PHASES
-from ganforge.settings import plain
+from ganforge.components.registry import PHASES
+from ganforge.components.settings import plain
+from ganforge.recipe.plan import Choice, Plan
 
 
 def lock_text(plan: Plan, plugin_versions: Mapping[str, str], device: str, skipped: Mapping[str, int]) -> str:

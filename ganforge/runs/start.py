@@ -8,15 +8,16 @@ import torch
 from attrs import evolve
 from filelock import FileLock, Timeout
 
-from ganforge import build, checkpoint, numerics
-from ganforge.batches import silent
-from ganforge.data import Report
+from ganforge.components.plugins import Plugins
+from ganforge.data.batches import silent
+from ganforge.data.dataset import Report
 from ganforge.disk import clear_aside, write_text
 from ganforge.errors import InputError
-from ganforge.plan import Plan
-from ganforge.plugins import Plugins
-from ganforge.run import Run
-from ganforge.trained import LOCK, find_run, read_plan
+from ganforge.recipe.plan import Plan
+from ganforge.runs import checkpoint
+from ganforge.runs.run import Run
+from ganforge.runs.trained import LOCK, find_run, read_plan
+from ganforge.training import build, numerics
 
 # What a resumed run may change without becoming another one.
 CHANGEABLE = (

@@ -6,12 +6,12 @@ from typing import Any
 
 from attrs import define, field
 
-from ganforge.coupling import Coupling, Network
+from ganforge.components.coupling import Coupling, Network
+from ganforge.components.registry import LOSS_KEYS, PHASES, Registry
+from ganforge.components.settings import Key, fill, read_fields
 from ganforge.errors import InputError, Problem, RecipeError, nearest
-from ganforge.plan import Choice, LossPlan, LossTable, Plan, Train
-from ganforge.recipe import KEYS, Recipe, Table, has, merge
-from ganforge.registry import LOSS_KEYS, PHASES, Registry
-from ganforge.settings import Key, fill, read_fields
+from ganforge.recipe.layers import KEYS, Recipe, Table, has, merge
+from ganforge.recipe.plan import Choice, LossPlan, LossTable, Plan, Train
 
 ROLES = ("generator", "discriminator")
 

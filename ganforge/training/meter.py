@@ -8,8 +8,8 @@ import torch
 from attrs import frozen
 from torch import Tensor
 
-from ganforge.engine import Engine
-from ganforge.plan import Phase
+from ganforge.recipe.plan import Phase
+from ganforge.training.engine import Engine
 
 
 @frozen

@@ -8,9 +8,9 @@ import torch
 from attrs import evolve
 from torch import Tensor, nn
 
-from ganforge.data import Shape
+from ganforge.data.dataset import Shape
 from ganforge.errors import InputError
-from ganforge.plan import Train
+from ganforge.recipe.plan import Train
 
 SMALL_BATCH = 10_000  # numbers in a batch below which a step is bound by overhead, not by arithmetic
 HALVES = {"bf16": torch.bfloat16, "fp16": torch.float16}

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import pluggy
 
-from ganforge.archives import Archive
-from ganforge.registry import Register
+from ganforge.components.registry import Register
+from ganforge.data.archives import Archive
 
 if TYPE_CHECKING:
     import typer
 
-    from ganforge.run import Run
+    from ganforge.runs.run import Run
 
 hookspec = pluggy.HookspecMarker("ganforge")
 hookimpl = pluggy.HookimplMarker("ganforge")

@@ -7,11 +7,11 @@ import torch
 from attrs import frozen
 from torch import Tensor, nn
 
-from ganforge import numerics, program
-from ganforge.coupling import Coupling
+from ganforge.components.coupling import Coupling
+from ganforge.components.view import FROM_FAKE, View
 from ganforge.errors import PluginError
-from ganforge.plan import LossPlan, Phase, Train
-from ganforge.view import FROM_FAKE, View
+from ganforge.recipe.plan import LossPlan, Phase, Train
+from ganforge.training import numerics, program
 
 
 @frozen

@@ -10,9 +10,20 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from ganforge import cache
-from ganforge.augment import Augment
-from ganforge.data import CHUNK, Dataset, Drawn, Prepared, Report, Samples, Split, Stored, as_float, random_generator
+from ganforge.data import cache
+from ganforge.data.augment import Augment
+from ganforge.data.dataset import (
+    CHUNK,
+    Dataset,
+    Drawn,
+    Prepared,
+    Report,
+    Samples,
+    Split,
+    Stored,
+    as_float,
+    random_generator,
+)
 from ganforge.errors import InputError
 
 Sources = Mapping[str, Stored | Drawn]

@@ -22,7 +22,7 @@ import torch
 from attrs import frozen
 from torch import Tensor
 
-from ganforge.data import Shape
+from ganforge.data.dataset import Shape
 from ganforge.errors import InputError, PluginError
 
 CHUNK = 32  # samples that a process makes at a time

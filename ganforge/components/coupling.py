@@ -7,7 +7,7 @@ from typing import Any
 from attrs import frozen
 from torch import Tensor
 
-from ganforge.view import View
+from ganforge.components.view import View
 
 
 @frozen

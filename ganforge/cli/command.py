@@ -23,12 +23,12 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from ganforge import recipe as recipes
+from ganforge.components.plugins import Plugins
 from ganforge.errors import InputError, Problem, RecipeError, printable
-from ganforge.plugins import Plugins
+from ganforge.recipe import layers as recipes
 
 if TYPE_CHECKING:
-    from ganforge.plan import Plan
+    from ganforge.recipe.plan import Plan
 
 errors = Console(stderr=True)
 
@@ -69,7 +69,7 @@ def understand(context: typer.Context, name: str, sets: Sequence[str] | None, fi
     for path in files or ():
         plugins.load_file(path)
         local.append(path)
-    from ganforge.resolve import resolve
+    from ganforge.recipe.resolve import resolve
 
     try:
         plan = resolve(loaded, plugins.registry, local)

@@ -6,8 +6,8 @@ from typing import Any
 
 from attrs import field, frozen
 
+from ganforge.components.settings import Signature, read_signature
 from ganforge.errors import InputError, PluginError, nearest
-from ganforge.settings import Signature, read_signature
 
 KINDS = ("generator", "discriminator", "loss", "coupling", "dataset", "optimizer", "evaluation")
 PHASES = ("discriminator", "generator")

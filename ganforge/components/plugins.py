@@ -12,10 +12,10 @@ from typing import Any
 import pluggy
 from attrs import define, field
 
-from ganforge import hookspecs
+from ganforge.components import hookspecs
+from ganforge.components.registry import Register, Registry
 from ganforge.disk import UNWRITABLE
 from ganforge.errors import InputError, PluginError, nearest
-from ganforge.registry import Register, Registry
 
 GROUP = "ganforge"
 OWN = "ganforge"  # the distribution that ganforge and what it ships come in

@@ -7,15 +7,15 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from ganforge.batches import Batches, Sources, read, silent
-from ganforge.coupling import Network
-from ganforge.data import SPLITS, Dataset, Report, Shape, Split, derive
-from ganforge.engine import Engine, Term
+from ganforge.components.coupling import Network
+from ganforge.components.registry import PHASES
+from ganforge.components.settings import Key
+from ganforge.components.view import View
+from ganforge.data.batches import Batches, Sources, read, silent
+from ganforge.data.dataset import SPLITS, Dataset, Report, Shape, Split, derive
 from ganforge.errors import InputError, PluginError, Problem, RecipeError, nearest
-from ganforge.plan import Choice, LossPlan, Phase, Plan
-from ganforge.registry import PHASES
-from ganforge.settings import Key
-from ganforge.view import View
+from ganforge.recipe.plan import Choice, LossPlan, Phase, Plan
+from ganforge.training.engine import Engine, Term
 
 Mean = Callable[[str], Tensor]
 

@@ -20,10 +20,10 @@ from filelock import FileLock, Timeout
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from ganforge.data import Prepared, Report, Shape, Stored
+from ganforge.data.dataset import Prepared, Report, Shape, Stored
+from ganforge.data.making import Faults, Maker, make_all, module_of
 from ganforge.disk import sync
 from ganforge.errors import InputError
-from ganforge.making import Faults, Maker, make_all, module_of
 
 FORMAT = 1
 HEADER = 256  # bytes of a file before its samples

@@ -13,8 +13,7 @@ from attrs import NOTHING
 from rich.console import Console
 
 from ganforge import cli_data
-from ganforge import recipe as recipes
-from ganforge.command import (
+from ganforge.cli.command import (
     AsJson,
     Device,
     PluginFiles,
@@ -26,7 +25,10 @@ from ganforge.command import (
     progress,
     understand,
 )
-from ganforge.describe import describe, describe_value
+from ganforge.components.describe import describe, describe_value
+from ganforge.components.plugins import ALLOWED, Plugins
+from ganforge.components.registry import KINDS, PHASES, Component
+from ganforge.components.settings import plain
 from ganforge.errors import (
     GanforgeError,
     InputError,
@@ -37,12 +39,10 @@ from ganforge.errors import (
     nearest,
     printable,
 )
-from ganforge.plugins import ALLOWED, Plugins
-from ganforge.registry import KINDS, PHASES, Component
-from ganforge.settings import plain
+from ganforge.recipe import layers as recipes
 
 if TYPE_CHECKING:
-    from ganforge.run import Run
+    from ganforge.runs.run import Run
 
 app = typer.Typer(
     name="ganforge",
@@ -111,7 +111,7 @@ def run(
 ) -> None:
     """Train a recipe."""
     plan = understand(context, recipe, sets, plugin)
-    from ganforge.start import create, pick_device
+    from ganforge.runs.start import create, pick_device
 
     place = pick_device(device)
     with progress() as report:
@@ -131,8 +131,8 @@ def resume(
 ) -> None:
     """Go on with a run exactly where it stopped."""
     plugins = plugins_with(context, plugin)
-    from ganforge.run import is_finished
-    from ganforge.start import pick_device, reopen
+    from ganforge.runs.run import is_finished
+    from ganforge.runs.start import pick_device, reopen
 
     place = pick_device(device)
     with progress() as report:
@@ -192,8 +192,8 @@ def translate(
 ) -> None:
     """Translate pictures with trained weights."""
     plugins = plugins_with(context, plugin)
-    from ganforge.start import pick_device
-    from ganforge.trained import load
+    from ganforge.runs.start import pick_device
+    from ganforge.runs.trained import load
     from ganforge.translate import plan_jobs, suffix_for
     from ganforge.translate import translate as translate_jobs
 
@@ -218,9 +218,9 @@ def evaluate(
 ) -> None:
     """Run the recipe's evaluations on a run's newest checkpoint."""
     plugins = plugins_with(context, plugin)
-    from ganforge.run import evaluate as evaluate_trained
-    from ganforge.start import pick_device
-    from ganforge.trained import load
+    from ganforge.runs.run import evaluate as evaluate_trained
+    from ganforge.runs.start import pick_device
+    from ganforge.runs.trained import load
 
     if not run.is_dir():
         raise InputError(f"no run at '{run}'")
@@ -253,7 +253,7 @@ def compare(
     """Train several recipes with several seeds, as far as they are not trained, and compare their metrics."""
     plans = [(recipe, understand(context, recipe, sets, plugin)) for recipe in recipes]
     from ganforge import compare as comparison
-    from ganforge.start import pick_device
+    from ganforge.runs.start import pick_device
 
     place = pick_device(device)
     wanted = comparison.members(plans, seeds, out, place)
@@ -289,7 +289,7 @@ def bench(
     """Measure how fast a recipe's step is, against a plain step of the same networks."""
     plan = understand(context, recipe, sets, plugin)
     from ganforge.bench import bench as measure
-    from ganforge.start import pick_device
+    from ganforge.runs.start import pick_device
 
     place = pick_device(device)
     with progress() as report:
@@ -422,8 +422,8 @@ def validate(
     problems: list[dict[str, str]] = []
     try:
         plan = understand(context, recipe, sets, plugin)
-        from ganforge import build
-        from ganforge.batches import require
+        from ganforge.data.batches import require
+        from ganforge.training import build
 
         dataset = build.make_dataset(plan)
         build.check(plan, dataset)

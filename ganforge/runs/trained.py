@@ -10,15 +10,17 @@ import torch
 from attrs import evolve, field, frozen
 from torch import Tensor, nn
 
-from ganforge import build, checkpoint, recipe
-from ganforge import norm as norms
-from ganforge.batches import Sources, mean, read
-from ganforge.data import Dataset, Split, Stored, as_float, random_generator
+from ganforge.components.plugins import Plugins
+from ganforge.components.view import View
+from ganforge.data.batches import Sources, mean, read
+from ganforge.data.dataset import Dataset, Split, Stored, as_float, random_generator
 from ganforge.errors import InputError, nearest
-from ganforge.plan import Plan
-from ganforge.plugins import Plugins
-from ganforge.resolve import resolve
-from ganforge.view import View
+from ganforge.recipe import layers as recipe
+from ganforge.recipe.plan import Plan
+from ganforge.recipe.resolve import resolve
+from ganforge.runs import checkpoint
+from ganforge.training import build
+from ganforge.training import norm as norms
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -1,0 +1,1 @@
+"""What there is: components, their settings, and the plugins that bring them."""

@@ -1,0 +1,1 @@
+"""What is wanted: recipes, read, understood, and locked."""

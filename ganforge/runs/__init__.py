@@ -1,0 +1,1 @@
+"""What stays: runs, checkpoints, and what was trained."""

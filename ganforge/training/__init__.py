@@ -1,0 +1,1 @@
+"""What happens: the step, its values, its numbers."""
