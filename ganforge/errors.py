@@ -44,6 +44,14 @@ class PluginError(GanforgeError):
     status = 3
 
 
+class UnrecordableError(Exception):
+    """What a step computes depends on more than the shapes of its inputs: it cannot be replayed."""
+
+
+class UnreadyError(UnrecordableError):
+    """A buffer is made while a step is played: once it is there, the step may be recorded."""
+
+
 @frozen
 class Problem:
     """One fault of a recipe: where it stands (`file:line`), which key, what is wrong, and what to do."""

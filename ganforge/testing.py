@@ -14,13 +14,18 @@ import torch
 from attrs import NOTHING
 from torch import Tensor, nn
 
+from ganforge.components import hookspecs
 from ganforge.components.coupling import Coupling
 from ganforge.components.plugins import Plugins
-from ganforge.components.registry import KINDS, PHASES, Component
+from ganforge.components.registry import KINDS, Component
 from ganforge.components.settings import Setting, plain, structure
-from ganforge.components.view import View
-from ganforge.errors import InputError
+from ganforge.errors import InputError, nearest
 
+HOOKS = [name for name in dir(hookspecs) if name.startswith("ganforge_")]
+TENSORS = (
+    *("source", "real", "fake", "reconstructed", "identity", "shown", "shown_real"),
+    *("real_score", "fake_score", "real_features", "fake_features"),
+)
 SHAPES = ((3, 64, 64), (1, 32, 64), (2,))
 
 
@@ -56,6 +61,8 @@ def assert_sound(component: Component) -> None:
         _assert_coupling(component)
     elif component.kind == "optimizer":
         _assert_optimizer(component)
+    elif component.kind == "observer":
+        _assert_observer(component)
 
 
 def _assert_default(component: Component, setting: Setting) -> None:
@@ -112,30 +119,24 @@ def _assert_discriminator(component: Component) -> None:
             continue
         fits += 1
         score, features = network(torch.rand(2, *shape))
-        assert len(score) == 2, f"{component.qualified}: one score, or one map of scores, for each sample"
-        assert isinstance(features, tuple), f"{component.qualified}: features are a tuple"
-        assert all(len(feature) == 2 for feature in features), f"{component.qualified}: features of each sample"
+        scores = score if isinstance(score, list | tuple) else [score]
+        assert all(len(one) == 2 for one in scores), f"{component.qualified}: one score, or one map, for each sample"
+        assert isinstance(features, tuple | list), f"{component.qualified}: features are a tuple"
     assert fits, f"{component.qualified} takes none of the shapes {SHAPES}"
 
 
 def _assert_loss(component: Component) -> None:
-    """In each phase, a finite scalar, also of extreme scores, with a finite gradient for what it judges."""
+    """For each player, a finite scalar, also of extreme scores, with a finite gradient for what it judges."""
     if not _has_defaults(component):
         return
-    offered = View("AB", torch.zeros(1), torch.zeros(1), nn.Identity(), lambda x: (x, (x,)), nn.Identity()).offers
-    for phase in PHASES:
-        asked = component.asked(phase)
-        if asked is None:
-            continue
-        unknown = set(asked) - set(offered)
-        assert not unknown, f"{component.qualified} asks for {unknown}, which no view offers"
-        if "discriminator" in asked:
+    for player, asked in component.asks().items():
+        if not all(name in TENSORS for name in asked):  # a network, or a value that another plugin makes
             continue
         for scale in (1.0, 1e3):
             tensors = {name: _tensor(name, scale) for name in asked}
             made: Any = component.factory
             if isinstance(made, type):
-                value = getattr(made(**_settings(component)), phase)(**tensors)
+                value = getattr(made(**_settings(component)), component.method(player) or "")(**tensors)
             else:
                 value = made(**tensors, **_settings(component))
             assert isinstance(value, Tensor), f"{component.qualified} must return a tensor"
@@ -166,8 +167,12 @@ def _assert_coupling(component: Component) -> None:
     assert isinstance(coupling, Coupling), f"{component.qualified} is not derived from ganforge.Coupling"
     names = [network.name for network in coupling.networks]
     assert len(set(names)) == len(names), f"{component.qualified} names a network twice"
+    for view in coupling.views:
+        unknown = set(view.networks.values()) - set(names)
+        assert not unknown, f"{component.qualified}: the view {view.name} has networks that there are not: {unknown}"
     for network in coupling.networks:
-        assert network.role in PHASES, f"{component.qualified}: {network.name} has the role '{network.role}'"
+        players = (*coupling.players, None)
+        assert network.player in players, f"{component.qualified}: {network.name} has the player '{network.player}'"
 
 
 def _assert_optimizer(component: Component) -> None:
@@ -180,3 +185,13 @@ def _assert_optimizer(component: Component) -> None:
     parameter.square().sum().backward()  # type: ignore[no-untyped-call]
     optimizer.step()
     assert float(parameter.detach().abs()) < 1, f"{component.qualified} steps uphill"
+
+
+def _assert_observer(component: Component) -> None:
+    """A class answers hooks, and only those that there are; what a function returns is seen in a run alone."""
+    if not isinstance(component.factory, type):
+        return
+    marked = [name for name in dir(component.factory) if hasattr(getattr(component.factory, name), "ganforge_impl")]
+    assert marked, f"{component.qualified} answers no hook: mark its methods with ganforge.hookimpl"
+    unknown = [name for name in marked if name not in HOOKS]
+    assert not unknown, f"{component.qualified} answers '{unknown[0]}', which is no hook; {nearest(unknown[0], HOOKS)}"

@@ -1,11 +1,12 @@
 """What several tests share: a loaded set of plugins, recipes from a few lines, small data sets, the command line."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
 import torch
 from PIL import Image, ImageDraw
+from torch import nn
 
 from ganforge.cli import main as cli
 from ganforge.components.plugins import Plugins
@@ -13,6 +14,7 @@ from ganforge.data.batches import Batches, read
 from ganforge.recipe import layers as recipe
 from ganforge.recipe.plan import Plan
 from ganforge.recipe.resolve import resolve
+from ganforge.runs.trained import Trained
 from ganforge.training import build
 from ganforge.training.engine import Engine
 
@@ -41,6 +43,7 @@ use = "adam"
 [train]
 steps = 8
 batch = 16
+[record]
 log_every = 2
 checkpoint_every = 4
 sample_every = 0
@@ -95,11 +98,18 @@ def make_engine(understand: Callable[..., Plan]) -> Callable[..., tuple[Engine, 
             batch=plan.train.batch,
             seed=plan.train.seed,
             device=torch.device("cpu"),
-            paired=dataset.paired,
+            groups=dataset.groups,
         )
-        return build.make_engine(plan, build.check(plan, dataset), batches, dataset.shapes), batches
+        return build.make_engine(plan, build.check(plan, dataset), batches, build.shapes_of(plan, dataset)), batches
 
     return call
+
+
+def as_trained(plan: Plan, networks: Mapping[str, nn.Module], step: int) -> Trained:
+    """Take any networks as if they had been trained on the recipe's data on the CPU."""
+    device = torch.device("cpu")
+    scheme, _ = build.make_scheme(plan, networks, device, {})
+    return Trained(plan, build.make_dataset(plan), scheme, device, step)
 
 
 class Result:

@@ -103,9 +103,11 @@ def test_a_photo_of_the_stand_in_is_translated(stand_ins, ganforge, tmp_path):
 def test_the_same_commands_run_on_cuda_and_their_weights_translate_on_a_cpu(
     precision, residency, pairs, ganforge, tmp_path
 ):
-    settings = [f"dataset.root={pairs}", "train.batch=4", "train.steps=4", f"train.residency={residency}"]
+    settings = [f"dataset.root={pairs}", "train.batch=4", "train.steps=4", f"compute.residency={residency}"]
     sets = [word for setting in settings for word in ("--set", setting)]
-    result = ganforge("run", "discogan_edges2shoes", *sets, "--set", f"train.precision={precision}", "--device", "cuda")
+    result = ganforge(
+        "run", "discogan_edges2shoes", *sets, "--set", f"compute.precision={precision}", "--device", "cuda"
+    )
     assert result.status == 0, result.err
     run = tmp_path / "runs" / "discogan_edges2shoes" / "0001"
     assert ganforge("resume", run, "--set", "train.steps=6", "--device", "cuda").status == 0

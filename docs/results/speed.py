@@ -14,13 +14,9 @@ from pathlib import Path
 import torch
 from matplotlib.figure import Figure
 
-from ganforge import bench
-from ganforge.components.plugins import Plugins
-from ganforge.data.batches import Batches
-from ganforge.recipe.layers import load
+from ganforge import Plugins, assemble, pick_device, read_recipe, settle
 from ganforge.recipe.resolve import resolve
-from ganforge.runs.start import pick_device
-from ganforge.training import build, numerics
+from ganforge_bench import bench
 
 CASES = {
     "batch (width 64, 64x64)": ("train.batch", [8, 16, 32, 64, 128, 256, 512]),
@@ -34,15 +30,10 @@ def measure(sets, device_name):
     """Return steps per second and the peak of memory of one case."""
     plugins = Plugins()
     plugins.load_installed()
-    plan = resolve(load("discogan_edges2shoes", ["dataset.root=none", *sets], plugins.recipes()), plugins.registry)
+    recipe = read_recipe(plugins, "discogan_edges2shoes", ["dataset.root=none", *sets])
     device = pick_device(device_name)
-    dataset = build.make_dataset(plan)
-    terms = build.check(plan, dataset)
-    plan = bench.evolve(plan, train=numerics.settle(plan.train, dataset.shapes, device))
-    numerics.apply(plan.train)
-    sources = bench.random_sources(plan, dataset)
-    batches = Batches(sources, batch=plan.train.batch, seed=0, device=device)
-    engine = build.make_engine(plan, terms, batches, dataset.shapes)
+    plan, dataset = settle(resolve(recipe, plugins.registry), device)
+    engine, batches = assemble(plan, dataset, bench.random_sources(plan, dataset), device)
     engine.step(0, batches(0))
     times = []
     while len(times) < 3 or sum(times) < min(LONGEST, 20 * times[0]):
@@ -54,7 +45,7 @@ def measure(sets, device_name):
     return {
         "steps_per_second": 1 / sorted(times)[len(times) // 2],
         "memory_mib": bench.peak_memory(device) / 2**20,
-        "precision": plan.train.precision,
+        "precision": plan.compute.precision,
         "threads": torch.get_num_threads(),
     }
 

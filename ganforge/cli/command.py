@@ -3,10 +3,10 @@
 import json
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.console import Console
@@ -25,7 +25,8 @@ from rich.table import Table
 
 from ganforge.components.plugins import Plugins
 from ganforge.errors import InputError, Problem, RecipeError, printable
-from ganforge.recipe import layers as recipes
+from ganforge.recipe import layers
+from ganforge.recipe.layers import Recipe
 
 if TYPE_CHECKING:
     from ganforge.recipe.plan import Plan
@@ -42,6 +43,11 @@ Sets = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 RecipeName = Annotated[str, typer.Argument(metavar="RECIPE", help="A recipe's file, or the name of a shipped one.")]
+RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder, such as runs/discogan_toy/0001.")]
+NormName = Annotated[
+    Literal["recalibrated", "running", "batch"] | None,
+    typer.Option(help="Statistics of batch normalisation, if not the recipe's `train.norm`."),
+]
 
 PLAIN_SECONDS = 10.0  # between lines of progress where there is no terminal
 
@@ -54,10 +60,15 @@ def plugins_with(context: typer.Context, files: Iterable[Path] | None) -> Plugin
     return plugins
 
 
+def read_recipe(plugins: Plugins, name: str | Path, sets: Sequence[str] | None = None) -> Recipe:
+    """Read a recipe's file, or a shipped one by its name, with all that it extends and the overrides."""
+    return layers.load(name, sets or (), plugins.recipes())
+
+
 def understand(context: typer.Context, name: str, sets: Sequence[str] | None, files: Iterable[Path] | None) -> "Plan":
     """Read a recipe, load its local plugins, and resolve it; all problems come out at once."""
     plugins: Plugins = context.obj
-    loaded = recipes.load(name, sets or (), plugins.recipes())
+    loaded = read_recipe(plugins, name, sets)
     problems, local = [], []
     for path, key, layer in loaded.plugin_files():
         try:
@@ -95,6 +106,18 @@ def print_rows(rows: Sequence[dict[str, Any]], as_json: bool) -> None:
         table.add_row(*(escape(printable(str(value))) for value in row.values()), style="red" if broken else "")
     # Where nobody looks on, a row is a line, for grep.
     Console(width=None if sys.stdout.isatty() else 250).print(table)
+
+
+def print_metrics(metrics: Mapping[str, Mapping[str, float]]) -> None:
+    """Print the metrics of evaluations, a row each."""
+    print_rows(
+        [
+            {"evaluation": role, "metric": name, "value": f"{value:.4g}"}
+            for role, found in metrics.items()
+            for name, value in found.items()
+        ],
+        as_json=False,
+    )
 
 
 @contextmanager

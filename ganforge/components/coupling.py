@@ -1,13 +1,12 @@
-"""Which networks exist and which directions are played: what feeds what."""
+"""Which networks exist, who updates them, and which directions are played: wiring, checked before anything is built."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from attrs import frozen
-from torch import Tensor
+from attrs import field, frozen
 
-from ganforge.components.view import View
+PLAYERS = ("discriminator", "generator")
 
 
 @frozen
@@ -16,34 +15,81 @@ class Network:
 
     Attributes:
         name: as in the paper, such as `G_AB`; its weights are saved under it.
-        role: `generator` or `discriminator`: the table of the recipe that configures it, and the phase that updates it.
-        domains: for a generator (source, target); for a discriminator the domain that it judges, or several ones if it
-            sees their pictures together, stacked along the channels.
+        role: the recipe's table that configures it. The roles `generator` and `discriminator` take a component of that
+            kind; every other one, such as `heads` or `encoder`, takes one of the kind `network`.
+        domains: for a generator (source, target), or one domain for both; for a discriminator the domain that it
+            judges, or several ones if it sees them together, stacked along the channels.
+        player: whose optimizer updates it; by default that of its role's name. A network of another role that names
+            no player is frozen: not optimized, and not saved.
+        facts: what its component may ask for besides the shapes of its domains; a `Network` among them is handed over
+            as the module that was made of it.
     """
 
     name: str
     role: str
     domains: tuple[str, ...]
+    player: str | None = field()
+    facts: Mapping[str, Any] = field(factory=dict)
+
+    @player.default
+    def _player_of_role(self) -> str | None:
+        return self.role if self.role in PLAYERS else None
+
+    @property
+    def kind(self) -> str:
+        """The kind of component that it is made of."""
+        return self.role if self.role in ("generator", "discriminator") else "network"
 
     @property
     def label(self) -> str:
-        """The key below the role's table that configures this network alone, such as `AB` in `[generator.AB]`."""
-        return "".join(self.domains)
+        """A key below the role's table that configures this network alone, such as `AB` in `[generator.AB]`."""
+        return direction(*self.domains)
+
+
+def direction(*domains: str) -> str:
+    """Name what leads from domain to domain.
+
+    >>> direction("A", "B"), direction("day", "night"), direction("A")
+    ('AB', 'day2night', 'A')
+    """
+    return ("" if all(len(domain) == 1 for domain in domains) else "2").join(domains)
+
+
+@frozen
+class View:
+    """The wiring of one direction: what stands behind the names that values and losses ask for.
+
+    Attributes:
+        name: the direction, such as `AB`.
+        domains: where it comes from and where it leads to.
+        fields: for each value the field of the batch that it is: `source="A"`, `real="B"`, `noise="Z"`,
+            `label="B.label"`.
+        networks: for each value the network that it is: `generator="G_AB"`, `discriminator="D_B"`, `inverse="G_BA"`.
+        constants: values that are always the same.
+    """
+
+    name: str
+    domains: tuple[str, ...]
+    fields: Mapping[str, str]
+    networks: Mapping[str, str]
+    constants: Mapping[str, Any] = field(factory=dict)
 
 
 class Coupling(ABC):
-    """Base of all couplings: derive an attrs class, whose fields are settings, and say two things."""
+    """Base of all couplings: derive an attrs class, whose fields are settings, and say what it consists of."""
+
+    players: Sequence[str] = PLAYERS
+    """Who plays in a step, in this order; each has an optimizer of its own."""
+
+    noise: Mapping[str, tuple[int, ...]] = {}
+    """Fields of the batch that are drawn from N(0, 1) at every step, with the shape of a sample."""
 
     @property
     @abstractmethod
     def networks(self) -> Sequence[Network]:
         """The networks, in the order in which they are built."""
 
+    @property
     @abstractmethod
-    def views(self, networks: Mapping[str, Callable[..., Any]], batch: Mapping[str, Tensor]) -> Sequence[View]:
-        """Yield the directions that are played with one batch.
-
-        Args:
-            networks: every network by name.
-            batch: the pictures or points of each domain, [N, *shape] each.
-        """
+    def views(self) -> Sequence[View]:
+        """The directions that are played with a batch."""

@@ -48,6 +48,9 @@ def describe_validator(validator: Callable[..., None]) -> str:
     parts = getattr(validator, "_validators", None)
     if parts is not None:
         return ", ".join(map(describe_validator, parts))
+    of_values = getattr(validator, "value_validator", None)
+    if of_values is not None:
+        return f"{describe_validator(of_values)} for each"
     text = repr(validator)
     if text.startswith("<Validator for "):
         return text.removeprefix("<Validator for ").removesuffix(">")

@@ -43,7 +43,7 @@ def ganforge_commands(app: "typer.Typer") -> None:
 
 @hookspec
 def ganforge_observers(run: "Run") -> Iterable[object]:  # type: ignore[empty-body]
-    """Return objects of this run whose methods answer the hooks below: for observers that keep something open."""
+    """Return objects whose methods answer the hooks below, for every run; a component `observer` is for some runs."""
 
 
 @hookspec
@@ -63,12 +63,12 @@ def ganforge_ticked(run: "Run") -> None:
 
 @hookspec
 def ganforge_logged(run: "Run", record: Mapping[str, Any]) -> None:
-    """Take the means of all losses since the last record, every `train.log_every` steps."""
+    """Take the means of all losses since the last record, every `record.log_every` steps."""
 
 
 @hookspec
 def ganforge_sampled(run: "Run") -> None:
-    """Look at the run every `train.sample_every` steps; `run.sample()` yields views of fixed test inputs."""
+    """Look at the run every `record.sample_every` steps; `run.sample()` yields views of fixed test inputs."""
 
 
 @hookspec
@@ -78,7 +78,7 @@ def ganforge_saving(run: "Run") -> Mapping[str, Any]:  # type: ignore[empty-body
 
 @hookspec
 def ganforge_restored(run: "Run", states: Mapping[str, Any]) -> None:
-    """Take back what `ganforge_saving` returned: `states` holds it by the name of the plugin."""
+    """Take back what `ganforge_saving` returned: `states` holds it by the plugin, an observer's by `plugin/role`."""
 
 
 @hookspec

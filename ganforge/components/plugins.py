@@ -122,7 +122,7 @@ class Plugins:
 
         Raises:
             OSError: the disk is full or cannot be written.
-            InputError: the recipe asks a plugin for an observer that there is not.
+            InputError: an observer cannot look on as it is asked to.
         """
         for implementation in reversed(self.manager.hook.__dict__[hook].get_hookimpls()):
             try:
@@ -137,6 +137,24 @@ class Plugins:
                 continue
             if result is not None:
                 yield implementation.plugin_name, result
+
+    def attach(self, name: str, make: Callable[[], object]) -> None:
+        """Make an observer, whose methods answer hooks from then on; one that raises is left out, and said so.
+
+        Raises:
+            OSError: the disk is full or cannot be written.
+            InputError: what it is asked for is wrong, or it lacks what it needs; or a ValueError of its settings.
+        """
+        observer: object = None
+        try:
+            observer = make()
+            self.manager.register(observer, name)
+        except Exception as error:
+            if isinstance(error, InputError | ValueError) or (isinstance(error, OSError) and error.errno in UNWRITABLE):
+                raise
+            if self.manager.is_registered(observer):
+                self.manager.unregister(observer)
+            self.say(f"warning: observer '{name}' is disabled: {brief(error)}")
 
     @staticmethod
     def version() -> str:

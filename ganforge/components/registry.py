@@ -9,25 +9,38 @@ from attrs import field, frozen
 from ganforge.components.settings import Signature, read_signature
 from ganforge.errors import InputError, PluginError, nearest
 
-KINDS = ("generator", "discriminator", "loss", "coupling", "dataset", "optimizer", "evaluation")
-PHASES = ("discriminator", "generator")
+KINDS = (
+    *("generator", "discriminator", "network", "value", "loss", "coupling"),
+    *("update", "dataset", "optimizer", "evaluation", "observer", "recorder"),
+)
 
-# What the engine offers to the positional parameters of each kind; a loss asks for tensors of the view instead.
+# What the engine offers to the positional parameters of each kind; a network may ask for any fact that the coupling
+# gives, and values and losses ask for values.
 GIVEN = {
     "generator": ("source_shape", "target_shape", "target_mean"),
     "discriminator": ("shape",),
     "coupling": (),
+    "update": (),
     "dataset": (),
     "optimizer": ("parameters",),
     "evaluation": ("trained",),
+    "observer": ("run",),
+    "recorder": ("modules", "formulas", "players", "compute"),
 }
-# Keys of a [losses.*] table that belong to the engine, so that no loss can have a setting of that name.
-LOSS_KEYS = ("use", "weight", "on", "phase")
+# Keys of the tables [losses.*] and [values.*] that belong to the engine, so that no setting can have such a name.
+KEYS = {"loss": ("use", "weight", "on", "player"), "value": ("use", "on", "lasts")}
+GENERAL = ("forward", "__call__")  # methods that serve every player
 
 
 @frozen
 class Component:
-    """Something registered: `place` is the file and line of the registering call."""
+    """Something registered.
+
+    Attributes:
+        place: file and line of the registering call.
+        precision: `fp32` where a loss or a value must not be computed in half precision.
+        lasts: whether a value lasts for the whole step, whatever is updated in between.
+    """
 
     kind: str
     name: str
@@ -35,6 +48,8 @@ class Component:
     factory: Callable[..., Any] = field(repr=False)
     place: str = field(repr=False)
     signature: Signature = field(repr=False)
+    precision: str = field(default="", repr=False)
+    lasts: bool = field(default=False, repr=False)
 
     @property
     def qualified(self) -> str:
@@ -46,12 +61,29 @@ class Component:
         """The first line of its docstring."""
         return (self.factory.__doc__ or "").strip().partition("\n")[0]
 
-    def asked(self, phase: str) -> tuple[str, ...] | None:
-        """Names of the tensors that this loss asks for in a phase; None where it plays no part there."""
+    def method(self, player: str) -> str | None:
+        """Name the method of a class that serves a player: one of its name, else one that serves all."""
         if not isinstance(self.factory, type):
-            return self.signature.given if phase == "generator" else None
-        method = getattr(self.factory, phase, None)
-        return None if method is None else read_signature(method).given[1:]
+            return None
+        own = _own(self.factory)
+        return next((name for name in (player, *GENERAL) if name in own), None)
+
+    def is_general(self, player: str) -> bool:
+        """Whether a player is served by what serves every player."""
+        return not isinstance(self.factory, type) or self.method(player) in GENERAL
+
+    def asks(self) -> dict[str, tuple[str, ...]]:
+        """For each player that a value or loss has a method for what it asks for; under "" what it asks for all."""
+        own = _own(self.factory) if isinstance(self.factory, type) else []
+        found = {player: self.asked(player) for player in ["", *(name for name in own if name not in GENERAL)]}
+        return {player: names for player, names in found.items() if names is not None}
+
+    def asked(self, player: str) -> tuple[str, ...] | None:
+        """Names of the values that a value or loss asks for when a player plays; None where it plays no part then."""
+        if not isinstance(self.factory, type):
+            return self.signature.given
+        method = self.method(player)
+        return None if method is None else read_signature(getattr(self.factory, method)).given[1:]
 
 
 class Register:
@@ -69,9 +101,34 @@ class Register:
         """Register `(shape, *, settings) -> nn.Module` with `forward(x) -> (score, features)`; score is a logit."""
         self._add("discriminator", name, factory)
 
-    def loss(self, name: str, factory: Callable[..., Any]) -> None:
-        """Register `(tensors..., *, settings) -> scalar`, or an attrs class with a method for each phase."""
-        self._add("loss", name, factory)
+    def network(self, name: str, factory: Callable[..., Any]) -> None:
+        """Register `(facts..., *, settings) -> nn.Module` for any other role of a coupling: heads, encoders."""
+        self._add("network", name, factory)
+
+    def value(self, name: str, factory: Callable[..., Any], *, precision: str = "", lasts: bool = False) -> None:
+        """Register `(values..., *, settings) -> value`, or a class with a method for each player, or one for all.
+
+        Args:
+            name: what others ask for it by.
+            factory: makes it.
+            precision: `fp32`, if it must not be computed in half precision.
+            lasts: whether it lasts for the whole step, whatever is updated in between.
+        """
+        self._add("value", name, factory, precision, lasts)
+
+    def loss(self, name: str, factory: Callable[..., Any], *, precision: str = "") -> None:
+        """Register `(values..., *, settings) -> scalar`, or a class with a method for each player.
+
+        Args:
+            name: what recipes use it by.
+            factory: makes it.
+            precision: `fp32`, if it must not be computed in half precision, as penalties with a double backward.
+        """
+        self._add("loss", name, factory, precision)
+
+    def update(self, name: str, factory: Callable[..., Any]) -> None:
+        """Register a class with any of the methods `before`, `after` and `shown`."""
+        self._add("update", name, factory)
 
     def coupling(self, name: str, factory: Callable[..., Any]) -> None:
         """Register an attrs class derived from `ganforge.Coupling`."""
@@ -89,12 +146,22 @@ class Register:
         """Register `(trained, *, settings) -> ganforge.Findings`."""
         self._add("evaluation", name, factory)
 
-    def _add(self, kind: str, name: str, factory: Callable[..., Any]) -> None:
+    def observer(self, name: str, factory: Callable[..., Any]) -> None:
+        """Register `(run, *, settings) -> object` whose methods answer the hooks of observers."""
+        self._add("observer", name, factory)
+
+    def recorder(self, name: str, factory: Callable[..., Any]) -> None:
+        """Register `(modules, formulas, players, compute) -> object` that plays steps, as `ganforge.Steps` does."""
+        self._add("recorder", name, factory)
+
+    def _add(self, kind: str, name: str, factory: Callable[..., Any], precision: str = "", lasts: bool = False) -> None:
         caller = sys._getframe(2)
         place = f"{caller.f_code.co_filename}:{caller.f_lineno}"
         if earlier := self.components.get((kind, name)):
             raise PluginError(f"{kind} '{name}' is registered twice: at {earlier.place} and at {place}")
-        component = Component(kind, name, self.plugin, factory, place, read_signature(factory))
+        precision = precision or getattr(factory, "precision", "")
+        lasts = lasts or bool(getattr(factory, "lasts", False))
+        component = Component(kind, name, self.plugin, factory, place, read_signature(factory), precision, lasts)
         _check(component)
         self.components[kind, name] = component
 
@@ -104,19 +171,31 @@ def _check(component: Component) -> None:
     label = f"{component.kind} '{component.name}' ({component.place})"
     if "/" in component.name or not component.name:
         raise PluginError(f"{label}: a name is not empty and holds no '/'")
-    if component.kind == "loss":
-        taken = [key for key in LOSS_KEYS if key in component.signature.settings]
-        if taken:
-            raise PluginError(f"{label}: the setting '{taken[0]}' is a key that every loss has already; rename it")
-        if all(component.asked(phase) is None for phase in PHASES):
-            raise PluginError(f"{label}: an attrs loss needs a method 'generator' or 'discriminator'")
+    taken = [key for key in KEYS.get(component.kind, ()) if key in component.signature.settings]
+    if taken:
+        raise PluginError(f"{label}: the setting '{taken[0]}' is a key that every {component.kind} has; rename it")
+    if component.precision not in ("", "fp32"):
+        raise PluginError(f"{label}: its precision can only be 'fp32', not '{component.precision}'")
+    asks = component.kind in KEYS and not isinstance(component.factory, type)
+    if asks or component.kind == "network":
         return
     for name in component.signature.given:
-        if name not in GIVEN[component.kind]:
-            offered = ", ".join(GIVEN[component.kind]) or "nothing"
+        if name not in GIVEN.get(component.kind, ()):
+            offered = ", ".join(GIVEN.get(component.kind, ())) or "nothing"
             raise PluginError(
                 f"{label}: asks for '{name}', but the engine gives {offered}; make it keyword-only if it is a setting"
             )
+    if component.kind in KEYS and not component.asks():
+        raise PluginError(f"{label}: needs a method for a player, such as 'generator' or 'discriminator'")
+
+
+def _own(factory: type) -> list[str]:
+    """Name the public methods that a class has itself, and not from a class of torch that it is derived from."""
+    found: dict[str, Any] = {}
+    for cls in reversed(factory.__mro__):
+        if cls.__module__.partition(".")[0] not in ("torch", "builtins"):
+            found |= vars(cls)
+    return [name for name, value in found.items() if callable(value) and (name in GENERAL or not name.startswith("_"))]
 
 
 class Registry:
@@ -150,4 +229,4 @@ class Registry:
             names = " or ".join(f"'{component.qualified}'" for component in matches)
             raise InputError(f"several plugins offer the {kind} '{name}': write {names}")
         known = [component.qualified if "/" in name else component.name for component in self.of(kind)]
-        raise InputError(f"unknown {kind} '{name}'; {nearest(name, known) or f'no plugin offers a {kind}'}")
+        raise InputError(f"unknown {kind} '{name}'; {nearest(name, known) or 'no plugin offers one'}")

@@ -18,6 +18,7 @@ import cattrs
 from attrs import NOTHING, frozen
 
 from ganforge.components.describe import describe, describe_validator, describe_value
+from ganforge.components.schedule import Schedule
 from ganforge.errors import PluginError, nearest
 
 LARGEST = 2**53  # beyond it a number is a slip, and not every integer is a float
@@ -59,6 +60,8 @@ def read_signature(factory: Callable[..., Any]) -> Signature:
     name = getattr(factory, "__qualname__", repr(factory))
     if inspect.isclass(factory) and attrs.has(factory):
         return Signature((), read_fields(factory))
+    if inspect.isclass(factory) and getattr(factory.__init__, "__module__", "") == "torch.nn.modules.module":
+        return Signature((), {})  # a module that needs no __init__ of its own; what it inherits takes anything
     hints = _hints(factory.__init__ if inspect.isclass(factory) else factory, name)
     given, settings = [], {}
     for parameter in inspect.signature(factory).parameters.values():
@@ -115,7 +118,14 @@ def _unwrap(hint: Any, name: str) -> tuple[Any, tuple[Validator, ...]]:
     return hint, ()
 
 
-def fill(table: Mapping[str, Any], settings: Mapping[str, Setting], path: Key, report: Report) -> dict[str, Any]:
+def fill(
+    table: Mapping[str, Any],
+    settings: Mapping[str, Setting],
+    path: Key,
+    report: Report,
+    *,
+    scheduled: bool = False,
+) -> dict[str, Any]:
     """Return every setting's value, from the table or by default; tell `report` of each fault and go on.
 
     Args:
@@ -123,7 +133,9 @@ def fill(table: Mapping[str, Any], settings: Mapping[str, Setting], path: Key, r
         settings: the schema.
         path: where the table stands in the recipe, for the reports.
         report: called with (key, message, hint).
+        scheduled: whether a number may follow a schedule.
     """
+    read = follow if scheduled else structure
     values: dict[str, Any] = {}
     for key in table:
         if key not in settings:
@@ -131,7 +143,7 @@ def fill(table: Mapping[str, Any], settings: Mapping[str, Setting], path: Key, r
             report((*path, key), f"unknown setting '{key}'", hint)
     for name, setting in settings.items():
         if name in table:
-            value = structure(table[name], setting, (*path, name), report)
+            value = read(table[name], setting, (*path, name), report)
             if value is not NOTHING:
                 values[name] = value
         elif setting.default is NOTHING:
@@ -139,6 +151,20 @@ def fill(table: Mapping[str, Any], settings: Mapping[str, Setting], path: Key, r
         else:
             values[name] = setting.default
     return values
+
+
+def follow(value: Any, setting: Setting, path: Key, report: Report) -> Any:
+    """Do as `structure`, and take a schedule where a number is expected; each of its values is checked as that."""
+    if not isinstance(value, Mapping) or setting.type not in (float, float | None):
+        return structure(value, setting, path, report)
+    schedule = structure(value, Setting(setting.name, Schedule, NOTHING, ()), path, report)
+    if schedule is NOTHING:
+        return NOTHING
+    if schedule.every > 1:
+        report((*path, "every"), "only a loss's weight can count in some steps alone", "")
+        return NOTHING
+    checked = [structure(one, setting, (*path, "values"), report) for one in schedule.values]
+    return NOTHING if any(one is NOTHING for one in checked) else schedule
 
 
 def structure(value: Any, setting: Setting, path: Key, report: Report) -> Any:

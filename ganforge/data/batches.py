@@ -1,7 +1,7 @@
 """The batch of any training step as a pure function of seed and step, from wherever the samples fit."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
@@ -19,12 +19,13 @@ from ganforge.data.dataset import (
     Prepared,
     Report,
     Samples,
+    Shape,
     Split,
     Stored,
     as_float,
     random_generator,
 )
-from ganforge.errors import InputError
+from ganforge.errors import InputError, nearest
 
 Sources = Mapping[str, Stored | Drawn]
 Residency = Literal["auto", "device", "host", "disk"]
@@ -35,7 +36,14 @@ def silent(what: str, done: int, total: int) -> None:
     """Report nothing."""
 
 
-def read(dataset: Dataset, split: Split, report: Report = silent, name: str = "data", batch: int = 0) -> Sources:
+def read(
+    dataset: Dataset,
+    split: Split,
+    report: Report = silent,
+    name: str = "data",
+    batch: int = 0,
+    labels: Iterable[str] = (),
+) -> Sources:
     """Open a split, with all that has to be prepared from the cache.
 
     Args:
@@ -44,9 +52,11 @@ def read(dataset: Dataset, split: Split, report: Report = silent, name: str = "d
         report: told of (what, done, total).
         name: of the data, for messages and lists.
         batch: number of samples that every domain must have.
+        labels: fields to read as well, such as `B.age`: the label `age` of the samples of domain B.
 
     Raises:
-        InputError: the files are not there, are broken or too few, or do not fit on the cache's disk.
+        InputError: the files are not there, are broken or too few, have no such label, or do not fit on the cache's
+            disk.
     """
     opened = dataset.open(split)
     require(opened, batch)
@@ -57,7 +67,43 @@ def read(dataset: Dataset, split: Split, report: Report = silent, name: str = "d
         for domain, samples in opened.items()
     }
     require(sources, batch)  # again: broken samples may have been left out
-    return sources
+    return {**sources, **{field: label_of(sources, field) for field in labels}}
+
+
+def label_of(sources: Sources, field: str) -> Stored:
+    """Return a label of a domain's samples as a field of its own: whole numbers as int64, others as float32.
+
+    Args:
+        sources: the samples of each domain.
+        field: `domain.label`.
+
+    Raises:
+        InputError: there is no such label, or it is no number.
+    """
+    domain, _, label = field.partition(".")
+    samples = sources.get(domain)
+    known = dict(samples.labels) if isinstance(samples, Stored) else {}
+    if label not in known:
+        hint = nearest(label, known) or "it has no labels"
+        raise InputError(f"the samples of domain {domain} have no label '{label}'; {hint}")
+    try:
+        values = torch.tensor(known[label])
+    except (ValueError, TypeError) as error:
+        raise InputError(f"the label '{label}' of domain {domain} is no number: {known[label][0]!r}") from error
+    return Stored(len(values), partial(_rows_of, values if values.is_floating_point() else values.long()))
+
+
+def _rows_of(values: Tensor, indices: Sequence[int]) -> Tensor:
+    return values[torch.as_tensor(indices, dtype=torch.long)]
+
+
+def normal(shape: Shape) -> Drawn:
+    """Return a field that is drawn from N(0, 1)."""
+    return Drawn(partial(_normal, shape))
+
+
+def _normal(shape: Shape, count: int, random: torch.Generator) -> Tensor:
+    return torch.randn(count, *shape, generator=random)
 
 
 def require(sources: Mapping[str, Samples], batch: int) -> None:
@@ -96,6 +142,8 @@ def load_all(samples: Stored, report: Callable[[int, int], None] = lambda done, 
 class Batches:
     """The training batch of any step: `batches(step)` depends on the seed and the step and on nothing before it.
 
+    A field `B.age` keeps to the samples of the domain B, and the domains of a group keep to each other.
+
     Attributes:
         residency: where the stored samples are: on the training device; in the host's memory; or on the disk, mapped
             into memory. From host and disk the next batch is fetched while a step is computed.
@@ -108,16 +156,24 @@ class Batches:
         batch: int,
         seed: int,
         device: torch.device,
-        paired: bool = False,
+        groups: Sequence[Sequence[str]] = (),
         residency: Residency = "auto",
         augment: Augment | None = None,
         report: Report = silent,
     ) -> None:
         require(sources, batch)
         lengths = {domain: samples.length for domain, samples in sources.items() if isinstance(samples, Stored)}
-        if paired and len(set(lengths.values())) > 1:
-            raise InputError(f"paired domains have as many samples as each other, not {lengths}")
-        self.batch, self.seed, self.device, self.paired = batch, seed, device, paired
+        for group in groups:
+            together = {domain: lengths[domain] for domain in group if domain in lengths}
+            if len(set(together.values())) > 1:
+                raise InputError(f"domains that belong together have as many samples as each other, not {together}")
+        self.batch, self.seed, self.device = batch, seed, device
+        self._together: dict[str, str] = {
+            domain: "all" if len(groups) == 1 else "+".join(group)
+            for group in groups
+            if len(group) > 1
+            for domain in group
+        }
         self.sources = sources
         stored = {domain: samples for domain, samples in sources.items() if isinstance(samples, Stored)}
         self.residency = _place(stored, device) if residency == "auto" else residency
@@ -143,7 +199,8 @@ class Batches:
                 batch[domain] = drawn.draw(self.batch, random).to(self.device)
         if not self._augment:
             return batch
-        return {domain: self._changed(domain, step, samples) for domain, samples in batch.items()}
+        pictures = [name for name, rows in stored.items() if rows.ndim == 4]
+        return batch | {domain: self._changed(domain, step, batch[domain]) for domain in pictures}
 
     def reseed(self, seed: int) -> None:
         """Take other samples in every step from now on."""
@@ -155,9 +212,14 @@ class Batches:
         return mean(self.sources[domain], self.seed, domain)
 
     def _changed(self, domain: str, step: int, pictures: Tensor) -> Tensor:
-        place = "all" if self.paired else domain  # what belongs together moves together
+        place = self._group(domain)  # what belongs together moves together
         pictures = self._augment.place(pictures, random_generator(self.seed, "place", place, step))
         return self._augment.colour(pictures, random_generator(self.seed, "colour", domain, step))
+
+    def _group(self, field: str) -> str:
+        """Name what a field's samples are drawn together with."""
+        domain = field.partition(".")[0]
+        return self._together.get(domain, domain)
 
     def _fetch(self, step: int) -> dict[str, Tensor]:
         return {domain: rows(self._indices(domain, step, self._length(domain))) for domain, rows in self._rows.items()}
@@ -193,8 +255,7 @@ class Batches:
 
     def _order(self, domain: str, epoch: int, length: int) -> Tensor:
         if self._orders.get(domain, (None,))[0] != epoch:
-            label = "all" if self.paired else domain
-            order = torch.randperm(length, generator=random_generator(self.seed, "order", label, epoch))
+            order = torch.randperm(length, generator=random_generator(self.seed, "order", self._group(domain), epoch))
             self._orders[domain] = (epoch, order.to(self.device) if self.residency == "device" else order)
         return self._orders[domain][1]
 

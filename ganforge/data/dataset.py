@@ -75,7 +75,7 @@ Samples = Stored | Prepared | Drawn
 
 
 class Dataset(ABC):
-    """Samples of two (or more) domains, in a train and a test split. Nothing is read before `open`."""
+    """Samples of one domain or several, in a train and a test split. Nothing is read before `open`."""
 
     @property
     @abstractmethod
@@ -83,9 +83,12 @@ class Dataset(ABC):
         """The shape of a sample of each domain: (channels, height, width) of a picture, (dimensions,) of a point."""
 
     @property
-    @abstractmethod
-    def paired(self) -> bool:
-        """Whether sample i of each domain belong together, so that a batch keeps them together."""
+    def groups(self) -> Sequence[Sequence[str]]:
+        """Domains whose samples i belong together, so that a batch keeps them together: `[["A", "B"]]` for pairs.
+
+        By default every domain is a group of its own. A sample's labels always stay with it.
+        """
+        return [[domain] for domain in self.shapes]
 
     @abstractmethod
     def open(self, split: Split) -> Mapping[str, Samples]:
@@ -124,5 +127,7 @@ def random_generator(seed: int, *labels: object) -> torch.Generator:
 
 
 def as_float(samples: Tensor) -> Tensor:
-    """Turn pictures of uint8 into floats in [0, 1]; leave floats as they are."""
-    return samples.float().div_(255) if samples.dtype == torch.uint8 else samples.float()
+    """Turn pictures of uint8 into floats in [0, 1], and other floats into float32; leave whole numbers as they are."""
+    if samples.dtype == torch.uint8:
+        return samples.float().div_(255)
+    return samples.float() if samples.is_floating_point() else samples

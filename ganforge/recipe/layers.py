@@ -11,7 +11,11 @@ from attrs import field, frozen
 from ganforge.components.settings import Key
 from ganforge.errors import InputError, Problem, RecipeError, nearest
 
-TABLES = ("dataset", "coupling", "generator", "discriminator", "losses", "optimizer", "evaluations", "train")
+# A coupling that has networks of other roles brings a table for each of them.
+TABLES = (
+    *("dataset", "coupling", "generator", "discriminator", "values", "losses", "updates", "optimizer"),
+    *("evaluations", "train", "compute", "record"),
+)
 KEYS = ("extends", "plugins", *TABLES, "lock")
 
 Table = dict[str, Any]
@@ -213,7 +217,7 @@ def _parse_set(text: str) -> Layer:
     except tomllib.TOMLDecodeError:
         parsed = {}
     *parents, leaf = _keys(table)
-    if not parents or parents[0] not in TABLES:
+    if not parents or parents[0] in ("extends", "plugins", "lock"):
         raise InputError(
             f"{name}: expected a key inside of a table of recipes; {nearest(key.partition('.')[0], TABLES)}"
         )

@@ -7,7 +7,6 @@ from typing import Any
 import tomli_w
 import torch
 
-from ganforge.components.registry import PHASES
 from ganforge.components.settings import plain
 from ganforge.recipe.plan import Choice, Plan
 
@@ -26,15 +25,25 @@ def lock_text(plan: Plan, plugin_versions: Mapping[str, str], device: str, skipp
         tables["plugins"] = [f"plugins/{path.name}" for path in plan.plugin_files]
     tables["dataset"] = _choice(plan.dataset)
     tables["coupling"] = _choice(plan.coupling_choice)
-    for role in ("generator", "discriminator"):
-        members = {network.label: _choice(choice) for network, choice in plan.networks.values() if network.role == role}
-        if members:
-            tables[role] = _shared(members)
+    for role in dict.fromkeys(network.role for network, _ in plan.networks.values()):
+        mine = [(network, _choice(choice)) for network, choice in plan.networks.values() if network.role == role]
+        labels = [network.label for network, _ in mine]
+        members = {n.label if labels.count(n.label) == 1 else n.name: choice for n, choice in mine}
+        tables[role] = _shared(members)
+    values = {name: value for name, value in plan.values.items() if value.of_recipe}
+    if values:
+        tables["values"] = {name: {**_choice(value.choice), **plain(value.table)} for name, value in values.items()}
     tables["losses"] = {loss.role: {**_choice(loss.choice), **plain(loss.table)} for loss in plan.losses}
-    tables["optimizer"] = _shared({phase: _choice(plan.optimizers[phase]) for phase in PHASES})
+    if plan.updates:
+        tables["updates"] = {role: _choice(choice) for role, choice in plan.updates.items()}
+    tables["optimizer"] = _shared({player: _choice(choice) for player, choice in plan.optimizers.items()})
     if plan.evaluations:
         tables["evaluations"] = {role: _choice(choice) for role, choice in plan.evaluations.items()}
     tables["train"] = plain(plan.train)
+    tables["compute"] = plain(plan.compute)
+    tables["record"] = plain(plan.record)
+    if plan.observers:
+        tables["record"]["observers"] = {role: _choice(choice) for role, choice in plan.observers.items()}
     tables["lock"] = {
         "name": plan.name,
         "python": platform.python_version(),

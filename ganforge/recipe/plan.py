@@ -1,18 +1,16 @@
 """A recipe understood: every component found, every setting checked and filled in."""
 
-from bisect import bisect_right
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from attrs import Attribute, field, frozen, validators
+from attrs import field, frozen, validators
 
 from ganforge.components.coupling import Coupling, Network
 from ganforge.components.registry import Component
+from ganforge.components.schedule import Number, Schedule, at
 from ganforge.data.augment import Augment
 from ganforge.recipe.layers import Recipe
-
-Phase = Literal["discriminator", "generator"]
 
 
 @frozen
@@ -22,33 +20,19 @@ class Choice:
     component: Component
     settings: Mapping[str, Any]
 
+    @property
+    def schedules(self) -> dict[str, Schedule]:
+        """The settings that change while a run trains."""
+        return {name: value for name, value in self.settings.items() if isinstance(value, Schedule)}
+
+    @property
+    def first(self) -> dict[str, Any]:
+        """All settings as they are in the first step."""
+        return {name: at(value, 0) if isinstance(value, Schedule) else value for name, value in self.settings.items()}
+
     def make(self, **given: Any) -> Any:
-        """Call the factory with what it asks for of `given`, and with the settings."""
-        return self.component.factory(*(given[name] for name in self.component.signature.given), **self.settings)
-
-
-@frozen
-class Schedule:
-    """A weight that changes at given steps: `values[i]` holds from `steps[i]` on.
-
-    >>> schedule = Schedule([0, 100], [0.01, 0.5])
-    >>> schedule.at(99), schedule.at(100)
-    (0.01, 0.5)
-    """
-
-    steps: list[int]
-    values: list[float] = field()
-
-    @values.validator
-    def _check(self, _: "Attribute[list[float]]", values: list[float]) -> None:
-        if not self.steps or self.steps[0] != 0 or self.steps != sorted(set(self.steps)):
-            raise ValueError("steps must ascend from 0")
-        if len(values) != len(self.steps):
-            raise ValueError(f"{len(self.steps)} steps need as many values, got {len(values)}")
-
-    def at(self, step: int) -> float:
-        """Return the weight at a step."""
-        return self.values[bisect_right(self.steps, step) - 1]
+        """Call the factory with what it asks for of `given`, and with the settings of the first step."""
+        return self.component.factory(*(given[name] for name in self.component.signature.given), **self.first)
 
 
 @frozen
@@ -56,18 +40,15 @@ class LossTable:
     """What the engine itself reads of a `[losses.*]` table; every other key is a setting of the loss.
 
     Attributes:
-        weight: factor of the loss in the sum, a number or a schedule.
-        on: for an argument of the loss, another tensor of the view than the one of its name.
-        phase: the only phase in which the loss counts; by default, all that it has.
+        weight: factor of the loss in the sum, a number or a schedule; where it is 0 the loss is not computed.
+        on: for an argument of the loss, another value than the one of its name.
+        player: the only player for whom the loss counts; by default, all that it has a method for. A function counts
+            for the generator, or for the coupling's last player, where none is named.
     """
 
-    weight: float | Schedule = 1.0
+    weight: Number = 1.0
     on: dict[str, str] = field(factory=dict)
-    phase: Phase | None = None
-
-    def weight_at(self, step: int) -> float:
-        """Return the weight at a step."""
-        return self.weight.at(step) if isinstance(self.weight, Schedule) else self.weight
+    player: str | None = None
 
 
 @frozen
@@ -78,30 +59,113 @@ class LossPlan:
     choice: Choice
     table: LossTable
 
-    def asked(self, phase: str) -> dict[str, str] | None:
-        """For each argument of the loss in a phase the view's tensor; None where it does not count there."""
-        asked = self.choice.component.asked(phase)
-        if asked is None or self.table.phase not in (None, phase):
+    def weight_at(self, step: int) -> float:
+        """Return the weight at a step."""
+        return at(self.table.weight, step)
+
+    def asked(self, player: str, players: Sequence[str]) -> dict[str, str] | None:
+        """For each argument of the loss the name of the value; None where it does not count for a player."""
+        asked = self.choice.component.asked(player)
+        only = self.table.player
+        if only is None and self.choice.component.is_general(player):
+            only = usual(players)
+        if asked is None or only not in (None, player):
             return None
         return {argument: self.table.on.get(argument, argument) for argument in asked}
 
 
+def usual(players: Sequence[str]) -> str:
+    """Return the player that is meant where none is named."""
+    return "generator" if "generator" in players else players[-1]
+
+
+@frozen
+class ValueTable:
+    """What the engine itself reads of a `[values.*]` table; every other key is a setting of the value.
+
+    Attributes:
+        on: for an argument of the value, another one than that of its name.
+        lasts: whether it lasts for the whole step, whatever is updated in between; by default, as it was registered.
+    """
+
+    on: dict[str, str] = field(factory=dict)
+    lasts: bool | None = None
+
+
+@frozen
+class ValuePlan:
+    """A value under the name that it is asked for by; `of_recipe` where a recipe says what stands behind the name."""
+
+    name: str
+    choice: Choice
+    table: ValueTable
+    of_recipe: bool = False
+
+    @property
+    def lasts(self) -> bool:
+        """Whether it lasts for the whole step."""
+        return self.choice.component.lasts if self.table.lasts is None else self.table.lasts
+
+    def asked(self, player: str) -> dict[str, str] | None:
+        """For each argument the name of another value; None where it cannot be had by a player."""
+        asked = self.choice.component.asked(player)
+        return None if asked is None else {argument: self.table.on.get(argument, argument) for argument in asked}
+
+    def differs(self, players: Sequence[str]) -> bool:
+        """Whether it is made by another method for each player."""
+        return not all(self.choice.component.is_general(player) for player in players)
+
+
 @frozen
 class Train:
-    """`[train]`: how long, how often, how exactly. Intervals are in steps; 0 means never.
+    """`[train]`: what changes the result. Intervals are in steps.
 
     Attributes:
         steps: number of training steps.
         batch: samples of each domain in a step.
         seed: everything random follows from it.
-        log_every: interval of log records, each the mean over the interval.
-        checkpoint_every: interval of checkpoints; there is always one at the end.
-        sample_every: interval of sample pictures.
-        evaluate_every: interval of evaluations; the recipe's evaluations always run at the end.
-        discriminator_every: interval of discriminator updates.
-        generator_every: interval of generator updates.
-        alternate: never update both in one step: where both are due, only the rarer one is
-            (`discriminator_every = 3, alternate = true` is the rhythm D, G, G).
+        every: interval of each player's updates, 1 where none is given.
+        alternate: never update two players in one step: where several are due, only the rarest one is
+            (`every = { discriminator = 3 }, alternate = true` is the rhythm D, G, G).
+        augment: random changes of training pictures, on the device.
+        norm: statistics with which batch normalisation translates outside of training: `recalibrated`, measured anew on
+            training samples of the generator's own domain whenever weights are saved or looked at; `running`, the
+            averages of the training, in which real and translated inputs mix; `batch`, those of each batch itself.
+        on_divergence: what to do when losses or weights are no longer finite: `stop`; or `rewind` to the newest
+            checkpoint and go on from there with other batches, up to three times.
+    """
+
+    steps: int = field(validator=validators.ge(1))
+    batch: int = field(validator=validators.ge(1))
+    seed: int = field(default=0, validator=validators.ge(0))
+    every: dict[str, int] = field(
+        factory=dict, validator=validators.deep_mapping(validators.instance_of(str), validators.ge(1))
+    )
+    alternate: bool = False
+    augment: Augment = field(factory=Augment)
+    norm: Literal["recalibrated", "running", "batch"] = "recalibrated"
+    on_divergence: Literal["stop", "rewind"] = "stop"
+
+    def playing(self, players: Sequence[str], step: int) -> tuple[str, ...]:
+        """Return those of the coupling's players that play in a step, in their order.
+
+        >>> train = Train(9, 1, every={"discriminator": 3}, alternate=True)
+        >>> ["".join(train.playing(("discriminator", "generator"), step))[0] for step in range(4)]
+        ['d', 'g', 'g', 'd']
+        """
+        every = {player: self.every.get(player, 1) for player in players}
+        due = [player for player in players if step % every[player] == 0]
+        if self.alternate and due:
+            rarest = max(every[player] for player in due)
+            due = [player for player in due if every[player] == rarest]
+        return tuple(due)
+
+
+@frozen
+class Compute:
+    """`[compute]`: how it is computed.
+
+    Attributes:
         precision: of the networks' products: `bf16`, `fp16` (with scaled gradients), `tf32` on CUDA, or
             `fp32`; weights and losses are fp32 always. `auto`: bf16 for pictures where the device has it natively.
         channels_last: memory layout of pictures and their networks' weights; `auto`: where it is faster.
@@ -111,75 +175,66 @@ class Train:
         cuda_graph: launch a step's recorded operations as CUDA graphs; `auto` is `false`.
         threads: CPU threads, 0 for torch's own choice, but one where a batch is so small that threads would only wait
             for each other (measured on the toy: two are half as fast as one, and far slower on a busy machine).
-        keep: number of newest checkpoints that are kept, 0 keeps all.
-        samples: number of fixed test inputs of each domain in the sample pictures.
         residency: where training samples are kept: `device`; `host`, the main memory; `disk`, mapped into memory;
             `auto` takes the first in which they fit twice. From `host` and `disk` batches are fetched ahead.
-        augment: random changes of training pictures, on the device.
-        norm: statistics with which batch normalisation translates outside of training: `recalibrated`, measured anew on
-            training samples of the generator's own domain whenever weights are saved or looked at; `running`, the
-            averages of the training, in which real and translated inputs mix; `batch`, those of each batch itself.
-        best: a metric of the recipe's evaluations, such as `modes.clean`, the highest value of which picks the
-            checkpoint `best`; with a minus before it the lowest. It is looked at every `evaluate_every` steps.
-        on_divergence: what to do when losses or weights are no longer finite: `stop`; or `rewind` to the newest
-            checkpoint and go on from there with other batches, up to three times.
-        on_write_error: what to do when the disk is full, or cannot be written: `stop`; or `go_on`, and try again at the
-            next checkpoint.
-        observers: names of optional observers, such as `csv`.
     """
 
-    steps: int = field(validator=validators.ge(1))
-    batch: int = field(validator=validators.ge(1))
-    seed: int = field(default=0, validator=validators.ge(0))
-    log_every: int = field(default=50, validator=validators.ge(0))
-    checkpoint_every: int = field(default=1000, validator=validators.ge(0))
-    sample_every: int = field(default=1000, validator=validators.ge(0))
-    evaluate_every: int = field(default=0, validator=validators.ge(0))
-    discriminator_every: int = field(default=1, validator=validators.ge(1))
-    generator_every: int = field(default=1, validator=validators.ge(1))
-    alternate: bool = False
     precision: Literal["auto", "fp32", "tf32", "bf16", "fp16"] = "auto"
     channels_last: bool | Literal["auto"] = "auto"
     compile: bool | Literal["auto", "trace"] = "auto"
     cuda_graph: bool | Literal["auto"] = "auto"
     threads: int = field(default=0, validator=validators.ge(0))
+    residency: Literal["auto", "device", "host", "disk"] = "auto"
+
+
+@frozen
+class Record:
+    """`[record]`: what is kept and when, beside its `observers`. Intervals are in steps; 0 means never.
+
+    Attributes:
+        log_every: interval of log records, each the mean over the interval.
+        checkpoint_every: interval of checkpoints; there is always one at the end.
+        sample_every: interval of sample pictures.
+        evaluate_every: interval of evaluations; the recipe's evaluations always run at the end.
+        keep: number of newest checkpoints that are kept, 0 keeps all.
+        samples: number of fixed test inputs of each domain in the sample pictures.
+        best: a metric of the recipe's evaluations, such as `modes.clean`, the highest value of which picks the
+            checkpoint `best`; with a minus before it the lowest. It is looked at every `evaluate_every` steps.
+        on_write_error: what to do when the disk is full, or cannot be written: `stop`; or `go_on`, and try again at the
+            next checkpoint.
+    """
+
+    log_every: int = field(default=50, validator=validators.ge(0))
+    checkpoint_every: int = field(default=1000, validator=validators.ge(0))
+    sample_every: int = field(default=1000, validator=validators.ge(0))
+    evaluate_every: int = field(default=0, validator=validators.ge(0))
     keep: int = field(default=3, validator=validators.ge(0))
     samples: int = field(default=8, validator=validators.ge(1))
-    residency: Literal["auto", "device", "host", "disk"] = "auto"
-    augment: Augment = field(factory=Augment)
-    norm: Literal["recalibrated", "running", "batch"] = "recalibrated"
     best: str = ""
-    on_divergence: Literal["stop", "rewind"] = "stop"
     on_write_error: Literal["stop", "go_on"] = "stop"
-    observers: list[str] = field(factory=list)
-
-    def phases(self, step: int) -> tuple[Phase, ...]:
-        """Return the phases that a step plays, in their order.
-
-        >>> ["".join(p[0] for p in Train(9, 1, discriminator_every=3, alternate=True).phases(s)) for s in range(4)]
-        ['d', 'g', 'g', 'd']
-        """
-        discriminator, generator = step % self.discriminator_every == 0, step % self.generator_every == 0
-        if self.alternate and discriminator and generator:
-            return ("discriminator",) if self.discriminator_every > self.generator_every else ("generator",)
-        due: list[tuple[Phase, bool]] = [("discriminator", discriminator), ("generator", generator)]
-        return tuple(phase for phase, plays in due if plays)
 
 
 @frozen
 class Plan:
-    """Everything that a run needs to know."""
+    """Everything that a run needs to know; `rivals` are values of one name between which the recipe does not choose."""
 
     recipe: Recipe
     dataset: Choice
     coupling_choice: Choice
     coupling: Coupling
     networks: Mapping[str, tuple[Network, Choice]]
+    values: Mapping[str, ValuePlan]
     losses: tuple[LossPlan, ...]
+    updates: Mapping[str, Choice]
     optimizers: Mapping[str, Choice]
     evaluations: Mapping[str, Choice]
     train: Train
+    compute: Compute
+    record: Record
+    observers: Mapping[str, Choice]
+    recorder: Choice | None = None
     plugin_files: tuple[Path, ...] = ()
+    rivals: Mapping[str, Sequence[str]] = field(factory=dict)
 
     @property
     def name(self) -> str:

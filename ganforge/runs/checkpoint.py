@@ -6,13 +6,12 @@ checkpoints/step-00001000/G_AB.safetensors ...     weights; the locked recipe li
 checkpoints/step-00001000/training.safetensors     tensors of optimizers, random state, running log sums
 checkpoints/step-00001000/state.json               everything else, and where its tensors belong
 checkpoints/latest                                 the name of the newest one
-checkpoints/best                                   the name of the one with the best metric, if `train.best` names one
+checkpoints/best                                   the name of the one with the best metric, if `record.best` names one
 """
 
 import hashlib
 import json
 import os
-import random
 import re
 import shutil
 from collections.abc import Callable, Mapping
@@ -20,7 +19,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import numpy
 import safetensors
 import safetensors.torch
 import torch
@@ -308,33 +306,3 @@ def unpack(packed: Any, tensors: Mapping[str, Tensor]) -> Any:
         case "list":
             return [unpack(item, tensors) for item in value]
     raise ValueError(f"unknown kind '{kind}'")
-
-
-def random_state() -> dict[str, Any]:
-    """Return the state of every global random generator: torch's of each device, NumPy's and Python's."""
-    kind, keys, *rest = numpy.random.get_state(legacy=True)
-    state: dict[str, Any] = {
-        "cpu": torch.get_rng_state(),
-        "python": random.getstate(),
-        "numpy": (kind, [int(key) for key in keys], *rest),
-    }
-    if torch.cuda.is_available():
-        state["cuda"] = torch.cuda.get_rng_state_all()
-    return state
-
-
-def set_random_state(state: Mapping[str, Any]) -> None:
-    """Restore what `random_state` returned, as far as this machine has the devices."""
-    torch.set_rng_state(state["cpu"])
-    random.setstate(state["python"])
-    kind, keys, *rest = state["numpy"]
-    numpy.random.set_state((kind, numpy.array(keys, dtype=numpy.uint32), *rest))
-    if "cuda" in state and torch.cuda.is_available() and len(state["cuda"]) == torch.cuda.device_count():
-        torch.cuda.set_rng_state_all(state["cuda"])
-
-
-def seed_random(seed: int) -> None:
-    """Seed every global random generator."""
-    torch.manual_seed(seed)
-    random.seed(seed)
-    numpy.random.seed(seed % 2**32)

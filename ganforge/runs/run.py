@@ -9,25 +9,25 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from attrs import define, evolve, field
+from attrs import define, field
 from filelock import FileLock
 from torch import Tensor
 
 from ganforge.components.plugins import Plugins
 from ganforge.components.registry import Component
-from ganforge.components.view import View
 from ganforge.data.batches import Batches, Sources
 from ganforge.data.dataset import Dataset, Split, Stored, as_float, derive, random_generator
 from ganforge.disk import UNWRITABLE, write_text
 from ganforge.errors import DivergedError, InputError, RecipeError, RunFailedError, StoppedError, nearest
 from ganforge.recipe.lock import lock_text
-from ganforge.recipe.plan import Plan
+from ganforge.recipe.plan import Plan, usual
 from ganforge.runs import checkpoint, signals
-from ganforge.runs.trained import Trained, measure_norms, norm_inputs
+from ganforge.runs.trained import Seen, Trained, laid_over, norm_inputs
 from ganforge.training import build, numerics
 from ganforge.training import norm as norms
 from ganforge.training.engine import Engine
 from ganforge.training.meter import Meter, first_not_finite
+from ganforge.training.state import looking, random_state, seed_random, set_random_state
 
 TICK_SECONDS = 0.25
 UNLOGGED = 1000  # steps after which losses are looked at where no log is wanted
@@ -62,8 +62,8 @@ class Run:
     _batches: Batches = field(init=False, repr=False)
     _probes: dict[str, Tensor] = field(init=False, repr=False)
     _meter: Meter = field(init=False, repr=False)
-    _norm_inputs: dict[str, Tensor] = field(init=False, repr=False)
-    _measured: tuple[int, dict[str, norms.Statistics]] = field(init=False, default=(-1, {}), repr=False)
+    _recalibration: norms.Recalibration | None = field(init=False, default=None, repr=False)
+    _measured_at: int = field(init=False, default=-1, repr=False)
     _rewinds: int = field(init=False, default=0, repr=False)
     _best: float | None = field(init=False, default=None, repr=False)
     _logged: tuple[int, float] = field(init=False, default=(0, 0.0), repr=False)
@@ -72,7 +72,7 @@ class Run:
     def lock(self) -> str:
         """The locked recipe's text."""
         used = {"ganforge": self.plugins.version()}
-        for component in self._components():
+        for component in [*self._components(), *(choice.component for choice in self.plan.observers.values())]:
             used[component.plugin] = self.plugins.known[component.plugin].version
         skipped = {
             f"{split}.{domain}": len(samples.skipped)
@@ -83,20 +83,24 @@ class Run:
         return lock_text(self.plan, used, str(self.device), skipped)
 
     def _components(self) -> list[Component]:
-        """Every component that the recipe names."""
+        """Every component that the recipe names, but those that only look on."""
         plan = self.plan
         choices = [plan.dataset, plan.coupling_choice, *(choice for _, choice in plan.networks.values())]
+        choices += [value.choice for value in plan.values.values() if value.of_recipe]
         choices += [loss.choice for loss in plan.losses]
-        choices += [*plan.optimizers.values(), *plan.evaluations.values()]
+        choices += [*plan.updates.values(), *plan.optimizers.values(), *plan.evaluations.values()]
         return [choice.component for choice in choices]
 
     @property
     def trained(self) -> Trained:
         """The networks as they are now, for evaluation."""
-        networks = self.engine.networks
-        if self.plan.train.norm == "recalibrated" and self._measured[0] != self.step:
-            self._measured = (self.step, measure_norms(self.plan, networks, self._norm_inputs, self.device))
-        return Trained(self.plan, self.dataset, networks, self.device, self.step, self._measured[1])
+        shown = [update.shown for update in self.engine.updates]
+        if self._recalibration is not None:
+            if self._measured_at != self.step:
+                self._recalibration.forget()
+                self._measured_at = self.step
+            shown.append(self._recalibration.shown)
+        return Trained(self.plan, self.dataset, self.engine.scheme, self.device, self.step, tuple(shown))
 
     def notify(self, hook: str, **arguments: Any) -> None:
         """Call an observers' hook."""
@@ -110,22 +114,22 @@ class Run:
             self.notify("ganforge_warned", message=message)
 
     @contextmanager
-    def sample(self) -> Iterator[Sequence[View]]:
-        """Yield the coupling's views of fixed test inputs, in evaluation mode: what `translate` would give."""
-        with self.trained.evaluating():
-            yield self.trained.views(self._probes)
+    def sample(self) -> Iterator[Sequence[Seen]]:
+        """Yield the coupling's directions with fixed test inputs, in evaluation mode: what `translate` would give."""
+        trained = self.trained
+        with trained.evaluating():
+            yield trained.views(self._probes)
 
     def build(self) -> None:
         """Read the data and make the networks; go on from the checkpoint, if there is one."""
-        numerics.apply(self.plan.train)
-        terms = build.check(self.plan, self.dataset)
-        self._record_only_own()
-        checkpoint.seed_random(derive(self.plan.train.seed, "run"))
+        numerics.apply(self.plan.compute)
+        bound = build.check(self.plan, self.dataset)
+        seed_random(derive(self.plan.train.seed, "run"))
 
         def report(what: str, done: int, total: int) -> None:
             self.notify("ganforge_working", what=what, done=done, total=total)
 
-        train = self.plan.train
+        train, samples_shown = self.plan.train, self.plan.record.samples
         self._probes = {}
         self._tell_of_skipped()
         with self._telling_of_memory(), build.located(self.plan, ("dataset",)):
@@ -134,30 +138,27 @@ class Run:
                 batch=train.batch,
                 seed=train.seed,
                 device=self.device,
-                paired=self.dataset.paired,
-                residency=train.residency,
+                groups=self.dataset.groups,
+                residency=self.plan.compute.residency,
                 augment=train.augment,
                 report=report,
             )
             for domain, samples in self.sources["test"].items():
                 if isinstance(samples, Stored):
-                    self._probes[domain] = as_float(samples.load(range(min(train.samples, samples.length))))
+                    self._probes[domain] = as_float(samples.load(range(min(samples_shown, samples.length))))
                 else:
-                    self._probes[domain] = samples.draw(train.samples, random_generator(train.seed, "probe", domain))
-            self._norm_inputs = norm_inputs(self.plan, self.sources["train"]) if train.norm == "recalibrated" else {}
+                    self._probes[domain] = samples.draw(samples_shown, random_generator(train.seed, "probe", domain))
         size = min(len(probe) for probe in self._probes.values())
         self._probes = {domain: probe[:size] for domain, probe in self._probes.items()}
-        self.engine = build.make_engine(self.plan, terms, self._batches, self.dataset.shapes)
+        self.engine = build.make_engine(self.plan, bound, self._batches, build.shapes_of(self.plan, self.dataset))
+        if train.norm == "recalibrated":
+            with self._telling_of_memory():
+                inputs = norm_inputs(self.plan, self.sources["train"])
+            player = usual(self.plan.coupling.players)
+            self._recalibration = norms.Recalibration(self.engine.scheme, player, inputs, train.batch, self.device)
         self._meter = Meter(self.engine)
         if self.start is not None:
             self._restore(self.start)
-
-    def _record_only_own(self) -> None:
-        """Leave a step unrecorded that holds a stranger's component: what its Python does in between would be lost."""
-        strangers = sorted({plugin.name for plugin in self.plugins.foreign()} & {c.plugin for c in self._components()})
-        if strangers and self.plan.train.compile == "trace":
-            self.plan = evolve(self.plan, train=evolve(self.plan.train, compile=False))
-            self.warn(f"steps are computed one by one, not recorded: components of {', '.join(strangers)} take part")
 
     def _tell_of_skipped(self) -> None:
         for split, sources in self.sources.items():
@@ -173,13 +174,13 @@ class Run:
             RunFailedError: losses or weights are no longer finite, memory ran out, or the disk cannot be written.
             StoppedError: it was asked to stop; its state is saved.
         """
-        train = self.plan.train
+        train, record = self.plan.train, self.plan.record
         self._logged = (self.step, time.monotonic())
         asked = signals.Requests()
         try:
             self.notify("ganforge_started")
             if self.step == 0:
-                self._sample(train.sample_every)
+                self._sample(record.sample_every)
             with self._telling_of_memory(), signals.requests() as asked:
                 self._loop(asked)
             if self.step == train.steps and asked.stop is None:
@@ -200,14 +201,14 @@ class Run:
         while self.step < train.steps and asked.stop is None:
             self._meter.add(self.step, self.engine.step(self.step, self._batches(self.step)))
             self.step += 1
-            if self.engine.unrecordable:
-                self.warn(f"steps are computed one by one, not recorded: {self.engine.unrecordable}")
+            if reason := self.engine.recording.reason:
+                self.warn(f"steps are computed one by one, not recorded: {reason}")
             try:
                 self._after_step(asked)
             except DivergedError as error:
                 self._rewind(error)
             except OSError as error:
-                if error.errno not in UNWRITABLE or train.on_write_error == "stop":
+                if error.errno not in UNWRITABLE or self.plan.record.on_write_error == "stop":
                     raise
                 self.warn(f"step {self.step}: {self._unwritable(error)}; going on")
             if time.monotonic() - ticked > TICK_SECONDS:
@@ -216,15 +217,15 @@ class Run:
 
     def _after_step(self, asked: signals.Requests) -> None:
         """Log, draw, evaluate and save what is due."""
-        train = self.plan.train
-        last = self.step == train.steps
-        if _due(train.log_every or UNLOGGED, self.step) or last:
-            self._log(silent=not train.log_every)
-        if _due(train.sample_every, self.step) or last:
-            self._sample(train.sample_every)
-        if _due(train.evaluate_every, self.step) and not last:
+        record = self.plan.record
+        last = self.step == self.plan.train.steps
+        if _due(record.log_every or UNLOGGED, self.step) or last:
+            self._log(silent=not record.log_every)
+        if _due(record.sample_every, self.step) or last:
+            self._sample(record.sample_every)
+        if _due(record.evaluate_every, self.step) and not last:
             self.evaluate()
-        if _due(train.checkpoint_every, self.step) or last or asked.stop is not None or asked.save:
+        if _due(record.checkpoint_every, self.step) or last or asked.stop is not None or asked.save:
             asked.save = False
             self.save()
 
@@ -278,19 +279,19 @@ class Run:
             self.metrics = evaluate(trained, self.folder, figures=self.step == self.plan.train.steps)
         if self.metrics:
             self.notify("ganforge_evaluated", metrics=self.metrics)
-        if self.plan.train.best and self._is_best():
+        if self.plan.record.best and self._is_best():
             self.save(best=True)
         return self.metrics
 
     def _is_best(self) -> bool:
         """Whether the metric that picks the best checkpoint is better than ever; it is then remembered."""
-        name = self.plan.train.best
+        name = self.plan.record.best
         found = {f"{role}.{metric}": value for role, part in self.metrics.items() for metric, value in part.items()}
         fitting = [key for key in found if name.removeprefix("-") in (key, key.partition(".")[2])]
         if len(fitting) != 1:
             self.save()
             problem = f"{len(fitting) or 'no'} metrics are called '{name.removeprefix('-')}'"
-            raise RecipeError([self.plan.recipe.problem(("train", "best"), problem, nearest(name, found))])
+            raise RecipeError([self.plan.recipe.problem(("record", "best"), problem, nearest(name, found))])
         value = -found[fitting[0]] if name.startswith("-") else found[fitting[0]]
         if self._best is not None and not value > self._best:
             return False
@@ -311,42 +312,49 @@ class Run:
             if wrong := first_not_finite(network.state_dict()):
                 raise DivergedError(f"the weights {name}.{wrong} are no longer finite at step {self.step}")
         training = {
-            "optimizers": {phase: optimizer.state_dict() for phase, optimizer in self.engine.optimizers.items()},
-            "scalers": {phase: scaler.state_dict() for phase, scaler in self.engine.scalers.items()},
-            "random": checkpoint.random_state(),
+            "players": {name: player.state_dict() for name, player in self.engine.players.items()},
+            "held": {label: held.state() for label, held in self.engine.held.items()},
+            "random": random_state(),
             "meter": self._meter.state_dict(),
-            "statistics": {name: norms.statistics(network) for name, network in self.engine.networks.items()},
             "best": self._best,
             "rewinds": self._rewinds,
             "plugins": dict(self.plugins.each("ganforge_saving", run=self)),
         }
-        with self.trained.evaluating():
+        trained = self.trained
+        with looking(self.engine.modules, 0), laid_over(trained.networks, trained.shown) as beneath:
             folder = checkpoint.save(
                 self.folder / "checkpoints",
                 self.step,
-                self.engine.networks,
-                training,
+                {name: network for name, network in trained.networks.items() if self._is_saved(name)},
+                {**training, "beneath": beneath},
                 self.lock,
-                keep=self.plan.train.keep,
+                keep=self.plan.record.keep,
                 best=best,
             )
         self.notify("ganforge_checkpointed", folder=folder)
         return folder
 
+    def _is_saved(self, name: str) -> bool:
+        """Whether a network is learnt by a player; one that is frozen is made anew from its settings."""
+        return self.plan.networks[name][0].player is not None
+
     def _restore(self, folder: Path) -> None:
         training = checkpoint.load_training(folder)
         for name, network in self.engine.networks.items():
-            checkpoint.load_weights(folder / f"{name}.safetensors", network)
-            norms.put(network, training["statistics"][name])
-        for phase, optimizer in self.engine.optimizers.items():
-            optimizer.load_state_dict(training["optimizers"][phase])
-            _lay_out_alike(optimizer)
-            self.engine.scalers[phase].load_state_dict(training["scalers"][phase])
-        checkpoint.set_random_state(training["random"])
+            if self._is_saved(name):
+                checkpoint.load_weights(folder / f"{name}.safetensors", network)
+                state = network.state_dict()
+                for key, value in training["beneath"][name].items():
+                    state[key].copy_(value)
+        for name, player in self.engine.players.items():
+            player.load_state_dict(training["players"][name])
+        for label, held in self.engine.held.items():
+            held.restore(training["held"].get(label, {}), self.device)
+        set_random_state(training["random"])
         self._meter.load_state_dict(training["meter"], self.device)
         self._best = training["best"]
         self._take_other_batches(training["rewinds"])
-        self._measured = (-1, {})
+        self._measured_at = -1
         self.notify("ganforge_restored", states=training["plugins"])
 
     def close(self) -> None:
@@ -362,7 +370,8 @@ class Run:
         before, then = self._logged
         self._logged = (self.step, time.monotonic())
         speed = (self.step - before) / max(self._logged[1] - then, 1e-9)
-        record = {"step": self.step, "losses": means, "steps_per_second": round(speed, 3)}
+        rates = {name: player.rate for name, player in self.engine.players.items()}
+        record = {"step": self.step, "losses": means, "rates": rates, "steps_per_second": round(speed, 3)}
         if not silent:
             self.notify("ganforge_logged", record=record)
 
@@ -408,14 +417,6 @@ def is_finished(folder: Path, plan: Plan) -> bool:
         if checkpoint.read_step(checkpoint.pointed(folder / "checkpoints", "latest")) >= plan.train.steps:
             return not plan.evaluations or bool(read_metrics(folder).get("step", 0) >= plan.train.steps)
     return False
-
-
-def _lay_out_alike(optimizer: torch.optim.Optimizer) -> None:
-    """Give loaded averages the memory layout of their parameters, on which fused optimizers rely."""
-    for parameter, state in optimizer.state.items():
-        for name, value in state.items():
-            if isinstance(value, Tensor) and value.shape == parameter.shape and value.stride() != parameter.stride():
-                state[name] = torch.empty_like(parameter).copy_(value)
 
 
 def _due(every: int, step: int) -> bool:

@@ -1,32 +1,36 @@
 """Beginning a run in a folder of its own, or going on with one; and the device it runs on."""
 
 import shutil
-from collections.abc import Sequence
+import tomllib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from attrs import evolve
 from filelock import FileLock, Timeout
 
 from ganforge.components.plugins import Plugins
-from ganforge.data.batches import silent
-from ganforge.data.dataset import Report
+from ganforge.data.batches import Batches, Sources, silent
+from ganforge.data.dataset import Dataset, Report
 from ganforge.disk import clear_aside, write_text
 from ganforge.errors import InputError
+from ganforge.recipe.lock import lock_text
 from ganforge.recipe.plan import Plan
 from ganforge.runs import checkpoint
 from ganforge.runs.run import Run
 from ganforge.runs.trained import LOCK, find_run, read_plan
 from ganforge.training import build, numerics
+from ganforge.training.engine import Engine
 
 # What a resumed run may change without becoming another one.
 CHANGEABLE = (
     "train.steps",
-    "train.log_every",
-    "train.checkpoint_every",
-    "train.sample_every",
-    "train.evaluate_every",
-    "train.keep",
+    "record.log_every",
+    "record.checkpoint_every",
+    "record.sample_every",
+    "record.evaluate_every",
+    "record.keep",
 )
 
 
@@ -44,9 +48,7 @@ def create(plan: Plan, plugins: Plugins, out: Path, device: torch.device, report
         RecipeError: the recipe's parts do not fit together.
         InputError: the folder cannot be written.
     """
-    dataset = build.make_dataset(plan)
-    build.check(plan, dataset)
-    plan = evolve(plan, train=numerics.settle(plan.train, dataset.shapes, device))
+    plan, dataset = settle(plan, device)
     # Nothing is left behind by a run whose data are not there.
     sources = build.read_data(plan, dataset, report)
     folder = _new_folder(out / plan.name)
@@ -57,6 +59,57 @@ def create(plan: Plan, plugins: Plugins, out: Path, device: torch.device, report
     run = Run(folder, evolve(plan, plugin_files=tuple(files)), plugins, device, dataset, sources, held=hold(folder))
     write_text(folder / LOCK, run.lock)
     return run
+
+
+def settle(plan: Plan, device: torch.device) -> tuple[Plan, Dataset]:
+    """Make the data set, prove that all parts fit together, and choose for the device what the recipe leaves `auto`.
+
+    Raises:
+        RecipeError: they do not fit.
+    """
+    dataset = build.make_dataset(plan)
+    build.check(plan, dataset)
+    compute = numerics.settle(plan.compute, plan.train.batch, dataset.shapes, device)
+    return evolve(plan, compute=compute), dataset
+
+
+def assemble(plan: Plan, dataset: Dataset, sources: Sources, device: torch.device) -> tuple[Engine, Batches]:
+    """Make the engine of a settled plan and its batches, with no folder around them: for measurements.
+
+    Args:
+        plan: as `settle` returned it.
+        dataset: as `settle` returned it.
+        sources: the training samples of each domain.
+        device: where to train.
+    """
+    numerics.apply(plan.compute)
+    batches = Batches(
+        sources,
+        batch=plan.train.batch,
+        seed=plan.train.seed,
+        device=device,
+        groups=dataset.groups,
+        residency=plan.compute.residency,
+        augment=plan.train.augment,
+    )
+    return build.make_engine(plan, build.check(plan, dataset), batches, build.shapes_of(plan, dataset)), batches
+
+
+def first_difference(folder: Path, plan: Plan, device: torch.device) -> tuple[str, Any, Any] | None:
+    """Compare a settled plan with the run that a folder holds.
+
+    Returns:
+        (key, the run's value, the plan's value) of the first setting that makes them two different runs; None where
+        none does, or where there is no run.
+    """
+    if not (folder / LOCK).exists():
+        return None
+    there = _flat(tomllib.loads((folder / LOCK).read_text(encoding="utf-8")))
+    wanted = _flat(tomllib.loads(lock_text(plan, {}, str(device), {})))
+    for key in sorted(wanted | there):
+        if wanted.get(key) != there.get(key) and key not in CHANGEABLE:
+            return key, there.get(key), wanted.get(key)
+    return None
 
 
 def hold(folder: Path) -> FileLock:
@@ -88,7 +141,7 @@ def reopen(
         path: the run's folder.
         plugins: what is loaded; the run's own local plugins are added.
         device: where to train.
-        sets: overrides of `train.steps` and of the intervals `train.*_every` that change nothing that is learnt.
+        sets: overrides of `train.steps` and of what in `[record]` changes nothing that is learnt.
         report: told of (what, done, total) while data are prepared.
 
     Raises:
@@ -129,6 +182,16 @@ def pick_device(name: str) -> torch.device:
         have = ", ".join(device for device, there in present.items() if there)
         raise InputError(f"no device '{name}' here; this machine has: {have}")
     return torch.device(name)
+
+
+def _flat(table: Mapping[str, Any], above: str = "") -> dict[str, Any]:
+    """Return every setting of a lock under its dotted key, but not what a run only notes."""
+    found: dict[str, Any] = {}
+    for key, value in table.items():
+        if not above and key in ("lock", "plugins"):
+            continue
+        found |= _flat(value, f"{above}{key}.") if isinstance(value, dict) else {above + key: value}
+    return found
 
 
 def _new_folder(parent: Path) -> Path:

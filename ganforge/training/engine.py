@@ -1,119 +1,184 @@
-"""The training step. It knows phases and views, and no network, no formula and no data set."""
+"""The training step. It knows players, values and losses, and no network, no formula and no data set."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 
 import torch
-from attrs import frozen
 from torch import Tensor, nn
 
-from ganforge.components.coupling import Coupling
-from ganforge.components.view import FROM_FAKE, View
-from ganforge.errors import PluginError
-from ganforge.recipe.plan import LossPlan, Phase, Train
-from ganforge.training import numerics, program
+from ganforge.components.schedule import Schedule
+from ganforge.recipe.plan import Compute
+from ganforge.training import numerics
+from ganforge.training.player import Player, Update, learnable
+from ganforge.training.state import Held
+from ganforge.training.values import Scheme, Values
+
+KEPT = 1000  # weights as tensors, at most
+Turn = tuple[str, Tensor, Sequence[Tensor | None]]  # a player, its losses, the gradients of its parameters
+Weights = Mapping[str, Mapping[int, float]]  # for each player of a step its losses, by place, with their weights
 
 
-@frozen
-class Term:
-    """One loss on one view in one phase; `asks` gives the view's tensor for each argument."""
+class Steps:
+    """Plays steps as they are. A recorder does the same, and may replay them; `reason` says why it does not."""
 
-    loss: LossPlan
-    view: str
-    call: Callable[..., Tensor]
-    asks: Mapping[str, str]
+    reason = ""
 
-    @property
-    def name(self) -> str:
-        """`role.direction`, such as `adversarial.AB`: its key in logs."""
-        return f"{self.loss.role}.{self.view}"
+    def play(
+        self,
+        play: Callable[[Sequence[Tensor]], Iterator[Turn]],
+        inputs: Sequence[Tensor],
+        like: str,
+        names: Callable[[str], Sequence[str]],
+        steady: Sequence[Tensor] = (),
+    ) -> Iterator[Turn]:
+        """Play a step: yield its players, each with its losses and gradients.
 
-    def value(self, view: View) -> Tensor:
-        """Compute the loss, a scalar tensor.
-
-        Raises:
-            PluginError: the loss raised, or returned something else than a scalar on its inputs' device.
+        Args:
+            play: plays the step as it is.
+            inputs: all tensors that differ from step to step.
+            like: names everything else that differs.
+            names: returns what a player's losses are called.
+            steady: tensors that are the same in all steps of that name.
         """
-        try:
-            given = {argument: view.tensor(tensor) for argument, tensor in self.asks.items()}
-            value = self.call(**given)
-        except (PluginError, program.UnrecordableError):
-            raise
-        except Exception as error:
-            if numerics.out_of_memory(error):
-                raise
-            raise PluginError(f"losses.{self.name}: '{self.loss.choice.component.qualified}' raised") from error
-        if not isinstance(value, Tensor) or value.ndim != 0:
-            got = f"shape {list(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
-            raise PluginError(
-                f"losses.{self.name}: '{self.loss.choice.component.qualified}' must return a scalar tensor, got {got}"
-            )
-        device = next((tensor.device for tensor in given.values() if isinstance(tensor, Tensor)), value.device)
-        if value.device != device:
-            raise PluginError(
-                f"losses.{self.name}: '{self.loss.choice.component.qualified}' must return a tensor on {device}, "
-                f"got one on {value.device}"
-            )
-        return value
+        return play(inputs)
 
 
 class Engine:
-    """Networks, their optimizers and the losses of each phase: all that a training step needs."""
+    """Networks, the values between them, and the players with their losses: all that a training step needs.
+
+    Args:
+        networks: by name.
+        scheme: how values are made.
+        players: in the order in which they play.
+        rhythm: names the players of a step.
+        updates: what happens around the players' optimizers.
+        held: what else holds state: losses, values, updates and the coupling, by their labels.
+        compute: precision and memory layout.
+        device: where it is computed.
+        recorder: makes what plays the steps.
+    """
 
     def __init__(
         self,
-        coupling: Coupling,
         networks: Mapping[str, nn.Module],
-        optimizers: Mapping[Phase, torch.optim.Optimizer],
-        terms: Mapping[Phase, Sequence[Term]],
-        train: Train,
+        scheme: Scheme,
+        players: Mapping[str, Player],
+        rhythm: Callable[[int], Sequence[str]],
+        updates: Sequence[Update],
+        held: Mapping[str, Held],
+        compute: Compute,
         device: torch.device,
+        recorder: Callable[..., Steps] | None = None,
     ) -> None:
-        """Take what a plan was built into."""
-        self.coupling, self.networks, self.optimizers, self.terms = coupling, networks, optimizers, terms
-        self.train = train
-        call = numerics.caller(train)
-        self._calls = {name: call(network) for name, network in networks.items()}
-        # Half precision of few exponent bits: gradients are scaled up so that small ones do not vanish.
-        self.scalers = {phase: torch.amp.GradScaler(device.type, enabled=train.precision == "fp16") for phase in terms}
-        roles = {network.name: network.role for network in coupling.networks}
-        self._parameters = {
-            name: [parameter for parameter in network.parameters() if parameter.requires_grad]
-            for name, network in networks.items()
-        }
-        self._learns = {phase: {name for name in networks if roles[name] == phase} for phase in terms}
-        self._learnt = {
-            phase: [parameter for name in names for parameter in self._parameters[name]]
-            for phase, names in self._learns.items()
-        }
-        self._recorded = train.compile in ("trace", True) or train.cuda_graph is True
-        self.unrecordable = ""  # why not, if it was tried
-        self._programs: dict[str, program.Program] = {}
-        # Directions whose fake the discriminator phase looks at.
-        self._judged = {term.view for term in terms["discriminator"] if FROM_FAKE & set(term.asks.values())}
+        self.networks, self.scheme, self.players, self.updates, self.held = networks, scheme, players, updates, held
+        self.rhythm, self.compute = rhythm, compute
+        self.precision = numerics.Precision.of(compute, device)
+        learnt = {name: scheme.modules[name] for names in scheme.learns.values() for name in sorted(names)}
+        self._parameters = {name: [p for _, p in learnable({name: module})] for name, module in learnt.items()}
+        self.modules = {**networks, **{name: one.module for name, one in held.items()}}
+        self.formulas = [*scheme.formulas.values(), *scheme.losses.values()]
+        facts = {"modules": self.modules, "formulas": self.formulas, "players": players, "compute": compute}
+        self.recording = recorder(**facts) if recorder else Steps()
+        self._learning = ""
+        self._scales: dict[tuple[float, torch.dtype], Tensor] = {}
+        self._moving = any(
+            isinstance(term.loss.table.weight, Schedule) and term.loss.table.weight.between != "hold"
+            for player in players.values()
+            for term in player.terms
+        )
+        self._device = device
 
-    def step(self, step: int, batch: Mapping[str, Tensor]) -> dict[Phase, Tensor]:
-        """Play the phases of one step; return for each its weighted sum and every unweighted loss, as one tensor."""
-        batch = {name: numerics.laid_out(samples, self.train.channels_last is True) for name, samples in batch.items()}
-        losses: dict[Phase, Tensor] = {}
-        for phase, found in self._play(step, batch):
-            losses[phase] = found
-            self.scalers[phase].step(self.optimizers[phase])
-            self.scalers[phase].update()
+    def step(self, step: int, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Play one step; return for each player its weighted sum and every unweighted loss, as one tensor."""
+        batch = {
+            name: numerics.laid_out(samples, self.compute.channels_last is True) for name, samples in batch.items()
+        }
+        weights = self.weights(step)
+        factors = self._factors(weights)
+        # A weight that moves in every step is an input; others are part of what a step is like.
+        moving, steady = (factors, []) if self._moving else ([], factors)
+        counting = [(name, list(weighed) if self._moving else weighed) for name, weighed in weights.items()]
+        like = f"{counting}{self._settings(step)}"
+        play = partial(self.play, weights, list(batch), steady)
+        inputs = [*batch.values(), *moving]
+        losses: dict[str, Tensor] = {}
+        names = partial(self.loss_names, step=step)
+        for name, found, gradients in self.recording.play(play, inputs, like, names, steady):
+            losses[name] = found
+            self.players[name].update(step, gradients)
         return losses
 
+    def turns(self, step: int, batch: Mapping[str, Tensor]) -> Iterator[Turn]:
+        """Play a step as it is, with no update: for measurements."""
+        weights = self.weights(step)
+        return self.play(weights, list(batch), self._factors(weights), list(batch.values()))
+
+    def play(
+        self, weights: Weights, fields: Sequence[str], steady: Sequence[Tensor], inputs: Sequence[Tensor]
+    ) -> Iterator[Turn]:
+        """Yield player after player with its losses and gradients; its networks are updated before the next one.
+
+        Args:
+            weights: of the losses that count in this step.
+            fields: the names of the batch.
+            steady: the weights as tensors, unless they are inputs.
+            inputs: the batch's fields.
+        """
+        batch, factors = dict(zip(fields, inputs, strict=False)), iter((*steady, *inputs[len(fields) :]))
+        values = Values(self.scheme, batch, list(weights), self.let_learn, self.precision)
+        for name, counting in weights.items():
+            player = self.players[name]
+            # Losses ask for values; these are made now, or still hold from when they were made for somebody before.
+            losses = [player.terms[place].value(values, name) for place in counting]
+
+            # The gradient of the weighted sum is that of each loss times its weight.
+            scales = [next(factors) for _ in losses]
+            gradients = player.differentiate(losses, scales)
+            player.watch(values)
+            found = torch.stack(losses).detach()
+            yield name, torch.cat([(found * torch.stack(scales)).sum()[None], found]), gradients
+
+            # A value holds until a network that it came through is updated.
+            values.updated(name)
+
+    def weights(self, step: int) -> dict[str, dict[int, float]]:
+        """Return the players of a step, each with the losses that count and their weights; those of weight 0 do not."""
+        found = {}
+        for name in self.rhythm(step):
+            weighed = {place: term.loss.weight_at(step) for place, term in enumerate(self.players[name].terms)}
+            if counting := {place: weight for place, weight in weighed.items() if weight}:
+                found[name] = counting
+        return found
+
+    def loss_names(self, player: str, step: int) -> list[str]:
+        """Name what `step` returns for a player, in order, as the log does."""
+        terms = self.players[player].terms
+        return [player, *(f"{player}.{terms[place].name}" for place in self.weights(step)[player])]
+
+    def let_learn(self, player: str) -> None:
+        """Have the parameters of a player's modules require gradients, and no others."""
+        if player == self._learning:
+            return
+        self._learning = player
+        learns = self.scheme.learns[player]
+        for name, parameters in self._parameters.items():
+            if parameters and parameters[0].requires_grad != (name in learns):
+                for parameter in parameters:
+                    parameter.requires_grad_(name in learns)
+
     def fitting_batch(self, step: int, one: Mapping[str, Tensor], size: int) -> int:
-        """Halve a batch until a step has memory for it; nothing is learnt, gradients are lost.
+        """Halve a batch until a step has memory for it; nothing is learnt.
 
         Args:
             step: of which the losses' weights are taken.
-            one: a sample of each domain, [1, ...].
+            one: a sample of each field, [1, ...].
             size: of the first batch that is tried.
         """
+        weights = self.weights(step)
         while size > 1:
-            batch = {domain: sample.expand(size, *sample.shape[1:]).contiguous() for domain, sample in one.items()}
+            batch = [sample.expand(size, *sample.shape[1:]).contiguous() for sample in one.values()]
             try:
-                for _ in self._compute(self._weights(step), batch):
+                for _ in self.play(weights, list(one), self._factors(weights), batch):
                     pass
             except Exception as error:
                 if not numerics.out_of_memory(error):
@@ -123,72 +188,17 @@ class Engine:
                 break
         return max(1, size)
 
-    def _play(self, step: int, batch: Mapping[str, Tensor]) -> Iterable[tuple[Phase, Tensor]]:
-        """Compute losses and gradients of the phases of a step; where it pays, by a program recorded for its like."""
-        weights = self._weights(step)
-        if not self._recorded:
-            return self._compute(weights, batch)
-        key = str(weights)
-        if key not in self._programs:
-            play = partial(self._compute, weights)
-            try:
-                self._programs[key] = program.record(play, batch, self.networks.values(), self._learnt, self.train)
-            except program.UnrecordableError as error:
-                if self.train.compile is True or self.train.cuda_graph is True:
-                    raise PluginError(f"this recipe's step cannot be recorded: {error}") from error
-                self._recorded, self.unrecordable = False, str(error)
-                return self._compute(weights, batch)
-        return self._programs[key].play(batch)
+    def _factors(self, weights: Weights) -> list[Tensor]:
+        """Return weights as tensors, in the order of the losses; the same ones as long as they stay the same."""
+        kind = next((p[0].dtype for p in self._parameters.values() if p), torch.float32)
+        if len(self._scales) > KEPT:
+            self._scales.clear()
+        wanted = [(weight, kind) for counting in weights.values() for weight in counting.values()]
+        for key in wanted:
+            if key not in self._scales:
+                self._scales[key] = torch.tensor(key[0], dtype=kind, device=self._device)
+        return [self._scales[key] for key in wanted]
 
-    def _weights(self, step: int) -> dict[Phase, list[float]]:
-        """Return the phases that a step plays, each with the weights of its losses."""
-        phases = [phase for phase in self.train.phases(step) if self.terms[phase]]
-        return {phase: [term.loss.table.weight_at(step) for term in self.terms[phase]] for phase in phases}
-
-    def _compute(
-        self, weights: Mapping[Phase, Sequence[float]], batch: Mapping[str, Tensor]
-    ) -> Iterator[tuple[Phase, Tensor]]:
-        """Yield phase after phase with its losses, gradients left in the parameters; update before the next one."""
-        views = self.coupling.views(self._calls, batch)
-
-        # The generators' one forward pass serves both phases; if only the discriminators learn, it needs no graph.
-        if "discriminator" in weights:
-            self._let_learn("generator")
-            with torch.set_grad_enabled("generator" in weights):
-                for view in views:
-                    if view.name in self._judged:
-                        _ = view.fake
-
-        # The discriminators learn from fakes that are cut off from their generators.
-        if "discriminator" in weights:
-            detached = [view.detached() for view in views]
-            yield "discriminator", self._backward("discriminator", detached, weights["discriminator"])
-
-        # The generators learn against the discriminators as they are now, which stand still.
-        if "generator" in weights:
-            yield "generator", self._backward("generator", views, weights["generator"])
-
-    def _backward(self, phase: Phase, views: Sequence[View], weights: Sequence[float]) -> Tensor:
-        """Compute the weighted sum of a phase's losses and its gradients for that phase's networks."""
-        self._let_learn(phase)
-        by_name = {view.name: view for view in views}
-        values = [term.value(by_name[term.view]) for term in self.terms[phase]]
-        for parameter in self._learnt[phase]:
-            parameter.grad = None
-        # The gradient of the weighted sum is that of each loss times its weight.
-        factors = [torch.full((), weight, device=value.device) for weight, value in zip(weights, values, strict=True)]
-        torch.autograd.backward(values, self.scalers[phase].scale(factors))
-        found = torch.stack(values).detach()
-        return torch.cat([(found * torch.stack(factors)).sum()[None], found])
-
-    def _let_learn(self, phase: Phase) -> None:
-        """Freeze every network but the phase's own, so that no gradient is computed for the others."""
-        for name, parameters in self._parameters.items():
-            learns = name in self._learns[phase]
-            if parameters and parameters[0].requires_grad != learns:
-                for parameter in parameters:
-                    parameter.requires_grad_(learns)
-
-    def loss_names(self, phase: Phase) -> list[str]:
-        """Name what `step` returns for a phase, in order, as the log does."""
-        return [phase, *(f"{phase}.{term.name}" for term in self.terms[phase])]
+    def _settings(self, step: int) -> str:
+        """Give settings that follow a schedule their numbers of this step, and name these."""
+        return "".join(formula.set_step(step) for formula in self.formulas)

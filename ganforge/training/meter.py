@@ -1,14 +1,13 @@
 """Losses kept where they are computed, so that the loop waits for the device only when they are read."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
 from attrs import frozen
 from torch import Tensor
 
-from ganforge.recipe.plan import Phase
 from ganforge.training.engine import Engine
 
 
@@ -27,47 +26,53 @@ class Meter:
     def __init__(self, engine: Engine) -> None:
         """Take the engine whose losses are added; it knows their names."""
         self.engine = engine
-        self._rows: dict[Phase, list[Tensor]] = {}
-        self._steps: dict[Phase, list[int]] = {}
+        self._rows: dict[tuple[str, ...], list[Tensor]] = {}
+        self._steps: dict[tuple[str, ...], list[int]] = {}
 
-    def add(self, step: int, losses: Mapping[Phase, Tensor]) -> None:
+    def add(self, step: int, losses: Mapping[str, Tensor]) -> None:
         """Add what the engine returned for a step."""
-        for phase, values in losses.items():
+        for player, values in losses.items():
+            names = tuple(self.engine.loss_names(player, step))
             # The next step may overwrite the values where a step is replayed as a CUDA graph.
-            self._rows.setdefault(phase, []).append(values.clone())
-            self._steps.setdefault(phase, []).append(step)
+            self._rows.setdefault(names, []).append(values.clone())
+            self._steps.setdefault(names, []).append(step)
 
     def means(self) -> dict[str, float]:
-        """Return the mean of each loss by its name in the log; this waits for the device."""
-        means: dict[str, float] = {}
-        for phase, rows in self._rows.items():
-            means |= zip(self.engine.loss_names(phase), torch.stack(rows).mean(0).tolist(), strict=True)
-        return means
+        """Return the mean of each loss over the steps that computed it, by its name; this waits for the device."""
+        found: dict[str, list[tuple[int, float]]] = {}
+        for names, rows in self._rows.items():
+            for name, mean in zip(names, torch.stack(rows).mean(0).tolist(), strict=True):
+                found.setdefault(name, []).append((len(rows), mean))
+        return {
+            name: parts[0][1] if len(parts) == 1 else sum(n * mean for n, mean in parts) / sum(n for n, _ in parts)
+            for name, parts in found.items()
+        }
 
     def culprit(self) -> Culprit | None:
         """Return the first loss that was not finite; a single one, rather than the sum that it spoilt."""
         found = []
-        for phase, rows in self._rows.items():
+        for names, rows in self._rows.items():
             wrong = ~torch.stack(rows).isfinite()  # [steps, losses]
             if wrong.any():
                 row = int(wrong.any(1).nonzero()[0])
-                names = self.engine.loss_names(phase)
                 column = max(wrong[row].nonzero().flatten().tolist(), key=lambda column: len(names[column]))
-                found.append(Culprit(names[column], self._steps[phase][row] + 1, float(rows[row][column])))
+                found.append(Culprit(names[column], self._steps[names][row] + 1, float(rows[row][column])))
         return min(found, key=lambda culprit: culprit.step, default=None)
 
     def clear(self) -> None:
         """Begin anew."""
         self._rows, self._steps = {}, {}
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> list[Any]:
         """Return what a checkpoint must keep."""
-        return {phase: (torch.stack(rows), self._steps[phase]) for phase, rows in self._rows.items()}
+        return [(list(names), torch.stack(rows), self._steps[names]) for names, rows in self._rows.items()]
 
-    def load_state_dict(self, state: Mapping[Phase, tuple[Tensor, list[int]]], device: torch.device) -> None:
+    def load_state_dict(self, state: Iterable[Any], device: torch.device) -> None:
         """Restore what `state_dict` returned."""
-        self._rows = {phase: list(rows.to(device)) for phase, (rows, _) in state.items()}
-        self._steps = {phase: list(steps) for phase, (_, steps) in state.items()}
+        self.clear()
+        for names, rows, steps in state:
+            self._rows[tuple(names)] = list(rows.to(device))
+            self._steps[tuple(names)] = list(steps)
 
 
 def first_not_finite(tensors: Mapping[str, Tensor]) -> str | None:

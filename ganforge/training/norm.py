@@ -11,8 +11,11 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from ganforge.data.dataset import as_float
+from ganforge.training.state import drawn_from
+from ganforge.training.values import Scheme, Values
+
 Norm = Literal["recalibrated", "running", "batch"]
-Statistics = Mapping[str, Tensor]
 
 
 def layers(network: nn.Module) -> Iterator[tuple[str, nn.Module]]:
@@ -31,62 +34,83 @@ def statistics(network: nn.Module) -> dict[str, Tensor]:
     }
 
 
-def put(network: nn.Module, values: Statistics) -> None:
-    """Set running statistics."""
-    buffers = dict(network.named_buffers())
-    with torch.no_grad():
-        for name, value in values.items():
-            buffers[name].copy_(value)
+def by_batch(networks: Mapping[str, nn.Module]) -> None:
+    """Have batch normalisation of networks in evaluation mode work as it does in training."""
+    for network in networks.values():
+        for _, module in layers(network):
+            module.train()
 
 
-def measure(network: nn.Module, batches: Iterable[Tensor]) -> dict[str, Tensor]:
-    """Measure a network's statistics on batches: the mean over them of each batch's own. The network stays as it is.
+class Recalibration:
+    """Statistics that are measured anew on training samples: the mean over batches of each batch's own.
 
     Args:
-        network: on the device of the batches.
-        batches: inputs, [N, *shape] each, at least one.
+        scheme: how values are made.
+        player: as whom translations are asked for.
+        inputs: training samples of every field, as they are stored.
+        batch: size of a batch.
+        device: where the networks are.
     """
-    found = dict(layers(network))
-    before, mode, momenta = statistics(network), network.training, {name: found[name].momentum for name in found}
-    try:
-        network.eval()
-        for module in found.values():
-            module.train()
-            module.momentum = None  # type: ignore[assignment]  # a plain average
-            module.reset_running_stats()  # type: ignore[operator]
-        with torch.no_grad():
-            for batch in batches:
-                network(batch)
-        return statistics(network)
-    finally:
-        for name, module in found.items():
-            module.momentum = momenta[name]
-        network.train(mode)
-        put(network, before)
+
+    def __init__(
+        self, scheme: Scheme, player: str, inputs: Mapping[str, Tensor], batch: int, device: torch.device
+    ) -> None:
+        self.scheme, self.player, self.inputs, self.batch, self.device = scheme, player, inputs, batch, device
+        self._measured: dict[str, dict[str, Tensor]] | None = None
+
+    def forget(self) -> None:
+        """Measure anew when it is looked at next: the weights have moved."""
+        self._measured = None
+
+    def shown(self, network: str) -> Mapping[str, Tensor]:
+        """Return a network's statistics, measured with its weights as they are now."""
+        if self._measured is None:
+            self._measured = self._measure()
+        return self._measured.get(network, {})
+
+    def _measure(self) -> dict[str, dict[str, Tensor]]:
+        """Translate every input in every direction, and take the statistics of the networks that it goes through.
+
+        What a network draws at random is the same whoever looks first.
+        """
+        scheme = self.scheme
+        through = {view: self._networks(view) for view in scheme.wirings}
+        networks = {name: scheme.modules[name] for names in through.values() for name in names}
+        with _measuring(networks.values()), drawn_from(0):
+            for view, names in through.items():
+                if names:
+                    fields = scheme.wirings[view].fields_of("fake", self.player)
+                    parts = {field: torch.split(self.inputs[field], self.batch) for field in sorted(fields)}
+                    for place in range(min(map(len, parts.values()))):
+                        batch = {field: as_float(part[place].to(self.device)) for field, part in parts.items()}
+                        Values(scheme, batch).ask(view, "fake", self.player)
+            return {name: statistics(network) for name, network in networks.items()}
+
+    def _networks(self, view: str) -> list[str]:
+        """Name the networks with such layers that the translation comes through."""
+        if not self.scheme.wirings[view].offers("fake", self.player):
+            return []
+        through = sorted(self.scheme.through(view, "fake", self.player))
+        return [name for name in through if any(layers(self.scheme.modules[name]))]
 
 
 @contextmanager
-def outside_training(
-    networks: Mapping[str, nn.Module], norm: Norm, measured: Mapping[str, Statistics] | None = None
-) -> Iterator[None]:
-    """Put networks into evaluation mode, batch normalisation as `norm` says, and everything back afterwards.
-
-    Args:
-        networks: by name.
-        norm: where `batch`, normalisation stays as it is in training.
-        measured: statistics to use instead of the networks' own, by the name of the network.
-    """
-    modes = {name: network.training for name, network in networks.items()}
-    before = {name: statistics(network) for name, network in networks.items()}
+def _measuring(networks: Iterable[nn.Module]) -> Iterator[None]:
+    """Have networks in evaluation mode gather statistics: the plain average over what they are called with."""
+    found = [module for network in networks for _, module in layers(network)]
+    before = [
+        (module, module.momentum, {k: v.clone() for k, v in module.named_buffers(recurse=False)}) for module in found
+    ]
     try:
-        for network in networks.values():
-            network.eval()
-            for _, module in layers(network):
-                module.train(norm == "batch")
-        for name, values in (measured or {}).items():
-            put(networks[name], values)
-        yield
+        with torch.no_grad():
+            for module in found:
+                module.train()
+                module.momentum = None  # type: ignore[assignment]  # a plain average
+                module.reset_running_stats()  # type: ignore[operator]
+            yield
     finally:
-        for name, network in networks.items():
-            network.train(modes[name])
-            put(network, before[name])
+        for module, momentum, buffers in before:
+            module.momentum = momentum
+            module.eval()
+            for key, value in buffers.items():
+                getattr(module, key).data.copy_(value)

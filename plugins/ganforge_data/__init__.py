@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable
 
+import typer
+
 from ganforge import Archive, Register, hookimpl
 
 
@@ -25,3 +27,11 @@ def ganforge_archives() -> Iterable[Archive]:
     from ganforge_data.archives import ARCHIVES
 
     return ARCHIVES
+
+
+@hookimpl
+def ganforge_commands(app: typer.Typer) -> None:
+    """Add `ganforge data` with its commands."""
+    from ganforge_data import commands
+
+    app.add_typer(commands.app)

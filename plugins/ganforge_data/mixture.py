@@ -62,11 +62,6 @@ class Mixture(Dataset):
         return {"A": (2,), "B": (2,)}
 
     @property
-    def paired(self) -> bool:
-        """Samples are drawn independently."""
-        return False
-
-    @property
     def modes(self) -> Mapping[str, Tensor]:
         """The modes' centres in each domain, [modes, 2]."""
         return {"A": self.a.points(), "B": self.b.points()}

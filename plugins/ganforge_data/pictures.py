@@ -70,11 +70,6 @@ class Pictures(PictureDataset):
         shape = (self.channels, *pair(self.size))
         return {"A": shape, "B": shape}
 
-    @property
-    def paired(self) -> bool:
-        """Training pictures of A and B have nothing to do with each other."""
-        return False
-
     def fitted(self, bands: Sequence[Image.Image]) -> Tensor:
         """Resize a picture to the size that is set, uint8 [C, H, W]."""
         grounds: Sequence[str | int] = [self.background]

@@ -1,5 +1,7 @@
 """Evaluations: figures and numbers from trained networks."""
 
+import typer
+
 from ganforge import Register, hookimpl
 
 
@@ -26,3 +28,11 @@ def ganforge_register(register: Register) -> None:
     register.evaluation("grid", grid.grid)
     register.evaluation("fid", fid.fid)
     register.evaluation("kid", fid.kid)
+
+
+@hookimpl
+def ganforge_commands(app: typer.Typer) -> None:
+    """Add `ganforge evaluate`."""
+    from ganforge_evaluations.commands import evaluate
+
+    app.command()(evaluate)

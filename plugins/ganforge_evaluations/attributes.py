@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from ganforge import Findings, InputError, Split, Trained
+from ganforge import Findings, InputError, Split, Trained, as_float
 from ganforge_evaluations.learnt import LEARNT_FROM, choose, learn, read
 
 DOMAINS = ("A", "B")
@@ -106,8 +106,8 @@ def attributes(
     metrics = {"classifier_accuracy": float(accuracies[0])}
     panels = []
     for direction in trained.directions:
-        source, target = direction[0], direction[1]
-        after = classifier.predict(trained.translate(direction, tests[source].pictures.float() / 255))
+        source, target = trained.source(direction), trained.target(direction)
+        after = classifier.predict(trained.translate(direction, as_float(tests[source].pictures)))
         # Of the first column, the domain itself, the target has one value only, so it is never among these.
         shares = seen[target].columns(names, target).double().mean(0)
         judged = (accuracies >= accurate) & (torch.minimum(shares, 1 - shares) >= VARIES)

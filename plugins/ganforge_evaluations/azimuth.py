@@ -14,7 +14,7 @@ from matplotlib.ticker import MultipleLocator
 from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
-from ganforge import Findings, InputError, Split, Trained, random_generator
+from ganforge import Findings, InputError, Split, Trained, as_float, random_generator
 from ganforge_evaluations.learnt import LEARNT_FROM, choose, learn, read
 
 Thing = TypeVar("Thing")
@@ -96,8 +96,8 @@ def azimuth(
     metrics = {f"regressor_rmse_{domain}": rmse(tests[domain].angles, angles[domain]) for domain in DOMAINS}
     turns = []
     for direction in trained.directions:
-        source, target = direction[0], direction[1]
-        translations = trained.translate(direction, tests[source].pictures.float() / 255)
+        source, target = trained.source(direction), trained.target(direction)
+        translations = trained.translate(direction, as_float(tests[source].pictures))
         predicted = to_degrees(read(regressors[target], translations))
         measured = measure(tests[source].angles, predicted)
         metrics |= {f"{name}_{direction}": value for name, value in measured.items()}
@@ -246,13 +246,14 @@ def _draw_turning(title: str, turns: Sequence[Turn], trained: Trained) -> Figure
     blocks: list[tuple[list[float], dict[str, Picture]]] = []
     for turn in turns:
         angles = _spread_out(_distinct(turn.inputs.angles), COLUMNS)
-        source, target = turn.direction[0], turn.direction[1]
+        source, target = trained.source(turn.direction), trained.target(turn.direction)
+        back = [one for one in trained.directions if (trained.source(one), trained.target(one)) == (target, source)]
         for places in _choose_models(turn.inputs, angles):
             there = [index for index in places if index is not None]
-            rows = {source: turn.inputs.pictures[there].float() / 255, f"to {target}": turn.translations[there]}
-            if target + source in trained.directions:
+            rows = {source: as_float(turn.inputs.pictures[there]), f"to {target}": turn.translations[there]}
+            if back:
                 with trained.evaluating():
-                    rows["and back"] = trained.translate(target + source, turn.translations[there])
+                    rows["and back"] = trained.translate(back[0], turn.translations[there])
             filled = [index is not None for index in places]
             blocks.append((angles, {name: _lay_out(row, filled) for name, row in rows.items()}))
     heights = [len(rows) for _, rows in blocks]

@@ -7,7 +7,7 @@ from attrs.validators import ge
 from torch import Tensor
 
 from ganforge import Findings, Trained
-from ganforge_evaluations.pictures import inputs
+from ganforge_evaluations.pictures import inputs, translations
 
 
 def diversity(trained: Trained, *, limit: Annotated[int, ge(2)] = 200) -> Findings:
@@ -22,8 +22,8 @@ def diversity(trained: Trained, *, limit: Annotated[int, ge(2)] = 200) -> Findin
     """
     metrics = {}
     for direction in trained.directions:
-        translated = trained.translate(direction, inputs(trained, direction[0], limit))
-        metrics[f"diversity_{direction}"] = ratio(translated, inputs(trained, direction[1], limit))
+        real = inputs(trained, trained.target(direction), limit)
+        metrics[f"diversity_{direction}"] = ratio(translations(trained, direction, limit), real)
     return Findings(metrics)
 
 

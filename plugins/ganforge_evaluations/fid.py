@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from ganforge import Findings, InputError, Trained
-from ganforge_evaluations.pictures import inputs, require_pictures
+from ganforge_evaluations.pictures import inputs, require_pictures, translations
 
 SIZE = 299  # pixels of Inception's input
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, which its weights expect
@@ -91,8 +91,8 @@ def _features(trained: Trained, path: Path | None, limit: int, name: str) -> dic
     read = _inception(path, trained.device)
     found = {}
     for direction in trained.directions:
-        translated = trained.translate(direction, inputs(trained, direction[0], limit))
-        found[direction] = (read(translated), read(inputs(trained, direction[1], limit)))
+        translated = translations(trained, direction, limit)
+        found[direction] = (read(translated), read(inputs(trained, trained.target(direction), limit)))
     return found
 
 

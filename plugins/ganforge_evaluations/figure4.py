@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from ganforge import View
+from ganforge import Seen
 
 GRID = 200
 SHOWN = 1500
@@ -43,9 +43,10 @@ def draw_figure4(
     return figure
 
 
-def judge(view: View, modes: Tensor) -> Tensor:
+def judge(view: Seen, modes: Tensor) -> Tensor:
     """Return sigmoid(D_B) on a grid of the plane around the modes, [GRID, GRID]."""
-    score, _ = view.discriminator(torch.stack(_grid(*_frame(modes)), dim=-1).reshape(-1, 2).to(view.source.device))
+    points = torch.stack(_grid(*_frame(modes)), dim=-1).reshape(-1, 2)
+    score: Tensor = view["discriminator"](points.to(view["source"].device))[0]
     return score.sigmoid().reshape(GRID, GRID).cpu()
 
 

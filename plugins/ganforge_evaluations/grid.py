@@ -28,9 +28,12 @@ def grid(trained: Trained, *, count: Annotated[int, ge(1), le(100)] = 10) -> Fin
     batch = {domain: inputs(trained, domain, count) for domain in trained.dataset.shapes}
     size = min(map(len, batch.values()))
     for view in trained.views({domain: samples[:size] for domain, samples in batch.items()}):
-        source, target = tuple(view.name)
-        rows.append((source, view.source.cpu()))
-        rows.append((f"{source} to {target}", view.fake.float().cpu()))
-        if "reconstructed" in view.offers:
-            rows.append((f"and back to {source}", view.reconstructed.float().cpu()))
+        if not trained.translates(view.name):
+            rows.append((view.name, trained.draw(view.name, size)))
+            continue
+        source, target = trained.source(view.name), trained.target(view.name)
+        rows.append((source, view["source"].cpu()))
+        rows.append((f"{source} to {target}", view["fake"].float().cpu()))
+        if "reconstructed" in view:
+            rows.append((f"and back to {source}", view["reconstructed"].float().cpu()))
     return Findings({}, {"grid": partial(rows_figure, rows)})

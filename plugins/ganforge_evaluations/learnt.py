@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ganforge import Stored, random_generator
+from ganforge import Stored, as_float, random_generator
 
 BATCH = 64
 SMALLEST = 4  # pixels of the last map's shorter side, at most
@@ -57,11 +57,7 @@ def learn(pictures: Tensor, targets: Tensor, loss: Loss, *, width: int, steps: i
 def read(network: nn.Module, pictures: Tensor) -> Tensor:
     """Return what the network reads off pictures, float in [0, 1] or uint8, [N, C, H, W]: float [N, T]."""
     with torch.no_grad():
-        return torch.cat([network(_as_float(part)) for part in torch.split(pictures, 4 * BATCH)])
-
-
-def _as_float(pictures: Tensor) -> Tensor:
-    return pictures.float() / 255 if pictures.dtype == torch.uint8 else pictures
+        return torch.cat([network(as_float(part)) for part in torch.split(pictures, 4 * BATCH)])
 
 
 def _train(pictures: Tensor, targets: Tensor, loss: Loss, width: int, steps: int) -> nn.Module:
@@ -71,7 +67,7 @@ def _train(pictures: Tensor, targets: Tensor, loss: Loss, width: int, steps: int
     rates = torch.optim.lr_scheduler.OneCycleLR(optimizer, 4e-3, total_steps=steps)
     for _ in range(steps):
         chosen = torch.randint(len(pictures), (BATCH,), generator=random)
-        shown = _as_float(pictures[chosen]).contiguous(memory_format=torch.channels_last)  # takes half the time
+        shown = as_float(pictures[chosen]).contiguous(memory_format=torch.channels_last)  # takes half the time
         value = loss(network(spoil(shown, random)), targets[chosen])
         optimizer.zero_grad()
         value.backward()  # type: ignore[no-untyped-call]

@@ -54,11 +54,11 @@ def mode_coverage(trained: Trained, *, within: Annotated[float, gt(0)] = 3.0) ->
 
     metrics: dict[str, float] = {}
     views = {view.name: view for view in trained.views(probes)}
-    images = views["AB"].fake.cpu()
+    images = views["AB"]["fake"].cpu()
     metrics |= measure(images, labels, dataset.modes["B"], dataset.sigma, within)
     for view in views.values():
-        if "reconstructed" in view.offers:
-            metrics[f"cycle_error_{view.name[0]}"] = cycle_error(view.source, view.reconstructed)
+        if "reconstructed" in view:
+            metrics[f"cycle_error_{view.domains[0]}"] = cycle_error(view["source"], view["reconstructed"])
     title = f"{trained.plan.name}, step {trained.step:,}"
     judged = judge(views["AB"], dataset.modes["B"])
     return Findings(
@@ -77,7 +77,7 @@ def _draw_initial(
     start = trained.initial()
     with start.evaluating():
         view = next(view for view in start.views(probes) if view.name == "AB")
-        return draw_figure4("initial state", modes, labels, view.fake.cpu(), judge(view, modes["B"]))
+        return draw_figure4("initial state", modes, labels, view["fake"].cpu(), judge(view, modes["B"]))
 
 
 def measure(images: Tensor, labels: Tensor, modes: Tensor, sigma: float, within: float = 3.0) -> dict[str, float]:

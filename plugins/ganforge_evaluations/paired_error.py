@@ -31,13 +31,14 @@ def paired_error(trained: Trained, *, limit: Annotated[int, ge(1)] = 500) -> Fin
         InputError: the samples are no pictures, or the test split has no pairs.
     """
     require_pictures(trained, "paired-error")
-    both = dict(zip("AB", pairs(trained, limit), strict=True))
+    both = dict(zip(list(trained.dataset.shapes)[:2], pairs(trained, limit), strict=True))
     metrics: dict[str, float] = {}
     rows: list[tuple[str, Tensor]] = []
     for direction in trained.directions:
-        source, target = (both[domain] for domain in direction)
+        aim = trained.target(direction)
+        source, target = both[trained.source(direction)], both[aim]
         translated = trained.translate(direction, source)
-        guesses = {"": translated, "mean_": inputs(trained, direction[1], limit, "train").mean(0).expand_as(target)}
+        guesses = {"": translated, "mean_": inputs(trained, aim, limit, "train").mean(0).expand_as(target)}
         if source.shape == target.shape:
             guesses["identity_"] = source
         for label, guess in guesses.items():
@@ -52,15 +53,17 @@ def measure(translated: Tensor, truth: Tensor) -> dict[str, float]:
     Returns:
         l1: mean absolute error.
         psnr: 10 log10(1 / mean squared error of a picture), in dB; 100 at most.
-        ssim: structural similarity (Wang et al. 2004).
+        ssim: structural similarity (Wang et al. 2004), where its window fits into the pictures.
     """
     translated, truth = translated.double(), truth.double()
     squared = (translated - truth).square().flatten(1).mean(1)
-    return {
+    found = {
         "l1": float((translated - truth).abs().mean()),
         "psnr": float((-10 * squared.clamp(min=1e-10).log10()).mean()),
-        "ssim": float(ssim(translated, truth).mean()),
     }
+    if min(truth.shape[-2:]) >= WINDOW:
+        found["ssim"] = float(ssim(translated, truth).mean())
+    return found
 
 
 def ssim(one: Tensor, other: Tensor) -> Tensor:

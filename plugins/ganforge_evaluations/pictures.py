@@ -2,19 +2,17 @@
 
 from collections.abc import Sequence
 
-import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from ganforge import InputError, Stored, Trained
+from ganforge import InputError, Stored, Trained, as_float
 
 CELL = 0.9  # inches of a picture in a figure
 
 
 def floats(samples: Stored, indices: Sequence[int]) -> Tensor:
     """Load samples: pictures as floats in [0, 1], [N, C, H, W]; anything else as floats."""
-    loaded = samples.load(indices)
-    return loaded.float() / 255 if loaded.dtype == torch.uint8 else loaded.float()
+    return as_float(samples.load(indices))
 
 
 def inputs(trained: Trained, domain: str, limit: int, split: str = "test") -> Tensor:
@@ -33,14 +31,22 @@ def spread(length: int, count: int) -> list[int]:
     return [place * length // count for place in range(count)]
 
 
+def translations(trained: Trained, direction: str, limit: int) -> Tensor:
+    """Translate so many test samples at most, or draw as many where a direction needs no source."""
+    if not trained.translates(direction):
+        return trained.draw(direction, limit)
+    return trained.translate(direction, inputs(trained, trained.source(direction), limit))
+
+
 def pairs(trained: Trained, limit: int) -> tuple[Tensor, Tensor]:
-    """Load test samples of A and B that belong together: they carry the same label `file`.
+    """Load test samples of two domains that belong together: a group, or samples that carry the same label `file`.
 
     Raises:
         InputError: the test split has no pairs.
     """
-    first, second = trained.stored("test", "A"), trained.stored("test", "B")
-    if trained.dataset.paired:
+    one, other = list(trained.dataset.shapes)[:2]
+    first, second = trained.stored("test", one), trained.stored("test", other)
+    if any(one in group and other in group for group in trained.dataset.groups):
         places = {place: place for place in range(min(first.length, second.length))}
     else:
         of_b = {name: place for place, name in enumerate(second.labels.get("file", ()))}

@@ -26,10 +26,11 @@ def reconstruction(trained: Trained, *, limit: Annotated[int, ge(1)] = 1000) -> 
     metrics: dict[str, float] = {}
     one = {domain: inputs(trained, domain, 1) for domain in trained.dataset.shapes}
     for view in trained.views(one):
-        if "reconstructed" in view.offers:
-            source = inputs(trained, view.name[0], limit)
-            back = trained.translate(view.name[::-1], trained.translate(view.name, source))
-            metrics |= {f"{name}_{view.name[0]}": value for name, value in measure(source, back).items()}
+        if "reconstructed" in view and trained.translates(view.name):
+            domain = trained.source(view.name)
+            source = inputs(trained, domain, limit)
+            back = trained.translate(view.name, source, value="reconstructed")
+            metrics |= {f"{name}_{domain}": value for name, value in measure(source, back).items()}
     if not metrics:
         raise InputError("reconstruction needs a coupling with a way back, such as 'gan-recon' or 'discogan'")
     return Findings(metrics)

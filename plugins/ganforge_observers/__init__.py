@@ -6,12 +6,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ganforge import InputError, hookimpl, nearest
+from ganforge import InputError, Register, hookimpl
 
 if TYPE_CHECKING:
     from ganforge import Run
 
-OPTIONAL = ("csv", "tensorboard")
+
+@hookimpl
+def ganforge_register(register: Register) -> None:
+    """Register the observers that a recipe may ask for."""
+    from ganforge_observers.csv_log import CsvLog
+    from ganforge_observers.tensorboard import TensorBoard
+
+    register.observer("csv", CsvLog)
+    register.observer("tensorboard", TensorBoard)
 
 
 @hookimpl
@@ -41,38 +49,11 @@ def make_report(
 
 @hookimpl
 def ganforge_observers(run: "Run") -> Iterable[object]:
-    """Open a progress display for the run, its report, and what else the recipe asks for."""
+    """Open a progress display for the run, and its report."""
     from ganforge_observers.progress import ProgressBar
     from ganforge_observers.report import Report, Warnings
 
-    return [ProgressBar(), Warnings(), Report(), *(_optional(name) for name in _wanted(run))]
-
-
-def _wanted(run: "Run") -> list[str]:
-    """Return the names of this plugin's observers that the recipe asks for; `plugin/name` may be another plugin's.
-
-    Raises:
-        InputError: there is no observer of a name.
-    """
-    names = []
-    for wanted in dict.fromkeys(run.plan.train.observers):
-        plugin, _, name = wanted.rpartition("/")
-        if plugin not in ("", __name__) and plugin in run.plugins.known:
-            continue
-        if plugin not in ("", __name__) or name not in OPTIONAL:
-            raise InputError(f"train.observers: unknown observer '{wanted}'; {nearest(name, OPTIONAL)}")
-        names.append(name)
-    return list(dict.fromkeys(names))
-
-
-def _optional(name: str) -> object:
-    if name == "csv":
-        from ganforge_observers.csv_log import CsvLog
-
-        return CsvLog()
-    from ganforge_observers.tensorboard import TensorBoard
-
-    return TensorBoard()
+    return [ProgressBar(), Warnings(), Report()]
 
 
 @hookimpl

@@ -14,7 +14,7 @@ NAME = "log.csv"
 
 
 class CsvLog:
-    """Writes the table."""
+    """Writes `log.csv`: a line for each log record, a column for each loss."""
 
     @hookimpl
     def ganforge_started(self, run: "Run") -> None:

@@ -14,8 +14,10 @@ COLLAPSED = 0.05  # of the diversity of real samples
 def look(run: Run) -> None:
     """Log how diverse the translations of the fixed test inputs are, and warn of collapse and of dead output units."""
     with run.sample() as views:
-        found: Mapping[str, float] = {view.name: diversity(view.fake, view.real) for view in views}
-        dead = {view.name: (view.fake, dead_units(view.fake)) for view in views}
+        found: Mapping[str, float] = {
+            view.name: diversity(view["fake"], view["real"]) for view in views if "real" in view
+        }
+        dead = {view.name: (view["fake"], dead_units(view["fake"])) for view in views}
     log.append(run, {"step": run.step, "diversity": found})
     for direction, value in found.items():
         if value < COLLAPSED and run.step > 0:

@@ -2,12 +2,11 @@
 
 import json
 import math
-import os
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
-from ganforge import Run
+from ganforge import Run, write_text
 
 NAME = "log.jsonl"
 
@@ -26,9 +25,7 @@ def cut(run: Run) -> None:
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
     kept = [line for line in lines if _step(line) <= run.step]
     if len(kept) < len(lines):
-        aside = path.with_name(f".{NAME}.{os.getpid()}")
-        aside.write_text("".join(kept), encoding="utf-8")
-        aside.replace(path)
+        write_text(path, "".join(kept))
 
 
 def _step(line: str) -> float:

@@ -20,7 +20,7 @@ NAME = "tensorboard"
 
 
 class TensorBoard:
-    """Writes TensorBoard's event files into `tensorboard/`."""
+    """Writes TensorBoard's event files into `tensorboard/`: losses, speed, metrics, samples."""
 
     def __init__(self) -> None:
         """Look for the package.
@@ -31,9 +31,7 @@ class TensorBoard:
         try:
             importlib.import_module("torch.utils.tensorboard")  # rather a word now than after the data are read
         except ImportError as error:
-            raise InputError(
-                "train.observers: 'tensorboard' needs the package tensorboard: pip install 'ganforge[tensorboard]'"
-            ) from error
+            raise InputError("needs the package tensorboard: pip install 'ganforge[tensorboard]'") from error
         self.writer: SummaryWriter | None = None
 
     @hookimpl

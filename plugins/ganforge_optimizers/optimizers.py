@@ -7,7 +7,8 @@ import torch
 from attrs.validators import ge, gt, lt
 from torch.nn import Parameter
 
-Rate = Annotated[float, gt(0)]
+Rate = Annotated[float, ge(0)]  # 0 is where many schedules end
+Small = Annotated[float, gt(0)]
 Decay = Annotated[float, ge(0)]
 Share = Annotated[float, ge(0), lt(1)]
 
@@ -31,7 +32,7 @@ def adam(
     *,
     lr: Rate = 2e-4,
     betas: Betas = (0.5, 0.999),
-    eps: Rate = 1e-8,
+    eps: Small = 1e-8,
     weight_decay: Decay = 0.0,
 ) -> torch.optim.Optimizer:
     """Adam (Kingma & Ba 2015) with weight decay as an L2 penalty, as Kim et al. 2017 use it."""
@@ -45,7 +46,7 @@ def adamw(
     *,
     lr: Rate = 2e-4,
     betas: Betas = (0.5, 0.999),
-    eps: Rate = 1e-8,
+    eps: Small = 1e-8,
     weight_decay: Decay = 0.01,
 ) -> torch.optim.Optimizer:
     """Adam with decoupled weight decay (Loshchilov & Hutter 2019)."""
@@ -78,7 +79,7 @@ def rmsprop(
     *,
     lr: Rate = 5e-5,
     alpha: Share = 0.99,
-    eps: Rate = 1e-8,
+    eps: Small = 1e-8,
     momentum: Share = 0.0,
     weight_decay: Decay = 0.0,
 ) -> torch.optim.Optimizer:

@@ -5,8 +5,11 @@ from ganforge import Register, hookimpl
 
 @hookimpl
 def ganforge_register(register: Register) -> None:
-    """Register the couplings gan, gan-recon and discogan, and the networks conv and mlp."""
-    from ganforge_translation import conv, couplings, mlp
+    """Register the values of a direction, the couplings gan, gan-recon and discogan, and the networks conv and mlp."""
+    from ganforge_translation import conv, couplings, mlp, values
+
+    for value in values.VALUES:
+        register.value(value.__name__, value)
 
     register.coupling("gan", couplings.GAN)
     register.coupling("gan-recon", couplings.GANRecon)

@@ -9,8 +9,7 @@ from PIL import Image
 from torch import nn
 
 from ganforge import InputError
-from ganforge.runs.trained import Trained
-from ganforge.training import build
+from tests.conftest import as_trained
 
 attributes = importlib.import_module("ganforge_evaluations.attributes")
 
@@ -107,7 +106,7 @@ def translator(tmp_path, root, understand):
         path = tmp_path / "attributes.toml"
         path.write_text(f'extends = "base_64.toml"\n[dataset]\nuse = "celeba"\nroot = "{root}"\nsize = 16\na = "{a}"')
         plan = understand(path)
-        return Trained(plan, build.make_dataset(plan), networks, torch.device("cpu"), 7)
+        return as_trained(plan, networks, 7)
 
     return call
 
@@ -165,7 +164,7 @@ def test_data_without_attributes_are_refused(toy, pairs, tmp_path, understand):
     other.write_text(f'extends = "discogan_edges2shoes"\n[dataset]\nroot = "{pairs}"\nsize = 16')
     for path in (toy, other):
         plan = understand(path)
-        trained = Trained(plan, build.make_dataset(plan), {"G_AB": nn.Identity()}, torch.device("cpu"), 0)
+        trained = as_trained(plan, {"G_AB": nn.Identity()}, 0)
         with pytest.raises(InputError, match="labels that are true or false, as the data set 'celeba' has"):
             evaluate(trained)
 

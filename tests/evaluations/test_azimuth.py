@@ -10,8 +10,7 @@ import torch
 from torch import nn
 
 from ganforge import InputError
-from ganforge.runs.trained import Trained
-from ganforge.training import build
+from tests.conftest import as_trained
 
 azimuth = importlib.import_module("ganforge_evaluations.azimuth")
 learnt = importlib.import_module("ganforge_evaluations.learnt")
@@ -120,7 +119,7 @@ def translator(tmp_path, understand):
             'extends = "base_64.toml"\n[dataset]\n' + "\n".join(f"{key} = {json.dumps(v)}" for key, v in table.items())
         )
         plan = understand(path)
-        return Trained(plan, build.make_dataset(plan), networks, torch.device("cpu"), 7)
+        return as_trained(plan, networks, 7)
 
     return call
 
@@ -191,7 +190,7 @@ def test_points_and_pictures_without_azimuth_are_refused(toy, pairs, tmp_path, u
     other.write_text(f'extends = "discogan_edges2shoes"\n[dataset]\nroot = "{pairs}"\nsize = 16')
     for path in (toy, other):
         plan = understand(path)
-        trained = Trained(plan, build.make_dataset(plan), {"G_AB": nn.Identity()}, torch.device("cpu"), 0)
+        trained = as_trained(plan, {"G_AB": nn.Identity()}, 0)
         with pytest.raises(InputError, match=r"label 'azimuth', as the data sets 'azimuth' and 'turntable'"):
             evaluate(trained)
 

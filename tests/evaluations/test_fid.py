@@ -9,8 +9,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from ganforge import InputError
-from ganforge.runs.trained import Trained
-from ganforge.training import build
+from tests.conftest import as_trained
 
 fid = importlib.import_module("ganforge_evaluations.fid")
 
@@ -47,7 +46,7 @@ def trained(understand, pairs):
     """Identities in both directions."""
     plan = understand("discogan_edges2shoes", f"dataset.root={pairs}", "dataset.size=16")
     networks = {"G_AB": nn.Identity(), "G_BA": nn.Identity()}
-    return Trained(plan, build.make_dataset(plan), networks, torch.device("cpu"), 1)
+    return as_trained(plan, networks, 1)
 
 
 @pytest.mark.parametrize(

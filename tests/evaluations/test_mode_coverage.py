@@ -61,7 +61,7 @@ def test_cycle_error_is_zero_for_identity_and_one_for_the_mean():
 
 
 def test_it_refuses_pictures(ganforge, pairs, toy):
-    text = 'extends = "discogan_edges2shoes"\n[evaluations.modes]\nuse = "mode-coverage"\n[train]\nsteps = 1\nbatch = 2\nsample_every = 0'
+    text = 'extends = "discogan_edges2shoes"\n[evaluations.modes]\nuse = "mode-coverage"\n[train]\nsteps = 1\nbatch = 2\n[record]\nsample_every = 0'
     toy.write_text(text)
     result = ganforge(
         "run",

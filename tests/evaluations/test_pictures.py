@@ -9,8 +9,7 @@ from attrs import evolve
 from torch import nn
 
 from ganforge import InputError
-from ganforge.runs.trained import Trained
-from ganforge.training import build
+from tests.conftest import as_trained
 
 paired_error, reconstruction, diversity, grid, pictures = (
     importlib.import_module(f"ganforge_evaluations.{name}")
@@ -47,7 +46,7 @@ def make(understand, pairs, toy):
         plan = evolve(plan, train=evolve(plan.train, norm="running"))
         networks = {"G_AB": forth, "G_BA": back, "D_A": nn.Identity(), "D_B": nn.Identity()}
         networks = {name: network for name, network in networks.items() if name in plan.networks}
-        return Trained(plan, build.make_dataset(plan), networks, torch.device("cpu"), 1)
+        return as_trained(plan, networks, 1)
 
     return call
 
@@ -129,7 +128,7 @@ def test_points_are_no_pictures(evaluation, make, toy):
 def test_a_test_split_without_pairs_is_refused(make, understand, tmp_path):
     plan = understand("discogan_car2car_turntable", "dataset.size=16", "dataset.models=2", "dataset.test_models=1")
     networks = {"G_AB": nn.Identity(), "G_BA": nn.Identity()}
-    found = Trained(plan, build.make_dataset(plan), networks, torch.device("cpu"), 1)
+    found = as_trained(plan, networks, 1)
     with pytest.raises(InputError, match="belong together"):
         paired_error.paired_error(found)
 

@@ -22,9 +22,9 @@ from PIL import Image
 
 from ganforge.data.batches import silent
 from ganforge.errors import InputError
-from ganforge.fetch import unpack
 from ganforge_data.folders import Folders
 from ganforge_data.pictures import list_pictures
+from ganforge_data.unpack import unpack
 
 SECONDS = 20.0  # for one of them, on a busy machine
 GIB = 2**30

@@ -28,12 +28,14 @@ use = "paired-error"
 [train]
 steps = 300
 batch = 4
+[record]
 log_every = 3
 sample_every = 20
 checkpoint_every = 4
 evaluate_every = 12
 best = "l1_AB"
 observers = ["csv"]
+[compute]
 compile = false
 """
 POINTS = """\
@@ -45,6 +47,7 @@ hidden = 8
 [train]
 steps = 4000
 batch = 16
+[record]
 log_every = 5
 sample_every = 100
 checkpoint_every = 20

@@ -56,7 +56,7 @@ def test_a_disk_that_turns_read_only_is_told_and_the_last_checkpoint_kept(mode, 
         return write(path, tensors, metadata)
 
     monkeypatch.setattr(checkpoint, "write_tensors", write_tensors)
-    words = ["--set", "train.checkpoint_every=2", "--set", f"train.on_write_error={mode}"]
+    words = ["--set", "record.checkpoint_every=2", "--set", f"record.on_write_error={mode}"]
     result = ganforge("run", toy, *words)
     assert refused
     run = tmp_path / "runs" / "toy" / "0001"
@@ -69,7 +69,7 @@ def test_a_disk_that_turns_read_only_is_told_and_the_last_checkpoint_kept(mode, 
 
 
 def test_a_clock_that_jumps_changes_nothing(toy, ganforge, tmp_path, monkeypatch):
-    words = ["--set", "train.steps=40", "--set", "train.checkpoint_every=5", "--set", "train.keep=2"]
+    words = ["--set", "train.steps=40", "--set", "record.checkpoint_every=5", "--set", "record.keep=2"]
     assert ganforge("run", toy, *words, "--out", "steady").status == 0
     jumps = itertools.cycle([0.0, 4e9, -1e9, 1.7e9])
     monkeypatch.setattr(time, "time", lambda: next(jumps))
@@ -86,13 +86,13 @@ def test_a_clock_that_jumps_changes_nothing(toy, ganforge, tmp_path, monkeypatch
 @pytest.mark.parametrize(
     ("recipe", "steps", "settings"),
     [
-        ("discogan_toy", 20_000, ["train.log_every=500", "train.compile='auto'"]),
-        ("discogan_toy", 6_000, ["train.log_every=500", "train.compile=false"]),
+        ("discogan_toy", 20_000, ["record.log_every=500", "compute.compile='auto'"]),
+        ("discogan_toy", 6_000, ["record.log_every=500", "compute.compile=false"]),
         (
             "discogan_edges2shoes",
             200,
             [
-                "train.log_every=10",
+                "record.log_every=10",
                 "train.batch=16",
                 "generator.width=16",
                 "discriminator.width=16",
@@ -105,8 +105,8 @@ def test_memory_stays_flat(recipe, steps, settings, tmp_path):
     """From a fifth of the steps on, by when everything has been done once, memory grows by 2 percent at most."""
     draw_pairs(tmp_path / "pairs", (("train", 40), ("val", 8)))
     (tmp_path / "memory.py").write_text(MEMORY)
-    settings = [*settings, f"train.steps={steps}", f"train.checkpoint_every={steps // 10}"]
-    settings += [f"train.sample_every={steps // 10}", f"train.evaluate_every={steps // 10}"]
+    settings = [*settings, f"train.steps={steps}", f"record.checkpoint_every={steps // 10}"]
+    settings += [f"record.sample_every={steps // 10}", f"record.evaluate_every={steps // 10}"]
     words = [word for setting in settings for word in ("--set", setting)]
     process = start(tmp_path, "run", recipe, "--plugin", "memory.py", *words, "--device", "cpu")
     _, err = process.communicate(timeout=1800)

@@ -25,23 +25,19 @@ SHIPPED = PLUGINS.recipes()
 TEXTS = [path.read_text() for path in SHIPPED.values()]
 COMPONENTS = [found for kind in KINDS for found in PLUGINS.registry.of(kind)]
 NAMES = sorted({found.name for found in COMPONENTS})
-KEYS = sorted({name for found in COMPONENTS for name in found.signature.settings} | {"use", "weight", "phase", "views"})
-TRAIN = [
-    "steps",
-    "batch",
-    "seed",
-    "norm",
-    "best",
-    "precision",
-    "compile",
-    "residency",
-    "augment",
-    "observers",
-    "samples",
-]
+KEYS = sorted(
+    {name for found in COMPONENTS for name in found.signature.settings} | {"use", "weight", "player", "views"}
+)
+FIELDS = {
+    "train": ["steps", "batch", "seed", "every", "alternate", "augment", "norm"],
+    "compute": ["precision", "compile", "residency", "threads"],
+    "record": ["best", "observers", "samples", "keep", "evaluate_every"],
+}
+INNER = ["train.augment", "train.every", "record.observers", "record.observers.x"]
+SETTINGS = [key for keys in FIELDS.values() for key in keys]
 
 words = some.sampled_from(
-    [*NAMES, *KEYS, *TRAIN, *KINDS, *SHIPPED, "AB", "auto", "/etc/passwd", "../..", "a\x1b[31m\u202eb"]
+    [*NAMES, *KEYS, *FIELDS, *SETTINGS, *KINDS, *SHIPPED, "AB", "auto", "/etc/passwd", "../..", "a\x1b[31m\u202eb"]
 )
 numbers = some.one_of(
     some.integers(-3, 300),
@@ -76,12 +72,12 @@ def composed(draw):
     lines = []
     if draw(some.booleans()):
         lines.append(f"extends = {toml(draw(some.one_of(some.sampled_from(sorted(SHIPPED)), plain)))}")
-    tables = ["dataset", "coupling", "generator", "discriminator", "optimizer", "train", "losses.x", "evaluations.x"]
-    for table in draw(some.lists(some.sampled_from([*tables, "train.augment", "oops"]), unique=True, max_size=9)):
+    tables = ["dataset", "coupling", "generator", "discriminator", "optimizer", *FIELDS, "losses.x", "evaluations.x"]
+    for table in draw(some.lists(some.sampled_from([*tables, *INNER, "oops"]), unique=True, max_size=9)):
         lines.append(f"[{table}]")
-        kind = {"losses.x": "loss", "evaluations.x": "evaluation"}.get(table, table)
+        kind = {"losses.x": "loss", "evaluations.x": "evaluation", "record.observers.x": "observer"}.get(table, table)
         fitting = [found for found in COMPONENTS if found.kind == kind]
-        keys = TRAIN if table == "train" else KEYS
+        keys = FIELDS.get(table, KEYS)
         if fitting and draw(some.integers(0, 9)):
             component = draw(some.sampled_from(fitting))
             lines.append(f"use = {toml(component.name)}")

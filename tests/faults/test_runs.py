@@ -6,13 +6,12 @@ import signal
 import subprocess
 import sys
 import time
-from types import SimpleNamespace
 
 import pytest
 import safetensors.torch
 import torch
 
-FAST = ["--set", "train.log_every=5", "--set", "train.checkpoint_every=10"]
+FAST = ["--set", "record.log_every=5", "--set", "record.checkpoint_every=10"]
 
 
 def start(folder, *words):
@@ -67,7 +66,7 @@ def test_a_signal_finishes_the_step_saves_and_says_how_to_go_on(number, status, 
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(signal, "SIGUSR1"), reason="this system has no SIGUSR1")
 def test_sigusr1_saves_and_goes_on(toy, tmp_path):
-    words = ["--set", "train.steps=1000000", "--set", "train.checkpoint_every=0", "--set", "train.log_every=5"]
+    words = ["--set", "train.steps=1000000", "--set", "record.checkpoint_every=0", "--set", "record.log_every=5"]
     process = start(tmp_path, "run", toy, *words)
     run = tmp_path / "runs" / "toy" / "0001"
     wait_for(run / "log.jsonl")
@@ -84,7 +83,7 @@ def test_sigusr1_saves_and_goes_on(toy, tmp_path):
 
 @pytest.mark.slow
 def test_a_killed_run_ends_as_an_undisturbed_one(toy, ganforge, tmp_path):
-    words = ["--set", "train.steps=2000", *FAST, "--set", "train.keep=2"]
+    words = ["--set", "train.steps=2000", *FAST, "--set", "record.keep=2"]
     assert ganforge("run", toy, *words, "--out", "whole").status == 0
     process = start(tmp_path, "run", toy, *words, "--out", "killed")
     run = tmp_path / "killed" / "toy" / "0001"
@@ -167,8 +166,8 @@ def test_a_rewound_run_takes_other_batches_and_goes_on(toy, ganforge, make_engin
     poisoned = next(step for step in range(8) if float(batches(step)["B"].sum()) == largest)
     assert poisoned > 0, "the first step has no checkpoint to go back to"
     loss = f"losses.wild={{use='wild', above={(second + largest) / 2}}}"
-    words = ["--plugin", tmp_path / "wild.py", "--set", loss, "--set", "train.checkpoint_every=1"]
-    stopped = ganforge("run", toy, *words, "--set", "train.log_every=1", "--out", "stopped")
+    words = ["--plugin", tmp_path / "wild.py", "--set", loss, "--set", "record.checkpoint_every=1"]
+    stopped = ganforge("run", toy, *words, "--set", "record.log_every=1", "--out", "stopped")
     assert stopped.status == 1
     assert f"is nan at step {poisoned + 1};" in stopped.err
     rewound = ganforge("run", toy, *words, "--set", "train.on_divergence=rewind", "--out", "rewound")
@@ -206,16 +205,14 @@ def test_out_of_memory_names_a_batch_to_try(toy, ganforge):
     assert "out of memory at batch 1000000000000: try --set train.batch=500000000000" in result.err
 
 
-def test_where_memory_is_refused_the_largest_batch_that_fits_is_found(toy, make_engine, monkeypatch):
+def test_where_memory_is_refused_the_largest_batch_that_fits_is_found(toy, make_engine):
     engine, batches = make_engine(toy)
-    views = engine.coupling.views
 
-    def refuse(networks, batch):
-        if len(batch["A"]) > 5:
+    def refuse(network, given):
+        if len(given[0]) > 5:
             raise torch.OutOfMemoryError
-        return views(networks, batch)
 
-    monkeypatch.setattr(engine, "coupling", SimpleNamespace(views=refuse))
+    engine.networks["G_AB"].register_forward_pre_hook(refuse)
     one = {domain: samples[:1] for domain, samples in batches(0).items()}
     assert engine.fitting_batch(0, one, 16) == 4
 
@@ -257,7 +254,7 @@ def fill(place, leave):
 @pytest.mark.slow
 @pytest.mark.parametrize("mode", ["stop", "go_on"])
 def test_a_full_disk_is_told_and_the_last_good_checkpoint_kept(mode, toy, tmp_path, small_disk):
-    words = ["--set", "train.steps=1000000", "--set", f"train.on_write_error={mode}", *FAST, "--out", small_disk]
+    words = ["--set", "train.steps=1000000", "--set", f"record.on_write_error={mode}", *FAST, "--out", small_disk]
     process = start(tmp_path, "run", toy, *words)
     run = small_disk / "toy" / "0001"
     wait_for(run / "checkpoints" / "latest")

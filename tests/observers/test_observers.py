@@ -22,7 +22,7 @@ def test_a_unit_is_dead_when_it_is_the_same_for_every_input():
 
 def test_a_generator_with_a_dead_output_is_named_once(toy, ganforge):
     """Far below zero, a last ReLU never opens; the modes of B lie there, so the output starts there."""
-    sets = ["dataset.b={modes=3, radius=1.0, centre=[-50.0, 3.0]}", "generator.output=relu", "train.sample_every=2"]
+    sets = ["dataset.b={modes=3, radius=1.0, centre=[-50.0, 3.0]}", "generator.output=relu", "record.sample_every=2"]
     result = ganforge("run", toy, *(word for text in sets for word in ("--set", text)))
     assert result.status == 0
     assert result.out.replace("\n", " ").count("output unit 0 of the generator AB is dead: always 0") >= 1
@@ -52,7 +52,7 @@ def test_progress_without_a_terminal_is_plain_lines(toy, ganforge):
 
 
 def test_metrics_of_every_evaluation_are_kept_in_the_log(toy, ganforge, tmp_path):
-    sets = ["evaluations.modes.use=mode-coverage", "train.evaluate_every=4"]
+    sets = ["evaluations.modes.use=mode-coverage", "record.evaluate_every=4"]
     assert ganforge("run", toy, *(word for text in sets for word in ("--set", text))).status == 0
     lines = (tmp_path / "runs" / "toy" / "0001" / "log.jsonl").read_text().splitlines()
     records = [json.loads(line) for line in lines]
@@ -77,7 +77,7 @@ def test_a_collapsed_generator_is_warned_of_and_its_diversity_logged(toy, ganfor
         "    def forward(self, x):\n        return self.value.expand(len(x), *self.value.shape) + 1e-9 * x\n"
         "@hookimpl\ndef ganforge_register(register):\n    register.generator('constant', Constant)\n"
     )
-    words = ["--plugin", tmp_path / "constant.py", "--set", "generator.use=constant", "--set", "train.sample_every=4"]
+    words = ["--plugin", tmp_path / "constant.py", "--set", "generator.use=constant", "--set", "record.sample_every=4"]
     result = ganforge("run", toy, *words)
     assert result.status == 0, result.err
     assert "the generator has collapsed" in " ".join(result.out.split())

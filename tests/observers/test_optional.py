@@ -4,7 +4,9 @@ import csv
 import importlib
 import json
 import shutil
+import subprocess
 import sys
+import tomllib
 from types import SimpleNamespace
 
 import pytest
@@ -24,7 +26,7 @@ LOSSES = [
 
 
 def with_observers(*names):
-    return ["--set", f"train.observers={json.dumps(names)}"]
+    return ["--set", f"record.observers={json.dumps(names)}"]
 
 
 def crash(run):
@@ -90,34 +92,131 @@ def test_a_loss_that_comes_later_makes_the_table_wider(tmp_path):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("csw", "error: train.observers: unknown observer 'csw'; did you mean 'csv'?"),
-        ("graph", "error: train.observers: unknown observer 'graph'; there are: csv, tensorboard"),
-        ("nobody/csv", "error: train.observers: unknown observer 'nobody/csv'; did you mean 'csv'?"),
+        ("csw", "record.observers: unknown observer 'csw'; did you mean 'csv'?"),
+        ("graph", "record.observers: unknown observer 'graph'; there are: csv, tensorboard"),
+        ("nobody/csv", "record.observers: unknown observer 'nobody/csv'; there are: ganforge_observers/csv, "),
+        (3, "record.observers: expected the observer's name; there are: csv, tensorboard"),
     ],
 )
-def test_an_unknown_observer_is_refused_before_the_training(toy, ganforge, tmp_path, name, message):
-    result = ganforge("run", toy, *with_observers("csv", name))
+def test_an_unknown_observer_is_a_problem_of_the_recipe(toy, ganforge, name, message):
+    result = ganforge("validate", toy, *with_observers("csv", name))
     assert result.status == 2
-    assert message in result.err
-    assert not list(tmp_path.rglob("log.*"))
+    assert f"error: --set record.observers={json.dumps(['csv', name])}: {message}" in result.err
 
 
-def test_an_observer_may_be_named_with_its_plugin_and_another_plugin_may_offer_its_own(toy, ganforge, tmp_path):
-    (tmp_path / "mine.py").write_text(
-        "from pathlib import Path\n"
-        "from ganforge import hookimpl\n"
-        "class Mine:\n"
-        "    @hookimpl\n"
-        "    def ganforge_ended(self, run):\n"
-        "        Path('mine.txt').write_text(str(run.step))\n"
-        "@hookimpl\n"
-        "def ganforge_observers(run):\n"
-        "    return [Mine()] if 'mine/ended' in run.plan.train.observers else []\n"
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("observers = 'csv'", ":25: record.observers: expected a list of names, or tables [record.observers.<role>]"),
+        ("observers.csw = {}", ":25: record.observers.csw: unknown observer 'csw'; did you mean 'csv'?"),
+        ("[record.observers.table]\nuse = 'csw'", ":26: record.observers.table.use: unknown observer 'csw'; did you"),
+        ("[record.observers.csv]\nfile = 'x'", ":26: record.observers.csv.file: unknown setting 'file'; it has no"),
+        ("observers.csv = 1", ":25: record.observers.csv: expected a table [record.observers.csv]"),
+        (
+            "[compute]\nobservers = ['csv']",
+            ":26: compute.observers: unknown setting 'observers'; it belongs into [record]",
+        ),
+    ],
+)
+def test_a_table_of_observers_is_checked_as_every_components(toy, ganforge, text, message):
+    toy.write_text(toy.read_text() + text)
+    result = ganforge("validate", toy)
+    assert result.status == 2
+    assert f"error: {toy}{message}" in result.err
+
+
+def test_an_observer_of_a_parent_is_left_out_with_false(toy, understand):
+    toy.write_text(toy.read_text() + "observers.csv = {}")
+    assert list(understand(toy).observers) == ["csv"]
+    assert not understand(toy, "record.observers.csv=false").observers
+
+
+def test_observers_are_listed_and_shown_and_tensorboard_is_not_imported_for_that(tmp_path):
+    code = (
+        "import sys; from ganforge.cli.main import main\n"
+        "for words in (['list', 'observer'], ['show', 'observer', 'csv'], ['show', 'observer', 'tensorboard']):\n"
+        "    sys.argv = ['ganforge', *words]\n"
+        "    try: main()\n"
+        "    except SystemExit as stop: assert not stop.code\n"
+        "assert 'tensorboard' not in sys.modules and 'torch.utils.tensorboard' not in sys.modules"
     )
-    result = ganforge("run", toy, "--plugin", "mine.py", *with_observers("mine/ended", "ganforge_observers/csv", "csv"))
+    shown = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, capture_output=True, text=True)
+    assert "Writes `log.csv`: a line for each log record" in shown.stdout
+    assert "observer csv  (ganforge_observers)" in shown.stdout
+
+
+MINE = """
+from pathlib import Path
+from ganforge import hookimpl
+
+class Ended:
+    "Writes the last step, and how often it was told so far, beside the run."
+
+    def __init__(self, run, *, file: str = "mine.txt", broken: bool = False) -> None:
+        if broken:
+            raise RuntimeError("no ink")
+        self.file, self.told = run.folder / file, 0
+
+    @hookimpl
+    def ganforge_logged(self):
+        self.told += 1
+
+    @hookimpl
+    def ganforge_saving(self):
+        return {"told": self.told}
+
+    @hookimpl
+    def ganforge_restored(self, states):
+        self.told = states["mine/ended"]["told"]
+
+    @hookimpl
+    def ganforge_ended(self, run):
+        self.file.write_text(f"{run.step} {self.told}")
+
+@hookimpl
+def ganforge_register(register):
+    register.observer("ended", Ended)
+"""
+
+
+@pytest.fixture
+def mine(tmp_path):
+    """A plugin file with an observer that has settings and state."""
+    (tmp_path / "mine.py").write_text(MINE)
+    return ["--plugin", "mine.py"]
+
+
+def test_an_observer_may_be_named_with_its_plugin_and_another_plugin_may_offer_its_own(mine, toy, ganforge, tmp_path):
+    result = ganforge("run", toy, *mine, *with_observers("mine/ended", "ganforge_observers/csv", "csv"))
     assert result.status == 0, result.err
-    assert (tmp_path / "mine.txt").read_text() == "8"
-    assert len(rows(tmp_path / "runs" / "toy" / "0001")) == 4
+    run = tmp_path / "runs" / "toy" / "0001"
+    assert (run / "mine.txt").read_text() == "8 4"
+    assert len(rows(run)) == 4
+    lock = tomllib.loads((run / "recipe.lock.toml").read_text())
+    assert lock["record"]["observers"] == {
+        "ended": {"use": "mine/ended", "file": "mine.txt", "broken": False},
+        "csv": {"use": "ganforge_observers/csv"},
+    }
+    assert set(lock["lock"]["plugins"]) >= {"mine", "ganforge_observers"}
+    assert "not recorded" not in result.out + result.err  # an observer takes no part in the step
+
+
+def test_an_observers_settings_and_state_come_back_with_its_run(mine, toy, ganforge, tmp_path):
+    toy.write_text(
+        toy.read_text() + "[record.observers.ended]\n[record.observers.more]\nuse = 'ended'\nfile = 'more.txt'\n"
+    )
+    assert ganforge("run", toy, *mine).status == 0
+    run = tmp_path / "runs" / "toy" / "0001"
+    crash(run)
+    assert ganforge("resume", run).status == 0
+    assert (run / "mine.txt").read_text() == (run / "more.txt").read_text() == "8 4"
+
+
+def test_an_observer_that_cannot_be_made_is_left_out_with_a_warning(mine, toy, ganforge, tmp_path):
+    result = ganforge("run", toy, *mine, "--set", "record.observers.ended.broken=true")
+    assert result.status == 0
+    assert "warning: observer 'mine/ended' is disabled: RuntimeError: no ink" in result.err
+    assert not (tmp_path / "runs" / "toy" / "0001" / "mine.txt").exists()
 
 
 def test_tensorboard_that_is_not_installed_is_missed_before_the_training(toy, ganforge, tmp_path, monkeypatch):
@@ -126,7 +225,7 @@ def test_tensorboard_that_is_not_installed_is_missed_before_the_training(toy, ga
     monkeypatch.setitem(sys.modules, "tensorboard", None)
     result = ganforge("run", toy, *with_observers("tensorboard"))
     assert result.status == 2
-    assert "error: train.observers: 'tensorboard' needs the package tensorboard" in result.err
+    assert "record.observers.tensorboard: needs the package tensorboard" in result.err
     assert "pip install 'ganforge[tensorboard]'" in result.err
     assert not list(tmp_path.rglob("log.*"))
 
@@ -146,7 +245,7 @@ def accumulated():
 
 
 def test_tensorboard_gets_losses_speed_metrics_and_samples(toy, ganforge, tmp_path, accumulated):
-    sets = ["evaluations.modes.use=mode-coverage", "train.evaluate_every=4", "train.sample_every=4"]
+    sets = ["evaluations.modes.use=mode-coverage", "record.evaluate_every=4", "record.sample_every=4"]
     words = [word for text in sets for word in ("--set", text)]
     result = ganforge("run", toy, *words, *with_observers("tensorboard"))
     assert result.status == 0, result.err

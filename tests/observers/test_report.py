@@ -87,7 +87,7 @@ def written(folder):
 
 def test_a_run_ends_with_a_page_of_everything(toy, ganforge, tmp_path):
     toy.write_text("# What you will see.\n" + toy.read_text())
-    sets = ["train.sample_every=4", "train.evaluate_every=4", "evaluations.modes.use=mode-coverage"]
+    sets = ["record.sample_every=4", "record.evaluate_every=4", "evaluations.modes.use=mode-coverage"]
     assert ganforge("run", toy, *(word for text in sets for word in ("--set", text))).status == 0
     run = tmp_path / "runs" / "toy" / "0001"
     page = read(run)
@@ -112,7 +112,7 @@ def test_a_run_ends_with_a_page_of_everything(toy, ganforge, tmp_path):
 
 
 def test_the_page_refers_to_nothing_outside_of_it(toy, ganforge, tmp_path):
-    ganforge("run", toy, "--set", "train.sample_every=4")
+    ganforge("run", toy, "--set", "record.sample_every=4")
     page = read(tmp_path / "runs" / "toy" / "0001")
     for _, attributes in page.elements:
         assert not {"href", "srcset", "action", "style"} & set(attributes)
@@ -223,7 +223,7 @@ def test_a_page_that_cannot_be_written_is_warned_of(toy, ganforge, tmp_path):
 def test_the_page_is_made_anew_at_checkpoints_for_a_small_part_of_the_time(toy, ganforge, monkeypatch):
     states = []
     monkeypatch.setattr(report, "write", lambda folder, state: states.append(state))
-    every = ["--set", "train.checkpoint_every=1"]
+    every = ["--set", "record.checkpoint_every=1"]
     ganforge("run", toy, *every)
     assert states == ["finished"]  # it is over before the page is first due
     states.clear()

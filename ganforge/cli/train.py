@@ -1,0 +1,110 @@
+"""The commands that train: `run` and `resume`."""
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ganforge.cli.command import (
+    Device,
+    PluginFiles,
+    RecipeName,
+    RunFolder,
+    Sets,
+    plugins_with,
+    print_metrics,
+    progress,
+    understand,
+)
+from ganforge.errors import StoppedError, printable
+
+if TYPE_CHECKING:
+    from ganforge.runs.run import Run
+
+
+def run(
+    context: typer.Context,
+    recipe: RecipeName,
+    sets: Sets = None,
+    plugin: PluginFiles = None,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for runs.")] = Path("runs"),
+    device: Device = "auto",
+) -> None:
+    """Train a recipe."""
+    plan = understand(context, recipe, sets, plugin)
+    from ganforge.runs.start import create, pick_device
+
+    place = pick_device(device)
+    with progress() as report:
+        started = create(plan, context.obj, out, place, report)
+    _train(started)
+
+
+def resume(
+    context: typer.Context,
+    run: RunFolder,
+    sets: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Another train.steps or train.*_every.")
+    ] = None,
+    plugin: PluginFiles = None,
+    device: Device = "auto",
+) -> None:
+    """Go on with a run exactly where it stopped."""
+    plugins = plugins_with(context, plugin)
+    from ganforge.runs.run import is_finished
+    from ganforge.runs.start import pick_device, reopen
+
+    place = pick_device(device)
+    with progress() as report:
+        reopened = reopen(run, plugins, place, sets or (), report)
+    if reopened.step >= reopened.plan.train.steps and is_finished(reopened.folder, reopened.plan):
+        steps = reopened.plan.train.steps
+        reopened.close()
+        typer.echo(f"{run} is done: {reopened.step} of {steps} steps. To extend it: --set train.steps={2 * steps}")
+        return
+    _train(reopened)
+
+
+def _train(started: "Run") -> None:
+    """Train with all observers attached, and say where things are."""
+    plugins = started.plugins
+    _attach_observers(started)
+    typer.echo(f"{started.plan.name}: {started.folder} on {started.device}")
+    if foreign := [f"{plugin.name} {plugin.version} ({plugin.origin})" for plugin in plugins.foreign()]:
+        typer.echo(printable(f"plugins: {', '.join(foreign)}"))
+    try:
+        started.build()
+        started.train()
+    except StoppedError:
+        typer.echo(f"interrupted at step {started.step}; go on with: ganforge resume {started.folder}", err=True)
+        raise
+    finally:
+        started.close()
+    if started.metrics:
+        print_metrics(started.metrics)
+    folder = started.folder
+    for label, place in (
+        ("figures", folder / "figures"),
+        ("samples", folder / "samples"),
+        ("log", folder / "log.jsonl"),
+        ("report", folder / "report.html"),
+    ):
+        files = sorted(place.glob("*.png")) if place.is_dir() else [place]
+        files = [path for path in files if not path.stem.endswith("_initial")]
+        if files and files[-1].exists():
+            typer.echo(f"{label + ':':9}{files[-1]}")
+    typer.echo(f"weights: {folder / 'checkpoints' / (folder / 'checkpoints' / 'latest').read_text()}")
+
+
+def _attach_observers(started: "Run") -> None:
+    """Let observers look on: those that plugins always bring, and those that the recipe asks for."""
+    from ganforge.training.build import located
+
+    plugins = started.plugins
+    for name, observers in list(plugins.each("ganforge_observers", run=started)):
+        for observer in observers:
+            plugins.manager.register(observer, f"{name}.{type(observer).__name__}")
+    for role, choice in started.plan.observers.items():
+        with located(started.plan, ("record", "observers", role)):
+            plugins.attach(f"{choice.component.plugin}/{role}", partial(choice.make, run=started))

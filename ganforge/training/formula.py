@@ -1,0 +1,90 @@
+"""A value or a loss, made for one view: what is called for each player, and in which precision."""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+import torch
+from attrs import frozen
+from torch import Tensor
+
+from ganforge.errors import PluginError, UnrecordableError
+from ganforge.recipe.plan import Choice
+from ganforge.training.numerics import Precision, out_of_memory
+
+
+@frozen(eq=False)
+class Formula:
+    """A component that computes something of named values.
+
+    Attributes:
+        label: where it stands, such as `losses.adversarial.AB`; what it holds is saved under it.
+        choice: the component with its settings.
+        made: the object that was made of it; of a function, the function itself.
+        lasts: whether its value lasts for the whole step, whatever is updated in between.
+    """
+
+    label: str
+    choice: Choice
+    made: Any
+    lasts: bool = False
+
+    def compute(self, player: str, given: Mapping[str, Any], precision: Precision) -> Any:
+        """Compute it for a player; products are made in the precision, and what comes out is fp32 again.
+
+        Raises:
+            PluginError: it raised.
+        """
+        call = self.call(player)
+        try:
+            if precision.half is None or self.choice.component.precision == "fp32":
+                return call(**given)
+            with torch.autocast(precision.device, precision.half):
+                result = call(**given)
+            return mapped(_full, result)
+        except (PluginError, UnrecordableError):
+            raise
+        except Exception as error:
+            if out_of_memory(error):
+                raise
+            raise PluginError(f"{self.label}: '{self.choice.component.qualified}' raised") from error
+
+    def call(self, player: str) -> Callable[..., Any]:
+        """Return what is called for a player."""
+        if not isinstance(self.choice.component.factory, type):
+            return self.made  # type: ignore[no-any-return]
+        return getattr(self.made, self.choice.component.method(player) or "")  # type: ignore[no-any-return]
+
+    def set_step(self, step: int) -> str:
+        """Give settings that follow a schedule their numbers of this step; name these."""
+        if not self.choice.schedules:
+            return ""
+        now = {name: schedule.at(step) for name, schedule in self.choice.schedules.items()}
+        for name, value in now.items():
+            if isinstance(self.made, partial):
+                self.made.keywords[name] = value
+            else:
+                object.__setattr__(self.made, name, value)
+        return f"{self.label} {now}"
+
+
+def mapped(change: Callable[[Tensor], Tensor], nest: Any) -> Any:
+    """Change every tensor in a nest of tuples, lists and dicts."""
+    if isinstance(nest, Tensor):
+        return change(nest)
+    if isinstance(nest, tuple) and hasattr(nest, "_fields"):
+        return type(nest)(*(mapped(change, item) for item in nest))
+    if isinstance(nest, tuple | list):
+        return type(nest)(mapped(change, item) for item in nest)
+    if isinstance(nest, dict):
+        return {key: mapped(change, item) for key, item in nest.items()}
+    return nest
+
+
+def cut(nest: Any) -> Any:
+    """Cut a value off from the graph that made it."""
+    return mapped(Tensor.detach, nest)
+
+
+def _full(tensor: Tensor) -> Tensor:
+    return tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor

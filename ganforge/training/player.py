@@ -1,0 +1,245 @@
+"""Who plays in a step: whose parameters a sum of losses updates, with an optimizer, a rhythm and updates of its own."""
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+from attrs import frozen
+from torch import Tensor, nn
+
+from ganforge.components.schedule import Schedule
+from ganforge.errors import PluginError
+from ganforge.recipe.plan import LossPlan
+from ganforge.training.formula import Formula, cut
+from ganforge.training.values import Values
+
+
+@frozen(eq=False)
+class Term:
+    """One loss on one view for one player; `asks` gives the value's name for each argument."""
+
+    loss: LossPlan
+    view: str
+    formula: Formula
+    asks: Mapping[str, str]
+
+    @property
+    def name(self) -> str:
+        """`role.direction`, such as `adversarial.AB`: its key in logs."""
+        return f"{self.loss.role}.{self.view}"
+
+    def value(self, values: Values, player: str) -> Tensor:
+        """Compute the loss, a scalar tensor.
+
+        Raises:
+            PluginError: the loss raised, gives no gradient, or is something else than a scalar on its inputs' device.
+        """
+        given = {argument: values.ask(self.view, name, player) for argument, name in self.asks.items()}
+        values.let_learn(player)
+        value = self.formula.compute(player, given, values.precision)
+        device = next((item.device for item in given.values() if isinstance(item, Tensor)), None)
+        if not isinstance(value, Tensor) or value.ndim != 0:
+            got = f"shape {list(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
+            problem = f"must return a scalar tensor, got {got}"
+        elif device is not None and value.device != device:
+            problem = f"must return a tensor on {device}, got one on {value.device}"
+        elif not value.requires_grad:
+            problem = f"gives no gradient to the {player}: what it returns is cut off from the {player}'s networks"
+        else:
+            return value
+        raise PluginError(f"{self.formula.label}: '{self.loss.choice.component.qualified}' {problem}")
+
+
+@frozen(eq=False)
+class Update:
+    """What happens around an optimizer's step: an object with any of the methods `before`, `after` and `shown`.
+
+    Where the object has `players`, and they are not empty, it is called before and after the steps of these alone.
+    """
+
+    role: str
+    made: Any
+
+    def serves(self, player: str) -> bool:
+        """Whether it is called when a player steps."""
+        players = getattr(self.made, "players", ())
+        return not players or player in players
+
+    def before(self, **offered: Any) -> bool:
+        """Call `before` with what it asks for; False means that the optimizer shall not step yet."""
+        method = getattr(self.made, "before", None)
+        return method is None or self._call(method, offered) is not False
+
+    def after(self, **offered: Any) -> None:
+        """Call `after`, if there is one, with what it asks for."""
+        if method := getattr(self.made, "after", None):
+            self._call(method, offered)
+
+    def shown(self, network: str) -> Mapping[str, Tensor]:
+        """Return the tensors that are laid over a network's weights whenever it is looked at."""
+        method = getattr(self.made, "shown", None)
+        return (self._call(method, {"network": network}) or {}) if method else {}
+
+    def asks(self) -> list[str]:
+        """Names of the values that `after` asks for."""
+        method = getattr(self.made, "after", None)
+        return values_of(method) if method else []
+
+    def _call(self, method: Callable[..., Any], offered: Mapping[str, Any]) -> Any:
+        try:
+            with torch.no_grad():
+                return method(*(offered[name] for name in _asked(method)))
+        except PluginError:
+            raise
+        except Exception as error:
+            raise PluginError(f"updates.{self.role}: '{method.__qualname__}' raised") from error
+
+
+class Player:
+    """One player: its losses, the parameters that they update, and how.
+
+    Args:
+        name: such as `generator`.
+        terms: its losses on the views of the coupling.
+        modules: what it updates, by name.
+        optimizer: of their parameters.
+        schedules: numbers of the optimizer that change, by their name in its groups.
+        updates: what happens around the optimizer's step.
+        scaler: scales the gradients where their precision has few exponent bits.
+
+    Attributes:
+        names: of the parameters, in the order of the gradients.
+        pending: gradients that wait to be added to the next ones, as an update wants it.
+        watched: for each view the values that updates want to see after the step.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        terms: Sequence[Term],
+        modules: Mapping[str, nn.Module],
+        optimizer: torch.optim.Optimizer,
+        schedules: Mapping[str, Schedule],
+        updates: Sequence[Update],
+        scaler: torch.amp.GradScaler,
+    ) -> None:
+        self.name, self.terms, self.modules = name, terms, modules
+        self.optimizer, self.schedules, self.scaler = optimizer, schedules, scaler
+        self.updates = [update for update in updates if update.serves(name)]
+        named = list(learnable(modules))
+        self.names, self.parameters = [key for key, _ in named], [parameter for _, parameter in named]
+        self.pending: list[Tensor | None] | None = None
+        self.watched: dict[str, list[str]] = {}
+        self._seen: dict[str, dict[str, Any]] = {}
+
+    @property
+    def rate(self) -> float:
+        """The current learning rate."""
+        return float(self.optimizer.param_groups[0]["lr"])
+
+    def differentiate(self, losses: Sequence[Tensor], scales: Sequence[Tensor]) -> list[Tensor | None]:
+        """Return the gradients of a weighted sum of losses; None for parameters that it does not depend on."""
+        scales = [self.scaler.scale(scale) for scale in scales]
+        found = torch.autograd.grad(list(losses), self.parameters, scales, allow_unused=True)
+        return _separate(found, self.parameters)
+
+    def watch(self, values: Values) -> None:
+        """Remember the values that updates ask for, as they are now."""
+        self._seen = {
+            view: {name: cut(values.ask(view, name, self.name)) for name in names}
+            for view, names in self.watched.items()
+        }
+
+    def update(self, step: int, gradients: Sequence[Tensor | None]) -> None:
+        """Have the optimizer step, with what the updates do before and after it."""
+        for parameter, gradient in zip(self.parameters, gradients, strict=True):
+            parameter.grad = gradient
+        for name, schedule in self.schedules.items():
+            for group in self.optimizer.param_groups:
+                group[name] = schedule.at(step)
+        if self.updates and not self._is_due(step):
+            return
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        for update in self.updates:
+            offered = {"player": self.name, "networks": self.modules, "step": step}
+            wanted = update.asks()
+            for seen in [self._seen[view] for view in self._seen if wanted] or [{}]:
+                if set(wanted) <= seen.keys():
+                    update.after(**offered, **{name: seen[name] for name in wanted})
+        self._seen = {}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a checkpoint must keep."""
+        return {
+            "optimizer": self.optimizer.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "pending": self.pending,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restore what `state_dict` returned."""
+        self.optimizer.load_state_dict(state["optimizer"])
+        _lay_out_alike(self.optimizer)
+        self.scaler.load_state_dict(state["scaler"])
+        device = self.parameters[0].device
+        self.pending = state["pending"] and [None if g is None else g.to(device) for g in state["pending"]]
+
+    def _is_due(self, step: int) -> bool:
+        """Ask the updates whether to step, one after the other; where one says no, the others are not asked."""
+        if self.scaler.is_enabled():
+            self.scaler.unscale_(self.optimizer)
+        for parameter, waiting in zip(self.parameters, self.pending or (), strict=False):
+            if waiting is not None:
+                parameter.grad = waiting if parameter.grad is None else parameter.grad.add_(waiting)
+        offered = {"player": self.name, "parameters": self.parameters, "step": step}
+        if all(update.before(**offered) for update in self.updates):
+            self.pending = None
+            return True
+        found = [parameter.grad for parameter in self.parameters]
+        if not self.scaler.is_enabled() or all(g is None or bool(g.isfinite().all()) for g in found):
+            self.pending = found
+        if self.scaler.is_enabled():
+            self.scaler.update()
+        return False
+
+
+def values_of(method: Callable[..., Any]) -> list[str]:
+    """Name the values that an update's method `after` asks for."""
+    return [name for name in _asked(method) if name not in ("self", "player", "networks", "step")]
+
+
+def _asked(method: Callable[..., Any]) -> list[str]:
+    """Name the parameters of a method; what would take any others is given none."""
+    parameters = inspect.signature(method).parameters.values()
+    return [p.name for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+
+
+def learnable(modules: Mapping[str, nn.Module]) -> Iterator[tuple[str, nn.Parameter]]:
+    """Yield the parameters that are not frozen, with the names of their modules."""
+    for name, module in modules.items():
+        for key, parameter in module.named_parameters():
+            if parameter.requires_grad:
+                yield f"{name}.{key}", parameter
+
+
+def _separate(gradients: Sequence[Tensor | None], parameters: Sequence[Tensor]) -> list[Tensor | None]:
+    """Give each gradient a memory of its own, laid out as its parameter: what follows works in place."""
+    with torch._C.DisableTorchFunction():  # a recorder must not take this for a look at values
+        places = [None if gradient is None else gradient.untyped_storage().data_ptr() for gradient in gradients]
+    found: list[Tensor | None] = []
+    for place, (gradient, parameter) in enumerate(zip(gradients, parameters, strict=True)):
+        shared = places[place] in places[:place]
+        if gradient is not None and (shared or gradient.stride() != parameter.stride()):
+            gradient = torch.empty_like(parameter).copy_(gradient)
+        found.append(gradient)
+    return found
+
+
+def _lay_out_alike(optimizer: torch.optim.Optimizer) -> None:
+    """Give loaded averages the memory layout of their parameters, on which fused optimizers rely."""
+    for parameter, state in optimizer.state.items():
+        for name, value in state.items():
+            if isinstance(value, Tensor) and value.shape == parameter.shape and value.stride() != parameter.stride():
+                state[name] = torch.empty_like(parameter).copy_(value)

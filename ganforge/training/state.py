@@ -1,0 +1,189 @@
+"""State lies in modules: what of it is saved, and how everything is put back that looking on may have moved."""
+
+import random
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import attrs
+import numpy
+import torch
+from torch import Tensor, nn
+
+
+def held_by(made: object) -> nn.Module | None:
+    """Return the modules that a component's object is, or holds in its fields; None where it holds none."""
+    if isinstance(made, nn.Module):
+        return made
+    if not attrs.has(type(made)):
+        return None
+    fields = {field.name: getattr(made, field.name, None) for field in attrs.fields(type(made))}  # type: ignore[arg-type]
+    modules = {name.strip("_"): value for name, value in fields.items() if isinstance(value, nn.Module)}
+    return nn.ModuleDict(modules) if modules else None
+
+
+class Held:
+    """A module that is no network: a loss, a value, an update, or what these hold.
+
+    Its buffers and what it learns are saved. Frozen parameters are not, as long as they are as they were made.
+    """
+
+    def __init__(self, module: nn.Module) -> None:
+        self.module = module
+        self.parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
+        self._frozen = {name: p._version for name, p in module.named_parameters() if not p.requires_grad}
+
+    def state(self) -> dict[str, Tensor]:
+        """Return what must be saved, by name."""
+        parameters = dict(self.module.named_parameters())
+        unchanged = {name for name, version in self._frozen.items() if parameters[name]._version == version}
+        return {
+            name: value.detach().clone()
+            for name, value in self.module.state_dict().items()
+            if isinstance(value, Tensor) and name not in unchanged
+        }
+
+    def restore(self, state: Mapping[str, Tensor], device: torch.device) -> None:
+        """Put back what `state` returned; a buffer may have another shape by now, or may not be there yet.
+
+        Raises:
+            ValueError: a module is not there, or a parameter has another shape.
+        """
+        with torch.no_grad():
+            for name, value in state.items():
+                path, _, leaf = name.rpartition(".")
+                try:
+                    module = self.module.get_submodule(path)
+                except AttributeError as error:
+                    raise ValueError(f"there is no module for the saved state '{name}'") from error
+                if leaf in module._parameters:
+                    parameter = module._parameters[leaf]
+                    if parameter is None or parameter.shape != value.shape:
+                        raise ValueError(f"the saved state '{name}' has the shape {list(value.shape)}")
+                    parameter.copy_(value)
+                elif leaf in module._buffers:
+                    module._buffers[leaf] = value.to(device)
+                else:
+                    module.register_buffer(leaf, value.to(device))
+
+
+def random_state() -> dict[str, Any]:
+    """Return the state of every global random generator: torch's of each device, NumPy's and Python's."""
+    kind, keys, *rest = numpy.random.get_state(legacy=True)
+    state: dict[str, Any] = {
+        "cpu": torch.get_rng_state(),
+        "python": random.getstate(),
+        "numpy": (kind, [int(key) for key in keys], *rest),
+    }
+    if torch.cuda.is_available():
+        state["cuda"] = torch.cuda.get_rng_state_all()
+    return state
+
+
+def set_random_state(state: Mapping[str, Any]) -> None:
+    """Restore what `random_state` returned, as far as this machine has the devices."""
+    torch.set_rng_state(state["cpu"])
+    random.setstate(state["python"])
+    kind, keys, *rest = state["numpy"]
+    numpy.random.set_state((kind, numpy.array(keys, dtype=numpy.uint32), *rest))
+    if "cuda" in state and torch.cuda.is_available() and len(state["cuda"]) == torch.cuda.device_count():
+        torch.cuda.set_rng_state_all(state["cuda"])
+
+
+def seed_random(seed: int) -> None:
+    """Seed every global random generator."""
+    torch.manual_seed(seed)
+    random.seed(seed)
+    numpy.random.seed(seed % 2**32)
+
+
+@contextmanager
+def drawn_from(seed: int) -> Iterator[None]:
+    """Draw everything at random from a seed, and go on afterwards as if nothing had been drawn."""
+    before = random_state()
+    seed_random(seed)
+    try:
+        yield
+    finally:
+        set_random_state(before)
+
+
+class Snapshot:
+    """The buffers of modules and all random state, to be put back or compared."""
+
+    def __init__(self, modules: Mapping[str, nn.Module]) -> None:
+        self.modules = modules
+        self.buffers = [
+            (name, module, key, buffer, None if buffer is None else buffer.clone())
+            for name, module, key, buffer in _buffers(modules)
+        ]
+        self.random = random_state()
+
+    def put_back(self) -> None:
+        """Put everything back as it was, without a word to autograd, which may hold buffers for a gradient to come."""
+        known = {(id(module), key) for _, module, key, _, _ in self.buffers}
+        for _, module, key, _ in _buffers(self.modules):
+            if (id(module), key) not in known:
+                del module._buffers[key]
+        for _, module, key, buffer, value in self.buffers:
+            module._buffers[key] = buffer
+            if buffer is not None and value is not None:
+                buffer.data.copy_(value)
+        set_random_state(self.random)
+
+    def made(self) -> str:
+        """Name the first buffer that there is by now, and was not then."""
+        there = {(id(module), key) for _, module, key, buffer, _ in self.buffers if buffer is not None}
+        now = [(name, module, key) for name, module, key, buffer in _buffers(self.modules) if buffer is not None]
+        return next((name for name, module, key in now if (id(module), key) not in there), "")
+
+    def replaced(self) -> str:
+        """Name the first buffer in whose place there is another tensor by now."""
+        return next(
+            (name for name, module, key, buffer, _ in self.buffers if module._buffers.get(key) is not buffer), ""
+        )
+
+    def difference(self) -> str:
+        """Name the first buffer, or the random state, that is not now what it was then."""
+        for name, module, key, _, value in self.buffers:
+            now = module._buffers.get(key)
+            if (now is None) != (value is None) or (now is not None and not torch.equal(now, value)):  # type: ignore[arg-type]
+                return f"the buffer {name}"
+        return "" if torch.equal(torch.get_rng_state(), self.random["cpu"]) else "what is drawn at random"
+
+    def drew_elsewhere(self) -> bool:
+        """Whether Python's or NumPy's random numbers were drawn since."""
+        now = random_state()
+        return bool(now["python"] != self.random["python"] or now["numpy"] != self.random["numpy"])
+
+
+def _buffers(modules: Mapping[str, nn.Module]) -> list[tuple[str, nn.Module, str, Tensor | None]]:
+    """List all buffers: (its whole name, the module, its key there, the buffer)."""
+    return [
+        (f"{root}.{name}.{key}".replace("..", "."), module, key, buffer)
+        for root, made in modules.items()
+        for name, module in made.named_modules()
+        for key, buffer in module._buffers.items()
+    ]
+
+
+@contextmanager
+def looking(modules: Mapping[str, nn.Module], seed: int) -> Iterator[None]:
+    """Put modules into evaluation mode for a look that changes nothing: no mode, no buffer, no random number.
+
+    Args:
+        modules: every module that may be looked at.
+        seed: of what is drawn while looking, so that every look draws the same.
+    """
+    before = Snapshot(modules)
+    modes = [(module, module.training) for root in modules.values() for module in root.modules()]
+    try:
+        seed_random(seed)
+        for module in modules.values():
+            module.eval()
+        with torch.no_grad():
+            yield
+    finally:
+        for module, mode in modes:
+            module.training = mode
+        before.put_back()

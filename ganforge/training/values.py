@@ -1,0 +1,235 @@
+"""A step as a set of named values, each made by a function that asks for others by name.
+
+One rule says what is shared, cut off and made anew: a value holds until a network that it came through is updated. A
+player is given a value that came through none of its own networks cut off from its graph, and one that no network made
+as it is.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+from attrs import frozen
+from torch import nn
+
+from ganforge.components.coupling import View
+from ganforge.recipe.plan import ValuePlan
+from ganforge.training.formula import Formula, cut
+from ganforge.training.numerics import AS_IT_IS, Precision
+
+
+@frozen(eq=False)
+class Wiring:
+    """A view and the definitions behind its names: what it offers, known from signatures before anything is built."""
+
+    view: View
+    definitions: Mapping[str, ValuePlan]
+
+    def asks(self, name: str, player: str) -> Mapping[str, str] | None:
+        """For each argument of a value the name behind it; None where a value is not made but given, or not known."""
+        if name in self.view.networks or name not in self.definitions:
+            return None
+        definition = self.definitions[name]
+        given = name in self.view.fields or name in self.view.constants
+        return None if given and not definition.of_recipe else definition.asked(player)
+
+    def missing(self, name: str, player: str, above: tuple[str, ...] = ()) -> str | None:
+        """Return the first name on the way to a value that nothing stands behind; None where it can be had."""
+        asks = self.asks(name, player)
+        if asks is None:
+            wired = name in self.view.networks or name in self.view.fields or name in self.view.constants
+            return None if wired else name
+        if name in above:
+            return name
+        missing = (self.missing(asked, player, (*above, name)) for asked in asks.values())
+        return next((found for found in missing if found is not None), None)
+
+    def offers(self, name: str, player: str) -> bool:
+        """Whether a player can have a value here."""
+        return self.missing(name, player) is None
+
+    def names(self, player: str) -> list[str]:
+        """Everything that a player can have here."""
+        view = self.view
+        known = {*view.networks, *view.fields, *view.constants, *self.definitions}
+        return sorted(name for name in known if self.offers(name, player))
+
+    def way_to(self, name: str, player: str) -> Iterator[str]:
+        """Yield the names of the values that must be made for a value, itself included; some more than once."""
+        asks = self.asks(name, player)
+        if asks is not None:
+            yield name
+            for asked in asks.values():
+                yield from self.way_to(asked, player)
+
+    def fields_of(self, name: str, player: str) -> set[str]:
+        """Return the fields of the batch that a value is made of."""
+        asked = {name, *(a for one in self.way_to(name, player) for a in (self.asks(one, player) or {}).values())}
+        return {self.view.fields[one] for one in asked if self.asks(one, player) is None and one in self.view.fields}
+
+
+@frozen(eq=False)
+class Making:
+    """How a player comes by a value.
+
+    Attributes:
+        key: under which it is held; two players that may share it find it under the same one.
+        formula: makes it.
+        asks: for each argument the value that is handed over.
+        asker: the player as whom the arguments are asked for.
+        learner: the player whose networks the graph leads to; None where no graph is needed.
+        through: the networks that it came through.
+        cut: whether the player is given it cut off.
+    """
+
+    key: tuple[str, ...]
+    formula: Formula
+    asks: Mapping[str, str]
+    asker: str
+    learner: str | None
+    through: frozenset[str]
+    cut: bool
+
+
+class Scheme:
+    """Everything about values that stays the same from step to step.
+
+    Args:
+        wirings: of all views.
+        make: makes the formula of a value in a view.
+        modules: all networks, by name; whatever else holds parameters is added.
+        learns: the names of the modules that each player updates, in the order in which they play.
+
+    Attributes:
+        formulas: what makes the value of a view, as far as it was asked for.
+        losses: the formulas of the losses, by label.
+    """
+
+    def __init__(
+        self,
+        wirings: Sequence[Wiring],
+        make: Callable[[str, str], Formula],
+        modules: dict[str, nn.Module],
+        learns: Mapping[str, set[str]],
+    ) -> None:
+        self.wirings = {wiring.view.name: wiring for wiring in wirings}
+        self.modules, self.learns = modules, learns
+        self.formulas: dict[tuple[str, str], Formula] = {}
+        self.losses: dict[str, Formula] = {}
+        self._make = make
+        self._through: dict[tuple[str, str, str], frozenset[str]] = {}
+        self._making: dict[tuple[str, str, str], Making | None] = {}
+
+    def formula(self, view: str, name: str) -> Formula:
+        """Return what makes a value of a view."""
+        if (view, name) not in self.formulas:
+            self.formulas[view, name] = self._make(view, name)
+        return self.formulas[view, name]
+
+    def through(self, view: str, name: str, player: str) -> frozenset[str]:
+        """Return the names of the modules that a value comes through on its way to a player."""
+        key = (view, name, player)
+        if key not in self._through:
+            wiring = self.wirings[view]
+            if name in wiring.view.networks:
+                found = frozenset([wiring.view.networks[name]])
+            elif (asks := wiring.asks(name, player)) is None:
+                found = frozenset()
+            else:
+                held = self.formula(view, name).label
+                found = frozenset([held] if held in self.modules else [])
+                found = found.union(*(self.through(view, asked, player) for asked in asks.values()))
+            self._through[key] = found
+        return self._through[key]
+
+    def making(self, view: str, name: str, player: str) -> Making | None:
+        """Say how a player comes by a value; None where it is not made but given."""
+        key = (view, name, player)
+        if key not in self._making:
+            self._making[key] = self._plan(view, name, player)
+        return self._making[key]
+
+    def _plan(self, view: str, name: str, player: str) -> Making | None:
+        asks = self.wirings[view].asks(name, player)
+        if asks is None:
+            return None
+        through = self.through(view, name, player)
+        key: tuple[str, ...]
+        owners = [other for other, learns in self.learns.items() if through & learns]
+        own = player in owners
+        if self._differs(view, name) or (own and len(owners) > 1):
+            # What came through networks of several players is cut off for each of them at another place.
+            key, asker, learner = (view, name, player), player, player if own else None
+        elif len(owners) == 1:
+            key, asker, learner = (view, name), owners[0], owners[0]
+        else:
+            key, asker, learner = (view, name, ""), player, None
+        return Making(key, self.formula(view, name), asks, asker, learner, through, cut=bool(through) and not own)
+
+    def _differs(self, view: str, name: str) -> bool:
+        """Whether a value, or one that it is made of, is made by another method for each player."""
+        wiring = self.wirings[view]
+        for player in self.learns:
+            asks = wiring.asks(name, player)
+            if asks is not None and wiring.definitions[name].differs(list(self.learns)):
+                return True
+            if any(self._differs(view, asked) for asked in (asks or {}).values()):
+                return True
+        return False
+
+
+class Values:
+    """The values of one batch, each made when a player first asks for it.
+
+    Args:
+        scheme: what is known beforehand.
+        batch: the fields.
+        playing: the players of this step, in their order; without any, values are looked at and no graph is made.
+        let_learn: called with a player: parameters of its modules are to require gradients, and no others.
+        precision: of products.
+    """
+
+    def __init__(
+        self,
+        scheme: Scheme,
+        batch: Mapping[str, Any],
+        playing: Sequence[str] = (),
+        let_learn: Callable[[str], None] = lambda player: None,
+        precision: Precision = AS_IT_IS,
+    ) -> None:
+        self.scheme, self.batch, self.let_learn, self.precision = scheme, batch, let_learn, precision
+        self._waiting = list(playing)
+        self._held: dict[tuple[str, ...], tuple[Any, Making]] = {}
+
+    def ask(self, view: str, name: str, player: str) -> Any:
+        """Return a value as a player may have it."""
+        making = self.scheme.making(view, name, player)
+        if making is None:
+            wired = self.scheme.wirings[view].view
+            if name in wired.networks:
+                return self.scheme.modules[wired.networks[name]]
+            return self.batch[wired.fields[name]] if name in wired.fields else wired.constants[name]
+        if making.key not in self._held:
+            self._held[making.key] = (self._make(view, making), making)
+        value = self._held[making.key][0]
+        return cut(value) if making.cut else value
+
+    def _make(self, view: str, making: Making) -> Any:
+        given = {argument: self.ask(view, asked, making.asker) for argument, asked in making.asks.items()}
+        learns = making.learner in self._waiting
+        if learns and making.learner:
+            self.let_learn(making.learner)
+        with torch.set_grad_enabled(learns):
+            return making.formula.compute(making.asker, given, self.precision)
+
+    def updated(self, player: str) -> None:
+        """Drop what came through the networks of a player that has just played; what lasts stays, cut off."""
+        if player in self._waiting:
+            self._waiting.remove(player)
+        learnt = self.scheme.learns[player]
+        for key, (value, making) in list(self._held.items()):
+            if making.through & learnt:
+                if making.formula.lasts:
+                    self._held[key] = (cut(value), making)
+                else:
+                    del self._held[key]

@@ -1,0 +1,222 @@
+"""`ganforge data`: what recipes need, what their data look like, preparing and clearing the cache, downloading."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, get_args
+
+import typer
+
+from ganforge import (
+    Archive,
+    AsJson,
+    InputError,
+    PluginFiles,
+    RecipeName,
+    Sets,
+    plugins_with,
+    print_rows,
+    printable,
+    progress,
+    read_recipe,
+    understand,
+)
+
+if TYPE_CHECKING:
+    from ganforge import Plan, Plugins, Prepared, Samples, Shape, Split, cache
+
+app = typer.Typer(
+    name="data", help="See, prepare and download the data sets of recipes.", no_args_is_help=True, add_completion=False
+)
+NAMED = 3  # different values of a label that are all shown
+
+
+@app.command("list")
+def list_data(context: typer.Context, plugin: PluginFiles = None, as_json: AsJson = False) -> None:
+    """List the recipes with the data that they need, and how to get what is not here."""
+    plugins = plugins_with(context, plugin)
+    archives = _archives(plugins)
+    rows = []
+    for name, path in plugins.recipes().items():
+        if name.startswith("base_"):
+            continue
+        table = read_recipe(plugins, path).table.get("dataset", {})
+        needs = list(_needs(plugins, table))
+        missing = [needed for needed in needs if not needed.exists()]
+        rows.append(
+            {
+                "recipe": name,
+                "data set": str(table.get("use", "")),
+                "needs": ", ".join(map(str, needs)) or "nothing",
+                "here": "; ".join(_way_to(needed, archives) for needed in missing) or "yes",
+            }
+        )
+    print_rows(rows, as_json)
+
+
+@app.command()
+def show(
+    context: typer.Context,
+    recipe: RecipeName,
+    sets: Sets = None,
+    plugin: PluginFiles = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The contact sheet, a PNG; by default RECIPE-data.png.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show a recipe's data: counts, sizes, split, labels, and a contact sheet of both domains."""
+    plan = understand(context, recipe, sets, plugin)
+    from ganforge import Prepared, Stored, make_dataset, read_data
+    from ganforge_data.sheet import draw_sheet
+
+    with progress() as report:
+        sources = read_data(plan, make_dataset(plan), report)
+    rows = []
+    for split, domain, shape, opened in _open(plan):
+        samples = sources[split][domain]
+        stored = samples if isinstance(samples, Stored) else None
+        labels = [item for item in stored.labels.items() if item[0] != "file"] if stored else []
+        rows.append(
+            {
+                "split": split,
+                "domain": domain,
+                "samples": stored.length if stored else "drawn afresh",
+                "skipped": len(stored.skipped) if stored else 0,
+                "shape": " x ".join(map(str, shape)),
+                "made from": _made_from(opened) if isinstance(opened, Prepared) else "",
+                "labels": "; ".join(f"{name}: {_values(values)}" for name, values in labels),
+            }
+        )
+    print_rows(rows, as_json)
+    path = out or Path(f"{plan.name}-data.png")
+    try:
+        if draw_sheet(sources["train"], path):
+            typer.echo(f"contact sheet: {path}", err=as_json)
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot write the contact sheet '{path}': {error}") from error
+
+
+@app.command()
+def prepare(context: typer.Context, recipe: RecipeName, sets: Sets = None, plugin: PluginFiles = None) -> None:
+    """Make a recipe's pictures ready in the cache, in parallel; a run would do the same before its first step."""
+    plan = understand(context, recipe, sets, plugin)
+    from ganforge import cache, make_dataset, read_data
+
+    with progress() as report:
+        read_data(plan, make_dataset(plan), report)
+    entries = list(_cached(plan))
+    for reason in sorted({reason for entry in entries for reason in entry.skipped}):
+        typer.echo(f"skipped: {printable(reason)}")
+    size = sum(entry.size for entry in entries) / 2**20
+    count = sum(entry.length for entry in entries)
+    typer.echo(f"{plan.name}: {count:,} samples, {size:,.1f} MiB in {cache.home()}")
+
+
+@app.command()
+def clear(
+    context: typer.Context,
+    recipe: Annotated[
+        str | None, typer.Argument(metavar="[RECIPE]", help="Only this recipe's; by default all.")
+    ] = None,
+    sets: Sets = None,
+    plugin: PluginFiles = None,
+) -> None:
+    """Empty the cache of prepared pictures; the files that they were made of are not touched."""
+    if recipe is None and sets:
+        raise InputError("--set needs a RECIPE that it overrides")
+    plan = understand(context, recipe, sets, plugin) if recipe else None
+    from ganforge import cache
+
+    keys = [entry.folder.name for entry in _cached(plan)] if plan else None
+    typer.echo(f"{cache.clear(keys) / 2**20:,.1f} MiB freed in {cache.home()}")
+
+
+@app.command()
+def fetch(
+    context: typer.Context,
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="A data set, such as edges2shoes; `data fetch ?` lists all.")
+    ],
+    folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="The folder in which NAME/ will be.")] = Path("data"),
+    mirror: Annotated[
+        list[str] | None,
+        typer.Option(metavar="URL", help="Address of a folder with the same files, tried first; repeatable."),
+    ] = None,
+    accept_checksum: Annotated[bool, typer.Option("--accept-checksum", help="Take files of another checksum.")] = False,
+    keep: Annotated[bool, typer.Option("--keep", help="Keep the downloaded archives in DIR too.")] = False,
+    plugin: PluginFiles = None,
+) -> None:
+    """Download a public data set: goes on where it broke off, checks it, unpacks it safely."""
+    archives = _archives(plugins_with(context, plugin))
+    if name not in archives:
+        raise InputError(f"no data set '{name}' to download; there are: {', '.join(sorted(archives))}")
+    from ganforge_data.fetch import fetch as fetch_archive
+
+    archive = archives[name]
+    typer.echo(f"{name}, about {archive.size / 1e9:.2g} GB to download. {archive.licence}")
+    with progress(in_bytes=True) as report:
+        target = fetch_archive(
+            archive, folder, report, mirrors=mirror or (), accept_checksum=accept_checksum, keep=keep
+        )
+    typer.echo(f"{name} is in {target}")
+
+
+def _archives(plugins: "Plugins") -> dict[str, Archive]:
+    return {archive.name: archive for _, found in plugins.each("ganforge_archives") for archive in found}
+
+
+def _needs(plugins: "Plugins", table: Mapping[str, Any]) -> Iterator[Path]:
+    """Yield the paths among the settings of a recipe's data set."""
+    try:
+        component = plugins.registry.find("dataset", str(table.get("use", "")))
+    except InputError:
+        return
+    for name, setting in component.signature.settings.items():
+        if name in table and Path in (setting.type, *get_args(setting.type)):
+            yield Path(str(table[name]))
+
+
+def _way_to(needed: Path, archives: Mapping[str, Archive]) -> str:
+    if needed.name in archives:
+        return f"ganforge data fetch {needed.name} {needed.parent}"
+    return f"no {needed}: see the recipe"
+
+
+def _open(plan: "Plan") -> "Iterator[tuple[Split, str, Shape, Samples]]":
+    """Yield (split, domain, shape, samples) of all that the data set opens."""
+    from ganforge import SPLITS, located, make_dataset
+
+    dataset = make_dataset(plan)
+    for split in SPLITS:
+        with located(plan, ("dataset",)):
+            opened = dataset.open(split)
+        for domain, samples in opened.items():
+            yield split, domain, dataset.shapes[domain], samples
+
+
+def _cached(plan: "Plan") -> "Iterator[cache.Entry]":
+    """Yield what the cache holds of a recipe's samples."""
+    from ganforge import Prepared, cache
+
+    for _, _, shape, samples in _open(plan):
+        if isinstance(samples, Prepared) and (entry := cache.find(samples, shape)):
+            yield entry
+
+
+def _made_from(samples: "Prepared") -> str:
+    """Say what samples are made of: their files' size."""
+    files = [item for item in samples.items if isinstance(item, Path) and item.is_file()]
+    size = sum(file.stat().st_size for file in files)
+    return f"{len(files):,} files, {size / 2**20:,.1f} MiB" if files else "rendered"
+
+
+def _values(values: Any) -> str:
+    """Show what a label says, in few words."""
+    if all(isinstance(value, bool) for value in values):
+        return f"{sum(values):,}"
+    different = sorted(set(values))
+    if len(different) <= NAMED:
+        return ", ".join(map(str, different))
+    if all(isinstance(value, int | float) for value in different):
+        return f"{different[0]:g} to {different[-1]:g}"
+    return f"{len(different):,} different"

@@ -1,0 +1,219 @@
+"""Public data sets from where they are published: downloads that can be resumed, checked and safely unpacked."""
+
+import hashlib
+import json
+import shutil
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Sequence
+from http.client import HTTPException
+from pathlib import Path
+from typing import IO
+
+from ganforge import Archive, InputError, Remote, Report
+from ganforge_data.unpack import unpack
+
+BLOCK = 1 << 16  # bytes; what a connection brings of a block before it breaks is lost
+TRIES = 4  # in a row, without a byte gained
+TIMEOUT = 30.0
+
+
+def fetch(
+    archive: Archive,
+    parent: Path,
+    report: Report,
+    *,
+    mirrors: Sequence[str] = (),
+    accept_checksum: bool = False,
+    keep: bool = False,
+    wait_seconds: float = 1.0,
+) -> Path:
+    """Download a data set, check it, and unpack it to `parent/<name>`, all of it or nothing.
+
+    Args:
+        archive: what is wanted.
+        parent: folder in which the data set's folder will be; what is downloaded so far waits there for another try.
+        report: told of (what, done, total) in bytes.
+        mirrors: addresses of folders that hold the same files, to be tried first.
+        accept_checksum: take a file whose checksum is another one.
+        keep: keep the downloaded archives beside the folder.
+        wait_seconds: before the first new try; it doubles.
+
+    Raises:
+        InputError: it is there already, the network failed, a checksum is wrong, or an archive is unsafe.
+    """
+    target = parent / archive.name
+    waiting = parent / f".{archive.name}.download"
+    aside = parent / f".{archive.name}.unpacking"
+    shutil.rmtree(aside, ignore_errors=True)
+    try:
+        if target.exists() or target.is_symlink():
+            raise InputError(f"'{target}' is there already; remove it first, or choose another folder")
+        waiting.mkdir(parents=True, exist_ok=True)
+        for remote in archive.files:
+            _require_room(parent, archive)
+            file = _download(remote, archive, waiting, mirrors, report, wait_seconds)
+            _check(file, remote, accept_checksum)
+        for remote in archive.files:
+            file = waiting / remote.name
+            aside.mkdir(exist_ok=True)
+            if remote.packed:
+                unpack(file, aside, report)
+            else:
+                shutil.copyfile(file, aside / remote.name)
+        _lift(aside, archive.name).rename(target)
+        if keep:
+            for remote in archive.files:
+                (waiting / remote.name).rename(parent / remote.name)
+        shutil.rmtree(waiting)
+    except OSError as error:
+        raise InputError(f"cannot write to '{parent}': {error.strerror or error}") from error
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+    return target
+
+
+def _lift(folder: Path, name: str) -> Path:
+    """Return the folder that holds the data: an archive may bring a folder of the data set's name, or none."""
+    inner = [path for path in folder.iterdir() if not path.name.startswith(".")]
+    return inner[0] if len(inner) == 1 and inner[0].name == name and inner[0].is_dir() else folder
+
+
+def _require_room(parent: Path, archive: Archive) -> None:
+    """Say before a download, not hours later, that the disk cannot hold it packed and unpacked."""
+    here = sum(path.stat().st_size for path in (parent / f".{archive.name}.download").iterdir())
+    free = shutil.disk_usage(parent).free
+    if free < 2 * archive.size - here:
+        raise InputError(
+            f"'{archive.name}' needs about {2 * archive.size / 2**30:.1f} GiB in '{parent}' while it is unpacked, "
+            f"but {free / 2**30:.1f} GiB are free"
+        )
+
+
+def _check(file: Path, remote: Remote, accept: bool) -> None:
+    digest = hashlib.md5(usedforsecurity=False)
+    with file.open("rb") as source:
+        while block := source.read(BLOCK):
+            digest.update(block)
+    if digest.hexdigest() == remote.md5 or accept:
+        return
+    raise InputError(
+        f"'{file}' has the md5 {digest.hexdigest()}, expected {remote.md5}: the download was spoilt, or the publisher "
+        "changed the file. If you trust it, add --accept-checksum; to load it anew, delete it"
+    )
+
+
+def _download(
+    remote: Remote, archive: Archive, waiting: Path, mirrors: Sequence[str], report: Report, wait_seconds: float
+) -> Path:
+    """Return the whole file; what is there of it is not loaded again."""
+    file = waiting / remote.name
+    if file.exists():
+        return file
+    reasons = []
+    urls = [*(f"{mirror.rstrip('/')}/{remote.name}" for mirror in mirrors), *remote.urls]
+    for url in urls:
+        try:
+            _load(url, file, report, wait_seconds)
+        except (OSError, HTTPException, ValueError) as error:
+            reasons.append(f"{url}: {getattr(error, 'reason', None) or error}")
+        else:
+            return file
+    part = _part(file)
+    if part.exists() and any(_known_tag(part, url) for url in urls):
+        what_next = f"{_size(part) / 2**20:,.1f} MiB are here; the same command goes on from there."
+    else:
+        what_next = "Try it again later, or name another address with --mirror."
+    by_hand = f" By hand: {archive.by_hand}" if archive.by_hand else ""
+    raise InputError(f"cannot download {remote.name} ({'; '.join(reasons)}). {what_next}{by_hand}")
+
+
+def _part(file: Path) -> Path:
+    return file.with_name(f"{file.name}.part")
+
+
+def _size(part: Path) -> int:
+    return part.stat().st_size if part.exists() else 0
+
+
+def _load(url: str, file: Path, report: Report, wait_seconds: float) -> None:
+    """Load one address, again and again from where it broke off, as long as that brings bytes."""
+    part = _part(file)
+    failed, furthest = 0, _size(part) if _known_tag(part, url) else 0
+    while True:
+        try:
+            _load_rest(url, part, file.name, report)
+        except urllib.error.HTTPError as error:
+            if error.code == 416 and part.exists():  # nothing is left to load, or what is here is of another file
+                part.unlink()
+            elif error.code < 500:
+                raise
+            failed += 1
+            if failed >= TRIES:
+                raise
+        except (OSError, HTTPException):
+            # Bytes that were here before do not count: a server that lets nobody go on would be asked for ever.
+            size = _size(part)
+            failed = 1 if size > furthest else failed + 1
+            furthest = max(furthest, size)
+            if failed >= TRIES:
+                raise
+        else:
+            part.rename(file)
+            _state(part).unlink(missing_ok=True)
+            return
+        time.sleep(wait_seconds * 2 ** (failed - 1))
+
+
+def _write(target: IO[bytes], block: bytes) -> None:
+    """Write; an error of the disk is no error of the network, which would be tried again."""
+    try:
+        target.write(block)
+        target.flush()
+    except OSError as error:
+        raise InputError(f"cannot write to '{target.name}': {error.strerror}") from error
+
+
+def _state(part: Path) -> Path:
+    return part.with_name(f"{part.name}.json")
+
+
+def _known_tag(part: Path, url: str) -> str:
+    """Return the tag of the file of which a part was loaded, if it was from this address; else nothing."""
+    try:
+        known = json.loads(_state(part).read_text())
+        return str(known["tag"]) if known["url"] == url else ""
+    except (OSError, ValueError, KeyError, TypeError):  # it is missing, or was being written when the program ended
+        return ""
+
+
+def _load_rest(url: str, part: Path, name: str, report: Report) -> None:
+    """Append what is missing of the file; from its beginning where the server has another file now."""
+    headers = {"User-Agent": "ganforge"}
+    here = _size(part)
+    tag = _known_tag(part, url) if here else ""
+    if tag:
+        headers |= {"Range": f"bytes={here}-", "If-Range": tag}
+    with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=TIMEOUT) as answer:
+        if answer.headers.get_content_type() == "text/html":
+            raise ValueError("the server sent a web page instead of the file")
+        offered = answer.headers.get("ETag") or answer.headers.get("Last-Modified") or ""
+        if answer.status != 206:
+            here = 0
+            # A weak tag does not promise the same bytes, so that it must not be used to go on.
+            tag = "" if offered.startswith("W/") else offered
+        elif not answer.headers.get("Content-Range", "").startswith(f"bytes {here}-") or offered not in ("", tag):
+            part.unlink(missing_ok=True)
+            raise ConnectionError("the server sent another part of the file than was asked for")
+        length = answer.headers.get("Content-Length")
+        total = here + int(length) if length else 0
+        with part.open("ab" if here else "wb") as target:
+            # After the old bytes are gone: they must never lie beside the tag of another file.
+            _state(part).write_text(json.dumps({"url": url, "tag": tag}))
+            while block := answer.read(BLOCK):
+                _write(target, block)
+                here += len(block)
+                report(f"downloading {name}", here, max(total, here))
+    if total and here < total:
+        raise ConnectionError(f"the connection ended at {here:,} of {total:,} bytes")

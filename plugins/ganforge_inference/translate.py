@@ -1,0 +1,113 @@
+"""Translating pictures with trained networks: one file in, one file out."""
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from attrs import frozen
+from PIL import Image
+from torch import Tensor
+
+from ganforge import PICTURE_SUFFIXES, InputError, PictureDataset, Trained, as_float
+
+BATCH = 32
+MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}  # that a PNG can hold, by number of channels
+
+
+@frozen
+class Job:
+    """One picture and where its translation goes."""
+
+    source: Path
+    target: Path
+
+
+def plan_jobs(inputs: Sequence[Path], out: Path, *, suffix: str = ".png", overwrite: bool = False) -> list[Job]:
+    """List the pictures in files and folders (with all below), each with its own file of the same name and the suffix.
+
+    Raises:
+        InputError: an input is missing, two pictures would become one file, or a file would be overwritten.
+    """
+    names: dict[Path, Path] = {}
+    for path in inputs:
+        if not path.exists():
+            raise InputError(f"no file or folder '{path}'")
+        found = [path]
+        if path.is_dir():
+            found = sorted(
+                file for file in path.rglob("*") if file.suffix.lower() in PICTURE_SUFFIXES and file.is_file()
+            )
+            if not found:
+                raise InputError(f"no picture in the folder '{path}'")
+        names |= {file: (file.relative_to(path) if path.is_dir() else Path(file.name)) for file in found}
+    short = [name.with_suffix(suffix) for name in names.values()]
+    jobs = []
+    taken: dict[Path, Path] = {}
+    for file, name in names.items():
+        # Where a.jpg and a.bmp meet, they become a.jpg.png and a.bmp.png.
+        target = name.with_suffix(suffix)
+        if short.count(target) > 1:
+            target = name.with_name(name.name + suffix)
+        if target in taken:
+            raise InputError(
+                f"'{taken[target]}' and '{file}' would both become '{out / target}': translate them into two folders"
+            )
+        taken[target] = file
+        jobs.append(Job(file, out / target))
+    sources = {job.source.resolve() for job in jobs}
+    for job in jobs:
+        if job.target.resolve() in sources:
+            raise InputError(f"'{job.target}' is one of the inputs: choose another --out")
+        if job.target.exists() and not overwrite:
+            raise InputError(f"'{job.target}' exists already: choose another --out, or say --overwrite")
+    return jobs
+
+
+def translate(
+    trained: Trained, direction: str, jobs: Sequence[Job], report: Callable[[int, int], None] = lambda done, total: None
+) -> Iterator[tuple[Job, str]]:
+    """Translate pictures; those that cannot be read are yielded with the reason, and the others still done.
+
+    Args:
+        trained: the networks.
+        direction: such as `AB`.
+        jobs: what to translate.
+        report: told of (done, total).
+
+    Raises:
+        InputError: the run has no such direction, or does not translate pictures.
+    """
+    source, dataset = trained.source(direction), trained.dataset
+    if not isinstance(dataset, PictureDataset):
+        raise InputError(f"this run translates samples of '{trained.plan.dataset.component.name}', not pictures")
+    for start in range(0, len(jobs), BATCH):
+        chunk = jobs[start : start + BATCH]
+        readable, pictures = [], []
+        for job in chunk:
+            try:
+                pictures.append(dataset.read(source, job.source))
+                readable.append(job)
+            except InputError as error:
+                yield job, str(error)
+        if readable:
+            with trained.evaluating():
+                images = trained.translate(direction, as_float(torch.stack(pictures)), BATCH).clamp(0, 1)
+            for job, image in zip(readable, images, strict=True):
+                job.target.parent.mkdir(parents=True, exist_ok=True)
+                save_picture(image, job.target)
+        report(min(start + BATCH, len(jobs)), len(jobs))
+
+
+def suffix_for(trained: Trained, direction: str) -> str:
+    """Return `.png`, or `.npy` for translations of more channels than a PNG can hold."""
+    return ".png" if trained.dataset.shapes[trained.target(direction)][0] in MODES else ".npy"
+
+
+def save_picture(image: Tensor, path: Path) -> None:
+    """Write a picture [C, H, W] in 0..1 as 8 bits: a PNG, or an array [H, W, C]."""
+    array = image.mul(255).round().to(torch.uint8).permute(1, 2, 0).contiguous().numpy()
+    if path.suffix == ".npy":
+        np.save(path, array, allow_pickle=False)
+    else:
+        Image.fromarray(array.squeeze(-1) if array.shape[2] == 1 else array, MODES[array.shape[2]]).save(path)

@@ -1,0 +1,176 @@
+"""Whether a step is replayed: recorded once for its like, and proved against the step itself again and again."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ganforge import Compute, Formula, Player, PluginError, Snapshot, Turn, UnreadyError, UnrecordableError
+from ganforge_recorded import program
+from ganforge_recorded.fields import Fields
+
+MOST = 16  # programs of one run: beyond it something changes in every step
+LOOSE = 1e-2  # by which a compiled program may differ, whose operations are fused
+
+
+class Recording:
+    """Plays steps: replayed from a program where that is proved to be the same, else as they are.
+
+    Args:
+        modules: everything that may move while a step is played, by name.
+        formulas: what is computed in it.
+        players: by name.
+        compute: whether to record at all, and how.
+
+    Attributes:
+        reason: why steps are not recorded, once that turned out.
+    """
+
+    def __init__(
+        self,
+        modules: Mapping[str, nn.Module],
+        formulas: Sequence[Formula],
+        players: Mapping[str, Player],
+        compute: Compute,
+    ) -> None:
+        self.modules, self.formulas, self.players, self.compute = modules, formulas, players, compute
+        self.asked = compute.compile is True or compute.cuda_graph is True
+        self.wanted = self.asked or compute.compile == "trace"
+        self.reason = ""
+        self.programs: dict[str, program.Program] = {}
+        self._plays: dict[str, int] = {}
+        self._unready: set[str] = set()
+        if self.wanted and any(player.watched for player in players.values()):
+            self._refuse("an update asks for values")
+
+    def play(
+        self,
+        play: program.Play,
+        inputs: Sequence[Tensor],
+        like: str,
+        names: Callable[[str], Sequence[str]],
+        steady: Sequence[Tensor] = (),
+    ) -> Iterator[Turn]:
+        """Play a step: yield its players, each with its losses and gradients.
+
+        Args:
+            play: plays the step as it is.
+            inputs: all tensors that differ from step to step.
+            like: names everything else that differs; steps of one name share a program.
+            names: returns what a player's losses are called.
+            steady: tensors that are the same in all steps of that name.
+        """
+        if self.wanted and like not in self.programs:
+            self._record(play, inputs, like, steady)
+        if not self.wanted or like not in self.programs:
+            yield from play(inputs)
+            return
+        count = self._plays[like] = self._plays.get(like, 0) + 1
+        if count & (count - 1):
+            yield from self.programs[like].play(inputs)
+        else:
+            yield from self._audit(play, inputs, like, names)
+
+    def _refuse(self, reason: str) -> None:
+        """Play steps as they are from now on.
+
+        Raises:
+            PluginError: the recipe insists on recorded steps.
+        """
+        if self.asked:
+            raise PluginError(f"this recipe's step cannot be recorded: {reason}")
+        self.wanted, self.reason = False, reason
+        self.programs.clear()
+
+    def _record(self, play: program.Play, inputs: Sequence[Tensor], like: str, steady: Sequence[Tensor]) -> None:
+        if len(self.programs) >= MOST:
+            self._refuse("settings of losses change in every step")
+            return
+        buffers = [buffer for module in self.modules.values() for buffer in module.buffers()]
+        try:
+            self.programs[like] = program.record(play, inputs, buffers, self.compute, self._unchanged, steady)
+        except UnreadyError as error:
+            if str(error) in self._unready:
+                self._refuse(f"{error} is made anew in every step")
+            self._unready.add(str(error))
+        except UnrecordableError as error:
+            self._refuse(str(error))
+
+    @contextmanager
+    def _unchanged(self) -> Iterator[None]:
+        """Put back what playing moves, and refuse where it moves what a program would not.
+
+        Raises:
+            UnreadyError: a buffer was made that was not there.
+            UnrecordableError: Python's or NumPy's random numbers were drawn, a buffer was replaced, or something that a
+                component keeps in Python has changed.
+        """
+        before = Snapshot(self.modules)
+        fields = [Fields(name, made) for name, made in self._made()]
+        try:
+            for field in fields:
+                if field.stuck:
+                    raise UnrecordableError(f"{field.name} holds {field.stuck}, which could not be put back")
+            yield
+            moved = [field.name for field in fields if field.moved()]
+            if moved:
+                raise UnrecordableError(f"{moved[0]} keeps state outside of buffers and parameters")
+            if made := before.made():
+                raise UnreadyError(f"the buffer {made}")
+            if replaced := before.replaced():
+                raise UnrecordableError(f"the buffer {replaced} is replaced, not changed in place")
+            if before.drew_elsewhere():
+                raise UnrecordableError("random numbers of Python or NumPy are drawn")
+        finally:
+            for field in fields:
+                field.put_back()
+            before.put_back()
+
+    def _made(self) -> Iterator[tuple[str, Any]]:
+        """Yield everything that may keep something, with its name."""
+        yield from ((formula.label, formula.made) for formula in self.formulas)
+        made = [formula.made for formula in self.formulas]
+        yield from ((name, module) for name, module in self.modules.items() if not any(module is one for one in made))
+
+    def _audit(
+        self, play: program.Play, inputs: Sequence[Tensor], like: str, names: Callable[[str], Sequence[str]]
+    ) -> Iterator[Turn]:
+        """Play a step both ways, and take what it gives as it is; what differs ends the recording."""
+        plain = iter(play(inputs))
+        replay = self.programs[like].play([value.clone() for value in inputs])
+        culprit = ""
+        while True:
+            before = Snapshot(self.modules)
+            replayed = None if culprit else next(replay, None)
+            after = Snapshot(self.modules)
+            before.put_back()
+            turn = next(plain, None)
+            if turn is None:
+                break
+            if not culprit:
+                culprit = self._difference(turn, replayed, names) or after.difference() or ""
+            yield turn
+        if culprit:
+            self._refuse(f"{culprit} differs when it is replayed")
+
+    def _difference(self, turn: Turn, replayed: Turn | None, names: Callable[[str], Sequence[str]]) -> str:
+        """Name the first loss, else the first parameter, whose numbers differ; nothing where all are the same."""
+        name, losses, gradients = turn
+        if replayed is None or replayed[0] != name:
+            return f"the turn of the {name}"
+        if not self._same(losses, replayed[1]):
+            pairs = zip(names(name), losses, replayed[1], strict=True)
+            return f"the loss {[called for called, one, other in pairs if not self._same(one, other)][-1]}"
+        for parameter, mine, theirs in zip(self.players[name].names, gradients, replayed[2], strict=True):
+            if (mine is None) != (theirs is None) or (mine is not None and not self._same(mine, theirs)):
+                return f"the gradient of {parameter}"
+        return ""
+
+    def _same(self, one: Tensor, other: Tensor | None) -> bool:
+        if other is None:
+            return False
+        if self.compute.compile is True:
+            return bool(torch.allclose(one, other, rtol=LOOSE, atol=LOOSE * float(one.abs().max())))
+        return bool(torch.equal(one, other)) or bool(torch.equal(one.nan_to_num(), other.nan_to_num()))

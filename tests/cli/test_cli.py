@@ -1,0 +1,111 @@
+"""The commands that only look."""
+
+import json
+
+import pytest
+
+from ganforge.components.registry import KINDS
+
+COMMANDS = ["run", "resume", "translate", "evaluate", "list", "show", "recipes", "plugins", "validate"]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_itself(command, ganforge):
+    result = ganforge(command, "--help")
+    assert result.status == 0
+    assert "Usage: ganforge" in result.out
+
+
+def test_list_has_a_line_for_each_component_with_plugin_version_and_summary(ganforge):
+    rows = json.loads(ganforge("list", "--json").out)
+    # Of networks that are neither generator nor discriminator the shipped couplings have none.
+    assert {row["kind"] for row in rows} == set(KINDS) - {"network"}
+    assert all(row["plugin"] and row["version"] and row["summary"] for row in rows)
+    table = ganforge("list", "loss").out
+    assert "l1" in table
+    assert "Mean of |reconstructed - source|." in table
+    assert "mlp" not in table
+
+
+def test_show_tells_settings_with_types_defaults_ranges_and_the_tensors_asked_for(ganforge):
+    shown = json.loads(ganforge("show", "loss", "gan", "--json").out)
+    assert shown["asks"] == {"discriminator": ["real_score", "fake_score"], "generator": ["fake_score"]}
+    assert shown["settings"] == [
+        {"setting": "smoothing", "type": "number", "default": 0.0, "required": False, "range": "x >= 0, x < 0.5"}
+    ]
+    assert "Goodfellow" in shown["doc"]
+    table = ganforge("show", "generator", "conv").out
+    assert '"torch" or "dcgan" or "skt2017"' in table
+    assert "(required)" in ganforge("show", "dataset", "edges2photo").out
+
+
+def test_recipes_come_with_their_first_comment(ganforge):
+    rows = {row["name"]: row["summary"] for row in json.loads(ganforge("recipes", "--json").out)}
+    assert len(rows) == 32
+    assert all(len(summary) > 40 for summary in rows.values())
+
+
+def test_plugins_show_versions_hooks_and_errors(ganforge, tmp_path):
+    (tmp_path / "mine.py").write_text(
+        "from ganforge import hookimpl\n@hookimpl\ndef ganforge_register(register): 1 / 0"
+    )
+    rows = {row["name"]: row for row in json.loads(ganforge("plugins", "--plugin", "mine.py", "--json").out)}
+    assert "observers" in rows["ganforge_observers"]["hooks"]
+    assert "ZeroDivisionError" in rows["mine"]["error"]
+    assert rows["ganforge_losses"]["error"] == ""
+
+
+def test_validate_answers_in_json_too(toy, ganforge):
+    assert json.loads(ganforge("validate", toy, "--json").out) == []
+    toy.write_text(toy.read_text().replace("steps = 8", "steps = 0"))
+    result = ganforge("validate", toy, "--json")
+    assert result.status == 2
+    assert json.loads(result.out) == [
+        {"where": f"{toy}:19", "key": "train.steps", "message": "expected x >= 1, got 0", "hint": ""}
+    ]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["list", "losses"], "unknown kind 'losses'; did you mean 'loss'?"),
+        (["show", "loss", "l3"], "unknown loss 'l3'; did you mean"),
+        (["run", "discogan_tyo"], "no recipe 'discogan_tyo'; did you mean 'discogan_toy'?"),
+        (["run", "."], "expected a recipe, but '.' is a folder"),
+        (["list", "--plugin", "absent.py"], "no plugin file 'absent.py'"),
+        (["evaluate", "absent"], "no run at 'absent'"),
+    ],
+)
+def test_wrong_words_are_answered_in_a_line(words, message, ganforge):
+    result = ganforge(*words)
+    assert result.status == 2
+    assert message in result.err
+
+
+def test_a_plugin_adds_a_command(ganforge, tmp_path, monkeypatch):
+    from ganforge.cli import main as cli
+
+    (tmp_path / "hello.py").write_text(
+        "from ganforge import hookimpl\n"
+        "@hookimpl\n"
+        "def ganforge_commands(app):\n"
+        "    @app.command()\n"
+        "    def hello():\n"
+        "        'Greet.'\n"
+        "        print('hello')\n"
+    )
+    original = cli._plugins
+
+    def with_hello():
+        plugins = original()
+        plugins.load_file(tmp_path / "hello.py")
+        return plugins
+
+    monkeypatch.setattr(cli, "_plugins", with_hello)
+    assert ganforge("hello").out == "hello\n"
+
+
+def test_names_with_control_characters_do_not_reach_the_terminal(ganforge):
+    result = ganforge("run", "a\x1b[31mb")
+    assert "\x1b[31mb" not in result.err
+    assert "a\\x1b[31mb" in result.err

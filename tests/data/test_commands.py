@@ -1,0 +1,112 @@
+"""`ganforge data`, as its user sees it."""
+
+import json
+
+import pytest
+from PIL import Image
+
+from ganforge.data import cache
+
+
+@pytest.fixture
+def recipe(tmp_path, pairs, monkeypatch):
+    """A recipe on a few pairs, with a cache of its own."""
+    monkeypatch.setenv("GANFORGE_CACHE", str(tmp_path / "cache"))
+    path = tmp_path / "mine.toml"
+    path.write_text(
+        'extends = "discogan_edges2shoes"\n'
+        f'[dataset]\nroot = "{pairs}"\nsize = 16\n[generator]\nwidth = 4\n[discriminator]\nwidth = 4\n'
+        "[train]\nsteps = 2\nbatch = 3\n[record]\nsample_every = 0\n"
+    )
+    return path
+
+
+def test_list_names_each_recipes_needs_and_how_to_get_them(ganforge, tmp_path):
+    (tmp_path / "data" / "edges2shoes").mkdir(parents=True)
+    rows = {row["recipe"]: row for row in json.loads(ganforge("data", "list", "--json").out)}
+    assert rows["discogan_toy"]["needs"] == "nothing"
+    assert rows["discogan_edges2shoes"]["here"] == "yes"
+    assert rows["discogan_celeba_hair"]["here"] == "ganforge data fetch celeba data"
+    assert rows["discogan_chair2car"]["needs"] == "data/rendered_chairs, data/cars"
+    assert "see the recipe" in rows["discogan_chair2car"]["here"]
+
+
+def test_show_counts_and_draws_both_domains(ganforge, recipe, tmp_path):
+    result = ganforge("data", "show", recipe, "--json")
+    assert result.status == 0, result.err
+    assert [(row["split"], row["domain"], row["samples"], row["shape"]) for row in json.loads(result.out)] == [
+        ("train", "A", 6, "3 x 16 x 16"),
+        ("train", "B", 6, "3 x 16 x 16"),
+        ("test", "A", 4, "3 x 16 x 16"),
+        ("test", "B", 4, "3 x 16 x 16"),
+    ]
+    with Image.open(tmp_path / "mine-data.png") as sheet:
+        assert sheet.width > 500
+    assert ganforge("data", "show", "discogan_toy", "--out", "points.png").status == 0
+    assert (tmp_path / "points.png").is_file()
+
+
+def test_prepare_fills_the_cache_that_a_run_then_uses_and_clear_empties_it(ganforge, recipe):
+    result = ganforge("data", "prepare", recipe)
+    assert result.out.startswith("mine: 20 samples, 0.0 MiB in ")
+    made = {entry.folder for entry in cache.entries()}
+    assert len(made) == 4
+    assert ganforge("run", recipe).status == 0
+    assert {entry.folder for entry in cache.entries()} == made
+    assert ganforge("data", "clear", recipe).out.startswith("0.0 MiB freed")
+    assert list(cache.entries()) == []
+    assert ganforge("data", "clear").status == 0
+
+
+def test_a_broken_picture_stops_before_there_is_a_run_or_is_skipped_and_counted(ganforge, recipe, pairs, tmp_path):
+    (pairs / "train" / "2_AB.jpg").write_bytes(b"no picture")
+    result = ganforge("run", recipe)
+    assert result.status == 2
+    assert "2_AB.jpg' is not a readable picture" in result.err
+    assert 'set dataset.on_broken = "skip"' in result.err
+    assert not (tmp_path / "runs").exists()
+    result = ganforge("run", recipe, "--set", "dataset.on_broken=skip")
+    assert result.status == 0, result.err
+    assert "1 broken samples of train A are skipped" in result.out.replace("\n", "")
+    lock = (tmp_path / "runs" / "mine" / "0001" / "recipe.lock.toml").read_text()
+    assert '[lock.skipped]\n"train.A" = 1\n' in lock
+    assert "skipped: '" in ganforge("data", "prepare", recipe, "--set", "dataset.on_broken=skip").out
+
+
+@pytest.mark.parametrize("command", ["run", "validate"])
+def test_too_few_pictures_for_a_batch_are_told_before_anything_is_made(command, ganforge, recipe, tmp_path):
+    result = ganforge(command, recipe, "--set", "train.batch=7")
+    assert result.status == 2
+    assert "domain A has 6 training samples, fewer than a batch of 7; set train.batch to 6" in result.err
+    assert not (tmp_path / "runs").exists()
+    assert list(cache.entries()) == []
+
+
+def test_augmentation_and_residency_are_in_the_lock(ganforge, recipe, tmp_path):
+    result = ganforge("run", recipe, "--set", "train.augment.flip=0.5", "--set", "compute.residency=disk")
+    assert result.status == 0, result.err
+    lock = (tmp_path / "runs" / "mine" / "0001" / "recipe.lock.toml").read_text()
+    assert 'residency = "disk"' in lock
+    assert "[train.augment]\nflip = 0.5\n" in lock
+
+
+def test_augmentation_of_points_is_refused(ganforge):
+    result = ganforge("validate", "discogan_toy", "--set", "train.augment.flip=0.5")
+    assert result.status == 2
+    assert "train.augment: only pictures can be changed at random; domain A holds [2]" in result.err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["data", "show", "nonsense"], "no recipe 'nonsense'"),
+        (["data", "prepare", "discogan_edges2shoes"], "ganforge data fetch edges2shoes data"),
+        (["data", "clear", "--set", "dataset.size=3"], "--set needs a RECIPE"),
+        (["data", "show", "discogan_toy", "--out", "no/such/folder.png"], "cannot write the contact sheet"),
+    ],
+)
+def test_wrong_input_is_one_line(words, message, ganforge):
+    result = ganforge(*words)
+    assert result.status == 2
+    assert message in result.err
+    assert result.err.count("\n") == 1
