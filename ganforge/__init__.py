@@ -59,12 +59,12 @@ if TYPE_CHECKING:
     from ganforge.runs.run import Run, evaluate, is_finished, read_metrics
     from ganforge.runs.start import assemble, first_difference, pick_device, settle
     from ganforge.runs.trained import Findings, Seen, Trained, load_trained
-    from ganforge.training.build import located, make_dataset, read_data
+    from ganforge.training.build import make_dataset, read_data
     from ganforge.training.engine import Engine, Steps, Turn
     from ganforge.training.formula import Formula
     from ganforge.training.meter import Meter
     from ganforge.training.player import Player
-    from ganforge.training.state import Snapshot
+    from ganforge.training.state import Snapshot, buffers_of
     from ganforge.training.values import Values
 
 __all__ = [
@@ -117,13 +117,13 @@ __all__ = [
     "View",
     "as_float",
     "assemble",
+    "buffers_of",
     "cache",
     "evaluate",
     "first_difference",
     "hookimpl",
     "is_finished",
     "load_trained",
-    "located",
     "make_dataset",
     "nearest",
     "normal",
@@ -165,11 +165,11 @@ _HOMES = {
         "random_generator",
     ),
     "recipe.plan": ("Compute", "Plan"),
-    "training.build": ("located", "make_dataset", "read_data"),
+    "training.build": ("make_dataset", "read_data"),
     "training.engine": ("Engine", "Steps", "Turn"),
     "training.formula": ("Formula",),
     "training.player": ("Player",),
-    "training.state": ("Snapshot",),
+    "training.state": ("Snapshot", "buffers_of"),
     "training.meter": ("Meter",),
     "training.values": ("Values",),
     "runs.run": ("Run", "evaluate", "is_finished", "read_metrics"),

@@ -133,7 +133,7 @@ def validate(
 
         dataset = build.make_dataset(plan)
         build.check(plan, dataset)
-        with build.located(plan, ("dataset",)):
+        with plan.located(("dataset",)):
             require(dataset.open("train"), plan.train.batch)
             dataset.open("test")
     except RecipeError as error:

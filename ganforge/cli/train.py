@@ -99,12 +99,10 @@ def _train(started: "Run") -> None:
 
 def _attach_observers(started: "Run") -> None:
     """Let observers look on: those that plugins always bring, and those that the recipe asks for."""
-    from ganforge.training.build import located
-
     plugins = started.plugins
     for name, observers in list(plugins.each("ganforge_observers", run=started)):
         for observer in observers:
             plugins.manager.register(observer, f"{name}.{type(observer).__name__}")
     for role, choice in started.plan.observers.items():
-        with located(started.plan, ("record", "observers", role)):
+        with started.plan.located(("record", "observers", role)):
             plugins.attach(f"{choice.component.plugin}/{role}", partial(choice.make, run=started))

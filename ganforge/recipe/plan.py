@@ -1,6 +1,7 @@
 """A recipe understood: every component found, every setting checked and filled in."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -9,7 +10,9 @@ from attrs import field, frozen, validators
 from ganforge.components.coupling import Coupling, Network
 from ganforge.components.registry import Component
 from ganforge.components.schedule import Number, Schedule, at
+from ganforge.components.settings import Key
 from ganforge.data.augment import Augment
+from ganforge.errors import InputError, RecipeError
 from ganforge.recipe.layers import Recipe
 
 
@@ -240,3 +243,14 @@ class Plan:
     def name(self) -> str:
         """The recipe's name."""
         return self.recipe.name
+
+    @contextmanager
+    def located(self, path: Key) -> Iterator[None]:
+        """While a component is at work: what it finds wrong with its settings is a problem of the recipe at `path`."""
+        try:
+            yield
+        except RecipeError:
+            raise
+        except (InputError, ValueError) as error:
+            key = getattr(error, "key", "")
+            raise RecipeError([self.recipe.problem((*path, key) if key else path, str(error))]) from error

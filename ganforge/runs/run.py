@@ -132,7 +132,7 @@ class Run:
         train, samples_shown = self.plan.train, self.plan.record.samples
         self._probes = {}
         self._tell_of_skipped()
-        with self._telling_of_memory(), build.located(self.plan, ("dataset",)):
+        with self._telling_of_memory(), self.plan.located(("dataset",)):
             self._batches = Batches(
                 self.sources["train"],
                 batch=train.batch,
@@ -391,7 +391,7 @@ def evaluate(trained: Trained, folder: Path, *, figures: bool = True) -> dict[st
     """Run the recipe's evaluations on trained networks; write `metrics.json` and `figures/*.png` into the folder."""
     found: dict[str, dict[str, float]] = {}
     for role, choice in trained.plan.evaluations.items():
-        with build.located(trained.plan, ("evaluations", role)):
+        with trained.plan.located(("evaluations", role)):
             findings = choice.make(trained=trained)
         found[role] = {name: float(value) for name, value in findings.metrics.items()}
         for name, drawn in findings.figures.items() if figures else ():

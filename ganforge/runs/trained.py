@@ -21,6 +21,7 @@ from ganforge.recipe.resolve import resolve
 from ganforge.runs import checkpoint
 from ganforge.training import build
 from ganforge.training import norm as norms
+from ganforge.training.networks import make_networks
 from ganforge.training.state import held_by, looking
 from ganforge.training.values import Scheme, Values, Wiring
 
@@ -251,7 +252,7 @@ class Trained:
     def initial(self) -> "Trained":
         """Return the same networks as they were before the first step."""
         sources = self.samples("train")
-        networks = build.make_networks(
+        networks = make_networks(
             self.plan,
             build.shapes_of(self.plan, self.dataset),
             self.device,
@@ -350,10 +351,10 @@ def load_trained(path: Path, plugins: Plugins, device: torch.device, norm: norms
     present = {file.stem: file for file in files}
     # A stranger's recipe may ask for networks that no memory holds; so they are not made before the weights fit them.
     with suppress(NotImplementedError), torch.device("meta"):
-        for name, network in build.make_networks(plan, shapes, torch.device("meta")).items():
+        for name, network in make_networks(plan, shapes, torch.device("meta")).items():
             if name in present:
                 checkpoint.require_fit(present[name], checkpoint.read_tensors(present[name])[0], network)
-    networks = build.make_networks(plan, shapes, device)
+    networks = make_networks(plan, shapes, device)
     for name, network in networks.items():
         if name in present:
             checkpoint.load_weights(present[name], network)

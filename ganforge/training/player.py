@@ -51,15 +51,20 @@ class Term:
         raise PluginError(f"{self.formula.label}: '{self.loss.choice.component.qualified}' {problem}")
 
 
-@frozen(eq=False)
 class Update:
     """What happens around an optimizer's step: an object with any of the methods `before`, `after` and `shown`.
 
-    Where the object has `players`, and they are not empty, it is called before and after the steps of these alone.
+    Its attribute `players`, if it has one that is not empty, says for whom it is called.
+
+    Attributes:
+        asks: names of the values that `after` asks for.
     """
 
-    role: str
-    made: Any
+    def __init__(self, role: str, made: Any) -> None:
+        self.role, self.made = role, made
+        methods = {name: getattr(made, name, None) for name in ("before", "after", "shown")}
+        self._methods = {name: (method, _asked(method)) for name, method in methods.items() if method}
+        self.asks = values_of(made)
 
     def serves(self, player: str) -> bool:
         """Whether it is called when a player steps."""
@@ -68,32 +73,27 @@ class Update:
 
     def before(self, **offered: Any) -> bool:
         """Call `before` with what it asks for; False means that the optimizer shall not step yet."""
-        method = getattr(self.made, "before", None)
-        return method is None or self._call(method, offered) is not False
+        return self._call("before", offered) is not False
 
     def after(self, **offered: Any) -> None:
-        """Call `after`, if there is one, with what it asks for."""
-        if method := getattr(self.made, "after", None):
-            self._call(method, offered)
+        """Call `after` with what it asks for."""
+        self._call("after", offered)
 
     def shown(self, network: str) -> Mapping[str, Tensor]:
         """Return the tensors that are laid over a network's weights whenever it is looked at."""
-        method = getattr(self.made, "shown", None)
-        return (self._call(method, {"network": network}) or {}) if method else {}
+        return self._call("shown", {"network": network}) or {}
 
-    def asks(self) -> list[str]:
-        """Names of the values that `after` asks for."""
-        method = getattr(self.made, "after", None)
-        return values_of(method) if method else []
-
-    def _call(self, method: Callable[..., Any], offered: Mapping[str, Any]) -> Any:
+    def _call(self, name: str, offered: Mapping[str, Any]) -> Any:
+        if name not in self._methods:
+            return None
+        method, asked = self._methods[name]
         try:
             with torch.no_grad():
-                return method(*(offered[name] for name in _asked(method)))
+                return method(*(offered[one] for one in asked))
         except PluginError:
             raise
         except Exception as error:
-            raise PluginError(f"updates.{self.role}: '{method.__qualname__}' raised") from error
+            raise PluginError(f"updates.{self.role}: '{type(self.made).__name__}.{name}' raised") from error
 
 
 class Player:
@@ -164,7 +164,7 @@ class Player:
         self.scaler.update()
         for update in self.updates:
             offered = {"player": self.name, "networks": self.modules, "step": step}
-            wanted = update.asks()
+            wanted = update.asks
             for seen in [self._seen[view] for view in self._seen if wanted] or [{}]:
                 if set(wanted) <= seen.keys():
                     update.after(**offered, **{name: seen[name] for name in wanted})
@@ -205,9 +205,10 @@ class Player:
         return False
 
 
-def values_of(method: Callable[..., Any]) -> list[str]:
-    """Name the values that an update's method `after` asks for."""
-    return [name for name in _asked(method) if name not in ("self", "player", "networks", "step")]
+def values_of(update: Any) -> list[str]:
+    """Name the values that the method `after` of an update, or of its class, asks for."""
+    method = getattr(update, "after", None)
+    return [name for name in _asked(method) if name not in ("self", "player", "networks", "step")] if method else []
 
 
 def _asked(method: Callable[..., Any]) -> list[str]:

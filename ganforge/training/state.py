@@ -115,14 +115,14 @@ class Snapshot:
         self.modules = modules
         self.buffers = [
             (name, module, key, buffer, None if buffer is None else buffer.clone())
-            for name, module, key, buffer in _buffers(modules)
+            for name, module, key, buffer in buffers_of(modules)
         ]
         self.random = random_state()
 
     def put_back(self) -> None:
         """Put everything back as it was, without a word to autograd, which may hold buffers for a gradient to come."""
         known = {(id(module), key) for _, module, key, _, _ in self.buffers}
-        for _, module, key, _ in _buffers(self.modules):
+        for _, module, key, _ in buffers_of(self.modules):
             if (id(module), key) not in known:
                 del module._buffers[key]
         for _, module, key, buffer, value in self.buffers:
@@ -131,33 +131,8 @@ class Snapshot:
                 buffer.data.copy_(value)
         set_random_state(self.random)
 
-    def made(self) -> str:
-        """Name the first buffer that there is by now, and was not then."""
-        there = {(id(module), key) for _, module, key, buffer, _ in self.buffers if buffer is not None}
-        now = [(name, module, key) for name, module, key, buffer in _buffers(self.modules) if buffer is not None]
-        return next((name for name, module, key in now if (id(module), key) not in there), "")
 
-    def replaced(self) -> str:
-        """Name the first buffer in whose place there is another tensor by now."""
-        return next(
-            (name for name, module, key, buffer, _ in self.buffers if module._buffers.get(key) is not buffer), ""
-        )
-
-    def difference(self) -> str:
-        """Name the first buffer, or the random state, that is not now what it was then."""
-        for name, module, key, _, value in self.buffers:
-            now = module._buffers.get(key)
-            if (now is None) != (value is None) or (now is not None and not torch.equal(now, value)):  # type: ignore[arg-type]
-                return f"the buffer {name}"
-        return "" if torch.equal(torch.get_rng_state(), self.random["cpu"]) else "what is drawn at random"
-
-    def drew_elsewhere(self) -> bool:
-        """Whether Python's or NumPy's random numbers were drawn since."""
-        now = random_state()
-        return bool(now["python"] != self.random["python"] or now["numpy"] != self.random["numpy"])
-
-
-def _buffers(modules: Mapping[str, nn.Module]) -> list[tuple[str, nn.Module, str, Tensor | None]]:
+def buffers_of(modules: Mapping[str, nn.Module]) -> list[tuple[str, nn.Module, str, Tensor | None]]:
     """List all buffers: (its whole name, the module, its key there, the buffer)."""
     return [
         (f"{root}.{name}.{key}".replace("..", "."), module, key, buffer)

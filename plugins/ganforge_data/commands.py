@@ -184,11 +184,11 @@ def _way_to(needed: Path, archives: Mapping[str, Archive]) -> str:
 
 def _open(plan: "Plan") -> "Iterator[tuple[Split, str, Shape, Samples]]":
     """Yield (split, domain, shape, samples) of all that the data set opens."""
-    from ganforge import SPLITS, located, make_dataset
+    from ganforge import SPLITS, make_dataset
 
     dataset = make_dataset(plan)
     for split in SPLITS:
-        with located(plan, ("dataset",)):
+        with plan.located(("dataset",)):
             opened = dataset.open(split)
         for domain, samples in opened.items():
             yield split, domain, dataset.shapes[domain], samples

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ganforge import Compute, Formula, Player, PluginError, Snapshot, Turn, UnreadyError, UnrecordableError
+from ganforge import Compute, Formula, Player, PluginError, Snapshot, Turn, UnreadyError, UnrecordableError, buffers_of
 from ganforge_recorded import program
 from ganforge_recorded.fields import Fields
 
@@ -107,7 +107,7 @@ class Recording:
             UnrecordableError: Python's or NumPy's random numbers were drawn, a buffer was replaced, or something that a
                 component keeps in Python has changed.
         """
-        before = Snapshot(self.modules)
+        before = _Before(self.modules)
         fields = [Fields(name, made) for name, made in self._made()]
         try:
             for field in fields:
@@ -142,9 +142,9 @@ class Recording:
         replay = self.programs[like].play([value.clone() for value in inputs])
         culprit = ""
         while True:
-            before = Snapshot(self.modules)
+            before = _Before(self.modules)
             replayed = None if culprit else next(replay, None)
-            after = Snapshot(self.modules)
+            after = _Before(self.modules)
             before.put_back()
             turn = next(plain, None)
             if turn is None:
@@ -174,3 +174,32 @@ class Recording:
         if self.compute.compile is True:
             return bool(torch.allclose(one, other, rtol=LOOSE, atol=LOOSE * float(one.abs().max())))
         return bool(torch.equal(one, other)) or bool(torch.equal(one.nan_to_num(), other.nan_to_num()))
+
+
+class _Before(Snapshot):
+    """How everything was, and what of it is otherwise by now."""
+
+    def made(self) -> str:
+        """Name the first buffer that there is by now, and was not then."""
+        there = {(id(module), key) for _, module, key, buffer, _ in self.buffers if buffer is not None}
+        now = [(name, module, key) for name, module, key, buffer in buffers_of(self.modules) if buffer is not None]
+        return next((name for name, module, key in now if (id(module), key) not in there), "")
+
+    def replaced(self) -> str:
+        """Name the first buffer in whose place there is another tensor by now."""
+        return next(
+            (name for name, module, key, buffer, _ in self.buffers if module._buffers.get(key) is not buffer), ""
+        )
+
+    def difference(self) -> str:
+        """Name the first buffer, or the random state, that is not now what it was then."""
+        for name, module, key, _, value in self.buffers:
+            now = module._buffers.get(key)
+            if (now is None) != (value is None) or (now is not None and not torch.equal(now, value)):  # type: ignore[arg-type]
+                return f"the buffer {name}"
+        return "" if torch.equal(torch.get_rng_state(), self.random["cpu"]) else "what is drawn at random"
+
+    def drew_elsewhere(self) -> bool:
+        """Whether Python's or NumPy's random numbers were drawn since."""
+        now = Snapshot({}).random
+        return bool(now["python"] != self.random["python"] or now["numpy"] != self.random["numpy"])

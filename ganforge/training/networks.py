@@ -1,0 +1,110 @@
+"""From a plan to networks; and the proof, on the meta device, that they take the data set's shapes."""
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ganforge.components.coupling import Network
+from ganforge.components.settings import Key
+from ganforge.data.dataset import Shape, derive
+from ganforge.errors import InputError, PluginError
+from ganforge.recipe.plan import Choice, Plan
+
+Mean = Callable[[str], Tensor]
+Problems = Callable[[Key, str, str], None]  # is told of (key, message, hint)
+
+
+def make_networks(
+    plan: Plan, shapes: Mapping[str, Shape], device: torch.device, mean: Mean | None = None
+) -> dict[str, nn.Module]:
+    """Make and initialise every network; one of the same name starts alike in every recipe of the same seed.
+
+    Args:
+        plan: says which.
+        shapes: of a sample of each domain.
+        device: where they will live; they are initialised on the CPU, so that every device starts alike.
+        mean: returns the mean training sample of a domain; needed only before a training.
+    """
+    mean = mean or (lambda domain: torch.zeros(shapes[domain]))
+    networks: dict[str, nn.Module] = {}
+    for name, (network, choice) in plan.networks.items():
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(derive(plan.train.seed, "network", name))
+            with plan.located((network.role,)):
+                networks[name] = _make_network(network, choice, shapes, mean, networks)
+        if network.player is None:
+            networks[name].requires_grad_(False)
+    return {name: network.to(device) for name, network in networks.items()}
+
+
+def check_networks(plan: Plan, shapes: Mapping[str, Shape], report: Problems) -> None:
+    """Make every network without memory or arithmetic, and look at what comes out of it."""
+    device = torch.device("meta")
+    zeros = {domain: torch.zeros(shape, device=device) for domain, shape in shapes.items()}
+    made: dict[str, nn.Module] = {}
+    for name, (network, choice) in plan.networks.items():
+        try:
+            with device:
+                made[name] = _make_network(network, choice, shapes, zeros.__getitem__, made)
+                _check_network(made[name], network, choice, shapes, min(2, plan.train.batch))
+        except PluginError:
+            raise
+        except NotImplementedError:
+            continue  # an operation of it has no meta form: the first step will tell
+        except (InputError, ValueError, RuntimeError, OverflowError) as error:
+            report((network.role,), str(error).partition("\n")[0], "")
+        except Exception as error:
+            raise PluginError(f"{network.role} '{choice.component.qualified}' failed") from error
+
+
+def _make_network(
+    network: Network, choice: Choice, shapes: Mapping[str, Shape], mean: Mean, made: Mapping[str, nn.Module]
+) -> nn.Module:
+    """Make a network of what its component asks for: shapes of its domains, and facts that the coupling gives."""
+    for domain in network.domains:
+        if domain not in shapes:
+            raise InputError(f"{network.name} needs a domain {domain}; the data set has {', '.join(shapes)}")
+    asked = choice.component.signature.given
+    given: dict[str, Any] = {"shapes": shapes}
+    if network.domains:
+        given["source_shape"], given["target_shape"] = shapes[network.domains[0]], shapes[network.domains[-1]]
+        first, *others = (shapes[domain] for domain in network.domains)
+        given["shape"] = (first[0] + sum(other[0] for other in others), *first[1:]) if first else first
+        if "target_mean" in asked:
+            given["target_mean"] = mean(network.domains[-1])
+    for name, fact in network.facts.items():
+        given[name] = made[fact.name] if isinstance(fact, Network) else fact
+    if missing := [name for name in asked if name not in given]:
+        raise InputError(
+            f"'{choice.component.name}' asks for '{missing[0]}', but the coupling gives {', '.join(sorted(given))}; "
+            "make it keyword-only if it is a setting"
+        )
+    module = choice.make(**given)
+    if not isinstance(module, nn.Module):
+        raise PluginError(f"{network.role} '{choice.component.qualified}' is not a torch.nn.Module")
+    return module
+
+
+def _check_network(
+    module: nn.Module, network: Network, choice: Choice, shapes: Mapping[str, Shape], count: int
+) -> None:
+    """Run one or two samples through a network on the meta device and look at what comes out."""
+    label = f"{network.role} '{choice.component.qualified}'"
+    if network.kind == "generator" and _takes_one(module):
+        made = module(torch.zeros(count, *shapes[network.domains[0]]))
+        expected = (count, *shapes[network.domains[-1]])
+        if isinstance(made, Tensor) and tuple(made.shape) != expected:
+            raise PluginError(f"{label} returned shape {list(made.shape)}, expected {list(expected)}")
+    elif network.kind == "discriminator" and len(network.domains) == 1 and _takes_one(module):
+        result = module(torch.zeros(count, *shapes[network.domains[0]]))
+        if not (isinstance(result, tuple) and len(result) >= 2):
+            raise PluginError(f"{label} must return (score, tuple of features)")
+
+
+def _takes_one(module: nn.Module) -> bool:
+    """Whether a network can be called with one tensor alone; others take more, such as a label."""
+    needed = [p for p in inspect.signature(module.forward).parameters.values() if p.default is p.empty]
+    return len([p for p in needed if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]) <= 1
