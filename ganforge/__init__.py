@@ -3,201 +3,104 @@
 What needs torch is imported on first use, so that the command line answers before torch is loaded.
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from ganforge.components.hookspecs import hookimpl
-from ganforge.components.registry import Register
-from ganforge.data.archives import Archive, Remote
-from ganforge.disk import UNWRITABLE, write_text
+from ganforge.components.hookspecs import hookimpl as hookimpl
+from ganforge.components.registry import Register as Register
+from ganforge.data.archives import Archive as Archive, Remote as Remote
+from ganforge.disk import UNWRITABLE as UNWRITABLE, sync as sync, write_text as write_text
 from ganforge.errors import (
-    InputError,
-    PluginError,
-    RunFailedError,
-    UnreadyError,
-    UnrecordableError,
-    nearest,
-    printable,
+    InputError as InputError,
+    PluginError as PluginError,
+    RunFailedError as RunFailedError,
+    UnreadyError as UnreadyError,
+    UnrecordableError as UnrecordableError,
+    nearest as nearest,
+    printable as printable,
 )
 
-if TYPE_CHECKING:
-    from ganforge.cli.command import (
-        AsJson,
-        Device,
-        NormName,
-        PluginFiles,
-        RecipeName,
-        RunFolder,
-        Sets,
-        plugins_with,
-        print_metrics,
-        print_rows,
-        progress,
-        read_recipe,
-        understand,
-    )
-    from ganforge.components.coupling import Coupling, Network, View
-    from ganforge.components.plugins import Plugins
-    from ganforge.data import cache
-    from ganforge.data.batches import Batches, normal
-    from ganforge.data.dataset import (
-        PICTURE_SUFFIXES,
-        SPLITS,
-        Dataset,
-        Drawn,
-        OnBroken,
-        PictureDataset,
-        Prepared,
-        Report,
-        Samples,
-        Shape,
-        Split,
-        Stored,
-        as_float,
-        random_generator,
-    )
-    from ganforge.recipe.plan import Compute, Plan
-    from ganforge.runs.run import Run, evaluate, is_finished, read_metrics
-    from ganforge.runs.start import assemble, first_difference, pick_device, settle
-    from ganforge.runs.trained import Findings, Seen, Trained, load_trained
-    from ganforge.training.build import make_dataset, read_data
-    from ganforge.training.engine import Engine, Steps, Turn
-    from ganforge.training.formula import Formula
-    from ganforge.training.meter import Meter
-    from ganforge.training.player import Player
-    from ganforge.training.state import Snapshot, buffers_of
-    from ganforge.training.values import Values
-
-__all__ = [
-    "PICTURE_SUFFIXES",
-    "SPLITS",
-    "UNWRITABLE",
-    "Archive",
-    "AsJson",
-    "Batches",
-    "Compute",
-    "Coupling",
-    "Dataset",
-    "Device",
-    "Drawn",
-    "Engine",
-    "Findings",
-    "Formula",
-    "InputError",
-    "Meter",
-    "Network",
-    "NormName",
-    "OnBroken",
-    "PictureDataset",
-    "Plan",
-    "Player",
-    "PluginError",
-    "PluginFiles",
-    "Plugins",
-    "Prepared",
-    "RecipeName",
-    "Register",
-    "Remote",
-    "Report",
-    "Run",
-    "RunFailedError",
-    "RunFolder",
-    "Samples",
-    "Seen",
-    "Sets",
-    "Shape",
-    "Snapshot",
-    "Split",
-    "Steps",
-    "Stored",
-    "Trained",
-    "Turn",
-    "UnreadyError",
-    "UnrecordableError",
-    "Values",
-    "View",
-    "as_float",
-    "assemble",
-    "buffers_of",
-    "cache",
-    "evaluate",
-    "first_difference",
-    "hookimpl",
-    "is_finished",
-    "load_trained",
-    "make_dataset",
-    "nearest",
-    "normal",
-    "pick_device",
-    "plugins_with",
-    "print_metrics",
-    "print_rows",
-    "printable",
-    "progress",
-    "random_generator",
-    "read_data",
-    "read_metrics",
-    "read_recipe",
-    "settle",
-    "understand",
-    "write_text",
-]
-
-# What is imported on first use: by the module where it stands.
+# What is imported on first use, by the module where it stands; for type checkers it is said once more below.
 _HOMES = {
-    "components.coupling": ("Coupling", "Network", "View"),
-    "components.plugins": ("Plugins",),
-    "data.batches": ("Batches", "normal"),
-    "data.cache": ("cache",),
-    "data.dataset": (
-        "PICTURE_SUFFIXES",
-        "SPLITS",
-        "Dataset",
-        "Drawn",
-        "OnBroken",
-        "PictureDataset",
-        "Prepared",
-        "Report",
-        "Samples",
-        "Shape",
-        "Split",
-        "Stored",
-        "as_float",
-        "random_generator",
-    ),
-    "recipe.plan": ("Compute", "Plan"),
-    "training.build": ("make_dataset", "read_data"),
-    "training.engine": ("Engine", "Steps", "Turn"),
-    "training.formula": ("Formula",),
-    "training.player": ("Player",),
-    "training.state": ("Snapshot", "buffers_of"),
-    "training.meter": ("Meter",),
-    "training.values": ("Values",),
-    "runs.run": ("Run", "evaluate", "is_finished", "read_metrics"),
-    "runs.start": ("assemble", "first_difference", "pick_device", "settle"),
-    "runs.trained": ("Findings", "Seen", "Trained", "load_trained"),
-    "cli.command": (
-        "AsJson",
-        "Device",
-        "NormName",
-        "PluginFiles",
-        "RecipeName",
-        "RunFolder",
-        "Sets",
-        "plugins_with",
-        "print_metrics",
-        "print_rows",
-        "progress",
-        "read_recipe",
-        "understand",
-    ),
+    "components.coupling": "Coupling Network View",
+    "components.plugins": "Plugins",
+    "data.batches": "Batches normal",
+    "data.dataset": "PICTURE_SUFFIXES SPLITS Dataset Drawn OnBroken PictureDataset Prepared Report Samples Shape Split "
+    "Stored as_float random_generator",
+    "recipe.lock": "lock_text",
+    "recipe.plan": "Compute Plan",
+    "training.build": "make_dataset read_data",
+    "training.engine": "Engine Steps Turn",
+    "training.formula": "Formula",
+    "training.meter": "Meter",
+    "training.player": "Player",
+    "training.state": "Snapshot buffers_of",
+    "training.values": "Values",
+    "runs.assemble": "assemble pick_device settle",
+    "runs.load": "load_trained",
+    "runs.metrics": "evaluate is_finished read_metrics",
+    "runs.run": "Run",
+    "runs.start": "CHANGEABLE",
+    "runs.trained": "Findings Seen Trained",
+    "cli.command": "AsJson Device NormName PluginFiles RecipeName RunFolder Sets plugins_with print_metrics print_rows "
+    "progress read_recipe understand",
 }
 
 
 def __getattr__(name: str) -> Any:
     for home, names in _HOMES.items():
-        if name in names:
-            import importlib
-
-            module = importlib.import_module(f"ganforge.{home}")
-            return module if home.endswith(f".{name}") else getattr(module, name)
+        if name in names.split():
+            return getattr(import_module(f"ganforge.{home}"), name)
     raise AttributeError(f"module 'ganforge' has no attribute '{name}'")
+
+
+if TYPE_CHECKING:
+    from ganforge.cli.command import (
+        AsJson as AsJson,
+        Device as Device,
+        NormName as NormName,
+        PluginFiles as PluginFiles,
+        RecipeName as RecipeName,
+        RunFolder as RunFolder,
+        Sets as Sets,
+        plugins_with as plugins_with,
+        print_metrics as print_metrics,
+        print_rows as print_rows,
+        progress as progress,
+        read_recipe as read_recipe,
+        understand as understand,
+    )
+    from ganforge.components.coupling import Coupling as Coupling, Network as Network, View as View
+    from ganforge.components.plugins import Plugins as Plugins
+    from ganforge.data.batches import Batches as Batches, normal as normal
+    from ganforge.data.dataset import (
+        PICTURE_SUFFIXES as PICTURE_SUFFIXES,
+        SPLITS as SPLITS,
+        Dataset as Dataset,
+        Drawn as Drawn,
+        OnBroken as OnBroken,
+        PictureDataset as PictureDataset,
+        Prepared as Prepared,
+        Report as Report,
+        Samples as Samples,
+        Shape as Shape,
+        Split as Split,
+        Stored as Stored,
+        as_float as as_float,
+        random_generator as random_generator,
+    )
+    from ganforge.recipe.lock import lock_text as lock_text
+    from ganforge.recipe.plan import Compute as Compute, Plan as Plan
+    from ganforge.runs.assemble import assemble as assemble, pick_device as pick_device, settle as settle
+    from ganforge.runs.load import load_trained as load_trained
+    from ganforge.runs.metrics import evaluate as evaluate, is_finished as is_finished, read_metrics as read_metrics
+    from ganforge.runs.run import Run as Run
+    from ganforge.runs.start import CHANGEABLE as CHANGEABLE
+    from ganforge.runs.trained import Findings as Findings, Seen as Seen, Trained as Trained
+    from ganforge.training.build import make_dataset as make_dataset, read_data as read_data
+    from ganforge.training.engine import Engine as Engine, Steps as Steps, Turn as Turn
+    from ganforge.training.formula import Formula as Formula
+    from ganforge.training.meter import Meter as Meter
+    from ganforge.training.player import Player as Player
+    from ganforge.training.state import Snapshot as Snapshot, buffers_of as buffers_of
+    from ganforge.training.values import Values as Values

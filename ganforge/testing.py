@@ -7,6 +7,7 @@ def test_my_components_are_sound(component):
     assert_sound(component)
 """
 
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +21,14 @@ from ganforge.components.plugins import Plugins
 from ganforge.components.registry import KINDS, Component
 from ganforge.components.settings import Setting, plain, structure
 from ganforge.errors import InputError, nearest
+from ganforge.recipe.resolve import misfits
 
 HOOKS = [name for name in dir(hookspecs) if name.startswith("ganforge_")]
 TENSORS = (
     *("source", "real", "fake", "reconstructed", "identity", "shown", "shown_real"),
     *("real_score", "fake_score", "real_features", "fake_features"),
 )
+Settings = dict[str, Any]
 SHAPES = ((3, 64, 64), (1, 32, 64), (2,))
 
 
@@ -33,8 +36,9 @@ def components_of(plugin: str | Path | None = None) -> list[Component]:
     """Return all components of an installed plugin, of a plugin file, or of every installed plugin."""
     plugins = Plugins()
     plugins.load_installed()
-    name = plugin.stem if isinstance(plugin, Path) else plugin
+    name = plugin
     if isinstance(plugin, Path):
+        name = plugin.stem
         plugins.load_file(plugin)
     found = [component for kind in KINDS for component in plugins.registry.of(kind)]
     failed = [one for one in plugins.failures() if name in (None, one.name)]
@@ -45,24 +49,16 @@ def components_of(plugin: str | Path | None = None) -> list[Component]:
 def assert_sound(component: Component) -> None:
     """Check a component against the rules of its kind, as far as that is possible without data.
 
-    Raises:
-        AssertionError: it breaks one.
+    An AssertionError says which one it breaks.
     """
     assert component.summary, f"{component.qualified} has no docstring: its first line is what `ganforge list` shows"
-    for setting in component.signature.settings.values():
+    settings = component.signature.settings
+    for setting in settings.values():
         _assert_default(component, setting)
-    if component.kind == "generator":
-        _assert_generator(component)
-    elif component.kind == "discriminator":
-        _assert_discriminator(component)
-    elif component.kind == "loss":
-        _assert_loss(component)
-    elif component.kind == "coupling":
-        _assert_coupling(component)
-    elif component.kind == "optimizer":
-        _assert_optimizer(component)
-    elif component.kind == "observer":
-        _assert_observer(component)
+    defaults = {name: setting.default for name, setting in settings.items()}
+    # What is made here and has required settings must be tested by its author.
+    if component.kind in CHECKS and (NOTHING not in defaults.values() or component.kind in ("optimizer", "observer")):
+        CHECKS[component.kind](component, defaults)
 
 
 def _assert_default(component: Component, setting: Setting) -> None:
@@ -75,119 +71,88 @@ def _assert_default(component: Component, setting: Setting) -> None:
     assert read == setting.default, f"{component.qualified}: the default of '{setting.name}' is read back as {read}"
 
 
-def _settings(component: Component) -> dict[str, Any]:
-    """Return the defaults; a component with required settings must be tested by its author."""
-    return {name: setting.default for name, setting in component.signature.settings.items()}
-
-
-def _has_defaults(component: Component) -> bool:
-    return all(setting.default is not NOTHING for setting in component.signature.settings.values())
-
-
-def _make_network(component: Component, **given: Any) -> nn.Module | None:
-    """Make a network for a shape; None where it says, with a ValueError, that it is not for this shape."""
-    try:
-        network = component.factory(*(given[name] for name in component.signature.given), **_settings(component))
-    except (ValueError, InputError):
-        return None
-    assert isinstance(network, nn.Module), f"{component.qualified} makes no torch.nn.Module"
-    return network
-
-
-def _assert_generator(component: Component) -> None:
-    if not _has_defaults(component):
-        return
+def _networks(component: Component, settings: Settings) -> Iterator[tuple[tuple[int, ...], nn.Module]]:
+    """Yield a network for each shape that is not refused with a ValueError; it must take one."""
     fits = 0
     for shape in SHAPES:
-        network = _make_network(component, source_shape=shape, target_shape=shape, target_mean=torch.zeros(shape))
-        if network is None:
+        offered = {"shape": shape, "source_shape": shape, "target_shape": shape, "target_mean": torch.zeros(shape)}
+        try:
+            network = component.factory(*(offered[name] for name in component.signature.given), **settings)
+        except (ValueError, InputError):
             continue
+        assert isinstance(network, nn.Module), f"{component.qualified} makes no torch.nn.Module"
         fits += 1
-        made = network(torch.rand(2, *shape))
-        assert made.shape == (2, *shape), f"{component.qualified} makes {list(made.shape)} of {[2, *shape]}"
-        assert torch.isfinite(made).all(), f"{component.qualified} makes numbers that are not finite"
+        yield shape, network
     assert fits, f"{component.qualified} takes none of the shapes {SHAPES}"
 
 
-def _assert_discriminator(component: Component) -> None:
-    if not _has_defaults(component):
-        return
-    fits = 0
-    for shape in SHAPES:
-        network = _make_network(component, shape=shape)
-        if network is None:
-            continue
-        fits += 1
+def _assert_generator(component: Component, settings: Settings) -> None:
+    for shape, network in _networks(component, settings):
+        made = network(torch.rand(2, *shape))
+        assert made.shape == (2, *shape), f"{component.qualified} makes {list(made.shape)} of {[2, *shape]}"
+        assert torch.isfinite(made).all(), f"{component.qualified} makes numbers that are not finite"
+
+
+def _assert_discriminator(component: Component, settings: Settings) -> None:
+    for shape, network in _networks(component, settings):
         score, features = network(torch.rand(2, *shape))
         scores = score if isinstance(score, list | tuple) else [score]
         assert all(len(one) == 2 for one in scores), f"{component.qualified}: one score, or one map, for each sample"
         assert isinstance(features, tuple | list), f"{component.qualified}: features are a tuple"
-    assert fits, f"{component.qualified} takes none of the shapes {SHAPES}"
 
 
-def _assert_loss(component: Component) -> None:
+def _assert_loss(component: Component, settings: Settings) -> None:
     """For each player, a finite scalar, also of extreme scores, with a finite gradient for what it judges."""
-    if not _has_defaults(component):
-        return
+    made: Any = component.factory
     for player, asked in component.asks().items():
         if not all(name in TENSORS for name in asked):  # a network, or a value that another plugin makes
             continue
         for scale in (1.0, 1e3):
-            tensors = {name: _tensor(name, scale) for name in asked}
-            made: Any = component.factory
+            leaves = {name: _tensors(name, scale) for name in asked}
+            values = {name: found if name.endswith("features") else found[0] for name, found in leaves.items()}
             if isinstance(made, type):
-                value = getattr(made(**_settings(component)), component.method(player) or "")(**tensors)
+                value = getattr(made(**settings), component.method(player) or "")(**values)
             else:
-                value = made(**tensors, **_settings(component))
+                value = made(**values, **settings)
             assert isinstance(value, Tensor), f"{component.qualified} must return a tensor"
             assert value.ndim == 0, f"{component.qualified} must return a scalar, not {list(value.shape)}"
             assert torch.isfinite(value), f"{component.qualified} is {float(value.detach())} for scores of {scale:g}"
             value.backward()  # type: ignore[no-untyped-call]
-            for tensor in (
-                leaf for group in tensors.values() for leaf in (group if isinstance(group, tuple) else (group,))
-            ):
-                if tensor.grad is not None:
-                    assert torch.isfinite(tensor.grad).all(), f"{component.qualified}: the gradient is not finite"
+            gradients = [leaf.grad for found in leaves.values() for leaf in found if leaf.grad is not None]
+            finite = all(gradient.isfinite().all() for gradient in gradients)
+            assert finite, f"{component.qualified}: the gradient is not finite"
 
 
-def _tensor(name: str, scale: float) -> Tensor | tuple[Tensor, ...]:
-    """Stand in for one of a view's tensors."""
+def _tensors(name: str, scale: float) -> tuple[Tensor, ...]:
+    """Stand in for one of a view's values: features are several tensors, all others one."""
     generator = torch.Generator().manual_seed(len(name))
     if name.endswith("score"):
-        return (torch.randn(4, 1, generator=generator) * scale).requires_grad_()
+        return ((torch.randn(4, 1, generator=generator) * scale).requires_grad_(),)
     if name.endswith("features"):
         return tuple(torch.randn(4, width, generator=generator).requires_grad_() for width in (8, 16))
-    return torch.rand(4, 3, 8, 8, generator=generator).requires_grad_()
+    return (torch.rand(4, 3, 8, 8, generator=generator).requires_grad_(),)
 
 
-def _assert_coupling(component: Component) -> None:
-    if not _has_defaults(component):
-        return
-    coupling = component.factory(**_settings(component))
+def _assert_coupling(component: Component, settings: Settings) -> None:
+    coupling = component.factory(**settings)
     assert isinstance(coupling, Coupling), f"{component.qualified} is not derived from ganforge.Coupling"
-    names = [network.name for network in coupling.networks]
-    assert len(set(names)) == len(names), f"{component.qualified} names a network twice"
-    for view in coupling.views:
-        unknown = set(view.networks.values()) - set(names)
-        assert not unknown, f"{component.qualified}: the view {view.name} has networks that there are not: {unknown}"
-    for network in coupling.networks:
-        players = (*coupling.players, None)
-        assert network.player in players, f"{component.qualified}: {network.name} has the player '{network.player}'"
+    problems = list(misfits(coupling))
+    assert not problems, f"{component.qualified}: {problems[0]}"
 
 
-def _assert_optimizer(component: Component) -> None:
+def _assert_optimizer(component: Component, settings: Settings) -> None:
     """One step on a parabola goes downhill."""
-    if "lr" not in component.signature.settings:
+    if "lr" not in settings:
         return
     parameter = nn.Parameter(torch.tensor([1.0]))
-    optimizer = component.factory([parameter], **{**_settings(component), "lr": 0.1})
+    optimizer = component.factory([parameter], **{**settings, "lr": 0.1})
     assert isinstance(optimizer, torch.optim.Optimizer), f"{component.qualified} makes no torch optimizer"
     parameter.square().sum().backward()  # type: ignore[no-untyped-call]
     optimizer.step()
     assert float(parameter.detach().abs()) < 1, f"{component.qualified} steps uphill"
 
 
-def _assert_observer(component: Component) -> None:
+def _assert_observer(component: Component, settings: Settings) -> None:
     """A class answers hooks, and only those that there are; what a function returns is seen in a run alone."""
     if not isinstance(component.factory, type):
         return
@@ -195,3 +160,13 @@ def _assert_observer(component: Component) -> None:
     assert marked, f"{component.qualified} answers no hook: mark its methods with ganforge.hookimpl"
     unknown = [name for name in marked if name not in HOOKS]
     assert not unknown, f"{component.qualified} answers '{unknown[0]}', which is no hook; {nearest(unknown[0], HOOKS)}"
+
+
+CHECKS: dict[str, Callable[[Component, Settings], None]] = {
+    "generator": _assert_generator,
+    "discriminator": _assert_discriminator,
+    "loss": _assert_loss,
+    "coupling": _assert_coupling,
+    "optimizer": _assert_optimizer,
+    "observer": _assert_observer,
+}

@@ -1,6 +1,7 @@
 """What several tests share: a loaded set of plugins, recipes from a few lines, small data sets, the command line."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -8,16 +9,19 @@ import torch
 from PIL import Image, ImageDraw
 from torch import nn
 
-from ganforge.cli import main as cli
+from ganforge.cli import command, main as cli
 from ganforge.components.plugins import Plugins
-from ganforge.data.batches import Batches, read
+from ganforge.data import batches as data
+from ganforge.data.batches import Batches
 from ganforge.recipe import layers as recipe
 from ganforge.recipe.plan import Plan
 from ganforge.recipe.resolve import resolve
 from ganforge.runs.trained import Trained
 from ganforge.training import build
 from ganforge.training.engine import Engine
+from ganforge_cache.cache import ready
 
+read = partial(data.read, ready=ready)
 torch.set_num_threads(1)  # small tensors; and two workers share two cores
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -128,7 +132,7 @@ def ganforge(
 
     def call(*words: object) -> Result:
         monkeypatch.setattr("sys.argv", ["ganforge", *map(str, words)])
-        monkeypatch.setattr(cli.errors, "file", None)
+        monkeypatch.setattr(command.errors, "file", None)
         capsys.readouterr()
         status = 0
         try:

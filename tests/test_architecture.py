@@ -1,6 +1,7 @@
 """Imports point one way, and no file is a hidden pickle reader."""
 
 import ast
+import importlib
 import subprocess
 import sys
 from pathlib import Path
@@ -92,9 +93,23 @@ def test_a_plugin_imports_ganforge_and_itself_and_no_other_plugin(path):
             assert "." not in rest or rest.startswith("testing."), f"{name}: a plugin imports from ganforge itself"
 
 
-@pytest.mark.parametrize("name", ganforge.__all__)
-def test_what_ganforge_exports_is_there(name):
-    assert getattr(ganforge, name) is not None
+EXPORTS = [
+    (node.module, alias.name)
+    for node in ast.walk(ast.parse((CORE / "__init__.py").read_text()))
+    if isinstance(node, ast.ImportFrom)
+    for alias in node.names
+    if alias.asname
+]
+
+
+@pytest.mark.parametrize(("module", "name"), EXPORTS, ids=[name for _, name in EXPORTS])
+def test_what_ganforge_exports_is_there_and_is_what_type_checkers_are_told(module, name):
+    assert getattr(ganforge, name) is getattr(importlib.import_module(module), name)
+
+
+def test_type_checkers_are_told_of_all_that_is_imported_on_first_use():
+    lazy = {name for names in ganforge._HOMES.values() for name in names.split()}
+    assert lazy | vars(ganforge).keys() >= {name for _, name in EXPORTS} >= lazy
 
 
 @pytest.mark.parametrize("command", [["--help"], ["recipes"], ["run", "broken.toml"]], ids=" ".join)

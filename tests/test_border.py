@@ -152,7 +152,7 @@ def test_noise_of_any_shape_is_drawn_left_alone_by_augmentation_and_sampled(shap
 
 
 def test_augmentation_leaves_noise_alone(tmp_path, pairs, plugins, with_plugin, understand):
-    from ganforge.runs.start import assemble, settle
+    from ganforge.runs.assemble import assemble, settle
     from ganforge.training import build
 
     with_plugin("still_noise", NOISE.format(shape=(16, 1, 1), name="still-noise"))

@@ -21,12 +21,12 @@ import torch
 from PIL import Image, ImageFilter
 
 from ganforge.components.plugins import Plugins
-from ganforge.data import cache
 from ganforge.data.batches import Batches, read
-from ganforge.data.making import Maker, make_all
 from ganforge.recipe.layers import load
 from ganforge.recipe.resolve import resolve
 from ganforge.training import build
+from ganforge_cache import cache
+from ganforge_cache.making import Maker, make_all
 from ganforge_data.edges2photo import thicken
 
 
@@ -93,7 +93,7 @@ def main():
             rates = [rate_of(samples, shape, 1) for samples in few]
             rounds["one process"].append(statistics.harmonic_mean(rates))
         began = time.perf_counter()
-        read(dataset, "train")
+        read(dataset, "train", cache.ready)
         together = arguments.count / (time.perf_counter() - began)
         rounds["plain"].append(plain(sample, opened["A"].length, thicken))
         for name, rates in rounds.items():
@@ -108,10 +108,12 @@ def main():
         found["cache, MiB"] = round(sum(entry.size for entry in cache.entries()) / 2**20, 1)
 
         began = time.perf_counter()
-        batches = Batches(read(dataset, "train"), batch=32, seed=0, device=torch.device("cpu"))
+        batches = Batches(read(dataset, "train", cache.ready), batch=32, seed=0, device=torch.device("cpu"))
         found["second start until the data are there, s"] = round(time.perf_counter() - began, 2)
         for residency in ("device", "disk"):
-            batches = Batches(read(dataset, "train"), batch=32, seed=0, device=torch.device("cpu"), residency=residency)
+            batches = Batches(
+                read(dataset, "train", cache.ready), batch=32, seed=0, device=torch.device("cpu"), residency=residency
+            )
             times = []
             for step in range(500):  # nothing but the batch: the step is left out
                 began = time.perf_counter()

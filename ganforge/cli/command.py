@@ -9,18 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
+from rich import progress as bars
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeRemainingColumn,
-    TransferSpeedColumn,
-)
 from rich.table import Table
 
 from ganforge.components.plugins import Plugins
@@ -33,23 +24,24 @@ if TYPE_CHECKING:
 
 errors = Console(stderr=True)
 
-PluginFiles = Annotated[
-    list[Path] | None, typer.Option("--plugin", metavar="FILE", help="Load a plugin file too; repeatable.")
-]
-Sets = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Override a key, such as train.steps=1000; repeatable."),
-]
+_plugin = typer.Option("--plugin", metavar="FILE", help="Load a plugin file too; repeatable.")
+_set = typer.Option("--set", metavar="KEY=VALUE", help="Override a key, such as train.steps=1000; repeatable.")
+_norm = typer.Option(help="Statistics of batch normalisation, if not the recipe's `train.norm`.")
+
+PluginFiles = Annotated[list[Path] | None, _plugin]
+Sets = Annotated[list[str] | None, _set]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 RecipeName = Annotated[str, typer.Argument(metavar="RECIPE", help="A recipe's file, or the name of a shipped one.")]
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder, such as runs/discogan_toy/0001.")]
-NormName = Annotated[
-    Literal["recalibrated", "running", "batch"] | None,
-    typer.Option(help="Statistics of batch normalisation, if not the recipe's `train.norm`."),
-]
+NormName = Annotated[Literal["recalibrated", "running", "batch"] | None, _norm]
 
 PLAIN_SECONDS = 10.0  # between lines of progress where there is no terminal
+
+
+def say(text: str, style: str) -> None:
+    """Print a line for the user's eyes on standard error, such as a warning, just as it is."""
+    errors.print(printable(text), style=style, markup=False, highlight=False, soft_wrap=True)
 
 
 def plugins_with(context: typer.Context, files: Iterable[Path] | None) -> Plugins:
@@ -77,9 +69,8 @@ def understand(context: typer.Context, name: str, sets: Sequence[str] | None, fi
         except InputError as error:
             line = layer.line(key[:1]) or 1
             problems.append(Problem(f"{layer.name}:{line}", f"plugins[{key[1]}]", *str(error).split("; ", 1)))
-    for path in files or ():
-        plugins.load_file(path)
-        local.append(path)
+    plugins_with(context, files)
+    local += files or ()
     from ganforge.recipe.resolve import resolve
 
     try:
@@ -110,24 +101,18 @@ def print_rows(rows: Sequence[dict[str, Any]], as_json: bool) -> None:
 
 def print_metrics(metrics: Mapping[str, Mapping[str, float]]) -> None:
     """Print the metrics of evaluations, a row each."""
-    print_rows(
-        [
-            {"evaluation": role, "metric": name, "value": f"{value:.4g}"}
-            for role, found in metrics.items()
-            for name, value in found.items()
-        ],
-        as_json=False,
-    )
+    flat = [(role, name, value) for role, found in metrics.items() for name, value in found.items()]
+    print_rows([{"evaluation": role, "metric": name, "value": f"{value:.4g}"} for role, name, value in flat], False)
 
 
 @contextmanager
 def progress(*, in_bytes: bool = False) -> Iterator[Callable[[str, int, int], None]]:
     """Yield what shows (what goes on, done, total) as a bar each; as a line now and then where there is no terminal."""
-    units = (DownloadColumn(), TransferSpeedColumn()) if in_bytes else (MofNCompleteColumn(),)
-    columns = (TextColumn("{task.description}"), BarColumn(), *units, TimeRemainingColumn())
-    tasks: dict[str, TaskID] = {}
+    units = (bars.DownloadColumn(), bars.TransferSpeedColumn()) if in_bytes else (bars.MofNCompleteColumn(),)
+    columns = (bars.TextColumn("{task.description}"), bars.BarColumn(), *units, bars.TimeRemainingColumn())
+    tasks: dict[str, bars.TaskID] = {}
     said = time.monotonic()
-    with Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal) as bar:
+    with bars.Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal) as bar:
 
         def report(what: str, done: int, total: int) -> None:
             nonlocal said

@@ -2,105 +2,83 @@
 
 import inspect
 import json
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
-from attrs import NOTHING
+from attrs import NOTHING, asdict
 from rich.console import Console
 
 from ganforge.cli.command import AsJson, PluginFiles, RecipeName, Sets, plugins_with, print_rows, understand
 from ganforge.components.describe import describe, describe_value
-from ganforge.components.registry import KINDS, Component
+from ganforge.components.registry import KINDS
 from ganforge.components.settings import plain
-from ganforge.errors import InputError, RecipeError, nearest
+from ganforge.errors import InputError, Problem, RecipeError, nearest
 from ganforge.recipe.layers import summary
+
+_some_kind = typer.Argument(metavar="[KIND]", help=f"One of {', '.join(KINDS)}.")
+_kind = typer.Argument(metavar="KIND", help=f"One of {', '.join(KINDS)}.")
+_name = typer.Argument(metavar="NAME", help="Its name, or plugin/name.")
 
 
 def list_components(
     context: typer.Context,
-    kind: Annotated[str | None, typer.Argument(metavar="[KIND]", help=f"One of {', '.join(KINDS)}.")] = None,
+    kind: Annotated[str | None, _some_kind] = None,
     plugin: PluginFiles = None,
     as_json: AsJson = False,
 ) -> None:
     """List the components there are."""
     plugins = plugins_with(context, plugin)
-    if kind is not None and kind not in KINDS:
-        raise InputError(f"unknown kind '{kind}'; {nearest(kind, KINDS)}")
-    rows = [
-        {
-            "kind": one,
-            "name": found.name,
-            "summary": found.summary,
-            "plugin": found.plugin,
-            "version": plugins.known[found.plugin].version,
-        }
-        for one in ([kind] if kind else KINDS)
-        for found in plugins.registry.of(one)
-    ]
-    print_rows(rows, as_json)
+    kinds = KINDS if kind is None else (_known(kind),)
+    found = [component for one in kinds for component in plugins.registry.of(one)]
+    rows = [{"kind": one.kind, "name": one.name, "summary": one.summary, "plugin": one.plugin} for one in found]
+    print_rows([{**row, "version": plugins.known[row["plugin"]].version} for row in rows], as_json)
 
 
 def show(
     context: typer.Context,
-    kind: Annotated[str, typer.Argument(metavar="KIND", help=f"One of {', '.join(KINDS)}.")],
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Its name, or plugin/name.")],
+    kind: Annotated[str, _kind],
+    name: Annotated[str, _name],
     plugin: PluginFiles = None,
     as_json: AsJson = False,
 ) -> None:
     """Show a component: its settings with types, defaults and ranges, and what it asks for."""
     plugins = plugins_with(context, plugin)
-    if kind not in KINDS:
-        raise InputError(f"unknown kind '{kind}'; {nearest(kind, KINDS)}")
-    component = plugins.registry.find(kind, name)
-    settings = [
-        {
-            "setting": setting.name,
-            "type": describe(setting.type),
-            "default": None if setting.default is NOTHING else plain(setting.default),
-            "required": setting.default is NOTHING,
-            "range": setting.ranges,
-        }
-        for setting in component.signature.settings.values()
-    ]
+    component = plugins.registry.find(_known(kind), name)
+    doc = inspect.getdoc(component.factory) or ""
     asked = component.asks() if kind in ("loss", "value") else {}
+    settings: list[dict[str, Any]] = []
+    for one in component.signature.settings.values():
+        required = one.default is NOTHING
+        row = {"setting": one.name, "type": describe(one.type), "default": None if required else plain(one.default)}
+        settings.append({**row, "required": required, "range": one.ranges})
     if as_json:
-        typer.echo(
-            json.dumps(
-                {
-                    "kind": kind,
-                    "name": component.name,
-                    "plugin": component.plugin,
-                    "doc": _doc(component),
-                    "settings": settings,
-                    "asks": asked,
-                }
-            )
-        )
+        about = {"kind": kind, "name": component.name, "plugin": component.plugin, "doc": doc}
+        typer.echo(json.dumps({**about, "settings": settings, "asks": asked}))
         return
     console = Console()
     console.print(f"{kind} {component.name}  ({component.plugin})", style="bold", markup=False)
-    console.print(_doc(component), markup=False, highlight=False)
+    console.print(doc, markup=False, highlight=False)
     for player, names in asked.items():
         whom = f", for the {player}" if player else ""
         console.print(f"\nasks for{whom}: {', '.join(names) or 'nothing'}", markup=False)
+    for row in settings:
+        default = "" if row["default"] is None else describe_value(row["default"])
+        row["default"] = "(required)" if row.pop("required") else default
     if settings:
-        for row in settings:
-            row["default"] = (
-                "(required)" if row["required"] else "" if row["default"] is None else describe_value(row["default"])
-            )
         console.print()
-        print_rows(
-            [{key: row[key] for key in ("setting", "type", "default", "range")} for row in settings], as_json=False
-        )
+        print_rows(settings, as_json=False)
+
+
+def _known(kind: str) -> str:
+    if kind not in KINDS:
+        raise InputError(f"unknown kind '{kind}'; {nearest(kind, KINDS)}")
+    return kind
 
 
 def list_recipes(context: typer.Context, as_json: AsJson = False) -> None:
     """List the shipped recipes."""
-    rows = [
-        {"name": name, "summary": summary(path.read_text(encoding="utf-8"))}
-        for name, path in context.obj.recipes().items()
-        if not name.startswith("base_")
-    ]
+    shipped = {name: path for name, path in context.obj.recipes().items() if not name.startswith("base_")}
+    rows = [{"name": name, "summary": summary(path.read_text(encoding="utf-8"))} for name, path in shipped.items()]
     print_rows(rows, as_json)
 
 
@@ -109,14 +87,8 @@ def list_plugins(context: typer.Context, plugin: PluginFiles = None, as_json: As
     plugins = plugins_with(context, plugin)
     _ = plugins.registry
     rows = [
-        {
-            "name": name,
-            "version": found.version,
-            "from": found.origin,
-            "hooks": ", ".join(found.hooks),
-            "error": found.error,
-        }
-        for name, found in plugins.known.items()
+        {"name": name, "version": one.version, "from": one.origin, "hooks": ", ".join(one.hooks), "error": one.error}
+        for name, one in plugins.known.items()
     ]
     print_rows(rows, as_json)
 
@@ -125,7 +97,7 @@ def validate(
     context: typer.Context, recipe: RecipeName, sets: Sets = None, plugin: PluginFiles = None, as_json: AsJson = False
 ) -> None:
     """Find all errors of a recipe without training."""
-    problems: list[dict[str, str]] = []
+    problems: tuple[Problem, ...] = ()
     try:
         plan = understand(context, recipe, sets, plugin)
         from ganforge.data.batches import require
@@ -139,14 +111,8 @@ def validate(
     except RecipeError as error:
         if not as_json:
             raise
-        problems = [
-            {"where": one.where, "key": one.key, "message": one.message, "hint": one.hint} for one in error.problems
-        ]
+        problems = error.problems
     if as_json:
-        typer.echo(json.dumps(problems))
+        typer.echo(json.dumps([asdict(problem) for problem in problems]))
         raise typer.Exit(2 if problems else 0)
     typer.echo(f"{recipe}: no problems")
-
-
-def _doc(component: Component) -> str:
-    return inspect.getdoc(component.factory) or ""

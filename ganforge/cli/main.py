@@ -4,14 +4,15 @@ import os
 import sys
 import traceback
 from collections.abc import Callable
+from functools import partial
 from typing import Annotated
 
 import typer
 
 from ganforge.cli import look, train
-from ganforge.cli.command import errors
+from ganforge.cli.command import say
 from ganforge.components.plugins import ALLOWED, Plugins
-from ganforge.errors import GanforgeError, PluginError, StoppedError, printable
+from ganforge.errors import GanforgeError, PluginError, StoppedError
 
 NO_PLUGINS = "--no-plugins"
 COMMANDS: dict[str, Callable[..., None]] = {
@@ -32,8 +33,8 @@ def main() -> None:
         app = command_line(plugins)
         app(obj=plugins, prog_name="ganforge", args=[word for word in sys.argv[1:] if word != NO_PLUGINS])
     except GanforgeError as error:
-        for line in printable(str(error)).split("\n"):
-            errors.print(f"error: {line}", style="red", markup=False, highlight=False, soft_wrap=True)
+        for line in str(error).split("\n"):
+            say(f"error: {line}", style="red")
         if isinstance(error, PluginError) and error.__cause__ is not None:
             traceback.print_exception(error.__cause__)
         sys.exit(error.status)
@@ -59,22 +60,19 @@ def command_line(plugins: Plugins) -> typer.Typer:
     return app
 
 
-def everywhere(
-    no_plugins: Annotated[
-        bool, typer.Option(NO_PLUGINS, help="Load no code but ganforge's own; may stand anywhere.")
-    ] = False,
-) -> None:
+_no_plugins = typer.Option(NO_PLUGINS, help="Load no code but ganforge's own; may stand anywhere.")
+
+
+def everywhere(no_plugins: Annotated[bool, _no_plugins] = False) -> None:
     """Train GANs that translate between two domains without paired data."""
 
 
 def _plugins() -> Plugins:
-    def say(message: str) -> None:
-        errors.print(printable(message), style="yellow", markup=False, highlight=False, soft_wrap=True)
-
     # Plugins bring commands of their own, so this is settled before there is a command line to read.
     if NO_PLUGINS in sys.argv[1:]:
         os.environ[ALLOWED] = ""  # also for the processes of a comparison
     allowed = os.environ.get(ALLOWED)
-    plugins = Plugins(say, None if allowed is None else list(filter(None, allowed.split(os.pathsep))))
+    names = None if allowed is None else [name for name in allowed.split(os.pathsep) if name]
+    plugins = Plugins(partial(say, style="yellow"), names)
     plugins.load_installed()
     return plugins

@@ -6,60 +6,53 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ganforge.cli.command import (
-    Device,
-    PluginFiles,
-    RecipeName,
-    RunFolder,
-    Sets,
-    plugins_with,
-    print_metrics,
-    progress,
-    understand,
-)
+from ganforge.cli import command
 from ganforge.errors import StoppedError, printable
 
 if TYPE_CHECKING:
     from ganforge.runs.run import Run
 
+_out = typer.Option(metavar="DIR", help="Folder for runs.")
+_changes = typer.Option("--set", metavar="KEY=VALUE", help="Another train.steps or train.*_every.")
+
 
 def run(
     context: typer.Context,
-    recipe: RecipeName,
-    sets: Sets = None,
-    plugin: PluginFiles = None,
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for runs.")] = Path("runs"),
-    device: Device = "auto",
+    recipe: command.RecipeName,
+    sets: command.Sets = None,
+    plugin: command.PluginFiles = None,
+    out: Annotated[Path, _out] = Path("runs"),
+    device: command.Device = "auto",
 ) -> None:
     """Train a recipe."""
-    plan = understand(context, recipe, sets, plugin)
-    from ganforge.runs.start import create, pick_device
+    plan = command.understand(context, recipe, sets, plugin)
+    from ganforge.runs.assemble import pick_device
+    from ganforge.runs.start import create
 
     place = pick_device(device)
-    with progress() as report:
+    with command.progress() as report:
         started = create(plan, context.obj, out, place, report)
     _train(started)
 
 
 def resume(
     context: typer.Context,
-    run: RunFolder,
-    sets: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Another train.steps or train.*_every.")
-    ] = None,
-    plugin: PluginFiles = None,
-    device: Device = "auto",
+    run: command.RunFolder,
+    sets: Annotated[list[str] | None, _changes] = None,
+    plugin: command.PluginFiles = None,
+    device: command.Device = "auto",
 ) -> None:
     """Go on with a run exactly where it stopped."""
-    plugins = plugins_with(context, plugin)
-    from ganforge.runs.run import is_finished
-    from ganforge.runs.start import pick_device, reopen
+    plugins = command.plugins_with(context, plugin)
+    from ganforge.runs.assemble import pick_device
+    from ganforge.runs.metrics import is_finished
+    from ganforge.runs.start import reopen
 
     place = pick_device(device)
-    with progress() as report:
+    with command.progress() as report:
         reopened = reopen(run, plugins, place, sets or (), report)
-    if reopened.step >= reopened.plan.train.steps and is_finished(reopened.folder, reopened.plan):
-        steps = reopened.plan.train.steps
+    steps = reopened.plan.train.steps
+    if reopened.step >= steps and is_finished(reopened.folder, reopened.plan):
         reopened.close()
         typer.echo(f"{run} is done: {reopened.step} of {steps} steps. To extend it: --set train.steps={2 * steps}")
         return
@@ -82,17 +75,12 @@ def _train(started: "Run") -> None:
     finally:
         started.close()
     if started.metrics:
-        print_metrics(started.metrics)
+        command.print_metrics(started.metrics)
     folder = started.folder
-    for label, place in (
-        ("figures", folder / "figures"),
-        ("samples", folder / "samples"),
-        ("log", folder / "log.jsonl"),
-        ("report", folder / "report.html"),
-    ):
-        files = sorted(place.glob("*.png")) if place.is_dir() else [place]
-        files = [path for path in files if not path.stem.endswith("_initial")]
-        if files and files[-1].exists():
+    places = {"figures": "figures/*.png", "samples": "samples/*.png", "log": "log.jsonl", "report": "report.html"}
+    for label, pattern in places.items():
+        files = sorted(path for path in folder.glob(pattern) if not path.stem.endswith("_initial"))
+        if files:
             typer.echo(f"{label + ':':9}{files[-1]}")
     typer.echo(f"weights: {folder / 'checkpoints' / (folder / 'checkpoints' / 'latest').read_text()}")
 

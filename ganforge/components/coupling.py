@@ -42,17 +42,12 @@ class Network:
 
     @property
     def label(self) -> str:
-        """A key below the role's table that configures this network alone, such as `AB` in `[generator.AB]`."""
-        return direction(*self.domains)
+        """A key below the role's table that configures this network alone, such as `AB` in `[generator.AB]`.
 
-
-def direction(*domains: str) -> str:
-    """Name what leads from domain to domain.
-
-    >>> direction("A", "B"), direction("day", "night"), direction("A")
-    ('AB', 'day2night', 'A')
-    """
-    return ("" if all(len(domain) == 1 for domain in domains) else "2").join(domains)
+        >>> [Network("G", "generator", domains).label for domains in (("A", "B"), ("day", "night"), ("A",))]
+        ['AB', 'day2night', 'A']
+        """
+        return ("" if all(len(domain) == 1 for domain in self.domains) else "2").join(self.domains)
 
 
 @frozen

@@ -46,11 +46,8 @@ class Plugins:
     loaded beside ganforge's own ones; without it, all may.
     """
 
-    def __init__(
-        self, say: Callable[[str], None] = lambda message: None, allowed: Collection[str] | None = None
-    ) -> None:
-        self.say = say
-        self._allowed = allowed
+    def __init__(self, say: Callable[[str], None] = lambda _: None, allowed: Collection[str] | None = None) -> None:
+        self.say, self._allowed = say, allowed
         self.manager = pluggy.PluginManager("ganforge")
         self.manager.add_hookspecs(hookspecs)
         self.known: dict[str, Plugin] = {}
@@ -74,34 +71,35 @@ class Plugins:
         if self._allowed is not None and path.resolve() not in map(Path.resolve, map(Path, self._allowed)):
             raise InputError(f"plugin file {path} is not loaded: --no-plugins or {ALLOWED} does not allow it")
         name = path.stem
+        plugin = Plugin(name, "local", str(path.resolve()))
         if earlier := self.known.get(name):
-            if earlier.origin == str(path.resolve()):
+            if earlier.origin == plugin.origin:
                 return
             raise InputError(f"plugin '{name}' of {path} is loaded already, from {earlier.origin}; rename the file")
-        plugin = Plugin(name, "local", str(path.resolve()))
-        module_name = f"ganforge_local_{name}"
-        spec = importlib.util.spec_from_file_location(module_name, path)
+        spec = importlib.util.spec_from_file_location(f"ganforge_local_{name}", path)
         if spec is None or spec.loader is None:
             raise InputError(f"{path} is not a Python file")
         module = importlib.util.module_from_spec(spec)
-        sys.modules[module_name] = module
+        sys.modules[spec.name] = module
         self.say(f"loads code: {path}")
         try:
             spec.loader.exec_module(module)
             self._adopt(plugin, module)
         except Exception as error:
             raise PluginError(f"plugin file {path} failed: {brief(error)}") from error
-        if self._registry is not None and not self._register(plugin, self._registry):
-            raise PluginError(f"plugin file {path} failed: {plugin.error}")
+        self.known[name] = plugin
+        if self._registry is not None:
+            self._register(plugin, self._registry)
+            if plugin.error:
+                raise PluginError(f"plugin file {path} failed: {plugin.error}")
 
     @property
     def registry(self) -> Registry:
         """All components; the plugins register them on first use, since that imports torch."""
         if self._registry is None:
             self._registry = Registry()
-            for plugin in list(self.known.values()):
-                if plugin.module is not None:
-                    self._register(plugin, self._registry)
+            for plugin in self.known.values():
+                self._register(plugin, self._registry)
         return self._registry
 
     def recipes(self) -> dict[str, Path]:
@@ -128,9 +126,7 @@ class Plugins:
             try:
                 result = implementation.function(*(arguments[name] for name in implementation.argnames))
             except Exception as error:
-                if isinstance(error, OSError) and error.errno in UNWRITABLE:
-                    raise  # the disk is at fault, not the plugin
-                if isinstance(error, InputError) and hook == "ganforge_observers":
+                if _is_of_disk(error) or (isinstance(error, InputError) and hook == "ganforge_observers"):
                     raise
                 self._disable(implementation.plugin, implementation.plugin_name, error)
                 self.say(f"warning: plugin '{implementation.plugin_name}' is disabled: {brief(error)}")
@@ -150,7 +146,7 @@ class Plugins:
             observer = make()
             self.manager.register(observer, name)
         except Exception as error:
-            if isinstance(error, InputError | ValueError) or (isinstance(error, OSError) and error.errno in UNWRITABLE):
+            if isinstance(error, InputError | ValueError) or _is_of_disk(error):
                 raise
             if self.manager.is_registered(observer):
                 self.manager.unregister(observer)
@@ -177,53 +173,52 @@ class Plugins:
             plugin.error = f"'{entry.name}' is taken: {earlier.origin} claims the same entry point"
             self.known[f"{entry.name} ({origin})"] = plugin
             return
+        self.known[entry.name] = plugin
         if self._allowed is not None and origin != OWN and entry.name not in self._allowed:
             plugin.error = f"--no-plugins or {ALLOWED} does not allow it"
-            self.known[entry.name] = plugin
             return
         try:
             self._adopt(plugin, entry.load())
         except Exception as error:
             plugin.error = brief(error)
-            self.known[entry.name] = plugin
 
     def _adopt(self, plugin: Plugin, module: ModuleType) -> None:
+        """Register what a plugin answers, if it does so rightly."""
         self.manager.register(module, plugin.name)
         try:
             self.manager.check_pending()
-            self._refuse_wrappers(module)
+            for caller in self.manager.get_hookcallers(module) or ():
+                for implementation in caller.get_hookimpls():
+                    # Hooks are called plugin by plugin, so that one that raises is known: a wrapper wraps nothing.
+                    if implementation.plugin is module and (implementation.wrapper or implementation.hookwrapper):
+                        raise PluginError(f"'{caller.name}': hook wrappers are not supported")
         except (pluggy.PluginValidationError, PluginError):
             self.manager.unregister(module)
             raise
         plugin.module = module
-        self.known[plugin.name] = plugin
 
-    def _refuse_wrappers(self, module: object) -> None:
-        """Hooks are called plugin by plugin, so that one that raises is known; a wrapper would wrap nothing."""
-        for caller in self.manager.get_hookcallers(module) or ():
-            for implementation in caller.get_hookimpls():
-                if implementation.plugin is module and (implementation.wrapper or implementation.hookwrapper):
-                    raise PluginError(f"'{caller.name}': hook wrappers are not supported")
-
-    def _register(self, plugin: Plugin, registry: Registry) -> bool:
+    def _register(self, plugin: Plugin, registry: Registry) -> None:
         """Let one plugin register its components: all of them, or none where it fails."""
         register = Register(plugin.name)
-        for implementation in self.manager.hook.ganforge_register.get_hookimpls():
-            if implementation.plugin is not plugin.module:
-                continue
-            try:
-                implementation.function(register)
-            except Exception as error:
-                self._disable(plugin.module, plugin.name, error)  # a red row in `plugins`, and no word elsewhere
-                return False
-        registry.add(register)
-        return True
+        try:
+            for implementation in self.manager.hook.ganforge_register.get_hookimpls():
+                if implementation.plugin is plugin.module:
+                    implementation.function(register)
+        except Exception as error:
+            self._disable(plugin.module, plugin.name, error)  # a red row in `plugins`, and no word elsewhere
+        else:
+            registry.add(register)
 
     def _disable(self, module: object, name: str, error: Exception) -> None:
         self.manager.unregister(module)
         if name in self.known:
             self.known[name].error = brief(error)
             self.known[name].module = None
+
+
+def _is_of_disk(error: Exception) -> bool:
+    """Whether the disk is at fault, not the plugin."""
+    return isinstance(error, OSError) and error.errno in UNWRITABLE
 
 
 def brief(error: BaseException) -> str:

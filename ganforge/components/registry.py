@@ -9,16 +9,14 @@ from attrs import field, frozen
 from ganforge.components.settings import Signature, read_signature
 from ganforge.errors import InputError, PluginError, nearest
 
-KINDS = (
-    *("generator", "discriminator", "network", "value", "loss", "coupling"),
-    *("update", "dataset", "optimizer", "evaluation", "observer", "recorder"),
-)
-
 # What the engine offers to the positional parameters of each kind; a network may ask for any fact that the coupling
 # gives, and values and losses ask for values.
-GIVEN = {
+GIVEN: dict[str, tuple[str, ...]] = {
     "generator": ("source_shape", "target_shape", "target_mean"),
     "discriminator": ("shape",),
+    "network": (),
+    "value": (),
+    "loss": (),
     "coupling": (),
     "update": (),
     "dataset": (),
@@ -26,7 +24,9 @@ GIVEN = {
     "evaluation": ("trained",),
     "observer": ("run",),
     "recorder": ("modules", "formulas", "players", "compute"),
+    "cache": ("samples", "shape", "what", "report"),
 }
+KINDS = tuple(GIVEN)
 # Keys of the tables [losses.*] and [values.*] that belong to the engine, so that no setting can have such a name.
 KEYS = {"loss": ("use", "weight", "on", "player"), "value": ("use", "on", "lasts")}
 GENERAL = ("forward", "__call__")  # methods that serve every player
@@ -65,8 +65,7 @@ class Component:
         """Name the method of a class that serves a player: one of its name, else one that serves all."""
         if not isinstance(self.factory, type):
             return None
-        own = _own(self.factory)
-        return next((name for name in (player, *GENERAL) if name in own), None)
+        return next((name for name in (player, *GENERAL) if name in _own(self.factory)), None)
 
     def is_general(self, player: str) -> bool:
         """Whether a player is served by what serves every player."""
@@ -74,9 +73,9 @@ class Component:
 
     def asks(self) -> dict[str, tuple[str, ...]]:
         """For each player that a value or loss has a method for what it asks for; under "" what it asks for all."""
-        own = _own(self.factory) if isinstance(self.factory, type) else []
-        found = {player: self.asked(player) for player in ["", *(name for name in own if name not in GENERAL)]}
-        return {player: names for player, names in found.items() if names is not None}
+        own = _own(self.factory) if isinstance(self.factory, type) else ()
+        players = ("", *(name for name in own if name not in GENERAL))
+        return {player: asked for player in players if (asked := self.asked(player)) is not None}
 
     def asked(self, player: str) -> tuple[str, ...] | None:
         """Names of the values that a value or loss asks for when a player plays; None where it plays no part then."""
@@ -87,7 +86,7 @@ class Component:
 
 
 class Register:
-    """What a plugin's `ganforge_register` is handed: one method for each kind of component."""
+    """What a plugin's `ganforge_register` is handed: one method for each kind, which takes a name and what makes it."""
 
     def __init__(self, plugin: str) -> None:
         self.plugin = plugin
@@ -108,21 +107,15 @@ class Register:
     def value(self, name: str, factory: Callable[..., Any], *, precision: str = "", lasts: bool = False) -> None:
         """Register `(values..., *, settings) -> value`, or a class with a method for each player, or one for all.
 
-        Args:
-            name: what others ask for it by.
-            factory: makes it.
-            precision: `fp32`, if it must not be computed in half precision.
-            lasts: whether it lasts for the whole step, whatever is updated in between.
+        `precision` is `fp32`, if it must not be computed in half precision; `lasts` says whether it lasts for the whole
+        step, whatever is updated in between.
         """
         self._add("value", name, factory, precision, lasts)
 
     def loss(self, name: str, factory: Callable[..., Any], *, precision: str = "") -> None:
         """Register `(values..., *, settings) -> scalar`, or a class with a method for each player.
 
-        Args:
-            name: what recipes use it by.
-            factory: makes it.
-            precision: `fp32`, if it must not be computed in half precision, as penalties with a double backward.
+        `precision` is `fp32`, if it must not be computed in half precision, as penalties with a double backward.
         """
         self._add("loss", name, factory, precision)
 
@@ -154,6 +147,10 @@ class Register:
         """Register `(modules, formulas, players, compute) -> object` that plays steps, as `ganforge.Steps` does."""
         self._add("recorder", name, factory)
 
+    def cache(self, name: str, factory: Callable[..., Any]) -> None:
+        """Register `(samples, shape, what, report) -> Stored`, which makes `Prepared` samples ready to load."""
+        self._add("cache", name, factory)
+
     def _add(self, kind: str, name: str, factory: Callable[..., Any], precision: str = "", lasts: bool = False) -> None:
         caller = sys._getframe(2)
         place = f"{caller.f_code.co_filename}:{caller.f_lineno}"
@@ -162,31 +159,27 @@ class Register:
         precision = precision or getattr(factory, "precision", "")
         lasts = lasts or bool(getattr(factory, "lasts", False))
         component = Component(kind, name, self.plugin, factory, place, read_signature(factory), precision, lasts)
-        _check(component)
+        if problem := next(_problems(component), None):
+            raise PluginError(f"{kind} '{name}' ({place}): {problem}")
         self.components[kind, name] = component
 
 
-def _check(component: Component) -> None:
-    """Refuse, at registration, what could only fail later and farther from its cause."""
-    label = f"{component.kind} '{component.name}' ({component.place})"
+def _problems(component: Component) -> Iterator[str]:
+    """Say, at registration, what could only fail later and farther from its cause."""
+    kind, signature = component.kind, component.signature
     if "/" in component.name or not component.name:
-        raise PluginError(f"{label}: a name is not empty and holds no '/'")
-    taken = [key for key in KEYS.get(component.kind, ()) if key in component.signature.settings]
-    if taken:
-        raise PluginError(f"{label}: the setting '{taken[0]}' is a key that every {component.kind} has; rename it")
+        yield "a name is not empty and holds no '/'"
+    if taken := [key for key in KEYS.get(kind, ()) if key in signature.settings]:
+        yield f"the setting '{taken[0]}' is a key that every {kind} has; rename it"
     if component.precision not in ("", "fp32"):
-        raise PluginError(f"{label}: its precision can only be 'fp32', not '{component.precision}'")
-    asks = component.kind in KEYS and not isinstance(component.factory, type)
-    if asks or component.kind == "network":
-        return
-    for name in component.signature.given:
-        if name not in GIVEN.get(component.kind, ()):
-            offered = ", ".join(GIVEN.get(component.kind, ())) or "nothing"
-            raise PluginError(
-                f"{label}: asks for '{name}', but the engine gives {offered}; make it keyword-only if it is a setting"
-            )
-    if component.kind in KEYS and not component.asks():
-        raise PluginError(f"{label}: needs a method for a player, such as 'generator' or 'discriminator'")
+        yield f"its precision can only be 'fp32', not '{component.precision}'"
+    asks = kind == "network" or (kind in KEYS and not isinstance(component.factory, type))
+    for name in signature.given if not asks else ():
+        if name not in GIVEN[kind]:
+            offered = ", ".join(GIVEN[kind]) or "nothing"
+            yield f"asks for '{name}', but the engine gives {offered}; make it keyword-only if it is a setting"
+    if kind in KEYS and not asks and not component.asks():
+        yield "needs a method for a player, such as 'generator' or 'discriminator'"
 
 
 def _own(factory: type) -> list[str]:
@@ -223,10 +216,10 @@ class Registry:
         if exact := self._components.get((kind, name)):
             return exact
         matches = [component for component in self.of(kind) if component.name == name]
-        if len(matches) == 1:
-            return matches[0]
-        if matches:
+        if len(matches) > 1:
             names = " or ".join(f"'{component.qualified}'" for component in matches)
             raise InputError(f"several plugins offer the {kind} '{name}': write {names}")
+        if matches:
+            return matches[0]
         known = [component.qualified if "/" in name else component.name for component in self.of(kind)]
         raise InputError(f"unknown {kind} '{name}'; {nearest(name, known) or 'no plugin offers one'}")

@@ -5,7 +5,6 @@ the fields are the settings. A range is an attrs validator: on the field, or in 
 """
 
 import inspect
-import math
 import types
 import typing
 from collections.abc import Callable, Mapping
@@ -79,17 +78,14 @@ def read_signature(factory: Callable[..., Any]) -> Signature:
 
 def read_fields(cls: type) -> dict[str, Setting]:
     """Return the settings that the fields of an attrs class are."""
-    hints = _hints(cls, cls.__qualname__)
-    fields = [field for field in attrs.fields(cls) if field.init]
-    return {
-        field.name: _setting(field.name, hints.get(field.name, field.type), _default(field), field.validator)
-        for field in fields
-    }
-
-
-def _default(field: "attrs.Attribute[Any]") -> Any:
-    default: Any = field.default
-    return default.factory() if isinstance(default, attrs.Factory) else default  # type: ignore[arg-type]
+    hints, settings = _hints(cls, cls.__qualname__), {}
+    for field in attrs.fields(cls):
+        if field.init:
+            default: Any = field.default
+            if isinstance(default, attrs.Factory):  # type: ignore[arg-type]
+                default = default.factory()
+            settings[field.name] = _setting(field.name, hints.get(field.name, field.type), default, field.validator)
+    return settings
 
 
 def _hints(holder: Any, name: str) -> dict[str, Any]:
@@ -119,12 +115,7 @@ def _unwrap(hint: Any, name: str) -> tuple[Any, tuple[Validator, ...]]:
 
 
 def fill(
-    table: Mapping[str, Any],
-    settings: Mapping[str, Setting],
-    path: Key,
-    report: Report,
-    *,
-    scheduled: bool = False,
+    table: Mapping[str, Any], settings: Mapping[str, Setting], path: Key, report: Report, *, scheduled: bool = False
 ) -> dict[str, Any]:
     """Return every setting's value, from the table or by default; tell `report` of each fault and go on.
 
@@ -139,8 +130,7 @@ def fill(
     values: dict[str, Any] = {}
     for key in table:
         if key not in settings:
-            hint = nearest(key, settings) or "it has no settings"
-            report((*path, key), f"unknown setting '{key}'", hint)
+            report((*path, key), f"unknown setting '{key}'", nearest(key, settings) or "it has no settings")
     for name, setting in settings.items():
         if name in table:
             value = read(table[name], setting, (*path, name), report)
@@ -197,29 +187,23 @@ def _structure_class(table: Mapping[str, Any], setting: Setting, path: Key, repo
     fields = read_fields(setting.type)
     if isinstance(setting.default, setting.type):
         fields = {name: attrs.evolve(one, default=getattr(setting.default, name)) for name, one in fields.items()}
-    faults = 0
-
-    def count(key: Key, message: str, hint: str) -> None:
-        nonlocal faults
-        faults += 1
-        report(key, message, hint)
-
-    values = fill(table, fields, path, count)
-    if faults:
-        return NOTHING
+    faults: list[tuple[Key, str, str]] = []
+    values = fill(table, fields, path, lambda *fault: faults.append(fault))
     try:
-        return setting.type(**values)
+        if not faults:
+            return setting.type(**values)
     except (ValueError, TypeError) as error:
-        report(path, str(error), "")
-        return NOTHING
+        faults.append((path, str(error), ""))
+    for fault in faults:
+        report(*fault)
+    return NOTHING
 
 
 def plain(value: Any) -> Any:
     """Turn a setting's value back into what TOML can hold; the inverse of `structure`."""
     if attrs.has(type(value)):
-        return {
-            name: plain(getattr(value, name)) for name in read_fields(type(value)) if getattr(value, name) is not None
-        }
+        fields = {name: getattr(value, name) for name in read_fields(type(value))}
+        return {name: plain(field) for name, field in fields.items() if field is not None}
     if isinstance(value, Path):
         return str(value.expanduser().absolute())
     if isinstance(value, Mapping):
@@ -236,7 +220,7 @@ def _strict(kind: type, *others: type) -> Callable[[Any, Any], Any]:
         if not isinstance(value, (kind, *others)) or (isinstance(value, bool) and kind is not bool):
             raise TypeError(kind)
         result = kind(value)
-        if isinstance(result, float | int) and not (math.isfinite(result) and abs(result) < LARGEST):
+        if isinstance(result, float | int) and not abs(result) < LARGEST:  # it may be infinite, or nan
             raise ValueError(value)
         return result
 
@@ -269,33 +253,22 @@ def _union_hook(hint: Any, converter: cattrs.BaseConverter) -> Callable[[Any, An
         if value is None and type(None) in arms:
             return None
         for arm in arms:
-            try:
+            with suppress(ValueError, TypeError, AttributeError):  # cattrs asks any value for its keys
                 return converter.structure(value, arm)
-            except (ValueError, TypeError, AttributeError):  # cattrs asks any value for its keys
-                continue
         raise TypeError(hint)
 
     return hook
 
 
-def _is_sequence(hint: Any) -> bool:
-    origin: Any = get_origin(hint)
-    return origin in (list, tuple)
+def _is(*origins: Any) -> Callable[[Any], bool]:
+    """Return what tells types of these origins."""
+    return lambda hint: get_origin(hint) in origins
 
 
-def _is_literal(hint: Any) -> bool:
-    origin: Any = get_origin(hint)
-    return bool(origin == Literal)
-
-
-def _is_union(hint: Any) -> bool:
-    origin: Any = get_origin(hint)
-    return origin in (Union, types.UnionType)
-
-
+_is_union = _is(Union, types.UnionType)
 _converter = cattrs.Converter(detailed_validation=False, forbid_extra_keys=True)
 for _kind, _others in ((int, ()), (float, (int,)), (bool, ()), (str, ()), (Path, (str,))):
     _converter.register_structure_hook(_kind, _strict(_kind, *_others))
-_converter.register_structure_hook_func(_is_literal, _literal)
-_converter.register_structure_hook_factory(_is_sequence, _sequence_hook)
+_converter.register_structure_hook_func(_is(Literal), _literal)
+_converter.register_structure_hook_factory(_is(list, tuple), _sequence_hook)
 _converter.register_structure_hook_factory(_is_union, _union_hook)

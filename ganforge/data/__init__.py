@@ -1,1 +1,1 @@
-"""What comes in: data sets, the cache of prepared samples, and the batch of every step."""
+"""What comes in: data sets, their samples, and the batch of every step."""

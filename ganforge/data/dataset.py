@@ -15,7 +15,6 @@ Split = Literal["train", "test"]
 SPLITS: tuple[Split, ...] = ("train", "test")
 OnBroken = Literal["stop", "skip"]
 Report = Callable[[str, int, int], None]  # is told of (what goes on, done, total)
-CHUNK = 256
 # What is taken from a folder of pictures; a file that is named itself may have any suffix.
 PICTURE_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".npy"}

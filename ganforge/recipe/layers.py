@@ -3,6 +3,7 @@
 import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -60,11 +61,11 @@ class Recipe:
 
     def where(self, path: Key) -> str:
         """Return `file:line` of the key at `path`, or of the nearest table around it."""
-        for length in range(len(path), 0, -1):
+        while path:
             for layer in reversed(self.layers):
-                if has(layer.table, path[:length]):
-                    line = layer.line(path[:length])
-                    return layer.name if layer.name.startswith("--set") else f"{layer.name}:{line or 1}"
+                if has(layer.table, path):
+                    return layer.name if layer.name.startswith("--set") else f"{layer.name}:{layer.line(path) or 1}"
+            path = path[:-1]
         return [layer.name for layer in self.layers if not layer.name.startswith("--set")][-1]
 
     def problem(self, path: Key, message: str, hint: str = "") -> Problem:
@@ -80,31 +81,22 @@ class Recipe:
 
 
 def load(source: str | Path, sets: Sequence[str] = (), shipped: Mapping[str, Path] | None = None) -> Recipe:
-    """Read a recipe with its parents and overrides.
+    """Read a recipe, a file's or a shipped one's name, with its parents and overrides `key=value`, the last strongest.
 
-    Args:
-        source: a file, or the name of a shipped recipe.
-        sets: overrides `key=value`, the last one strongest.
-        shipped: files of the shipped recipes, by name.
-
-    Raises:
-        RecipeError: a file is missing or is not TOML, or the chain of `extends` closes on itself.
+    A RecipeError says if a file is missing or is not TOML, or if the chain of `extends` closes on itself.
     """
     path = _find_file(str(source), Path(), shipped or {}, where="")
-    layers: list[Layer] = []
-    seen: list[Path] = []
-    while True:
-        if path.resolve() in seen:
-            raise RecipeError([Problem(layers[0].name, "extends", f"'{path.name}' extends itself, in the end")])
-        seen.append(path.resolve())
-        layers.insert(0, _read(path))
-        parent = layers[0].table.get("extends")
-        if parent is None:
-            break
+    layers = [_read(path)]
+    seen = [path.resolve()]
+    while (parent := layers[0].table.get("extends")) is not None:
         where = f"{layers[0].name}:{layers[0].line(('extends',))}"
         if not isinstance(parent, str):
             raise RecipeError([Problem(where, "extends", "expected the name of one recipe")])
         path = _find_file(parent, layers[0].folder, shipped or {}, where)
+        if path.resolve() in seen:
+            raise RecipeError([Problem(layers[0].name, "extends", f"'{path.name}' extends itself, in the end")])
+        seen.append(path.resolve())
+        layers.insert(0, _read(path))
     return _merge_layers(seen[0].stem.removesuffix(".lock"), layers, sets)
 
 
@@ -127,12 +119,8 @@ def _merge_layers(name: str, layers: Sequence[Layer], sets: Sequence[str]) -> Re
 
 def summary(text: str) -> str:
     """Return the first comment of a recipe as one line."""
-    lines = []
-    for line in text.splitlines():
-        if not line.startswith("#"):
-            break
-        lines.append(line.lstrip("# ").rstrip())
-    return " ".join(lines)
+    comments = takewhile(lambda line: line.startswith("#"), text.splitlines())
+    return " ".join(line.lstrip("# ").rstrip() for line in comments)
 
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> Table:
@@ -168,19 +156,19 @@ def has(table: Any, path: Key) -> bool:
 
 def _find_file(source: str, folder: Path, shipped: Mapping[str, Path], where: str) -> Path:
     """Find a recipe beside the one that names it, else among the shipped ones."""
-    path = folder / source
+    path, name = folder / source, source.removesuffix(".toml")
     if path.is_file():
         return path
-    name = source.removesuffix(".toml")
     if name in shipped:
         return shipped[name]
-    key = "extends" if where else ""
     if several := [other for other in shipped if other.endswith(f"/{name}")]:
-        raise RecipeError([Problem(where, key, f"several plugins ship a recipe '{name}'", nearest("", several))])
-    if path.is_dir():
-        raise RecipeError([Problem(where, key, f"expected a recipe, but '{source}' is a folder")])
-    known = [*shipped, *(other.name for other in (path.parent.glob("*.toml") if path.parent.is_dir() else ()))]
-    raise RecipeError([Problem(where, key, f"no recipe '{source}'", nearest(path.name, known))])
+        message, hint = f"several plugins ship a recipe '{name}'", nearest("", several)
+    elif path.is_dir():
+        message, hint = f"expected a recipe, but '{source}' is a folder", ""
+    else:
+        beside = [other.name for other in path.parent.glob("*.toml")]
+        message, hint = f"no recipe '{source}'", nearest(path.name, [*shipped, *beside])
+    raise RecipeError([Problem(where, "extends" if where else "", message, hint)])
 
 
 def _read(path: Path) -> Layer:
@@ -195,10 +183,9 @@ def _loads(text: str, name: str) -> Table:
     try:
         return tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
-        message = str(error)
-        found = re.search(r" \(at line (\d+), column (\d+)\)$", message)
-        line = int(found[1]) if found else len(text.splitlines())
-        message = message[: found.start()] if found else message.removesuffix(" (at end of document)")
+        message, line = str(error).removesuffix(" (at end of document)"), len(text.splitlines())
+        if found := re.search(r" \(at line (\d+), column (\d+)\)$", message):
+            message, line = message[: found.start()], int(found[1])
         raise RecipeError([Problem(f"{name}:{line}", "", f"not valid TOML: {message}")]) from error
 
 
@@ -207,7 +194,7 @@ def _parse_set(text: str) -> Layer:
     key, equals, value = text.partition("=")
     name = f"--set {text}"
     try:
-        if not equals or "\n" in key:
+        if not equals or "\n" in key or key.lstrip().startswith(("#", "[")):
             raise tomllib.TOMLDecodeError
         table = tomllib.loads(f"{key} = 0")
     except tomllib.TOMLDecodeError:
@@ -216,23 +203,13 @@ def _parse_set(text: str) -> Layer:
         parsed = tomllib.loads(f"value = {value}")
     except tomllib.TOMLDecodeError:
         parsed = {}
-    *parents, leaf = _keys(table)
-    if not parents or parents[0] in ("extends", "plugins", "lock"):
-        raise InputError(
-            f"{name}: expected a key inside of a table of recipes; {nearest(key.partition('.')[0], TABLES)}"
-        )
+    (leaf,) = table
+    if leaf in ("extends", "plugins", "lock") or table[leaf] == 0:
+        hint = nearest(key.partition(".")[0], TABLES)
+        raise InputError(f"{name}: expected a key inside of a table of recipes; {hint}")
     inner = table
-    for parent in parents:
-        inner = inner[parent]
+    while inner[leaf] != 0:
+        inner = inner[leaf]
+        (leaf,) = inner
     inner[leaf] = parsed["value"] if parsed.keys() == {"value"} else value
     return Layer(name, text, table)
-
-
-def _keys(table: Table) -> list[str]:
-    keys = []
-    inner: Any = table
-    while isinstance(inner, dict):
-        key = next(iter(inner))
-        keys.append(key)
-        inner = inner[key]
-    return keys

@@ -42,11 +42,9 @@ class Choice:
 class LossTable:
     """What the engine itself reads of a `[losses.*]` table; every other key is a setting of the loss.
 
-    Attributes:
-        weight: factor of the loss in the sum, a number or a schedule; where it is 0 the loss is not computed.
-        on: for an argument of the loss, another value than the one of its name.
-        player: the only player for whom the loss counts; by default, all that it has a method for. A function counts
-            for the generator, or for the coupling's last player, where none is named.
+    `weight` is its factor in the sum, a number or a schedule; where it is 0 the loss is not computed. `on` names for an
+    argument another value than the one of its name. `player` is the only one for whom the loss counts; by default, all
+    that it has a method for. A function counts for the generator, or for the coupling's last player, if none is named.
     """
 
     weight: Number = 1.0
@@ -86,9 +84,8 @@ def usual(players: Sequence[str]) -> str:
 class ValueTable:
     """What the engine itself reads of a `[values.*]` table; every other key is a setting of the value.
 
-    Attributes:
-        on: for an argument of the value, another one than that of its name.
-        lasts: whether it lasts for the whole step, whatever is updated in between; by default, as it was registered.
+    `on` names for an argument another value than the one of its name. `lasts` says whether it lasts for the whole step,
+    whatever is updated in between; by default, as it was registered.
     """
 
     on: dict[str, str] = field(factory=dict)
@@ -236,6 +233,7 @@ class Plan:
     record: Record
     observers: Mapping[str, Choice]
     recorder: Choice | None = None
+    cache: Choice | None = None
     plugin_files: tuple[Path, ...] = ()
     rivals: Mapping[str, Sequence[str]] = field(factory=dict)
 
@@ -243,6 +241,15 @@ class Plan:
     def name(self) -> str:
         """The recipe's name."""
         return self.recipe.name
+
+    @property
+    def choices(self) -> list[Choice]:
+        """Every component that the recipe names."""
+        found = [self.dataset, self.coupling_choice, *(choice for _, choice in self.networks.values())]
+        found += [value.choice for value in self.values.values() if value.of_recipe]
+        found += [loss.choice for loss in self.losses]
+        found += [*self.updates.values(), *self.optimizers.values()]
+        return [*found, *self.evaluations.values(), *self.observers.values()]
 
     @contextmanager
     def located(self, path: Key) -> Iterator[None]:

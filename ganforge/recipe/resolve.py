@@ -2,29 +2,22 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
 
-from attrs import NOTHING, define, field
+from attrs import NOTHING, define
 
-from ganforge.components import registry as registries
 from ganforge.components.coupling import PLAYERS, Coupling, Network, View
 from ganforge.components.registry import Component, Registry
-from ganforge.components.settings import Key, fill, read_fields
-from ganforge.errors import InputError, Problem, RecipeError, nearest
-from ganforge.recipe.layers import KEYS, Recipe, Table, has, merge
+from ganforge.components.settings import Key, read_fields
+from ganforge.errors import InputError, RecipeError, nearest
+from ganforge.recipe.choose import Chooser, Made
+from ganforge.recipe.layers import KEYS, Recipe
 from ganforge.recipe.plan import Choice, Compute, LossPlan, LossTable, Plan, Record, Train, ValuePlan, ValueTable
 
 SISTERS: Mapping[str, type] = {"train": Train, "compute": Compute, "record": Record}
-Made = TypeVar("Made", Train, Compute, Record)
-Table_ = TypeVar("Table_", LossTable, ValueTable)
 
 
 def resolve(recipe: Recipe, registry: Registry, plugin_files: Iterable[Path] = ()) -> Plan:
-    """Find every component of the recipe and check every setting.
-
-    Raises:
-        RecipeError: with all problems that were found.
-    """
+    """Find every component of the recipe and check every setting; a RecipeError holds all problems that were found."""
     work = _Resolver(recipe, registry)
     dataset = work.choose("dataset", ("dataset",))
     coupling_choice = work.choose("coupling", ("coupling",))
@@ -39,7 +32,7 @@ def resolve(recipe: Recipe, registry: Registry, plugin_files: Iterable[Path] = (
     updates = work.several("updates", "update")
     optimizers = work.optimizers()
     evaluations = work.several("evaluations", "evaluation")
-    train, compute, record = work.train(), work.compute(), work.record()
+    train, compute, record = work.train(), work.fields("compute", Compute), work.record()
     observers = work.observers()
     if work.problems or not (dataset and coupling_choice and coupling and train and compute and record):
         raise RecipeError(work.problems)
@@ -59,108 +52,23 @@ def resolve(recipe: Recipe, registry: Registry, plugin_files: Iterable[Path] = (
         record,
         observers,
         next((Choice(component, {}) for component in registry.of("recorder")), None),
+        next((Choice(component, {}) for component in registry.of("cache")), None),
         tuple(plugin_files),
         rivals,
     )
 
 
 @define
-class _Resolver:
-    """Collects problems while it looks at one table after the other."""
+class _Resolver(Chooser):
+    """Looks at one table after the other; `players` are the coupling's, once it is made."""
 
-    recipe: Recipe
-    registry: Registry
-    problems: list[Problem] = field(factory=list)
-    players: tuple[str, ...] = PLAYERS  # the coupling's, once it is made
-
-    def report(self, key: Key, message: str, hint: str = "") -> None:
-        problem = self.recipe.problem(key, message, hint)
-        if problem not in self.problems:
-            self.problems.append(problem)
-
-    def table(self, path: Key) -> Table | None:
-        """Return the table at a path, and report where there is none or something else."""
-        inner: Any = self.recipe.table
-        for key in path:
-            inner = inner.get(key) if isinstance(inner, dict) else None
-        if isinstance(inner, dict):
-            return inner
-        if has(self.recipe.table, path):
-            self.report(path, f"expected a table [{'.'.join(path)}]")
-        else:
-            self.report(path, f"the table [{path[0]}] is missing")
-        return None
-
-    def roles(self, kind: str) -> list[str]:
-        """Roles of `[losses.*]` or `[evaluations.*]` that were not removed with `role = false`."""
-        tables = self.recipe.table.get(kind, {})
-        if not isinstance(tables, dict):
-            self.report((kind,), f"expected tables [{kind}.<role>]")
-            return []
-        return [role for role, table in tables.items() if table is not False]
-
-    def choose(
-        self,
-        kind: str,
-        path: Key,
-        table: Table | None = None,
-        aside: Iterable[str] = (),
-        over: Key | None = None,
-        named: Key | None = None,
-    ) -> Choice | None:
-        """Find the component that a table's `use` names, and fill in its settings.
-
-        Args:
-            kind: what is looked for.
-            path: where the table stands.
-            table: the table itself, where it is not simply the one at `path`.
-            aside: keys that are no settings.
-            over: where a table stands that was laid over the one at `path`.
-            named: where the component's name stands, if not under `use`.
-        """
-        if table is None:
-            table = self.table(path)
-        if table is None:
-            return None
-
-        def locate(key: Key) -> Key:
-            inner = key[len(path) :]
-            return (*over, *inner) if over and has(self.recipe.table, (*over, *inner)) else key
-
-        name = table.get("use")
-        place = named or locate((*path, "use"))
-        if not isinstance(name, str):
-            message = f"expected the {kind}'s name" if "use" in table else f"names no {kind}"
-            known = {component.name for component in self.registry.of(kind)}
-            self.report(place, message, nearest("", known))
-            return None
-        try:
-            component = self.registry.find(kind, name)
-        except InputError as error:
-            message, _, hint = str(error).partition("; ")
-            self.report(place, message, hint)
-            return None
-        rest = {key: value for key, value in table.items() if key != "use" and key not in aside}
-        before = len(self.problems)
-        values = fill(
-            rest,
-            component.signature.settings,
-            path,
-            lambda key, *rest: self.report(locate(key), *rest),
-            scheduled=kind in ("loss", "optimizer"),
-        )
-        return Choice(component, values) if len(self.problems) == before else None
-
-    def several(self, tables: str, kind: str) -> dict[str, Choice]:
-        """Choose the component of each table `[tables.<role>]`."""
-        found = {role: self.choose(kind, (tables, role)) for role in self.roles(tables)}
-        return {role: choice for role, choice in found.items() if choice}
+    players: tuple[str, ...] = PLAYERS
 
     def make_coupling(self, choice: Choice | None) -> Coupling | None:
         """Make the coupling, and check that its networks, players and views fit together."""
         if choice is None:
             return None
-        name, path = choice.component.qualified, ("coupling", "use")
+        name, path, before = choice.component.qualified, ("coupling", "use"), len(self.problems)
         try:
             made = choice.make()
         except (ValueError, InputError) as error:
@@ -169,9 +77,8 @@ class _Resolver:
         if not isinstance(made, Coupling):
             self.report(path, f"'{name}' is not derived from ganforge.Coupling")
             return None
-        before = len(self.problems)
         try:
-            for problem in _misfits(made):
+            for problem in misfits(made):
                 self.report(path, f"'{name}': {problem}")
         except Exception as error:
             self.report(path, f"'{name}' failed: {type(error).__name__}: {error}")
@@ -182,52 +89,25 @@ class _Resolver:
 
     def networks(self, coupling: Coupling | None) -> dict[str, tuple[Network, Choice]]:
         """Choose each network: `[generator]` for all, `[generator.AB]` or `[generator.G_AB]` laid over it for one."""
-        found: dict[str, tuple[Network, Choice]] = {}
-        if coupling is None:
-            return found
-        for role in dict.fromkeys(network.role for network in coupling.networks):
-            members = [network for network in coupling.networks if network.role == role]
-            table = self.table((role,))
-            if table is None:
-                continue
-            names = [name for network in members for name in (network.label, network.name)]
-            base, apart = self.split(role, table, dict.fromkeys(names))
-            for network in members:
-                own, over = base, None
-                for name in dict.fromkeys((network.label, network.name)):
-                    if name in apart:
-                        own, over = merge(own, apart[name]), (role, name)
-                if choice := self.choose(network.kind, (role,), own, over=over):
-                    found[network.name] = (network, choice)
-        return {network.name: found[network.name] for network in coupling.networks if network.name in found}
+        networks = list(coupling.networks) if coupling else []
+        found = {}
+        for network in networks:
+            alike = [other for other in networks if other.role == network.role]
+            labels = [name for other in alike for name in (other.label, other.name)]
+            if choice := self.overlaid(network.kind, network.role, (network.label, network.name), labels):
+                found[network.name] = (network, choice)
+        return found
 
-    def split(self, role: str, table: Table, labels: Iterable[str]) -> tuple[Table, Table]:
-        """Part a role's table from the tables inside of it that configure one network, or one phase, alone."""
-        apart = {key: table[key] for key in labels if key in table}
-        for key, value in apart.items():
-            if not isinstance(value, dict):
-                self.report((role, key), f"expected a table [{role}.{key}]")
-        base = {key: value for key, value in table.items() if key not in apart}
-        return base, {key: value for key, value in apart.items() if isinstance(value, dict)}
-
-    def parted(self, kind: str, path: Key, cls: type[Table_]) -> tuple[Choice, Table_] | None:
-        """Choose the component of a table some of whose keys belong to the engine; return both parts."""
-        table = self.table(path)
-        keys = registries.KEYS[kind]
-        choice = self.choose(kind, path, table, aside=keys)
-        if table is None:
-            return None
-        before = len(self.problems)
-        values = fill({key: table[key] for key in keys[1:] if key in table}, read_fields(cls), path, self.report)
-        return None if choice is None or len(self.problems) > before else (choice, cls(**values))
+    def optimizers(self) -> dict[str, Choice]:
+        """Choose the optimizer of each player: `[optimizer]` for all, `[optimizer.generator]` laid over it for one."""
+        found = {player: self.overlaid("optimizer", "optimizer", (player,), self.players) for player in self.players}
+        return {player: choice for player, choice in found.items() if choice}
 
     def values(self, coupling: Choice | None) -> tuple[dict[str, ValuePlan], dict[str, list[str]]]:
         """Find everything that can be asked for by name: `[values.<name>]`, and what plugins register under a name.
 
-        Of several plugins that register one name, the one that the coupling comes from has it.
-
-        Returns:
-            What stands behind each name; and for each name that nobody has the plugins' values that might.
+        Returned are what stands behind each name, which the coupling's own plugin has where several register one; and
+        for each name that nobody has the plugins' values that might.
         """
         registered: dict[str, list[Component]] = {}
         for component in self.registry.of("value"):
@@ -243,18 +123,17 @@ class _Resolver:
             elif NOTHING not in settings.values():
                 found[name] = ValuePlan(name, Choice(first, settings), ValueTable())
         for name in self.roles("values"):
-            parts = self.parted("value", ("values", name), ValueTable)
-            if parts:
+            if parts := self.parted("value", ("values", name), ValueTable):
                 found[name] = ValuePlan(name, *parts, of_recipe=True)
                 self.check_on(parts[0].component, parts[1].on, ("values", name))
         return found, {name: several for name, several in rivals.items() if name not in found}
 
     def losses(self) -> tuple[LossPlan, ...]:
         found = []
-        for role in self.roles("losses"):
+        roles = self.roles("losses")
+        for role in roles:
             path = ("losses", role)
-            parts = self.parted("loss", path, LossTable)
-            if parts:
+            if parts := self.parted("loss", path, LossTable):
                 loss = LossPlan(role, *parts)
                 component, player = loss.choice.component, loss.table.player
                 if player is not None and player not in self.players:
@@ -264,7 +143,7 @@ class _Resolver:
                     self.report((*path, "player"), f"'{component.name}' has nothing for {whom}")
                 self.check_on(component, loss.table.on, path)
                 found.append(loss)
-        if not self.roles("losses"):
+        if not roles:
             self.report(("losses",), "there is no loss", "add a table [losses.<role>]")
         return tuple(found)
 
@@ -276,38 +155,18 @@ class _Resolver:
                 message = f"'{component.name}' does not ask for '{argument}'"
                 self.report((*path, "on", argument), message, nearest(argument, arguments))
 
-    def optimizers(self) -> dict[str, Choice]:
-        """Choose the optimizer of each player: `[optimizer]` for all, `[optimizer.generator]` laid over it for one."""
-        table = self.table(("optimizer",))
-        if table is None:
-            return {}
-        base, apart = self.split("optimizer", table, self.players)
-        found = {}
-        for player in self.players:
-            over = ("optimizer", player) if player in apart else None
-            if choice := self.choose("optimizer", ("optimizer",), merge(base, apart.get(player, {})), over=over):
-                found[player] = choice
-        return found
-
     def train(self) -> Train | None:
-        train = self.fields("train", Train)
-        if train is None:
-            return None
-        for player in train.every:
+        train, path = self.fields("train", Train), ("train", "alternate")
+        for player in train.every if train else ():
             if player not in self.players:
                 self.report(("train", "every", player), f"there is no player '{player}'", nearest(player, self.players))
-        if train.alternate:
+        if train and train.alternate:
             intervals = [train.every.get(player, 1) for player in self.players]
             if 1 not in intervals:
-                self.report(
-                    ("train", "alternate"), f"needs an interval of 1 in train.every for {' or '.join(self.players)}"
-                )
+                self.report(path, f"needs an interval of 1 in train.every for {' or '.join(self.players)}")
             if len(set(intervals)) < len(intervals):
-                self.report(("train", "alternate"), f"needs the intervals of {' and '.join(self.players)} to differ")
+                self.report(path, f"needs the intervals of {' and '.join(self.players)} to differ")
         return train
-
-    def compute(self) -> Compute | None:
-        return self.fields("compute", Compute)
 
     def record(self) -> Record | None:
         record = self.fields("record", Record)
@@ -340,14 +199,11 @@ class _Resolver:
     def fields(self, name: str, cls: type[Made]) -> Made | None:
         """Make what one of `SISTERS` says; all but `[train]` may be missing. `observers` are chosen apart from it."""
         table = self.table((name,)) if name == "train" or name in self.recipe.table else {}
-        if table is None:
-            return None
-        before, fields = len(self.problems), read_fields(cls)
-        for key in table:
-            if key not in fields and (name, key) != ("record", "observers"):
-                self.report((name, key), f"unknown setting '{key}'", home(key) or nearest(key, fields))
-        values = fill({key: table[key] for key in fields if key in table}, fields, (name,), self.report)
-        return cls(**values) if len(self.problems) == before else None
+        known = read_fields(cls)
+        for key in table or ():
+            if key not in known and (name, key) != ("record", "observers"):
+                self.report((name, key), f"unknown setting '{key}'", home(key) or nearest(key, known))
+        return None if table is None else self.filled(cls, table, (name,))
 
 
 def home(key: str) -> str:
@@ -363,14 +219,11 @@ def home(key: str) -> str:
     return f"set train.every.{player}" if player in PLAYERS else ""
 
 
-def _misfits(coupling: Coupling) -> Iterator[str]:
+def misfits(coupling: Coupling) -> Iterator[str]:
     """Say what in a coupling does not fit together."""
     networks, views, players = list(coupling.networks), list(coupling.views), list(coupling.players)
-    for kind, names in (
-        ("network", [n.name for n in networks]),
-        ("view", [v.name for v in views]),
-        ("player", players),
-    ):
+    known = [network.name for network in networks]
+    for kind, names in (("network", known), ("view", [view.name for view in views]), ("player", players)):
         yield from (f"two {kind}s are called '{name}'" for name in dict.fromkeys(names) if names.count(name) > 1)
     if not views:
         yield "it plays no direction: views is empty"
@@ -386,5 +239,5 @@ def _misfits(coupling: Coupling) -> Iterator[str]:
             yield f"views holds {type(view).__name__}, expected ganforge.View"
             continue
         for value, name in view.networks.items():
-            if name not in {network.name for network in networks}:
+            if name not in known:
                 yield f"the view {view.name} has a network '{name}' as its {value}, which is not among its networks"

@@ -7,6 +7,8 @@ checkpoints/step-00001000/training.safetensors     tensors of optimizers, random
 checkpoints/step-00001000/state.json               everything else, and where its tensors belong
 checkpoints/latest                                 the name of the newest one
 checkpoints/best                                   the name of the one with the best metric, if `record.best` names one
+
+Whatever reads one raises an InputError where a file is missing, damaged, or was not written by ganforge.
 """
 
 import hashlib
@@ -15,7 +17,6 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -41,19 +42,11 @@ def save(
     keep: int = 0,
     best: bool = False,
 ) -> Path:
-    """Write a checkpoint so that whoever looks sees all of it or nothing, and prune old ones afterwards.
+    """Write a checkpoint so that whoever looks sees all of it or nothing; prune old ones afterwards; return its folder.
 
-    Args:
-        parent: the folder `checkpoints`.
-        step: number of steps that are done.
-        networks: weights to save, by name.
-        training: a nest of dicts, lists, tuples, tensors and JSON values.
-        recipe: the locked recipe.
-        keep: number of newest checkpoints to keep, besides the best one; 0 keeps all.
-        best: whether it is the best one so far.
-
-    Returns:
-        The checkpoint's folder.
+    `parent` is the folder `checkpoints`, `step` the number of steps that are done, `training` a nest of dicts, lists,
+    tuples, tensors and JSON values, and `recipe` the locked one. Besides the best checkpoint so far the `keep` newest
+    ones are kept; 0 keeps all.
     """
     folder = parent / f"step-{step:08d}"
     aside = parent / f".{folder.name}.{os.getpid()}"
@@ -87,28 +80,24 @@ def _write(aside: Path, step: int, networks: Mapping[str, nn.Module], training: 
     digests["training.safetensors"] = write_tensors(aside / "training.safetensors", tensors, {"step": str(step)})
     state = {"format": FORMAT, "step": step, "files": digests, "training": packed}
     (aside / "state.json").write_text(json.dumps({**state, "digest": _digest_text(state)}), encoding="utf-8")
-    for path in aside.iterdir():
+    for path in (*aside.iterdir(), aside):
         sync(path)
-    sync(aside)
 
 
 def _prune(parent: Path, newest: Path, keep: int) -> None:
     """Delete all checkpoints but some newest ones and the best."""
-    best = ""
-    with suppress(InputError):
-        best = pointed(parent, "best").name
+    try:
+        best = pointed(parent, "best")
+    except InputError:
+        best = newest
     older = sorted(other for other in parent.glob("step-*") if other.name <= newest.name)
     for old in older[:-keep]:
-        if old.name != best:
+        if old != best:
             shutil.rmtree(old)
 
 
 def pointed(parent: Path, pointer: str) -> Path:
-    """Return the checkpoint's folder that `latest` or `best` names.
-
-    Raises:
-        InputError: there is none.
-    """
+    """Return the checkpoint's folder that `latest` or `best` names; an InputError says that there is none."""
     try:
         name = (parent / pointer).read_text(encoding="utf-8").strip()
     except OSError as error:
@@ -129,11 +118,7 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[s
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Read a safetensors file that `write_tensors` wrote: its tensors and its metadata.
-
-    Raises:
-        InputError: the file is missing, damaged, or was not written by ganforge.
-    """
+    """Read a safetensors file that `write_tensors` wrote: its tensors and its metadata."""
     try:
         with safetensors.safe_open(path, framework="pt") as file:
             metadata = dict(file.metadata() or {})
@@ -161,38 +146,26 @@ def _digest_text(state: Any) -> str:
 
 
 def load_weights(path: Path, network: nn.Module) -> None:
-    """Load one network's weights.
-
-    Raises:
-        InputError: the file is damaged, or its tensors are not the network's.
-    """
+    """Load one network's weights; an InputError says if they are not the network's."""
     tensors, _ = read_tensors(path)
     require_fit(path, tensors, network)
     network.load_state_dict(tensors)
 
 
 def require_fit(path: Path, tensors: Mapping[str, Tensor], network: nn.Module) -> None:
-    """Refuse tensors that are not a network's own, by name, shape and type; the network may be of the device `meta`.
+    """Refuse with an InputError what is not a network's by name, shape and type; that may be of the device `meta`."""
 
-    Raises:
-        InputError: they do not fit.
-    """
+    def kind(state: Mapping[str, Tensor], key: str) -> str:
+        return f"{str(state[key].dtype).removeprefix('torch.')} {list(state[key].shape)}" if key in state else "nothing"
+
     wanted = network.state_dict()
     for key in sorted(wanted.keys() | tensors.keys()):
-        mine, theirs = (
-            f"{str(found[key].dtype).removeprefix('torch.')} {list(found[key].shape)}" if key in found else "nothing"
-            for found in (wanted, tensors)
-        )
-        if mine != theirs:
+        if (theirs := kind(tensors, key)) != (mine := kind(wanted, key)):
             raise InputError(f"{path} does not fit its recipe: {key} is {theirs}, not {mine}")
 
 
 def read_recipe(path: Path) -> str:
-    """Return the locked recipe from the metadata of a weights file.
-
-    Raises:
-        InputError: the file is damaged or was not written by ganforge.
-    """
+    """Return the locked recipe from the metadata of a weights file."""
     _, metadata = read_tensors(path)
     if "recipe" not in metadata:
         raise InputError(f"{path} holds no recipe: it was not written by ganforge")
@@ -200,36 +173,22 @@ def read_recipe(path: Path) -> str:
 
 
 def read_step(folder: Path) -> int:
-    """Return how many steps were done when a checkpoint was written.
-
-    Raises:
-        InputError: its state is missing or damaged.
-    """
+    """Return how many steps were done when a checkpoint was written."""
     return int(_read_state(folder)["step"])
 
 
 def verify(folder: Path) -> None:
-    """Read all of a checkpoint.
-
-    Raises:
-        InputError: a file is missing, damaged, or of another checkpoint.
-    """
-    state = _read_state(folder)
-    for name, digest in state["files"].items():
+    """Read all of a checkpoint; an InputError says which file is missing, damaged, or of another checkpoint."""
+    for name, digest in _read_state(folder)["files"].items():
         tensors, metadata = read_tensors(folder / name)
         if _digest(tensors, metadata) != digest:
             raise InputError(f"{folder / name} is not of this checkpoint")
 
 
 def newest_sound(parent: Path, say: Callable[[str], None]) -> Path:
-    """Return the newest checkpoint that is not damaged; name those that are.
-
-    Raises:
-        InputError: there is none.
-    """
-    found = sorted(parent.glob("step-*"), key=lambda path: path.name, reverse=True)
+    """Return the newest checkpoint that is not damaged; name those that are. An InputError says if there is none."""
     refused = []
-    for folder in found:
+    for folder in sorted(parent.glob("step-*"), reverse=True):
         try:
             verify(folder)
         except InputError as error:
@@ -238,17 +197,12 @@ def newest_sound(parent: Path, say: Callable[[str], None]) -> Path:
         for reason in refused:
             say(f"{reason}; going on from {folder.name}")
         return folder
-    if refused:
-        raise InputError("\n".join(refused))
-    raise InputError(f"no checkpoint in {parent}: the run was stopped before its first one")
+    missing = f"no checkpoint in {parent}: the run was stopped before its first one"
+    raise InputError("\n".join(refused) or missing)
 
 
 def load_training(folder: Path) -> Any:
-    """Return the nest that was saved as `training`.
-
-    Raises:
-        InputError: a file is missing or damaged.
-    """
+    """Return the nest that was saved as `training`."""
     tensors, _ = read_tensors(folder / "training.safetensors")
     try:
         return unpack(_read_state(folder)["training"], tensors)
@@ -284,10 +238,8 @@ def pack(nest: Any, tensors: dict[str, Tensor]) -> Any:
         return {"tensor": name}
     if isinstance(nest, Mapping):
         return {"dict": [[key, pack(value, tensors)] for key, value in nest.items()]}
-    if isinstance(nest, tuple):
-        return {"tuple": [pack(value, tensors) for value in nest]}
-    if isinstance(nest, list):
-        return {"list": [pack(value, tensors) for value in nest]}
+    if isinstance(nest, tuple | list):
+        return {"tuple" if isinstance(nest, tuple) else "list": [pack(value, tensors) for value in nest]}
     return nest
 
 
@@ -296,13 +248,11 @@ def unpack(packed: Any, tensors: Mapping[str, Tensor]) -> Any:
     if not isinstance(packed, dict):
         return packed
     ((kind, value),) = packed.items()
-    match kind:
-        case "tensor":
-            return tensors[value]
-        case "dict":
-            return {key: unpack(item, tensors) for key, item in value}
-        case "tuple":
-            return tuple(unpack(item, tensors) for item in value)
-        case "list":
-            return [unpack(item, tensors) for item in value]
-    raise ValueError(f"unknown kind '{kind}'")
+    if kind == "tensor":
+        return tensors[value]
+    if kind == "dict":
+        return {key: unpack(item, tensors) for key, item in value}
+    if kind not in ("tuple", "list"):
+        raise ValueError(f"unknown kind '{kind}'")
+    items = [unpack(item, tensors) for item in value]
+    return tuple(items) if kind == "tuple" else items

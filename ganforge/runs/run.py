@@ -1,8 +1,6 @@
 """One training: its folder, its loop, its checkpoints, and the observers that look on."""
 
-import json
 import time
-import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -11,22 +9,23 @@ from typing import Any
 import torch
 from attrs import define, field
 from filelock import FileLock
-from torch import Tensor
+from torch import Tensor, nn
 
 from ganforge.components.plugins import Plugins
-from ganforge.components.registry import Component
 from ganforge.data.batches import Batches, Sources
-from ganforge.data.dataset import Dataset, Split, Stored, as_float, derive, random_generator
-from ganforge.disk import UNWRITABLE, write_text
-from ganforge.errors import DivergedError, InputError, RecipeError, RunFailedError, StoppedError, nearest
+from ganforge.data.dataset import Dataset, Split, Stored, derive
+from ganforge.disk import UNWRITABLE
+from ganforge.errors import DivergedError, InputError, RecipeError, StoppedError
 from ganforge.recipe.lock import lock_text
-from ganforge.recipe.plan import Plan, usual
-from ganforge.runs import checkpoint, signals
-from ganforge.runs.trained import Seen, Trained, laid_over, norm_inputs
-from ganforge.training import build, numerics
-from ganforge.training import norm as norms
+from ganforge.recipe.plan import Plan
+from ganforge.runs import checkpoint
+from ganforge.runs.assemble import assemble, probes_of
+from ganforge.runs.interrupts import Requests, requests, telling_of_memory, unwritable
+from ganforge.runs.metrics import Metrics, best_of, evaluate
+from ganforge.runs.trained import Seen, Trained, laid_over, recalibration
 from ganforge.training.engine import Engine
 from ganforge.training.meter import Meter, first_not_finite
+from ganforge.training.norm import Recalibration
 from ganforge.training.state import looking, random_state, seed_random, set_random_state
 
 TICK_SECONDS = 0.25
@@ -36,15 +35,10 @@ REWINDS = 3
 
 @define(eq=False)
 class Run:
-    """A training run and where it stands. Observers get it and only read.
+    """A training run and where it stands: after `step` steps. Observers get it and only read.
 
-    Attributes:
-        folder: everything the run writes is in here.
-        plan: its recipe, understood.
-        step: number of steps that are done.
-        start: the checkpoint from which it goes on.
-        held: the lock that keeps other processes out of the folder.
-        warnings: what was found odd so far.
+    Everything that it writes is in `folder`, which the lock `held` keeps other processes out of. It goes on from the
+    checkpoint `start`, if there is one. What was found odd so far is in `warnings`.
     """
 
     folder: Path
@@ -53,16 +47,16 @@ class Run:
     device: torch.device
     dataset: Dataset = field(repr=False)
     sources: Mapping[Split, Sources] = field(repr=False)
+    held: FileLock = field(repr=False)
     step: int = 0
     start: Path | None = None
     warnings: list[str] = field(factory=list)
-    metrics: dict[str, dict[str, float]] = field(factory=dict)
-    held: FileLock | None = field(default=None, repr=False)
+    metrics: Metrics = field(factory=dict)
     engine: Engine = field(init=False, repr=False)
     _batches: Batches = field(init=False, repr=False)
     _probes: dict[str, Tensor] = field(init=False, repr=False)
     _meter: Meter = field(init=False, repr=False)
-    _recalibration: norms.Recalibration | None = field(init=False, default=None, repr=False)
+    _recalibration: Recalibration | None = field(init=False, default=None, repr=False)
     _measured_at: int = field(init=False, default=-1, repr=False)
     _rewinds: int = field(init=False, default=0, repr=False)
     _best: float | None = field(init=False, default=None, repr=False)
@@ -71,25 +65,16 @@ class Run:
     @property
     def lock(self) -> str:
         """The locked recipe's text."""
-        used = {"ganforge": self.plugins.version()}
-        for component in [*self._components(), *(choice.component for choice in self.plan.observers.values())]:
-            used[component.plugin] = self.plugins.known[component.plugin].version
-        skipped = {
-            f"{split}.{domain}": len(samples.skipped)
-            for split, sources in self.sources.items()
-            for domain, samples in sources.items()
-            if isinstance(samples, Stored) and samples.skipped
-        }
-        return lock_text(self.plan, used, str(self.device), skipped)
+        known = self.plugins.known
+        skipped = {f"{split}.{domain}": len(broken) for (split, domain), broken in self._skipped.items()}
+        used = {choice.component.plugin: known[choice.component.plugin].version for choice in self.plan.choices}
+        return lock_text(self.plan, {"ganforge": self.plugins.version(), **used}, str(self.device), skipped)
 
-    def _components(self) -> list[Component]:
-        """Every component that the recipe names, but those that only look on."""
-        plan = self.plan
-        choices = [plan.dataset, plan.coupling_choice, *(choice for _, choice in plan.networks.values())]
-        choices += [value.choice for value in plan.values.values() if value.of_recipe]
-        choices += [loss.choice for loss in plan.losses]
-        choices += [*plan.updates.values(), *plan.optimizers.values(), *plan.evaluations.values()]
-        return [choice.component for choice in choices]
+    @property
+    def _skipped(self) -> dict[tuple[Split, str], Sequence[str]]:
+        """For a split and a domain what is wrong with each broken sample that is left out."""
+        sources = [(split, *source) for split in self.sources for source in self.sources[split].items()]
+        return {(split, name): s.skipped for split, name, s in sources if isinstance(s, Stored) and s.skipped}
 
     @property
     def trained(self) -> Trained:
@@ -122,83 +107,52 @@ class Run:
 
     def build(self) -> None:
         """Read the data and make the networks; go on from the checkpoint, if there is one."""
-        numerics.apply(self.plan.compute)
-        bound = build.check(self.plan, self.dataset)
-        seed_random(derive(self.plan.train.seed, "run"))
 
         def report(what: str, done: int, total: int) -> None:
             self.notify("ganforge_working", what=what, done=done, total=total)
 
-        train, samples_shown = self.plan.train, self.plan.record.samples
-        self._probes = {}
-        self._tell_of_skipped()
-        with self._telling_of_memory(), self.plan.located(("dataset",)):
-            self._batches = Batches(
-                self.sources["train"],
-                batch=train.batch,
-                seed=train.seed,
-                device=self.device,
-                groups=self.dataset.groups,
-                residency=self.plan.compute.residency,
-                augment=train.augment,
-                report=report,
-            )
-            for domain, samples in self.sources["test"].items():
-                if isinstance(samples, Stored):
-                    self._probes[domain] = as_float(samples.load(range(min(samples_shown, samples.length))))
-                else:
-                    self._probes[domain] = samples.draw(samples_shown, random_generator(train.seed, "probe", domain))
-        size = min(len(probe) for probe in self._probes.values())
-        self._probes = {domain: probe[:size] for domain, probe in self._probes.items()}
-        self.engine = build.make_engine(self.plan, bound, self._batches, build.shapes_of(self.plan, self.dataset))
-        if train.norm == "recalibrated":
-            with self._telling_of_memory():
-                inputs = norm_inputs(self.plan, self.sources["train"])
-            player = usual(self.plan.coupling.players)
-            self._recalibration = norms.Recalibration(self.engine.scheme, player, inputs, train.batch, self.device)
+        plan, sources = self.plan, self.sources["train"]
+        seed_random(derive(plan.train.seed, "run"))
+        for (split, domain), broken in self._skipped.items():
+            self.warn(f"{len(broken)} broken samples of {split} {domain} are skipped: {'; '.join(broken[:3])}")
+        with telling_of_memory(plan.train.batch, self._fitting):
+            self._probes = probes_of(plan, self.sources["test"])
+            self.engine, self._batches = assemble(plan, self.dataset, sources, self.device, report)
+            if plan.train.norm == "recalibrated":
+                self._recalibration = recalibration(plan, self.engine.scheme, sources, self.device)
         self._meter = Meter(self.engine)
         if self.start is not None:
             self._restore(self.start)
 
-    def _tell_of_skipped(self) -> None:
-        for split, sources in self.sources.items():
-            for domain, samples in sources.items():
-                if isinstance(samples, Stored) and samples.skipped:
-                    first = "; ".join(samples.skipped[:3])
-                    self.warn(f"{len(samples.skipped)} broken samples of {split} {domain} are skipped: {first}")
-
     def train(self) -> None:
         """Train until the recipe's last step, then evaluate.
 
-        Raises:
-            RunFailedError: losses or weights are no longer finite, memory ran out, or the disk cannot be written.
-            StoppedError: it was asked to stop; its state is saved.
+        A RunFailedError says that losses or weights are no longer finite, that memory ran out, or that the disk cannot
+        be written; a StoppedError that it was asked to stop, with its state saved.
         """
-        train, record = self.plan.train, self.plan.record
         self._logged = (self.step, time.monotonic())
-        asked = signals.Requests()
+        asked = Requests()
         try:
             self.notify("ganforge_started")
-            if self.step == 0:
-                self._sample(record.sample_every)
-            with self._telling_of_memory(), signals.requests() as asked:
+            if self.step == 0 and self.plan.record.sample_every:
+                self.notify("ganforge_sampled")
+            with telling_of_memory(self.plan.train.batch, self._fitting), requests() as asked:
                 self._loop(asked)
-            if self.step == train.steps and asked.stop is None:
+            if self.step == self.plan.train.steps and asked.stop is None:
                 self.evaluate()
         except OSError as error:
             if error.errno not in UNWRITABLE:
                 raise
-            raise self._unwritable(error) from error
+            raise unwritable(self.folder, error) from error
         finally:
             with suppress(OSError):
                 self.notify("ganforge_ended")
         if asked.stop is not None:
             raise StoppedError(asked.stop)
 
-    def _loop(self, asked: signals.Requests) -> None:
-        train = self.plan.train
+    def _loop(self, asked: Requests) -> None:
         ticked = time.monotonic()
-        while self.step < train.steps and asked.stop is None:
+        while self.step < self.plan.train.steps and asked.stop is None:
             self._meter.add(self.step, self.engine.step(self.step, self._batches(self.step)))
             self.step += 1
             if reason := self.engine.recording.reason:
@@ -210,48 +164,34 @@ class Run:
             except OSError as error:
                 if error.errno not in UNWRITABLE or self.plan.record.on_write_error == "stop":
                     raise
-                self.warn(f"step {self.step}: {self._unwritable(error)}; going on")
+                self.warn(f"step {self.step}: {unwritable(self.folder, error)}; going on")
             if time.monotonic() - ticked > TICK_SECONDS:
                 ticked = time.monotonic()
                 self.notify("ganforge_ticked")
 
-    def _after_step(self, asked: signals.Requests) -> None:
+    def _after_step(self, asked: Requests) -> None:
         """Log, draw, evaluate and save what is due."""
-        record = self.plan.record
-        last = self.step == self.plan.train.steps
-        if _due(record.log_every or UNLOGGED, self.step) or last:
-            self._log(silent=not record.log_every)
-        if _due(record.sample_every, self.step) or last:
-            self._sample(record.sample_every)
-        if _due(record.evaluate_every, self.step) and not last:
+        record, last = self.plan.record, self.step == self.plan.train.steps
+
+        def due(every: int) -> bool:
+            return every > 0 and (last or self.step % every == 0)
+
+        if due(record.log_every or UNLOGGED):
+            self._log()
+        if due(record.sample_every):
+            self.notify("ganforge_sampled")
+        if due(record.evaluate_every) and not last:
             self.evaluate()
-        if _due(record.checkpoint_every, self.step) or last or asked.stop is not None or asked.save:
+        if due(record.checkpoint_every) or last or asked.stop is not None or asked.save:
             asked.save = False
             self.save()
 
-    @contextmanager
-    def _telling_of_memory(self) -> Iterator[None]:
-        """Say which batch would fit, where memory runs out; only an accelerator is tried, a CPU's system might kill."""
-        try:
-            yield
-        except Exception as error:
-            if not numerics.out_of_memory(error):
-                raise
-            traceback.clear_frames(error.__traceback__)  # they hold what filled the memory
-            batch = self.plan.train.batch
-            fitting = max(1, batch // 2)
-            if self.device.type != "cpu" and hasattr(self, "engine"):
-                one = {domain: probe[:1].to(self.device) for domain, probe in self._probes.items()}
-                fitting = self.engine.fitting_batch(self.step, one, fitting)
-            raise RunFailedError(f"out of memory at batch {batch}: try --set train.batch={fitting}") from None
-
-    def _unwritable(self, error: OSError) -> RunFailedError:
-        reason = f"cannot write to {self.folder}: {error.strerror}"
-        try:
-            kept = checkpoint.pointed(self.folder / "checkpoints", "latest").name
-        except InputError:
-            return RunFailedError(f"{reason}; there is no checkpoint yet")
-        return RunFailedError(f"{reason}; the newest checkpoint is {kept}")
+    def _fitting(self, most: int) -> int:
+        """Try which batch fits into memory, on an accelerator alone: a CPU's system might kill the process."""
+        if self.device.type == "cpu" or not hasattr(self, "engine"):
+            return most
+        one = {domain: probe[:1].to(self.device) for domain, probe in self._probes.items()}
+        return self.engine.fitting_batch(self.step, one, most)
 
     def _rewind(self, error: DivergedError) -> None:
         """Go back to the newest checkpoint and on from there with other batches, if the recipe says so."""
@@ -261,51 +201,39 @@ class Run:
             folder = checkpoint.newest_sound(self.folder / "checkpoints", self.warn)
         except InputError:
             raise error from None
-        rewinds, self.step = self._rewinds + 1, checkpoint.read_step(folder)
-        self._restore(folder)
-        self._take_other_batches(rewinds)
-        self.warn(f"{error}: back to step {self.step}, and on with other batches ({rewinds} of {REWINDS} times)")
+        self.step = checkpoint.read_step(folder)
+        self._restore(folder, rewinds=self._rewinds + 1)
+        self.warn(f"{error}: back to step {self.step}, and on with other batches ({self._rewinds} of {REWINDS} times)")
         self.notify("ganforge_started")
 
-    def _take_other_batches(self, rewinds: int) -> None:
-        self._rewinds = rewinds
-        if rewinds:
-            self._batches.reseed(derive(self.plan.train.seed, "rewind", rewinds))
-
-    def evaluate(self) -> dict[str, dict[str, float]]:
+    def evaluate(self) -> Metrics:
         """Run the recipe's evaluations; write `metrics.json` and, after the last step, the figures."""
         trained = self.trained
         with trained.evaluating():
             self.metrics = evaluate(trained, self.folder, figures=self.step == self.plan.train.steps)
         if self.metrics:
             self.notify("ganforge_evaluated", metrics=self.metrics)
-        if self.plan.record.best and self._is_best():
-            self.save(best=True)
+        if self.plan.record.best:
+            try:
+                value = best_of(self.plan, self.metrics)
+            except RecipeError:
+                self.save()
+                raise
+            if self._best is None or value > self._best:
+                self._best = value
+                self.save(best=True)
         return self.metrics
 
-    def _is_best(self) -> bool:
-        """Whether the metric that picks the best checkpoint is better than ever; it is then remembered."""
-        name = self.plan.record.best
-        found = {f"{role}.{metric}": value for role, part in self.metrics.items() for metric, value in part.items()}
-        fitting = [key for key in found if name.removeprefix("-") in (key, key.partition(".")[2])]
-        if len(fitting) != 1:
-            self.save()
-            problem = f"{len(fitting) or 'no'} metrics are called '{name.removeprefix('-')}'"
-            raise RecipeError([self.plan.recipe.problem(("record", "best"), problem, nearest(name, found))])
-        value = -found[fitting[0]] if name.startswith("-") else found[fitting[0]]
-        if self._best is not None and not value > self._best:
-            return False
-        self._best = value
-        return True
+    @property
+    def _learnt(self) -> dict[str, nn.Module]:
+        """The networks that a player learns; one that is frozen is not saved, but made anew from its settings."""
+        networks = self.engine.networks
+        return {name: networks[name] for name in networks if self.plan.networks[name][0].player is not None}
 
     def save(self, best: bool = False) -> Path:
-        """Write a checkpoint; the weights in it are ready for use in evaluation mode.
+        """Write a checkpoint, the weights in it ready for use in evaluation mode; `best` if none has a better metric.
 
-        Args:
-            best: whether it has the best metric so far.
-
-        Raises:
-            DivergedError: losses or weights are no longer finite, and not worth keeping.
+        A DivergedError says that losses or weights are no longer finite, and not worth keeping.
         """
         self._require_finite()
         for name, network in self.engine.networks.items():
@@ -320,49 +248,38 @@ class Run:
             "rewinds": self._rewinds,
             "plugins": dict(self.plugins.each("ganforge_saving", run=self)),
         }
-        trained = self.trained
+        trained, parent, keep = self.trained, self.folder / "checkpoints", self.plan.record.keep
         with looking(self.engine.modules, 0), laid_over(trained.networks, trained.shown) as beneath:
-            folder = checkpoint.save(
-                self.folder / "checkpoints",
-                self.step,
-                {name: network for name, network in trained.networks.items() if self._is_saved(name)},
-                {**training, "beneath": beneath},
-                self.lock,
-                keep=self.plan.record.keep,
-                best=best,
-            )
+            training["beneath"] = beneath
+            folder = checkpoint.save(parent, self.step, self._learnt, training, self.lock, keep=keep, best=best)
         self.notify("ganforge_checkpointed", folder=folder)
         return folder
 
-    def _is_saved(self, name: str) -> bool:
-        """Whether a network is learnt by a player; one that is frozen is made anew from its settings."""
-        return self.plan.networks[name][0].player is not None
-
-    def _restore(self, folder: Path) -> None:
+    def _restore(self, folder: Path, rewinds: int | None = None) -> None:
+        """Put everything back as a checkpoint has it; after a rewind, go on with the batches of that one."""
         training = checkpoint.load_training(folder)
-        for name, network in self.engine.networks.items():
-            if self._is_saved(name):
-                checkpoint.load_weights(folder / f"{name}.safetensors", network)
-                state = network.state_dict()
-                for key, value in training["beneath"][name].items():
-                    state[key].copy_(value)
+        for name, network in self._learnt.items():
+            checkpoint.load_weights(folder / f"{name}.safetensors", network)
+            state = network.state_dict()
+            for key, value in training["beneath"][name].items():
+                state[key].copy_(value)
         for name, player in self.engine.players.items():
             player.load_state_dict(training["players"][name])
         for label, held in self.engine.held.items():
             held.restore(training["held"].get(label, {}), self.device)
         set_random_state(training["random"])
         self._meter.load_state_dict(training["meter"], self.device)
-        self._best = training["best"]
-        self._take_other_batches(training["rewinds"])
-        self._measured_at = -1
+        self._best, self._measured_at = training["best"], -1
+        self._rewinds = training["rewinds"] if rewinds is None else rewinds
+        if self._rewinds:
+            self._batches.reseed(derive(self.plan.train.seed, "rewind", self._rewinds))
         self.notify("ganforge_restored", states=training["plugins"])
 
     def close(self) -> None:
         """Let another process have the run's folder."""
-        if self.held is not None:
-            self.held.release()
+        self.held.release()
 
-    def _log(self, silent: bool = False) -> None:
+    def _log(self) -> None:
         """Hand the means since the last record to the observers; this is where the loop waits for the device."""
         self._require_finite()
         means = self._meter.means()
@@ -372,7 +289,7 @@ class Run:
         speed = (self.step - before) / max(self._logged[1] - then, 1e-9)
         rates = {name: player.rate for name, player in self.engine.players.items()}
         record = {"step": self.step, "losses": means, "rates": rates, "steps_per_second": round(speed, 3)}
-        if not silent:
+        if self.plan.record.log_every:
             self.notify("ganforge_logged", record=record)
 
     def _require_finite(self) -> None:
@@ -381,43 +298,3 @@ class Run:
                 f"the loss '{culprit.name}' is {culprit.value} at step {culprit.step}; "
                 "checkpoints from before are kept. Try a lower learning rate"
             )
-
-    def _sample(self, every: int) -> None:
-        if every:
-            self.notify("ganforge_sampled")
-
-
-def evaluate(trained: Trained, folder: Path, *, figures: bool = True) -> dict[str, dict[str, float]]:
-    """Run the recipe's evaluations on trained networks; write `metrics.json` and `figures/*.png` into the folder."""
-    found: dict[str, dict[str, float]] = {}
-    for role, choice in trained.plan.evaluations.items():
-        with trained.plan.located(("evaluations", role)):
-            findings = choice.make(trained=trained)
-        found[role] = {name: float(value) for name, value in findings.metrics.items()}
-        for name, drawn in findings.figures.items() if figures else ():
-            (folder / "figures").mkdir(exist_ok=True)
-            figure = drawn() if callable(drawn) else drawn
-            figure.savefig(folder / "figures" / f"{name}.png", dpi=150)
-    if found:
-        write_text(folder / "metrics.json", json.dumps({"step": trained.step, **found}, indent=2) + "\n")
-    return found
-
-
-def read_metrics(folder: Path) -> dict[str, Any]:
-    """Return what a run's `metrics.json` holds: the step and each evaluation's metrics; nothing if it is not there."""
-    with suppress(OSError, ValueError):
-        found: dict[str, Any] = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
-        return found
-    return {}
-
-
-def is_finished(folder: Path, plan: Plan) -> bool:
-    """Whether a run's last step is saved, and evaluated where the recipe has evaluations."""
-    with suppress(InputError):
-        if checkpoint.read_step(checkpoint.pointed(folder / "checkpoints", "latest")) >= plan.train.steps:
-            return not plan.evaluations or bool(read_metrics(folder).get("step", 0) >= plan.train.steps)
-    return False
-
-
-def _due(every: int, step: int) -> bool:
-    return every > 0 and step % every == 0

@@ -10,7 +10,7 @@ from torch import nn
 
 from ganforge.components.coupling import View
 from ganforge.components.settings import Key
-from ganforge.data.batches import Batches, Sources, normal, read, silent
+from ganforge.data.batches import Batches, Ready, Sources, normal, read, silent
 from ganforge.data.dataset import SPLITS, Dataset, Report, Shape, Split, derive
 from ganforge.errors import PluginError, Problem, RecipeError, nearest
 from ganforge.recipe.plan import Choice, LossPlan, Plan
@@ -43,7 +43,12 @@ def read_data(plan: Plan, dataset: Dataset, report: Report = silent) -> dict[Spl
     sizes: dict[Split, int] = {"train": plan.train.batch, "test": 0}
     with plan.located(("dataset",)):
         labels = labels_of(plan)
-        return {s: {**noise, **read(dataset, s, report, plan.name, sizes[s], labels)} for s in SPLITS}
+        return {s: {**noise, **read(dataset, s, ready_of(plan), report, plan.name, sizes[s], labels)} for s in SPLITS}
+
+
+def ready_of(plan: Plan) -> Ready | None:
+    """Return what makes prepared samples ready, if a plugin offers it."""
+    return plan.cache.make if plan.cache else None
 
 
 def shapes_of(plan: Plan, dataset: Dataset) -> dict[str, Shape]:

@@ -25,13 +25,13 @@ from ganforge import (
     Plan,
     Report,
     RunFailedError,
-    first_difference,
     is_finished,
     printable,
     read_metrics,
     settle,
     write_text,
 )
+from ganforge_compare.difference import first_difference
 
 LAST = 0.8  # of a training; metrics after it are averaged
 POLL_SECONDS = 0.5

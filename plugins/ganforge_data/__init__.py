@@ -34,4 +34,9 @@ def ganforge_commands(app: typer.Typer) -> None:
     """Add `ganforge data` with its commands."""
     from ganforge_data import commands
 
-    app.add_typer(commands.app)
+    help = "See, prepare and download the data sets of recipes."
+    data = typer.Typer(name="data", help=help, no_args_is_help=True, add_completion=False)
+    data.command("list")(commands.list_data)
+    data.command("show")(commands.show)
+    data.command("fetch")(commands.fetch)
+    app.add_typer(data)

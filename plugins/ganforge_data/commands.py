@@ -1,4 +1,4 @@
-"""`ganforge data`: what recipes need, what their data look like, preparing and clearing the cache, downloading."""
+"""`ganforge data`: what recipes need, what their data look like, downloading."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -15,22 +15,17 @@ from ganforge import (
     Sets,
     plugins_with,
     print_rows,
-    printable,
     progress,
     read_recipe,
     understand,
 )
 
 if TYPE_CHECKING:
-    from ganforge import Plan, Plugins, Prepared, Samples, Shape, Split, cache
+    from ganforge import Plan, Plugins, Prepared, Samples, Shape, Split
 
-app = typer.Typer(
-    name="data", help="See, prepare and download the data sets of recipes.", no_args_is_help=True, add_completion=False
-)
 NAMED = 3  # different values of a label that are all shown
 
 
-@app.command("list")
 def list_data(context: typer.Context, plugin: PluginFiles = None, as_json: AsJson = False) -> None:
     """List the recipes with the data that they need, and how to get what is not here."""
     plugins = plugins_with(context, plugin)
@@ -53,7 +48,6 @@ def list_data(context: typer.Context, plugin: PluginFiles = None, as_json: AsJso
     print_rows(rows, as_json)
 
 
-@app.command()
 def show(
     context: typer.Context,
     recipe: RecipeName,
@@ -96,42 +90,6 @@ def show(
         raise InputError(f"cannot write the contact sheet '{path}': {error}") from error
 
 
-@app.command()
-def prepare(context: typer.Context, recipe: RecipeName, sets: Sets = None, plugin: PluginFiles = None) -> None:
-    """Make a recipe's pictures ready in the cache, in parallel; a run would do the same before its first step."""
-    plan = understand(context, recipe, sets, plugin)
-    from ganforge import cache, make_dataset, read_data
-
-    with progress() as report:
-        read_data(plan, make_dataset(plan), report)
-    entries = list(_cached(plan))
-    for reason in sorted({reason for entry in entries for reason in entry.skipped}):
-        typer.echo(f"skipped: {printable(reason)}")
-    size = sum(entry.size for entry in entries) / 2**20
-    count = sum(entry.length for entry in entries)
-    typer.echo(f"{plan.name}: {count:,} samples, {size:,.1f} MiB in {cache.home()}")
-
-
-@app.command()
-def clear(
-    context: typer.Context,
-    recipe: Annotated[
-        str | None, typer.Argument(metavar="[RECIPE]", help="Only this recipe's; by default all.")
-    ] = None,
-    sets: Sets = None,
-    plugin: PluginFiles = None,
-) -> None:
-    """Empty the cache of prepared pictures; the files that they were made of are not touched."""
-    if recipe is None and sets:
-        raise InputError("--set needs a RECIPE that it overrides")
-    plan = understand(context, recipe, sets, plugin) if recipe else None
-    from ganforge import cache
-
-    keys = [entry.folder.name for entry in _cached(plan)] if plan else None
-    typer.echo(f"{cache.clear(keys) / 2**20:,.1f} MiB freed in {cache.home()}")
-
-
-@app.command()
 def fetch(
     context: typer.Context,
     name: Annotated[
@@ -192,15 +150,6 @@ def _open(plan: "Plan") -> "Iterator[tuple[Split, str, Shape, Samples]]":
             opened = dataset.open(split)
         for domain, samples in opened.items():
             yield split, domain, dataset.shapes[domain], samples
-
-
-def _cached(plan: "Plan") -> "Iterator[cache.Entry]":
-    """Yield what the cache holds of a recipe's samples."""
-    from ganforge import Prepared, cache
-
-    for _, _, shape, samples in _open(plan):
-        if isinstance(samples, Prepared) and (entry := cache.find(samples, shape)):
-            yield entry
 
 
 def _made_from(samples: "Prepared") -> str:

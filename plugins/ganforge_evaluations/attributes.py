@@ -14,6 +14,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from ganforge import Findings, InputError, Split, Trained, as_float
 from ganforge_evaluations.learnt import LEARNT_FROM, choose, learn, read
+from ganforge_evaluations.pictures import stored
 
 DOMAINS = ("A", "B")
 VARIES = 0.02  # share of a domain's training pictures that must have each value of an attribute that can be kept there
@@ -183,7 +184,7 @@ def name_side(telling: Mapping[str, bool], domain: str) -> str:
 
 def _open(trained: Trained, split: Split, domain: str, limit: int) -> Faces:
     """Load so many pictures of a domain at most, with all labels that are true or false."""
-    samples = trained.stored(split, domain)
+    samples = stored(trained, split, domain)
     names = [name for name, values in samples.labels.items() if set(map(type, values)) == {bool}]
     if len(trained.dataset.shapes[domain]) != 3 or not names:
         raise InputError("attributes needs pictures with labels that are true or false, as the data set 'celeba' has")

@@ -16,6 +16,7 @@ from torch.nn.functional import mse_loss
 
 from ganforge import Findings, InputError, Split, Trained, as_float, random_generator
 from ganforge_evaluations.learnt import LEARNT_FROM, choose, learn, read
+from ganforge_evaluations.pictures import stored
 
 Thing = TypeVar("Thing")
 DOMAINS = ("A", "B")
@@ -189,7 +190,7 @@ def _distinct(angles: Tensor) -> list[float]:
 
 def _open(trained: Trained, split: Split, domain: str, limit: int) -> Views:
     """Load so many pictures of a domain at most, with their azimuths."""
-    samples = trained.stored(split, domain)
+    samples = stored(trained, split, domain)
     if len(trained.dataset.shapes[domain]) != 3 or "azimuth" not in samples.labels:
         raise InputError(
             "azimuth needs pictures with the label 'azimuth', as the data sets 'azimuth' and 'turntable' have them"

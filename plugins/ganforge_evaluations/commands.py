@@ -17,8 +17,7 @@ def evaluate(
 ) -> None:
     """Run the recipe's evaluations on a run's newest checkpoint."""
     plugins = plugins_with(context, plugin)
-    from ganforge import evaluate as evaluate_trained
-    from ganforge import load_trained, pick_device
+    from ganforge import evaluate as evaluate_trained, load_trained, pick_device
 
     if not run.is_dir():
         raise InputError(f"no run at '{run}'")

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from ganforge import InputError, Stored, Trained, as_float
+from ganforge import InputError, Split, Stored, Trained, as_float
 
 CELL = 0.9  # inches of a picture in a figure
 
@@ -15,9 +15,20 @@ def floats(samples: Stored, indices: Sequence[int]) -> Tensor:
     return as_float(samples.load(indices))
 
 
+def stored(trained: Trained, split: Split, domain: str) -> Stored:
+    """Return a domain's samples, the same ones every time; an InputError says if it has none, or draws afresh."""
+    samples = trained.samples(split)
+    if domain not in samples:
+        raise InputError(f"the data set has no domain {domain}; it has {', '.join(samples)}")
+    found = samples[domain]
+    if not isinstance(found, Stored):
+        raise InputError(f"the {split} samples of domain {domain} are drawn afresh; this needs fixed ones")
+    return found
+
+
 def inputs(trained: Trained, domain: str, limit: int, split: str = "test") -> Tensor:
     """Load a domain's samples, evenly spread over the split where there are more than the limit."""
-    samples = trained.stored("test" if split == "test" else "train", domain)
+    samples = stored(trained, "test" if split == "test" else "train", domain)
     return floats(samples, spread(samples.length, limit))
 
 
@@ -45,7 +56,7 @@ def pairs(trained: Trained, limit: int) -> tuple[Tensor, Tensor]:
         InputError: the test split has no pairs.
     """
     one, other = list(trained.dataset.shapes)[:2]
-    first, second = trained.stored("test", one), trained.stored("test", other)
+    first, second = stored(trained, "test", one), stored(trained, "test", other)
     if any(one in group and other in group for group in trained.dataset.groups):
         places = {place: place for place in range(min(first.length, second.length))}
     else:

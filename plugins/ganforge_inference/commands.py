@@ -23,8 +23,7 @@ def translate(
     """Translate pictures with trained weights."""
     plugins = plugins_with(context, plugin)
     from ganforge import load_trained, pick_device
-    from ganforge_inference.translate import plan_jobs, suffix_for
-    from ganforge_inference.translate import translate as translate_jobs
+    from ganforge_inference.translate import plan_jobs, suffix_for, translate as translate_jobs
 
     trained = load_trained(run, plugins, pick_device(device), norm)
     trained.source(direction)

@@ -7,9 +7,9 @@ import pytest
 from PIL import Image
 
 from ganforge import InputError
-from ganforge.data.batches import read
 from ganforge.recipe import layers as recipe
 from ganforge.training.build import make_dataset
+from tests.conftest import read
 
 
 @pytest.fixture

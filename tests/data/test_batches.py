@@ -4,7 +4,7 @@ import pytest
 import torch
 from attrs import frozen
 
-from ganforge import Dataset, Drawn, InputError, Stored
+from ganforge import Dataset, Drawn, InputError, Prepared, Stored
 from ganforge.data.augment import Augment
 from ganforge.data.batches import Batches, read
 
@@ -142,3 +142,13 @@ def test_paired_domains_of_different_lengths_are_refused():
         InputError, match=r"domains that belong together have as many samples as each other, not \{'A': 10, 'B': 7\}"
     ):
         batches(Numbers((10, 7), True))
+
+
+def test_samples_to_be_prepared_need_a_plugin_that_offers_a_cache():
+    @frozen
+    class Files(Numbers):
+        def open(self, split):
+            return {"A": Prepared(["file"], torch.tensor, "")}
+
+    with pytest.raises(InputError, match="data train A has to be prepared, but no plugin offers a cache"):
+        read(Files(), "train")

@@ -4,8 +4,8 @@ import pytest
 from PIL import Image
 
 from ganforge import InputError
-from ganforge.data.batches import read
 from ganforge.training.build import make_dataset
+from tests.conftest import read
 
 # As in the published file: a count, a header, and runs of blanks before what is positive.
 LIST = """\

@@ -5,7 +5,7 @@ import json
 import pytest
 from PIL import Image
 
-from ganforge.data import cache
+from ganforge_cache import cache
 
 
 @pytest.fixture

@@ -9,9 +9,9 @@ import torch
 from PIL import Image
 
 from ganforge import InputError
-from ganforge.data.batches import read
 from ganforge.errors import RecipeError
 from ganforge.training.build import make_dataset
+from tests.conftest import read
 
 
 @pytest.fixture

@@ -81,7 +81,7 @@ def test_a_perfect_mapping_has_no_error_and_the_diversity_of_real_pictures(make)
 def test_the_mean_picture_is_that_of_the_train_split(make):
     found = make(nn.Identity(), nn.Identity())
     _, truth = pictures.pairs(found, 100)
-    train = found.stored("train", "B")
+    train = pictures.stored(found, "train", "B")
     mean = (train.load(range(train.length)).float() / 255).mean(0)
     expected = float((mean - truth).abs().double().mean())
     assert paired_error.paired_error(found).metrics["l1_mean_AB"] == pytest.approx(expected, rel=1e-5)

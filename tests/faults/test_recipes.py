@@ -8,8 +8,7 @@ import sys
 import time
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as some
+from hypothesis import HealthCheck, given, settings, strategies as some
 
 from ganforge.components.plugins import Plugins
 from ganforge.components.registry import KINDS

@@ -17,7 +17,8 @@ STEPS = 20
 MODELS = {"gan": ["losses.reconstruction=false"], "gan-recon": [], "discogan": []}
 PICTURES = """\
 [dataset]
-use = "turntable"
+use = "edges2photo"
+root = "ROOT"
 size = 32
 [coupling]
 use = "discogan"
@@ -67,11 +68,11 @@ def play(engine, shape: tuple[int, ...]) -> dict[str, object]:
 )
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 @pytest.mark.parametrize("pictures", [False, True], ids=["points", "pictures"])
-def test_twenty_steps_give_the_numbers_of_always(model, pictures, precision, rhythm, toy, tmp_path, make_engine):
+def test_twenty_steps_give_the_numbers_of_always(model, pictures, precision, rhythm, toy, pairs, tmp_path, make_engine):
     source = toy
     if pictures:
         source = tmp_path / "pictures.toml"
-        source.write_text(PICTURES)
+        source.write_text(PICTURES.replace("ROOT", str(pairs)))
     sets = [f"coupling.use={model}", *MODELS[model], f"compute.precision={precision}"]
     if rhythm == "alternate":
         sets += ["train.every.discriminator=3", "train.alternate=true"]

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from ganforge.components.plugins import Plugins
-from ganforge.runs.trained import load_trained
+from ganforge.runs.load import load_trained
 from tests.proof.test_wgan_gp import PLUGIN, RECIPE
 
 PICTURES = ("dataset.use=edges2photo", "dataset.size=8", "train.batch=4")

@@ -10,7 +10,7 @@ from torchvision.utils import make_grid
 
 from ganforge.data.dataset import as_float
 from ganforge.runs.checkpoint import read_tensors, write_tensors
-from ganforge.runs.trained import load_trained
+from ganforge.runs.load import load_trained
 
 SMALL = ["--set", "dataset.size=[16,32]", "--set", "generator.width=2", "--set", "discriminator.width=2"]
 SHORT = [

@@ -14,7 +14,7 @@ from ganforge.components.plugins import Plugins
 from ganforge.data.batches import Batches
 from ganforge.recipe import layers
 from ganforge.recipe.resolve import resolve
-from ganforge.runs.start import assemble, settle
+from ganforge.runs.assemble import assemble, settle
 from ganforge.training import build
 from ganforge.training.engine import Engine
 

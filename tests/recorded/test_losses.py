@@ -21,7 +21,7 @@ from ganforge import hookimpl
 from ganforge.components.plugins import Plugins
 from ganforge.recipe import layers
 from ganforge.recipe.resolve import resolve
-from ganforge.runs.start import assemble, settle
+from ganforge.runs.assemble import assemble, settle
 from ganforge.training import build
 from ganforge.training.state import random_state, seed_random
 

@@ -7,7 +7,7 @@ import torch
 from attrs import evolve
 from torch import nn
 
-from ganforge.runs.trained import load_trained
+from ganforge.runs.load import load_trained
 from ganforge.training import norm
 from tests.conftest import as_trained
 

@@ -22,8 +22,7 @@ import torch
 from attrs import frozen
 from torch import Tensor
 
-from ganforge.data.dataset import Shape
-from ganforge.errors import InputError, PluginError
+from ganforge import InputError, PluginError, Shape
 
 CHUNK = 32  # samples that a process makes at a time
 ALONE_SECONDS = 4.0  # work that is left below which more processes would not be worth their start

@@ -14,8 +14,8 @@ import pytest
 import torch
 
 from ganforge import InputError, Prepared
-from ganforge.data import cache, making
 from ganforge.errors import PluginError
+from ganforge_cache import cache, making
 
 SHAPE = (1, 2, 2)
 
@@ -231,7 +231,7 @@ def test_a_cache_folder_that_is_a_file_is_named(tmp_path, files, monkeypatch):
 def prepare_elsewhere(folder, count):
     """Prepare in another process: a small program that uses this module."""
     program = (
-        "import sys; from pathlib import Path; from ganforge import Prepared; from ganforge.data import cache, making\n"
+        "import sys; from pathlib import Path; from ganforge import Prepared; from ganforge_cache import cache, making\n"
         f"sys.path.insert(0, {str(Path(__file__).parent)!r}); import test_cache\n"
         f"making.ALONE_SECONDS = 0.2\n"
         f"files = [Path({str(folder)!r}) / f'{{number}}.txt' for number in range({count})]\n"

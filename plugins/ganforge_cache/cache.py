@@ -20,19 +20,14 @@ from filelock import FileLock, Timeout
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from ganforge.data.dataset import Prepared, Report, Shape, Stored
-from ganforge.data.making import Faults, Maker, make_all, module_of
-from ganforge.disk import sync
-from ganforge.errors import InputError
+from ganforge import UNWRITABLE, InputError, Prepared, Report, Shape, Stored, sync
+from ganforge_cache.making import Faults, Maker, make_all, module_of
 
 FORMAT = 1
 HEADER = 256  # bytes of a file before its samples
 SAMPLES, ABOUT = "samples.safetensors", "about.json"
 SHOWN = 5
-DISK_ERRORS = {
-    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO),
-    *(errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST),
-}
+DISK_ERRORS = {*UNWRITABLE, errno.EFBIG, errno.ENOTDIR, errno.EEXIST}
 
 
 @frozen
@@ -60,6 +55,7 @@ def ready(
     shape: Shape,
     what: str,
     report: Report = lambda what, done, total: None,
+    *,
     processes: int = 0,
 ) -> Stored:
     """Return samples from the cache, mapped into memory; make and pack them first, if that was not done before.

@@ -1,0 +1,123 @@
+"""From the tables of a recipe to components with their settings, collecting all problems on the way."""
+
+from collections.abc import Iterable
+from typing import Any, TypeVar
+
+from attrs import define, field
+
+from ganforge.components import registry as registries
+from ganforge.components.registry import Registry
+from ganforge.components.settings import Key, fill, read_fields
+from ganforge.errors import InputError, Problem, nearest
+from ganforge.recipe.layers import Recipe, Table, has, merge
+from ganforge.recipe.plan import Choice, Compute, LossTable, Record, Train, ValueTable
+
+Made = TypeVar("Made", Train, Compute, Record, LossTable, ValueTable)
+
+
+@define
+class Chooser:
+    """Finds the components that tables name, and fills in their settings; `problems` collects what is wrong."""
+
+    recipe: Recipe
+    registry: Registry
+    problems: list[Problem] = field(factory=list)
+
+    def report(self, key: Key, message: str, hint: str = "") -> None:
+        """Add a problem, once."""
+        problem = self.recipe.problem(key, message, hint)
+        if problem not in self.problems:
+            self.problems.append(problem)
+
+    def table(self, path: Key) -> Table | None:
+        """Return the table at a path, and report where there is none or something else."""
+        inner: Any = self.recipe.table
+        for key in path:
+            inner = inner.get(key) if isinstance(inner, dict) else None
+        if isinstance(inner, dict):
+            return inner
+        there = has(self.recipe.table, path)
+        self.report(path, f"expected a table [{'.'.join(path)}]" if there else f"the table [{path[0]}] is missing")
+        return None
+
+    def roles(self, kind: str) -> list[str]:
+        """Roles of `[losses.*]` or `[evaluations.*]` that were not removed with `role = false`."""
+        tables = self.recipe.table.get(kind, {})
+        if not isinstance(tables, dict):
+            self.report((kind,), f"expected tables [{kind}.<role>]")
+            return []
+        return [role for role, table in tables.items() if table is not False]
+
+    def choose(
+        self,
+        kind: str,
+        path: Key,
+        table: Table | None = None,
+        aside: Iterable[str] = (),
+        over: Key | None = None,
+        named: Key | None = None,
+    ) -> Choice | None:
+        """Find the component that `use` names in the table at `path`, or in the table given, and fill in its settings.
+
+        Of its keys those in `aside` are no settings. Another table, at `over`, may have been laid over it; and the
+        component's name may stand not under `use`, but at `named`.
+        """
+        if table is None:
+            table = self.table(path)
+        if table is None:
+            return None
+
+        def locate(key: Key) -> Key:
+            inner = key[len(path) :]
+            return (*over, *inner) if over and has(self.recipe.table, (*over, *inner)) else key
+
+        name = table.get("use")
+        place = named or locate((*path, "use"))
+        if not isinstance(name, str):
+            message = f"expected the {kind}'s name" if "use" in table else f"names no {kind}"
+            self.report(place, message, nearest("", {component.name for component in self.registry.of(kind)}))
+            return None
+        try:
+            component = self.registry.find(kind, name)
+        except InputError as error:
+            message, _, hint = str(error).partition("; ")
+            self.report(place, message, hint)
+            return None
+        rest = {key: value for key, value in table.items() if key != "use" and key not in aside}
+        settings, scheduled, before = component.signature.settings, kind in ("loss", "optimizer"), len(self.problems)
+        values = fill(rest, settings, path, lambda key, *said: self.report(locate(key), *said), scheduled=scheduled)
+        return Choice(component, values) if len(self.problems) == before else None
+
+    def filled(self, cls: type[Made], table: Table, path: Key) -> Made | None:
+        """Make an object of those keys of a table that are its fields; None where one is at fault."""
+        fields, before = read_fields(cls), len(self.problems)
+        values = fill({key: table[key] for key in fields if key in table}, fields, path, self.report)
+        return cls(**values) if len(self.problems) == before else None
+
+    def overlaid(self, kind: str, role: str, names: Iterable[str], labels: Iterable[str]) -> Choice | None:
+        """Choose as `[role]` says with the tables `[role.<name>]` over it; all that `labels` name are such tables."""
+        table = self.table((role,))
+        if table is None:
+            return None
+        apart = {key: table[key] for key in labels if key in table}
+        own, over = {key: value for key, value in table.items() if key not in apart}, None
+        for key, value in apart.items():
+            if not isinstance(value, dict):
+                self.report((role, key), f"expected a table [{role}.{key}]")
+            elif key in names:
+                own, over = merge(own, value), (role, key)
+        return self.choose(kind, (role,), own, over=over)
+
+    def several(self, tables: str, kind: str) -> dict[str, Choice]:
+        """Choose the component of each table `[tables.<role>]`."""
+        found = {role: self.choose(kind, (tables, role)) for role in self.roles(tables)}
+        return {role: choice for role, choice in found.items() if choice}
+
+    def parted(self, kind: str, path: Key, cls: type[Made]) -> tuple[Choice, Made] | None:
+        """Choose the component of a table some of whose keys belong to the engine; return both parts."""
+        table = self.table(path)
+        if table is None:
+            return None
+        choice = self.choose(kind, path, table, aside=registries.KEYS[kind])
+        engines = self.filled(cls, table, path)
+        return (choice, engines) if choice and engines else None

@@ -1,0 +1,71 @@
+"""From a plan to an engine and its batches: the device, what the recipe leaves `auto`, and that all parts fit."""
+
+import torch
+from attrs import evolve
+from torch import Tensor
+
+from ganforge.data.batches import Batches, Sources, silent
+from ganforge.data.dataset import Dataset, Report, Stored, as_float, random_generator
+from ganforge.errors import InputError
+from ganforge.recipe.plan import Plan
+from ganforge.training import build, numerics
+from ganforge.training.engine import Engine
+
+
+def pick_device(name: str) -> torch.device:
+    """Return the device of a name; `auto` takes CUDA, else MPS, else the CPU. An InputError says if it is not here."""
+    present = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    have = [device for device, there in present.items() if there]
+    if name == "auto":
+        return torch.device(have[0])
+    if name.partition(":")[0] not in have:
+        raise InputError(f"no device '{name}' here; this machine has: {', '.join(have)}")
+    return torch.device(name)
+
+
+def settle(plan: Plan, device: torch.device) -> tuple[Plan, Dataset]:
+    """Make the data set, prove that all parts fit together, and choose for the device what the recipe leaves `auto`.
+
+    A RecipeError says what does not fit.
+    """
+    dataset = build.make_dataset(plan)
+    build.check(plan, dataset)
+    compute = numerics.settle(plan.compute, plan.train.batch, dataset.shapes, device)
+    return evolve(plan, compute=compute), dataset
+
+
+def assemble(
+    plan: Plan, dataset: Dataset, sources: Sources, device: torch.device, report: Report = silent
+) -> tuple[Engine, Batches]:
+    """Make the engine of a plan, and its batches, with no folder around them.
+
+    `plan` and `dataset` are as `settle` returned them, `sources` holds the training samples of each domain, and
+    `report` is told of (what, done, total) while they are read.
+    """
+    numerics.apply(plan.compute)
+    bound = build.check(plan, dataset)
+    with plan.located(("dataset",)):
+        batches = Batches(
+            sources,
+            batch=plan.train.batch,
+            seed=plan.train.seed,
+            device=device,
+            groups=dataset.groups,
+            residency=plan.compute.residency,
+            augment=plan.train.augment,
+            report=report,
+        )
+    return build.make_engine(plan, bound, batches, build.shapes_of(plan, dataset)), batches
+
+
+def probes_of(plan: Plan, sources: Sources) -> dict[str, Tensor]:
+    """Return the fixed inputs of the sample pictures from test samples, as many of each domain."""
+    probes, count = {}, plan.record.samples
+    with plan.located(("dataset",)):
+        for domain, samples in sources.items():
+            if isinstance(samples, Stored):
+                probes[domain] = as_float(samples.load(range(min(count, samples.length))))
+            else:
+                probes[domain] = samples.draw(count, random_generator(plan.train.seed, "probe", domain))
+    size = min(map(len, probes.values()))
+    return {domain: probe[:size] for domain, probe in probes.items()}

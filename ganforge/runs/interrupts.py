@@ -1,0 +1,72 @@
+"""What may end a training early, and what is said of it: signals, memory that runs out, a disk that takes no more."""
+
+import signal
+import threading
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from attrs import define
+
+from ganforge.errors import InputError, RunFailedError
+from ganforge.runs import checkpoint
+from ganforge.training import numerics
+
+
+@define
+class Requests:
+    """What signals asked for: the number of the one that asked to stop; and whether one asked to save and go on."""
+
+    stop: int | None = None
+    save: bool = False
+
+
+@contextmanager
+def requests() -> Iterator[Requests]:
+    """Collect SIGINT and SIGTERM (stop after this step; a second one acts at once) and SIGUSR1 (save and go on)."""
+    found = Requests()
+    if threading.current_thread() is not threading.main_thread():
+        yield found
+        return
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        found.stop = number
+        signal.signal(number, older[number])
+
+    def save(number: int, frame: FrameType | None) -> None:
+        found.save = True
+
+    wanted: dict[int, Any] = {signal.SIGINT: stop, signal.SIGTERM: stop}
+    if hasattr(signal, "SIGUSR1"):
+        wanted[signal.SIGUSR1] = save
+    older: dict[int, Any] = {number: signal.signal(number, handler) for number, handler in wanted.items()}
+    try:
+        yield found
+    finally:
+        for number, handler in older.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def telling_of_memory(batch: int, fitting: Callable[[int], int]) -> Iterator[None]:
+    """Say which batch would fit, where memory runs out; `fitting` finds the largest one up to a number."""
+    try:
+        yield
+    except Exception as error:
+        if not numerics.out_of_memory(error):
+            raise
+        traceback.clear_frames(error.__traceback__)  # they hold what filled the memory
+        fits = fitting(max(1, batch // 2))
+        raise RunFailedError(f"out of memory at batch {batch}: try --set train.batch={fits}") from None
+
+
+def unwritable(folder: Path, error: OSError) -> RunFailedError:
+    """Say that a run's folder cannot be written, and what is kept."""
+    try:
+        kept = f"the newest checkpoint is {checkpoint.pointed(folder / 'checkpoints', 'latest').name}"
+    except InputError:
+        kept = "there is no checkpoint yet"
+    return RunFailedError(f"cannot write to {folder}: {error.strerror}; {kept}")

@@ -1,0 +1,60 @@
+"""`ganforge data prepare` and `ganforge data clear`: the cache, filled and emptied."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ganforge import InputError, PluginFiles, RecipeName, Sets, printable, progress, understand
+
+if TYPE_CHECKING:
+    from ganforge import Plan
+    from ganforge_cache.cache import Entry
+
+
+def prepare(context: typer.Context, recipe: RecipeName, sets: Sets = None, plugin: PluginFiles = None) -> None:
+    """Make a recipe's pictures ready in the cache, in parallel; a run would do the same before its first step."""
+    plan = understand(context, recipe, sets, plugin)
+    from ganforge import make_dataset, read_data
+    from ganforge_cache import cache
+
+    with progress() as report:
+        read_data(plan, make_dataset(plan), report)
+    entries = list(_cached(plan))
+    for reason in sorted({reason for entry in entries for reason in entry.skipped}):
+        typer.echo(f"skipped: {printable(reason)}")
+    size = sum(entry.size for entry in entries) / 2**20
+    count = sum(entry.length for entry in entries)
+    typer.echo(f"{plan.name}: {count:,} samples, {size:,.1f} MiB in {cache.home()}")
+
+
+def clear(
+    context: typer.Context,
+    recipe: Annotated[
+        str | None, typer.Argument(metavar="[RECIPE]", help="Only this recipe's; by default all.")
+    ] = None,
+    sets: Sets = None,
+    plugin: PluginFiles = None,
+) -> None:
+    """Empty the cache of prepared pictures; the files that they were made of are not touched."""
+    if recipe is None and sets:
+        raise InputError("--set needs a RECIPE that it overrides")
+    plan = understand(context, recipe, sets, plugin) if recipe else None
+    from ganforge_cache import cache
+
+    keys = [entry.folder.name for entry in _cached(plan)] if plan else None
+    typer.echo(f"{cache.clear(keys) / 2**20:,.1f} MiB freed in {cache.home()}")
+
+
+def _cached(plan: "Plan") -> "Iterator[Entry]":
+    """Yield what the cache holds of a recipe's samples."""
+    from ganforge import SPLITS, Prepared, make_dataset
+    from ganforge_cache.cache import find
+
+    dataset = make_dataset(plan)
+    for split in SPLITS:
+        with plan.located(("dataset",)):
+            opened = dataset.open(split)
+        for domain, samples in opened.items():
+            if isinstance(samples, Prepared) and (entry := find(samples, dataset.shapes[domain])):
+                yield entry
