@@ -1,16 +1,23 @@
 """The packed cache: samples that take work are made once, in parallel, and kept; with `ganforge data` commands."""
 
+from typing import Any
+
 import typer
 
 from ganforge import Register, hookimpl
 
 
+def packed(samples: Any, shape: Any, what: str, report: Any) -> Any:
+    """Make samples once, in parallel, and keep them packed in the user's cache folder, mapped into memory."""
+    from ganforge_cache.cache import ready
+
+    return ready(samples, shape, what, report)
+
+
 @hookimpl
 def ganforge_register(register: Register) -> None:
     """Register the cache packed."""
-    from ganforge_cache.cache import ready
-
-    register.cache("packed", ready)
+    register.cache("packed", packed)
 
 
 @hookimpl(trylast=True)

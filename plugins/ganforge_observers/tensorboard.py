@@ -45,8 +45,9 @@ class TensorBoard:
 
     @hookimpl
     def ganforge_logged(self, run: "Run", record: Mapping[str, Any]) -> None:
-        """Add the losses, `losses/<phase>.<role>.<direction>`, and the speed."""
+        """Add the losses, `losses/<player>.<role>.<direction>`, the learning rates, and the speed."""
         values = {f"losses/{name}": value for name, value in record["losses"].items()}
+        values |= {f"rates/{player}": rate for player, rate in record.get("rates", {}).items()}
         self._add(record["step"], {**values, "speed/steps_per_second": record["steps_per_second"]})
 
     @hookimpl

@@ -7,7 +7,18 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ganforge import Compute, Formula, Player, PluginError, Snapshot, Turn, UnreadyError, UnrecordableError, buffers_of
+from ganforge import (
+    Compute,
+    Formula,
+    Player,
+    PluginError,
+    Snapshot,
+    Steps,
+    Turn,
+    UnreadyError,
+    UnrecordableError,
+    buffers_of,
+)
 from ganforge_recorded import program
 from ganforge_recorded.fields import Fields
 
@@ -15,7 +26,7 @@ MOST = 16  # programs of one run: beyond it something changes in every step
 LOOSE = 1e-2  # by which a compiled program may differ, whose operations are fused
 
 
-class Recording:
+class Recording(Steps):
     """Plays steps: replayed from a program where that is proved to be the same, else as they are.
 
     Args:
