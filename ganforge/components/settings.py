@@ -61,12 +61,16 @@ def read_signature(factory: Callable[..., Any]) -> Signature:
         return Signature((), read_fields(factory))
     if inspect.isclass(factory) and getattr(factory.__init__, "__module__", "") == "torch.nn.modules.module":
         return Signature((), {})  # a module that needs no __init__ of its own; what it inherits takes anything
-    hints = _hints(factory.__init__ if inspect.isclass(factory) else factory, name)
+    parameters = inspect.signature(factory).parameters
+    holder: Any = factory.__init__ if inspect.isclass(factory) else factory
+    # What is no setting may be annotated by names that are there for type checkers alone.
+    wanted = {key: hint for key, hint in getattr(holder, "__annotations__", {}).items() if _is_setting(parameters, key)}
+    hints = _hints(types.SimpleNamespace(__annotations__=wanted), name, getattr(holder, "__globals__", {}))
     given, settings = [], {}
-    for parameter in inspect.signature(factory).parameters.values():
+    for parameter in parameters.values():
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
             raise PluginError(f"{name}: *{parameter.name} hides settings; name every one of them")
-        if parameter.kind is not parameter.KEYWORD_ONLY:
+        if not _is_setting(parameters, parameter.name):
             given.append(parameter.name)
             continue
         if parameter.name not in hints:
@@ -88,9 +92,13 @@ def read_fields(cls: type) -> dict[str, Setting]:
     return settings
 
 
-def _hints(holder: Any, name: str) -> dict[str, Any]:
+def _is_setting(parameters: Mapping[str, inspect.Parameter], name: str) -> bool:
+    return name in parameters and parameters[name].kind is inspect.Parameter.KEYWORD_ONLY
+
+
+def _hints(holder: Any, name: str, variables: dict[str, Any] | None = None) -> dict[str, Any]:
     try:
-        return typing.get_type_hints(holder, include_extras=True)
+        return typing.get_type_hints(holder, variables, include_extras=True)
     except NameError as error:
         raise PluginError(f"{name}: its annotations cannot be read: {error}") from error
 

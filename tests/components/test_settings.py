@@ -125,3 +125,12 @@ def test_a_range_of_a_part_of_a_union_is_refused():
 
     with pytest.raises(PluginError, match="'size': put Annotated around the whole union"):
         read_signature(call)
+
+
+def test_what_is_no_setting_may_be_annotated_for_type_checkers_alone():
+    def loss(fake: "Unheard", *, weight: "float" = 1.0) -> "Unheard":  # noqa: F821
+        return fake
+
+    signature = read_signature(loss)
+    assert signature.given == ("fake",)
+    assert signature.settings["weight"].type is float
