@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 
 import torch
+from attrs import frozen
 from torch import Tensor, nn
 
 from ganforge.components.schedule import Schedule
@@ -41,6 +42,23 @@ class Steps:
             steady: tensors that are the same in all steps of that name.
         """
         return play(inputs)
+
+
+@frozen
+class Like:
+    """What a step is like.
+
+    Attributes:
+        weights: of the losses that count, for each player.
+        names: what `Engine.step` returns for each player is called so in logs.
+        factors: the weights as tensors.
+        text: names what two steps must have in common to be replayed by one program.
+    """
+
+    weights: Weights
+    names: Mapping[str, list[str]]
+    factors: list[Tensor]
+    text: str
 
 
 class Engine:
@@ -81,11 +99,11 @@ class Engine:
         self.recording = recorder(**facts) if recorder else Steps()
         self._learning = ""
         self._scales: dict[tuple[float, torch.dtype], Tensor] = {}
-        self._moving = any(
-            isinstance(term.loss.table.weight, Schedule) and term.loss.table.weight.between != "hold"
-            for player in players.values()
-            for term in player.terms
-        )
+        weights = [term.loss.table.weight for player in players.values() for term in player.terms]
+        schedules = [weight for weight in weights if isinstance(weight, Schedule)]
+        self._moving = any(schedule.between != "hold" for schedule in schedules)
+        self._changing = bool(schedules) or any(formula.choice.schedules for formula in self.formulas)
+        self._likes: dict[tuple[str, ...], Like] = {}
         self._device = device
 
     def step(self, step: int, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -93,17 +111,13 @@ class Engine:
         batch = {
             name: numerics.laid_out(samples, self.compute.channels_last is True) for name, samples in batch.items()
         }
-        weights = self.weights(step)
-        factors = self._factors(weights)
+        like = self._like(step)
         # A weight that moves in every step is an input; others are part of what a step is like.
-        moving, steady = (factors, []) if self._moving else ([], factors)
-        counting = [(name, list(weighed) if self._moving else weighed) for name, weighed in weights.items()]
-        like = f"{counting}{self._settings(step)}"
-        play = partial(self.play, weights, list(batch), steady)
-        inputs = [*batch.values(), *moving]
+        moving, steady = (like.factors, []) if self._moving else ([], like.factors)
+        play = partial(self.play, like.weights, list(batch), steady)
         losses: dict[str, Tensor] = {}
-        names = partial(self.loss_names, step=step)
-        for name, found, gradients in self.recording.play(play, inputs, like, names, steady):
+        turns = self.recording.play(play, [*batch.values(), *moving], like.text, like.names.__getitem__, steady)
+        for name, found, gradients in turns:
             losses[name] = found
             self.players[name].update(step, gradients)
         return losses
@@ -152,8 +166,21 @@ class Engine:
 
     def loss_names(self, player: str, step: int) -> list[str]:
         """Name what `step` returns for a player, in order, as the log does."""
-        terms = self.players[player].terms
-        return [player, *(f"{player}.{terms[place].name}" for place in self.weights(step)[player])]
+        return self._like(step).names[player]
+
+    def _like(self, step: int) -> Like:
+        """Say what a step is like; where no number changes, that depends on who plays alone."""
+        playing = tuple(self.rhythm(step))
+        if self._changing or playing not in self._likes:
+            weights = self.weights(step)
+            names = {
+                player: [player, *(f"{player}.{self.players[player].terms[place].name}" for place in counting)]
+                for player, counting in weights.items()
+            }
+            counted = [(name, list(weighed) if self._moving else weighed) for name, weighed in weights.items()]
+            settings = "".join(formula.set_step(step) for formula in self.formulas)
+            self._likes[playing] = Like(weights, names, self._factors(weights), f"{counted}{settings}")
+        return self._likes[playing]
 
     def let_learn(self, player: str) -> None:
         """Have the parameters of a player's modules require gradients, and no others."""
@@ -198,7 +225,3 @@ class Engine:
             if key not in self._scales:
                 self._scales[key] = torch.tensor(key[0], dtype=kind, device=self._device)
         return [self._scales[key] for key in wanted]
-
-    def _settings(self, step: int) -> str:
-        """Give settings that follow a schedule their numbers of this step, and name these."""
-        return "".join(formula.set_step(step) for formula in self.formulas)
