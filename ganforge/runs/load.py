@@ -95,7 +95,10 @@ def load_trained(path: Path, plugins: Plugins, device: torch.device, norm: norms
     for label in held.keys() & training["held"].keys():
         held[label].restore(training["held"][label], device)
     if plan.train.norm == "running" and saved == "recalibrated":
-        for name, covered in training["beneath"].items():
+        if "beneath" not in training:
+            raise InputError(f"'{folder}' holds no training.safetensors, in which the running averages are")
+        for name in networks.keys() & training["beneath"].keys():
+            covered = training["beneath"][name]
             for key in norms.statistics(networks[name]).keys() & covered.keys():
                 networks[name].state_dict()[key].copy_(covered[key])
     if plan.train.norm == "recalibrated" != saved:

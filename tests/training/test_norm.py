@@ -7,6 +7,7 @@ import torch
 from attrs import evolve
 from torch import nn
 
+from ganforge.errors import InputError
 from ganforge.runs.load import load_trained
 from ganforge.training import norm
 from tests.conftest import as_trained
@@ -104,6 +105,13 @@ def test_a_weights_file_alone_translates_as_its_run_does(trained, plugins, tmp_p
     alone = tmp_path / "G_AB.safetensors"
     alone.write_bytes(file.read_bytes())
     assert torch.equal(translations(alone, plugins), translations(run, plugins))
+    with pytest.raises(InputError, match=r"holds no training.safetensors, in which the running averages are"):
+        translations(alone, plugins, "running")
+    # Beside the run's state, one direction's weights will do.
+    (tmp_path / "part").mkdir()
+    for name in ("G_AB.safetensors", "training.safetensors", "state.json"):
+        (tmp_path / "part" / name).write_bytes((file.parent / name).read_bytes())
+    assert torch.equal(translations(tmp_path / "part", plugins, "running"), translations(run, plugins, "running"))
 
 
 def test_the_best_checkpoint_is_kept_and_can_be_named(toy, ganforge, plugins, tmp_path):
