@@ -7,7 +7,9 @@ import pytest
 import torch
 
 from ganforge.errors import RecipeError
+from ganforge.runs.assemble import assemble, settle
 from ganforge.testing import assert_sound, components_of
+from ganforge.training import build
 
 HEAD = """
 '''A stranger's plugin.'''
@@ -152,9 +154,6 @@ def test_noise_of_any_shape_is_drawn_left_alone_by_augmentation_and_sampled(shap
 
 
 def test_augmentation_leaves_noise_alone(tmp_path, pairs, plugins, with_plugin, understand):
-    from ganforge.runs.assemble import assemble, settle
-    from ganforge.training import build
-
     with_plugin("still_noise", NOISE.format(shape=(16, 1, 1), name="still-noise"))
     sets = ["coupling.use=still-noise", "generator.use=still-noise", "losses.reconstruction=false", "train.batch=4"]
     sets += [f"dataset.root={pairs}", "dataset.size=16", "train.augment={brightness=0.5}", "discriminator.width=2"]
@@ -597,6 +596,7 @@ def ganforge_register(register):
         'plugins = ["drawn.py"]\n[dataset]\nuse = "blobs"\n[coupling]\nuse = "blob-noise"\n'
         '[generator]\nuse = "blob-grow"\n[discriminator]\nuse = "mlp"\nhidden = 4\n[losses.adversarial]\nuse = "gan"\n'
         '[optimizer]\nuse = "adam"\n[evaluations.diversity]\nuse = "diversity"\n'
+        '[evaluations.grid]\nuse = "grid"\n'
         "[train]\nsteps = 3\nbatch = 4\n[record]\nsample_every = 1\n"
     )
     result = ganforge("run", recipe)
@@ -604,3 +604,53 @@ def ganforge_register(register):
     run = tmp_path / "runs" / "blobs" / "0001"
     assert (run / "samples" / "step-00000003.png").exists()
     assert "diversity_ZB" in json.loads((run / "metrics.json").read_text())["diversity"]
+    assert (run / "figures" / "grid.png").exists()
+
+
+def test_labels_of_samples_or_as_fields_of_their_own_and_a_setting_called_precision(toy, with_plugin, understand):
+    with_plugin(
+        "labelled",
+        """
+POINTS = torch.arange(40.0).reshape(20, 2)
+KINDS = torch.arange(20) % 3
+@frozen
+class Labelled(Dataset):
+    '''Points whose labels are known in two ways.'''
+    @property
+    def shapes(self):
+        return {"A": (2,), "B": (2,), "B.kind": ()}
+    @property
+    def groups(self):
+        return [["A"], ["B", "B.kind"]]
+    def open(self, split):
+        labels = {"age": [float(place) for place in range(20)]}
+        return {"A": Stored(20, POINTS.__getitem__), "B": Stored(20, POINTS.__getitem__, labels),
+                "B.kind": Stored(20, KINDS.__getitem__)}
+class Labels(Coupling):
+    '''A GAN that knows the labels of what is real.'''
+    networks = (Network("G_AB", "generator", ("A", "B")), Network("D_B", "discriminator", ("B",)))
+    views = (View("AB", ("A", "B"), {"source": "A", "real": "B", "kind": "B.kind", "age": "B.age"},
+                  {"generator": "G_AB", "discriminator": "D_B"}),)
+@frozen
+class Told:
+    '''Checks that labels belong to their samples.'''
+    precision: float = 0.5
+    def generator(self, fake, real, kind, age):
+        assert kind.dtype == torch.int64
+        assert torch.equal(real[:, 0], 2 * age)
+        assert torch.equal(kind, age.long() % 3)
+        return self.precision * fake.square().mean()
+@hookimpl
+def ganforge_register(register):
+    register.dataset("labelled", Labelled)
+    register.coupling("labels", Labels)
+    register.loss("told", Told)
+""",
+    )
+    sets = ["dataset.use=labelled", "coupling.use=labels", "losses.reconstruction=false", "losses.told={use='told'}"]
+    plan, dataset = settle(understand(toy, *sets, "compute.compile=false"), torch.device("cpu"))
+    sources = build.read_data(plan, dataset)["train"]
+    engine, batches = assemble(plan, dataset, sources, torch.device("cpu"))
+    for step in range(3):
+        engine.step(step, batches(step))
+    assert engine.loss_names("generator", 0)[-1] == "generator.told.AB"

@@ -156,8 +156,9 @@ class Register:
         place = f"{caller.f_code.co_filename}:{caller.f_lineno}"
         if earlier := self.components.get((kind, name)):
             raise PluginError(f"{kind} '{name}' is registered twice: at {earlier.place} and at {place}")
-        precision = precision or getattr(factory, "precision", "")
-        lasts = lasts or bool(getattr(factory, "lasts", False))
+        said = getattr(factory, "precision", "")
+        precision = precision or (said if isinstance(said, str) else "")  # a setting may be called so, too
+        lasts = lasts or getattr(factory, "lasts", False) is True
         component = Component(kind, name, self.plugin, factory, place, read_signature(factory), precision, lasts)
         if problem := next(_problems(component), None):
             raise PluginError(f"{kind} '{name}' ({place}): {problem}")

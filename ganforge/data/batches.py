@@ -71,7 +71,7 @@ def read(
         else:
             sources[domain] = ready(samples=samples, shape=dataset.shapes[domain], what=what, report=report)
     require(sources, batch)  # again: broken samples may have been left out
-    return {**sources, **{field: label_of(sources, field) for field in labels}}
+    return {**sources, **{field: label_of(sources, field) for field in labels if field not in sources}}
 
 
 def label_of(sources: Sources, field: str) -> Stored:

@@ -82,8 +82,17 @@ class Trained:
         return usual(self.plan.coupling.players)
 
     def views(self, batch: Mapping[str, Tensor]) -> list[Seen]:
-        """Return the coupling's directions with any batch; use them inside of `evaluating()`."""
-        values = Values(self.scheme, {key: value.to(self.device) for key, value in batch.items()})
+        """Return the coupling's directions with any batch; use them inside of `evaluating()`.
+
+        Fields that are drawn, and are not in the batch, are drawn for it.
+        """
+        count = len(next(iter(batch.values()))) if batch else 1
+        drawn = {
+            name: samples.draw(count, random_generator(0, "draw", name, 0))
+            for name, samples in self.drawn.items()
+            if name not in batch
+        }
+        values = Values(self.scheme, {name: value.to(self.device) for name, value in {**batch, **drawn}.items()})
         return [Seen(self.scheme.wirings[view.name], values, self.player) for view in self.plan.coupling.views]
 
     def samples(self, split: Split) -> Sources:

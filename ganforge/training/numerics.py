@@ -42,7 +42,7 @@ def settle(compute: Compute, batch: int, shapes: Mapping[str, Shape], device: to
         InputError: what is asked for does not go together.
     """
     size = batch * max(math.prod(shape) for shape in shapes.values())
-    large = size >= SMALL_BATCH and all(len(shape) == 3 for shape in shapes.values())
+    large = size >= SMALL_BATCH and any(len(shape) == 3 for shape in shapes.values())
     precision = compute.precision
     if precision == "auto":
         precision = "bf16" if large and _multiplies_bf16(device) else "tf32" if device.type == "cuda" else "fp32"

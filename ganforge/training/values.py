@@ -13,6 +13,7 @@ from attrs import frozen
 from torch import nn
 
 from ganforge.components.coupling import View
+from ganforge.errors import InputError
 from ganforge.recipe.plan import ValuePlan
 from ganforge.training.formula import Formula, cut
 from ganforge.training.numerics import AS_IT_IS, Precision
@@ -208,7 +209,11 @@ class Values:
             wired = self.scheme.wirings[view].view
             if name in wired.networks:
                 return self.scheme.modules[wired.networks[name]]
-            return self.batch[wired.fields[name]] if name in wired.fields else wired.constants[name]
+            if name not in wired.fields:
+                return wired.constants[name]
+            if wired.fields[name] not in self.batch:
+                raise InputError(f"the direction {view} needs '{wired.fields[name]}', which is not among what is given")
+            return self.batch[wired.fields[name]]
         if making.key not in self._held:
             self._held[making.key] = (self._make(view, making), making)
         value = self._held[making.key][0]

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from ganforge import InputError, Split, Stored, Trained, as_float
+from ganforge import InputError, Split, Stored, Trained, as_float, random_generator
 
 CELL = 0.9  # inches of a picture in a figure
 
@@ -27,7 +27,9 @@ def stored(trained: Trained, split: Split, domain: str) -> Stored:
 
 
 def inputs(trained: Trained, domain: str, limit: int, split: str = "test") -> Tensor:
-    """Load a domain's samples, evenly spread over the split where there are more than the limit."""
+    """Load a domain's samples, evenly spread over the split where there are more than the limit; or draw as many."""
+    if domain in trained.drawn:
+        return trained.drawn[domain].draw(limit, random_generator(0, "inputs", domain))
     samples = stored(trained, "test" if split == "test" else "train", domain)
     return floats(samples, spread(samples.length, limit))
 
@@ -91,5 +93,5 @@ def require_pictures(trained: Trained, name: str) -> None:
         InputError: a domain's samples are no pictures.
     """
     for domain, shape in trained.dataset.shapes.items():
-        if len(shape) != 3:
+        if len(shape) != 3 and domain not in trained.drawn and "." not in domain:
             raise InputError(f"{name} needs pictures; samples of domain {domain} have the shape {list(shape)}")
