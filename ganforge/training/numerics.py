@@ -1,4 +1,4 @@
-"""How numbers are computed: which precision and memory layout a device is fastest with, and calling networks so."""
+"""How numbers are computed: which precision and memory layout a device is fastest with."""
 
 import math
 from collections.abc import Mapping

@@ -64,15 +64,7 @@ class Recording(Steps):
         names: Callable[[str], Sequence[str]],
         steady: Sequence[Tensor] = (),
     ) -> Iterator[Turn]:
-        """Play a step: yield its players, each with its losses and gradients.
-
-        Args:
-            play: plays the step as it is.
-            inputs: all tensors that differ from step to step.
-            like: names everything else that differs; steps of one name share a program.
-            names: returns what a player's losses are called.
-            steady: tensors that are the same in all steps of that name.
-        """
+        """Play a step; steps that `like` names alike share a program. The arguments are those of `Steps.play`."""
         if self.wanted and like not in self.programs:
             self._record(play, inputs, like, steady)
         if not self.wanted or like not in self.programs:
@@ -183,8 +175,15 @@ class Recording(Steps):
         if other is None:
             return False
         if self.compute.compile is True:
-            return bool(torch.allclose(one, other, rtol=LOOSE, atol=LOOSE * float(one.abs().max())))
-        return bool(torch.equal(one, other)) or bool(torch.equal(one.nan_to_num(), other.nan_to_num()))
+            return torch.allclose(one, other, rtol=LOOSE, atol=LOOSE * float(one.abs().max()), equal_nan=True)
+        return alike(one, other)
+
+
+def alike(one: Tensor, other: Tensor) -> bool:
+    """Whether two tensors hold the same numbers, and are no numbers at the same places."""
+    if one.shape != other.shape or not one.is_floating_point():
+        return torch.equal(one, other)
+    return bool(((one == other) | (one.isnan() & other.isnan())).all())
 
 
 class _Before(Snapshot):
@@ -206,9 +205,13 @@ class _Before(Snapshot):
         """Name the first buffer, or the random state, that is not now what it was then."""
         for name, module, key, _, value in self.buffers:
             now = module._buffers.get(key)
-            if (now is None) != (value is None) or (now is not None and not torch.equal(now, value)):  # type: ignore[arg-type]
+            if (now is None) != (value is None) or (now is not None and value is not None and not alike(now, value)):
                 return f"the buffer {name}"
-        return "" if torch.equal(torch.get_rng_state(), self.random["cpu"]) else "what is drawn at random"
+        drawn = Snapshot({}).random
+        states = zip(
+            [drawn["cpu"], *drawn.get("cuda", ())], [self.random["cpu"], *self.random.get("cuda", ())], strict=True
+        )
+        return "" if all(torch.equal(mine, theirs) for mine, theirs in states) else "what is drawn at random"
 
     def drew_elsewhere(self) -> bool:
         """Whether Python's or NumPy's random numbers were drawn since."""

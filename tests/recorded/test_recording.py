@@ -5,6 +5,7 @@ import torch
 from attrs import evolve
 
 from ganforge_recorded import program
+from ganforge_recorded.recording import alike
 
 
 def wrong_from(monkeypatch, play: int, part: int, spoil) -> None:
@@ -136,3 +137,11 @@ def test_a_strangers_loss_is_recorded_like_any_other(toy, ganforge, tmp_path):
     result = ganforge("run", toy)
     assert result.status == 0, result.err
     assert "not recorded" not in " ".join((result.out + result.err).split())
+
+
+def test_what_is_no_number_is_alike_only_where_both_are_none():
+    nan, inf = float("nan"), float("inf")
+    assert alike(torch.tensor([nan, 1.0, inf]), torch.tensor([nan, 1.0, inf]))
+    assert not alike(torch.tensor([nan, 1.0]), torch.tensor([0.0, 1.0]))
+    assert not alike(torch.tensor([inf]), torch.tensor([torch.finfo(torch.float32).max]))
+    assert not alike(torch.tensor([1.0]), torch.tensor([1.0, 1.0]))
