@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ganforge.components.hookspecs import hookimpl as hookimpl
 from ganforge.components.registry import Register as Register
 from ganforge.data.archives import Archive as Archive, Remote as Remote
-from ganforge.disk import UNWRITABLE as UNWRITABLE, read_text as read_text, sync as sync, write_text as write_text
+from ganforge.disk import UNWRITABLE as UNWRITABLE, read_text as read_text, sync as sync, to_json as to_json
 from ganforge.errors import (
     InputError as InputError,
     PluginError as PluginError,
@@ -19,6 +19,7 @@ from ganforge.errors import (
     nearest as nearest,
     printable as printable,
 )
+from ganforge.folder import Folder as Folder, write_file as write_file
 
 # What is imported on first use, by the module where it stands; for type checkers it is said once more below.
 _HOMES = {

@@ -1,16 +1,21 @@
-"""Files that are whole or not there, whatever happens while they are written, and texts that people wrote."""
+"""What a disk answers, and texts that people wrote."""
 
 import codecs
 import errno
+import json
+import math
 import os
-import re
-import shutil
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from ganforge.errors import InputError
 
-# Errors of a disk that is full, over its quota, read-only, or broken.
-UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EACCES, errno.EPERM}
+# Errors of a disk that is full, over its quota, read-only, gone, or broken.
+UNWRITABLE = frozenset(
+    {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.EACCES, errno.EPERM, errno.ESTALE}
+)
 
 # How files of other encodings begin; UTF-32 comes first, since its mark begins with that of UTF-16.
 MARKS = {
@@ -46,20 +51,30 @@ def read_text(path: Path) -> str:
         raise InputError(f"'{path}' is not UTF-8: line {line} holds the byte {byte:#04x}; save it as UTF-8") from error
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a file so that a reader, or a crash, finds either the old text or the new one."""
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    aside.write_text(text, encoding="utf-8")
-    sync(aside)
-    aside.replace(path)
-    sync(path.parent)
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object; an empty one where there is no such file, or where it is damaged."""
+    with suppress(OSError, ValueError, RecursionError):
+        if path.is_file():  # a pipe would never end
+            found: Any = json.loads(path.read_bytes())
+            return found if isinstance(found, dict) else {}
+    return {}
 
 
-def clear_aside(folder: Path) -> None:
-    """Delete what a process that was killed left half-written in a folder that is now ours alone."""
-    for path in folder.glob(".*") if folder.is_dir() else ():
-        if re.fullmatch(r"\..+\.\d+", path.name):
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
+def to_json(nest: Any, **options: Any) -> str:
+    """Write a nest as JSON; a number that is not finite, which JSON does not know, becomes null.
+
+    >>> to_json({"a": [1.5, float("nan")]})
+    '{"a": [1.5, null]}'
+    """
+    return json.dumps(_finite(nest), allow_nan=False, **options)
+
+
+def _finite(nest: Any) -> Any:
+    if isinstance(nest, Mapping):
+        return {key: _finite(value) for key, value in nest.items()}
+    if isinstance(nest, list | tuple):
+        return [_finite(value) for value in nest]
+    return None if isinstance(nest, float) and not math.isfinite(nest) else nest
 
 
 def sync(path: Path) -> None:

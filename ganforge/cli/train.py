@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ganforge.cli import command
-from ganforge.errors import StoppedError, printable
+from ganforge.errors import printable
 
 if TYPE_CHECKING:
     from ganforge.runs.run import Run
@@ -45,16 +45,16 @@ def resume(
     """Go on with a run exactly where it stopped."""
     plugins = command.plugins_with(context, plugin)
     from ganforge.runs.assemble import pick_device
-    from ganforge.runs.metrics import is_finished
     from ganforge.runs.start import reopen
 
     place = pick_device(device)
     with command.progress() as report:
         reopened = reopen(run, plugins, place, sets or (), report)
-    steps = reopened.plan.train.steps
-    if reopened.step >= steps and is_finished(reopened.folder, reopened.plan):
+    if reopened.done:
         reopened.close()
-        typer.echo(f"{run} is done: {reopened.step} of {steps} steps. To extend it: --set train.steps={2 * steps}")
+        steps, asked = reopened.step, reopened.plan.train.steps
+        done = f"{steps} of {asked} steps" if steps == asked else f"{steps} steps, more than the {asked} asked for"
+        typer.echo(printable(f"{run} is done: {done}. To extend it: --set train.steps={2 * steps}"))
         return
     _train(reopened)
 
@@ -69,7 +69,7 @@ def _train(started: "Run") -> None:
     try:
         started.build()
         started.train()
-    except StoppedError:
+    except KeyboardInterrupt:  # a StoppedError, too
         typer.echo(f"interrupted at step {started.step}; go on with: ganforge resume {started.folder}", err=True)
         raise
     finally:
@@ -82,7 +82,9 @@ def _train(started: "Run") -> None:
         files = sorted(path for path in folder.glob(pattern) if not path.stem.endswith("_initial"))
         if files:
             typer.echo(f"{label + ':':9}{files[-1]}")
-    typer.echo(f"weights: {folder / 'checkpoints' / (folder / 'checkpoints' / 'latest').read_text()}")
+    typer.echo(f"weights: {folder / 'checkpoints' / started.newest}")
+    for failure in started.failures:
+        raise failure
 
 
 def _attach_observers(started: "Run") -> None:

@@ -2,6 +2,7 @@
 
 import platform
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import tomli_w
@@ -13,38 +14,47 @@ from ganforge.recipe.plan import Choice, Plan
 Table = dict[str, Any]
 
 
-def lock_text(plan: Plan, plugin_versions: Mapping[str, str], device: str, skipped: Mapping[str, int]) -> str:
-    """Return the locked recipe as TOML, with the version of every plugin that it uses and the device it is trained on.
+def lock_text(plan: Plan, notes: Mapping[str, Any], *, passed_on: bool = False) -> str:
+    """Return the locked recipe as TOML, with notes in `[lock]`: versions, the device, what was left out.
 
-    `skipped` says how many broken samples were left out, by split and domain.
+    In what is passed on, files are named without the folders that they lie in here.
     """
     made_with = {"name": plan.name, "python": platform.python_version(), "torch": str(torch.__version__)}
     tables: Table = {
         "plugins": [f"plugins/{path.name}" for path in plan.plugin_files],
-        "dataset": _choice(plan.dataset),
+        "dataset": _choice(plan.dataset, passed_on),
         "coupling": _choice(plan.coupling_choice),
         **{network.role: _networks(plan, network.role) for network, _ in plan.networks.values()},
         "values": {n: {**_choice(v.choice), **plain(v.table)} for n, v in plan.values.items() if v.of_recipe},
         "losses": {loss.role: {**_choice(loss.choice), **plain(loss.table)} for loss in plan.losses},
         "updates": _choices(plan.updates),
         "optimizer": _shared(_choices(plan.optimizers)),
-        "evaluations": _choices(plan.evaluations),
+        "evaluations": _choices(plan.evaluations, passed_on),
         "train": plain(plan.train),
         "compute": plain(plan.compute),
-        "record": _filled({**plain(plan.record), "observers": _choices(plan.observers)}),
-        "lock": _filled({**made_with, "device": device, "plugins": dict(plugin_versions), "skipped": dict(skipped)}),
+        "record": _filled({**plain(plan.record), "observers": _choices(plan.observers, passed_on)}),
+        "lock": _filled({**made_with, **notes}),
     }
     comment = f"# {plan.recipe.summary}\n" if plan.recipe.summary else ""
     return comment + tomli_w.dumps(_filled(tables))
 
 
-def _choice(choice: Choice) -> Table:
-    settings = {name: plain(value) for name, value in choice.settings.items() if value is not None}
+def _choice(choice: Choice, passed_on: bool = False) -> Table:
+    given = {name: value for name, value in choice.settings.items() if value is not None}
+    settings = {name: plain(_without_folders(value) if passed_on else value) for name, value in given.items()}
     return {"use": choice.component.qualified, **settings}
 
 
-def _choices(choices: Mapping[str, Choice]) -> Table:
-    return {role: _choice(choice) for role, choice in choices.items()}
+def _without_folders(value: Any) -> Any:
+    if isinstance(value, Path):
+        return value.name
+    if isinstance(value, Mapping):
+        return {key: _without_folders(item) for key, item in value.items()}
+    return [_without_folders(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def _choices(choices: Mapping[str, Choice], passed_on: bool = False) -> Table:
+    return {role: _choice(choice, passed_on) for role, choice in choices.items()}
 
 
 def _networks(plan: Plan, role: str) -> Table:

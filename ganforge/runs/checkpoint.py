@@ -5,6 +5,7 @@ Every file carries a digest of all that is in it, so that no damaged one is ever
 checkpoints/step-00001000/G_AB.safetensors ...     weights; the locked recipe lies in the metadata
 checkpoints/step-00001000/training.safetensors     tensors of optimizers, random state, running log sums
 checkpoints/step-00001000/state.json               everything else, and where its tensors belong
+checkpoints/step-00001000/metrics.json             what evaluations found of these weights, if there were any
 checkpoints/latest                                 the name of the newest one
 checkpoints/best                                   the name of the one with the best metric, if `record.best` names one
 
@@ -13,9 +14,7 @@ Whatever reads one raises an InputError where a file is missing, damaged, or was
 
 import hashlib
 import json
-import os
 import re
-import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -25,100 +24,101 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from ganforge.disk import sync, write_text
-from ganforge.errors import InputError
+from ganforge.disk import read_json, to_json
+from ganforge.errors import InputError, printable
+from ganforge.folder import Folder
 
 FORMAT = "2"
 POINTERS = ("latest", "best")
+METRICS = "metrics.json"
+LONGEST = 100  # bytes of a pointer that are read
+
+Metrics = dict[str, dict[str, float]]
 
 
 def save(
-    parent: Path,
+    parent: Folder,
     step: int,
     networks: Mapping[str, nn.Module],
     training: Mapping[str, Any],
     recipe: str,
-    *,
-    keep: int = 0,
-    best: bool = False,
+    metrics: Metrics | None = None,
 ) -> Path:
-    """Write a checkpoint so that whoever looks sees all of it or nothing; prune old ones afterwards; return its folder.
+    """Write a checkpoint so that whoever looks sees all of it or nothing, point `latest` to it, and return its folder.
 
     `parent` is the folder `checkpoints`, `step` the number of steps that are done, `training` a nest of dicts, lists,
-    tuples, tensors and JSON values, and `recipe` the locked one. Besides the best checkpoint so far the `keep` newest
-    ones are kept; 0 keeps all.
+    tuples, tensors and JSON values, `recipe` the locked one, and `metrics` what was measured at this step.
     """
-    folder = parent / f"step-{step:08d}"
-    aside = parent / f".{folder.name}.{os.getpid()}"
+    name = f"step-{step:08d}"
+    with parent.making(name) as folder:
+        digests = {}
+        for network, module in networks.items():
+            about = {"format": "pt", "ganforge": FORMAT, "network": network, "step": str(step), "recipe": recipe}
+            digests[f"{network}.safetensors"] = write_tensors(folder, network, module.state_dict(), about)
+        tensors: dict[str, Tensor] = {}
+        packed = pack(training, tensors)
+        digests["training.safetensors"] = write_tensors(folder, "training", tensors, {"step": str(step)})
+        state = {"format": FORMAT, "step": step, "files": digests, "training": packed}
+        folder.write("state.json", json.dumps({**state, "digest": _digest_text(state)}))
+        if metrics:
+            folder.write(METRICS, to_json(metrics))
+    parent.write("latest", name)
+    return parent.path / name
+
+
+def prune(parent: Folder, newest: str, keep: int) -> None:
+    """Delete all checkpoints but some newest ones, up to the one just written, and the best; 0 keeps all."""
     try:
-        _write(aside, step, networks, training, recipe)
-    except BaseException:
-        shutil.rmtree(aside, ignore_errors=True)
-        raise
-    if folder.exists():
-        shutil.rmtree(folder)
-    aside.rename(folder)
-    sync(parent)
-    write_text(parent / "latest", folder.name)
-    if best:
-        write_text(parent / "best", folder.name)
-    if keep:
-        _prune(parent, folder, keep)
-    return folder
-
-
-def _write(aside: Path, step: int, networks: Mapping[str, nn.Module], training: Mapping[str, Any], recipe: str) -> None:
-    """Write all files of a checkpoint and have them, and their folder, on the disk."""
-    shutil.rmtree(aside, ignore_errors=True)
-    aside.mkdir(parents=True)
-    digests = {}
-    for name, network in networks.items():
-        metadata = {"format": "pt", "ganforge": FORMAT, "network": name, "step": str(step), "recipe": recipe}
-        digests[f"{name}.safetensors"] = write_tensors(aside / f"{name}.safetensors", network.state_dict(), metadata)
-    tensors: dict[str, Tensor] = {}
-    packed = pack(training, tensors)
-    digests["training.safetensors"] = write_tensors(aside / "training.safetensors", tensors, {"step": str(step)})
-    state = {"format": FORMAT, "step": step, "files": digests, "training": packed}
-    (aside / "state.json").write_text(json.dumps({**state, "digest": _digest_text(state)}), encoding="utf-8")
-    for path in (*aside.iterdir(), aside):
-        sync(path)
-
-
-def _prune(parent: Path, newest: Path, keep: int) -> None:
-    """Delete all checkpoints but some newest ones and the best."""
-    try:
-        best = pointed(parent, "best")
+        best = pointed(parent.path, "best").name
     except InputError:
         best = newest
-    older = sorted(other for other in parent.glob("step-*") if other.name <= newest.name)
-    for old in older[:-keep]:
-        if old != best:
-            shutil.rmtree(old)
+    older = [name for name in parent.names("step-*") if name <= newest]
+    for name in older[:-keep] if keep else ():
+        if name != best:
+            parent.delete(name)
+
+
+def measured(folder: Path) -> Metrics:
+    """Return what evaluations found of a checkpoint; nothing if they were not all done, or if that cannot be read."""
+    return numbers_of(read_json(folder / METRICS))
+
+
+def numbers_of(metrics: Mapping[str, Any]) -> Metrics:
+    """Return the numbers in a nest {evaluation: {metric: number}}, and nothing else that may be in it."""
+    return {
+        role: {name: float(value) for name, value in found.items() if type(value) in (int, float)}
+        for role, found in metrics.items()
+        if isinstance(found, dict)
+    }
 
 
 def pointed(parent: Path, pointer: str) -> Path:
     """Return the checkpoint's folder that `latest` or `best` names; an InputError says that there is none."""
+    path = parent / pointer
+    if not path.is_file():
+        raise InputError(f"no {pointer} checkpoint in {parent}: the run was stopped before its first one")
     try:
-        name = (parent / pointer).read_text(encoding="utf-8").strip()
-    except OSError as error:
-        raise InputError(f"no {pointer} checkpoint in {parent}: the run was stopped before its first one") from error
-    except ValueError as error:
-        raise InputError(f"{parent / pointer} is damaged: {error}") from error
-    if not re.fullmatch(r"step-\d+", name) or not (parent / name).is_dir():
-        raise InputError(f"{parent / pointer} names '{name}', which is not there")
+        with path.open("rb") as file:
+            name = file.read(LONGEST).decode().strip()
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} is damaged: {error}") from error
+    if not re.fullmatch(r"step-[0-9]+", name) or not (parent / name).is_dir():
+        raise InputError(f"{path} names '{printable(name)}', which is not there")
     return parent / name
 
 
-def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str:
+def write_tensors(folder: Folder, name: str, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str:
     """Write a safetensors file with a digest of all that is in it; return that."""
     held = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
     digest = _digest(held, metadata)
-    safetensors.torch.save_file(held, path, {**metadata, "digest": digest})
+    folder.write(f"{name}.safetensors", safetensors.torch.save(held, {**metadata, "digest": digest}))
     return digest
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Read a safetensors file that `write_tensors` wrote: its tensors and its metadata."""
+    if not path.is_file():  # a pipe would never end
+        raise InputError(f"{path} cannot be read: there is no such file")
     try:
         with safetensors.safe_open(path, framework="pt") as file:
             metadata = dict(file.metadata() or {})
@@ -206,17 +206,14 @@ def load_training(folder: Path) -> Any:
     tensors, _ = read_tensors(folder / "training.safetensors")
     try:
         return unpack(_read_state(folder)["training"], tensors)
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(f"the checkpoint {folder} is damaged: {error}") from error
 
 
 def _read_state(folder: Path) -> dict[str, Any]:
     path = folder / "state.json"
-    try:
-        state: Any = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"{path} is damaged: {error}") from error
-    if not isinstance(state, dict) or state.keys() != {"format", "step", "files", "training", "digest"}:
+    state = read_json(path)
+    if state.keys() != {"format", "step", "files", "training", "digest"}:
         raise InputError(f"{path} is damaged, or of another version of ganforge")
     if state.pop("digest") != _digest_text(state):
         raise InputError(f"{path} is damaged: its content does not fit its digest")

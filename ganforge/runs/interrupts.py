@@ -11,22 +11,29 @@ from typing import Any
 
 from attrs import define
 
-from ganforge.errors import InputError, RunFailedError
+from ganforge.errors import InputError, RunFailedError, StoppedError
 from ganforge.runs import checkpoint
 from ganforge.training import numerics
 
 
 @define
 class Requests:
-    """What signals asked for: the number of the one that asked to stop; and whether one asked to save and go on."""
+    """What signals asked for: the number of the one that asked to stop; and whether one asked to save and go on.
+
+    Where all is saved already, `at_once` has a stop raise a StoppedError.
+    """
 
     stop: int | None = None
     save: bool = False
+    at_once: bool = False
 
 
 @contextmanager
 def requests() -> Iterator[Requests]:
-    """Collect SIGINT and SIGTERM (stop after this step; a second one acts at once) and SIGUSR1 (save and go on)."""
+    """Collect SIGINT, SIGTERM and SIGHUP (stop after this step; a second one acts at once); SIGUSR1 (save and go on).
+
+    A signal that whoever started the process has it ignore, as `nohup` does, stays ignored.
+    """
     found = Requests()
     if threading.current_thread() is not threading.main_thread():
         yield found
@@ -35,14 +42,18 @@ def requests() -> Iterator[Requests]:
     def stop(number: int, frame: FrameType | None) -> None:
         found.stop = number
         signal.signal(number, older[number])
+        if found.at_once:
+            raise StoppedError(number)
 
     def save(number: int, frame: FrameType | None) -> None:
         found.save = True
 
-    wanted: dict[int, Any] = {signal.SIGINT: stop, signal.SIGTERM: stop}
-    if hasattr(signal, "SIGUSR1"):
-        wanted[signal.SIGUSR1] = save
-    older: dict[int, Any] = {number: signal.signal(number, handler) for number, handler in wanted.items()}
+    handlers: dict[str, Any] = {"SIGINT": stop, "SIGTERM": stop, "SIGHUP": stop, "SIGUSR1": save}
+    wanted = {getattr(signal, name): handler for name, handler in handlers.items() if hasattr(signal, name)}
+    older: dict[int, Any] = {number: signal.getsignal(number) for number in wanted}
+    older = {number: handler for number, handler in older.items() if handler != signal.SIG_IGN}
+    for number in older:
+        signal.signal(number, wanted[number])
     try:
         yield found
     finally:

@@ -1,58 +1,130 @@
 """What a run's evaluations find: its metrics, its figures, and whether it is better than ever."""
 
-import json
-from collections.abc import Mapping
+import math
+import sys
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-from ganforge.disk import write_text
-from ganforge.errors import InputError, RecipeError, nearest
-from ganforge.recipe.plan import Plan
+from attrs import evolve
+
+from ganforge.components.plugins import brief
+from ganforge.disk import read_json, to_json
+from ganforge.errors import GanforgeError, InputError, PluginError, RecipeError, nearest
+from ganforge.folder import Folder
+from ganforge.recipe.plan import Choice, Plan
 from ganforge.runs import checkpoint
-from ganforge.runs.trained import Trained
+from ganforge.runs.checkpoint import METRICS, Metrics
+from ganforge.runs.trained import Findings, Trained
 
-Metrics = dict[str, dict[str, float]]
+FEW = 16  # samples of a domain with which an evaluation is tried before the training
 
 
-def evaluate(trained: Trained, folder: Path, *, figures: bool = True) -> Metrics:
-    """Run the recipe's evaluations on trained networks; write `metrics.json` and `figures/*.png` into the folder."""
+def evaluate(trained: Trained, folder: Folder, *, figures: bool = True) -> tuple[Metrics, list[GanforgeError]]:
+    """Run the recipe's evaluations on trained networks; write `metrics.json` and `figures/*.png` into the folder.
+
+    Returned are the metrics, and why evaluations failed: one that fails does not keep the others from their work.
+    """
+    found: Metrics = {}
+    failures: list[GanforgeError] = []
+    for role, choice in trained.plan.evaluations.items():
+        try:
+            findings = _ask(trained, role, choice)
+            found[role] = dict(findings.metrics)
+            for name, drawn in findings.figures.items() if figures else ():
+                folder.write(f"figures/{name}.png", _as_png(role, drawn))
+        except GanforgeError as error:
+            failures.append(error)
+    if found:
+        folder.write(METRICS, to_json({"step": trained.step, **found}, indent=2) + "\n")
+    return found, failures
+
+
+def rehearse(trained: Trained, warn: Callable[[str], None]) -> None:
+    """Try every evaluation before the training, on a few samples, or on all where these do not suffice.
+
+    What one raises because networks that have learnt nothing confuse it is only warned about.
+
+    Raises:
+        RecipeError: an evaluation lacks something, or none of them measures what `record.best` names.
+        PluginError: one returns no `Findings` of numbers.
+    """
     found: Metrics = {}
     for role, choice in trained.plan.evaluations.items():
+        try:
+            try:
+                findings = _ask(evolve(trained, rehearsal=FEW), role, choice)
+            except GanforgeError:
+                findings = _ask(evolve(trained, rehearsal=sys.maxsize), role, choice)
+            found[role] = dict(findings.metrics)
+        except PluginError as error:
+            if error.__cause__ is None:
+                raise
+            warn(f"{error}. That was a trial before the training, which goes on")
+    if trained.plan.record.best and found.keys() == trained.plan.evaluations.keys():
+        best_of(trained.plan, found)
+
+
+def _ask(trained: Trained, role: str, choice: Choice) -> Findings:
+    """Run one evaluation, and have its metrics as floats.
+
+    Raises:
+        RecipeError: it lacks something.
+        PluginError: it fails otherwise, or returns no `Findings` of numbers.
+    """
+    try:
         with trained.plan.located(("evaluations", role)):
             findings = choice.make(trained=trained)
-        found[role] = {name: float(value) for name, value in findings.metrics.items()}
-        for name, drawn in findings.figures.items() if figures else ():
-            (folder / "figures").mkdir(exist_ok=True)
-            figure = drawn() if callable(drawn) else drawn
-            figure.savefig(folder / "figures" / f"{name}.png", dpi=150)
-    if found:
-        write_text(folder / "metrics.json", json.dumps({"step": trained.step, **found}, indent=2) + "\n")
-    return found
+    except GanforgeError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise PluginError(f"evaluation '{role}' failed: {brief(error)}") from error
+    if not isinstance(findings, Findings):
+        raise PluginError(f"evaluation '{role}' returns {type(findings).__name__}, expected ganforge.Findings")
+    try:
+        return Findings({str(name): float(value) for name, value in findings.metrics.items()}, findings.figures)
+    except (TypeError, ValueError, RuntimeError, AttributeError) as error:
+        raise PluginError(f"evaluation '{role}' returns metrics that are no numbers: {error}") from None
+
+
+def _as_png(role: str, drawn: Any) -> bytes:
+    """Draw a figure, and return the file; a PluginError says if it cannot be drawn."""
+    buffer = BytesIO()
+    try:
+        figure = drawn() if callable(drawn) else drawn
+        figure.savefig(buffer, format="png", dpi=150)
+    except (Exception, SystemExit) as error:
+        raise PluginError(f"evaluation '{role}' failed to draw: {brief(error)}") from error
+    return buffer.getvalue()
 
 
 def read_metrics(folder: Path) -> dict[str, Any]:
     """Return what a run's `metrics.json` holds: the step and each evaluation's metrics; nothing if it is not there."""
-    with suppress(OSError, ValueError):
-        found: dict[str, Any] = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
-        return found
-    return {}
+    return read_json(folder / METRICS)
 
 
 def is_finished(folder: Path, plan: Plan) -> bool:
     """Whether a run's last step is saved, and evaluated where the recipe has evaluations."""
     with suppress(InputError):
-        if checkpoint.read_step(checkpoint.pointed(folder / "checkpoints", "latest")) >= plan.train.steps:
-            return not plan.evaluations or bool(read_metrics(folder).get("step", 0) >= plan.train.steps)
+        newest = checkpoint.pointed(folder / "checkpoints", "latest")
+        steps = checkpoint.read_step(newest)
+        evaluated = not plan.evaluations or bool(checkpoint.measured(newest))
+        return steps > plan.train.steps or (steps == plan.train.steps and evaluated)
     return False
 
 
 def best_of(plan: Plan, metrics: Mapping[str, Mapping[str, float]]) -> float:
-    """Return the metric that picks the best checkpoint, the higher the better; a RecipeError says if it is not one."""
+    """Return the metric that picks the best checkpoint, the higher the better; a RecipeError says if it is not one.
+
+    What is not finite is worse than anything.
+    """
     name, wanted = plan.record.best, plan.record.best.removeprefix("-")
     found = {f"{role}.{metric}": value for role, part in metrics.items() for metric, value in part.items()}
     fitting = [value for key, value in found.items() if wanted in (key, key.partition(".")[2])]
     if len(fitting) != 1:
         problem = f"{len(fitting) or 'no'} metrics are called '{wanted}'"
         raise RecipeError([plan.recipe.problem(("record", "best"), problem, nearest(name, found))])
-    return -fitting[0] if name.startswith("-") else fitting[0]
+    value = -fitting[0] if name.startswith("-") else fitting[0]
+    return value if math.isfinite(value) else -math.inf

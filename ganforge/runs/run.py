@@ -7,26 +7,29 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from attrs import define, field
+from attrs import define, evolve, field
 from filelock import FileLock
-from torch import Tensor, nn
+from torch import Tensor
 
 from ganforge.components.plugins import Plugins
 from ganforge.data.batches import Batches, Sources
 from ganforge.data.dataset import Dataset, Split, Stored, derive
 from ganforge.disk import UNWRITABLE
-from ganforge.errors import DivergedError, InputError, RecipeError, StoppedError
+from ganforge.errors import DivergedError, GanforgeError, InputError, StoppedError
+from ganforge.folder import Folder
 from ganforge.recipe.lock import lock_text
 from ganforge.recipe.plan import Plan
 from ganforge.runs import checkpoint
 from ganforge.runs.assemble import assemble, probes_of
+from ganforge.runs.checkpoint import Metrics
 from ganforge.runs.interrupts import Requests, requests, telling_of_memory, unwritable
-from ganforge.runs.metrics import Metrics, best_of, evaluate
-from ganforge.runs.trained import Seen, Trained, laid_over, recalibration
+from ganforge.runs.metrics import evaluate, is_finished, rehearse
+from ganforge.runs.saving import Saving
+from ganforge.runs.trained import Seen, Trained, recalibration
 from ganforge.training.engine import Engine
-from ganforge.training.meter import Meter, first_not_finite
+from ganforge.training.meter import Meter
 from ganforge.training.norm import Recalibration
-from ganforge.training.state import looking, random_state, seed_random, set_random_state
+from ganforge.training.state import seed_random
 
 TICK_SECONDS = 0.25
 UNLOGGED = 1000  # steps after which losses are looked at where no log is wanted
@@ -37,11 +40,12 @@ REWINDS = 3
 class Run:
     """A training run and where it stands: after `step` steps. Observers get it and only read.
 
-    Everything that it writes is in `folder`, which the lock `held` keeps other processes out of. It goes on from the
-    checkpoint `start`, if there is one. What was found odd so far is in `warnings`.
+    Everything that it writes is in `folder`, which the lock `held` keeps other processes out of, and is written through
+    `files`. It goes on from the checkpoint `start`, if there is one. What was found odd so far is in `warnings`, and
+    why evaluations failed the last time in `failures`. `notes` tell later whether data or plugins have changed.
     """
 
-    folder: Path
+    files: Folder
     plan: Plan
     plugins: Plugins = field(repr=False)
     device: torch.device
@@ -50,25 +54,51 @@ class Run:
     held: FileLock = field(repr=False)
     step: int = 0
     start: Path | None = None
+    notes: Mapping[str, Mapping[str, str]] = field(factory=dict, repr=False)
     warnings: list[str] = field(factory=list)
     metrics: Metrics = field(factory=dict)
+    failures: Sequence[GanforgeError] = field(factory=list, repr=False)
     engine: Engine = field(init=False, repr=False)
-    _batches: Batches = field(init=False, repr=False)
+    batches: Batches = field(init=False, repr=False)
+    meter: Meter = field(init=False, repr=False)
+    _saving: Saving = field(init=False, repr=False)
     _probes: dict[str, Tensor] = field(init=False, repr=False)
-    _meter: Meter = field(init=False, repr=False)
     _recalibration: Recalibration | None = field(init=False, default=None, repr=False)
-    _measured_at: int = field(init=False, default=-1, repr=False)
-    _rewinds: int = field(init=False, default=0, repr=False)
-    _best: float | None = field(init=False, default=None, repr=False)
+    measured_at: int = field(init=False, default=-1, repr=False)
     _logged: tuple[int, float] = field(init=False, default=(0, 0.0), repr=False)
 
     @property
-    def lock(self) -> str:
-        """The locked recipe's text."""
+    def folder(self) -> Path:
+        """Where it was when it began."""
+        return self.files.path
+
+    @property
+    def done(self) -> bool:
+        """Whether there is nothing to do: the last step is done, and evaluated where the recipe has evaluations."""
+        return is_finished(self.folder, self.plan)
+
+    @property
+    def is_evaluated(self) -> bool:
+        """Whether the evaluations of the current step are done."""
+        return self._saving.evaluated_at == self.step
+
+    @property
+    def newest(self) -> str:
+        """The name of the newest checkpoint."""
+        return self._saving.newest
+
+    @property
+    def noted(self) -> dict[str, Mapping[str, str]]:
+        """What the locked recipe notes of data and code, so that later changes can be told."""
         known = self.plugins.known
-        skipped = {f"{split}.{domain}": len(broken) for (split, domain), broken in self._skipped.items()}
         used = {choice.component.plugin: known[choice.component.plugin].version for choice in self.plan.choices}
-        return lock_text(self.plan, {"ganforge": self.plugins.version(), **used}, str(self.device), skipped)
+        return {**self.notes, "plugins": {"ganforge": self.plugins.version(), **used}}
+
+    def locked(self, *, passed_on: bool = False) -> str:
+        """Return the locked recipe; the one that is passed on in weights does not tell where this user's files lie."""
+        skipped = {f"{split}.{domain}": len(broken) for (split, domain), broken in self._skipped.items()}
+        notes = {"device": str(self.device), **self.noted, "skipped": skipped}
+        return lock_text(self.plan, notes, passed_on=passed_on)
 
     @property
     def _skipped(self) -> dict[tuple[Split, str], Sequence[str]]:
@@ -81,9 +111,9 @@ class Run:
         """The networks as they are now, for evaluation."""
         shown = [update.shown for update in self.engine.updates]
         if self._recalibration is not None:
-            if self._measured_at != self.step:
+            if self.measured_at != self.step:
                 self._recalibration.forget()
-                self._measured_at = self.step
+                self.measured_at = self.step
             shown.append(self._recalibration.shown)
         return Trained(self.plan, self.dataset, self.engine.scheme, self.device, self.step, tuple(shown))
 
@@ -117,12 +147,18 @@ class Run:
             self.warn(f"{len(broken)} broken samples of {split} {domain} are skipped: {'; '.join(broken[:3])}")
         with telling_of_memory(plan.train.batch, self._fitting):
             self._probes = probes_of(plan, self.sources["test"])
-            self.engine, self._batches = assemble(plan, self.dataset, sources, self.device, report)
+            self.engine, self.batches = assemble(plan, self.dataset, sources, self.device, report)
             if plan.train.norm == "recalibrated":
                 self._recalibration = recalibration(plan, self.engine.scheme, sources, self.device)
-        self._meter = Meter(self.engine)
+        self.meter = Meter(self.engine)
+        self._saving = Saving(self)
         if self.start is not None:
-            self._restore(self.start)
+            self._saving.restore(self.start)
+            self._saving.take_up_best(self.start)
+        elif plan.evaluations:
+            trained = evolve(self.trained, shown=())
+            with trained.evaluating():
+                rehearse(trained, self.warn)
 
     def train(self) -> None:
         """Train until the recipe's last step, then evaluate.
@@ -136,10 +172,12 @@ class Run:
             self.notify("ganforge_started")
             if self.step == 0 and self.plan.record.sample_every:
                 self.notify("ganforge_sampled")
-            with telling_of_memory(self.plan.train.batch, self._fitting), requests() as asked:
-                self._loop(asked)
-            if self.step == self.plan.train.steps and asked.stop is None:
-                self.evaluate()
+            with requests() as asked:
+                with telling_of_memory(self.plan.train.batch, self._fitting):
+                    self._loop(asked)
+                if self.step == self.plan.train.steps and asked.stop is None:
+                    asked.at_once = True
+                    self.evaluate()
         except OSError as error:
             if error.errno not in UNWRITABLE:
                 raise
@@ -153,7 +191,7 @@ class Run:
     def _loop(self, asked: Requests) -> None:
         ticked = time.monotonic()
         while self.step < self.plan.train.steps and asked.stop is None:
-            self._meter.add(self.step, self.engine.step(self.step, self._batches(self.step)))
+            self.meter.add(self.step, self.engine.step(self.step, self.batches(self.step)))
             self.step += 1
             if reason := self.engine.recording.reason:
                 self.warn(f"steps are computed one by one, not recorded: {reason}")
@@ -184,7 +222,7 @@ class Run:
             self.evaluate()
         if due(record.checkpoint_every) or last or asked.stop is not None or asked.save:
             asked.save = False
-            self.save()
+            self._saving.save()
 
     def _fitting(self, most: int) -> int:
         """Try which batch fits into memory, on an accelerator alone: a CPU's system might kill the process."""
@@ -195,95 +233,40 @@ class Run:
 
     def _rewind(self, error: DivergedError) -> None:
         """Go back to the newest checkpoint and on from there with other batches, if the recipe says so."""
-        if self.plan.train.on_divergence == "stop" or self._rewinds >= REWINDS:
+        if self.plan.train.on_divergence == "stop" or self._saving.rewinds >= REWINDS:
             raise error
         try:
             folder = checkpoint.newest_sound(self.folder / "checkpoints", self.warn)
         except InputError:
             raise error from None
         self.step = checkpoint.read_step(folder)
-        self._restore(folder, rewinds=self._rewinds + 1)
-        self.warn(f"{error}: back to step {self.step}, and on with other batches ({self._rewinds} of {REWINDS} times)")
+        self._saving.rewinds += 1
+        self._saving.restore(folder, rewinds=self._saving.rewinds)
+        rewinds = f"{self._saving.rewinds} of {REWINDS} times"
+        self.warn(f"{error}: back to step {self.step}, and on with other batches ({rewinds})")
         self.notify("ganforge_started")
 
-    def evaluate(self) -> Metrics:
+    def evaluate(self) -> None:
         """Run the recipe's evaluations; write `metrics.json` and, after the last step, the figures."""
         trained = self.trained
         with trained.evaluating():
-            self.metrics = evaluate(trained, self.folder, figures=self.step == self.plan.train.steps)
+            self.metrics, self.failures = evaluate(trained, self.files, figures=self.step == self.plan.train.steps)
+        for failure in self.failures:
+            self.warn(str(failure))
         if self.metrics:
             self.notify("ganforge_evaluated", metrics=self.metrics)
-        if self.plan.record.best:
-            try:
-                value = best_of(self.plan, self.metrics)
-            except RecipeError:
-                self.save()
-                raise
-            if self._best is None or value > self._best:
-                self._best = value
-                self.save(best=True)
-        return self.metrics
-
-    @property
-    def _learnt(self) -> dict[str, nn.Module]:
-        """The networks that a player learns; one that is frozen is not saved, but made anew from its settings."""
-        networks = self.engine.networks
-        return {name: networks[name] for name in networks if self.plan.networks[name][0].player is not None}
-
-    def save(self, best: bool = False) -> Path:
-        """Write a checkpoint, the weights in it ready for use in evaluation mode; `best` if none has a better metric.
-
-        A DivergedError says that losses or weights are no longer finite, and not worth keeping.
-        """
-        self._require_finite()
-        for name, network in self.engine.networks.items():
-            if wrong := first_not_finite(network.state_dict()):
-                raise DivergedError(f"the weights {name}.{wrong} are no longer finite at step {self.step}")
-        training = {
-            "players": {name: player.state_dict() for name, player in self.engine.players.items()},
-            "held": {label: held.state() for label, held in self.engine.held.items()},
-            "random": random_state(),
-            "meter": self._meter.state_dict(),
-            "best": self._best,
-            "rewinds": self._rewinds,
-            "plugins": dict(self.plugins.each("ganforge_saving", run=self)),
-        }
-        trained, parent, keep = self.trained, self.folder / "checkpoints", self.plan.record.keep
-        with looking(self.engine.modules, 0), laid_over(trained.networks, trained.shown) as beneath:
-            training["beneath"] = beneath
-            folder = checkpoint.save(parent, self.step, self._learnt, training, self.lock, keep=keep, best=best)
-        self.notify("ganforge_checkpointed", folder=folder)
-        return folder
-
-    def _restore(self, folder: Path, rewinds: int | None = None) -> None:
-        """Put everything back as a checkpoint has it; after a rewind, go on with the batches of that one."""
-        training = checkpoint.load_training(folder)
-        for name, network in self._learnt.items():
-            checkpoint.load_weights(folder / f"{name}.safetensors", network)
-            state = network.state_dict()
-            for key, value in training["beneath"][name].items():
-                state[key].copy_(value)
-        for name, player in self.engine.players.items():
-            player.load_state_dict(training["players"][name])
-        for label, held in self.engine.held.items():
-            held.restore(training["held"].get(label, {}), self.device)
-        set_random_state(training["random"])
-        self._meter.load_state_dict(training["meter"], self.device)
-        self._best, self._measured_at = training["best"], -1
-        self._rewinds = training["rewinds"] if rewinds is None else rewinds
-        if self._rewinds:
-            self._batches.reseed(derive(self.plan.train.seed, "rewind", self._rewinds))
-        self.notify("ganforge_restored", states=training["plugins"])
+        self._saving.evaluated(self.metrics, whole=not self.failures)
 
     def close(self) -> None:
         """Let another process have the run's folder."""
         self.held.release()
+        self.files.close()
 
     def _log(self) -> None:
         """Hand the means since the last record to the observers; this is where the loop waits for the device."""
-        self._require_finite()
-        means = self._meter.means()
-        self._meter.clear()
+        self._saving.require_finite()
+        means = self.meter.means()
+        self.meter.clear()
         before, then = self._logged
         self._logged = (self.step, time.monotonic())
         speed = (self.step - before) / max(self._logged[1] - then, 1e-9)
@@ -291,10 +274,3 @@ class Run:
         record = {"step": self.step, "losses": means, "rates": rates, "steps_per_second": round(speed, 3)}
         if self.plan.record.log_every:
             self.notify("ganforge_logged", record=record)
-
-    def _require_finite(self) -> None:
-        if culprit := self._meter.culprit():
-            raise DivergedError(
-                f"the loss '{culprit.name}' is {culprit.value} at step {culprit.step}; "
-                "checkpoints from before are kept. Try a lower learning rate"
-            )

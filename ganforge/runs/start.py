@@ -1,9 +1,11 @@
 """Beginning a run in a folder of its own, or going on with one."""
 
-import shutil
-from collections.abc import Sequence
+import errno
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import torch
 from attrs import evolve
@@ -11,9 +13,11 @@ from filelock import FileLock, Timeout
 
 from ganforge.components.plugins import Plugins
 from ganforge.data.batches import silent
-from ganforge.data.dataset import Report
-from ganforge.disk import clear_aside, write_text
+from ganforge.data.dataset import Dataset, Report
+from ganforge.data.fingerprint import fingerprints
+from ganforge.disk import read_text
 from ganforge.errors import InputError
+from ganforge.folder import Folder
 from ganforge.recipe.plan import Plan
 from ganforge.runs import checkpoint
 from ganforge.runs.assemble import settle
@@ -37,13 +41,15 @@ def create(plan: Plan, plugins: Plugins, out: Path, device: torch.device, report
     plan, dataset = settle(plan, device)
     # Nothing is left behind by a run whose data are not there.
     sources = build.read_data(plan, dataset, report)
-    folder = _new_folder(out / plan.name)
+    folder = Folder(_new_folder(out / plan.name))
+    held = hold(folder.path)
     files = []
     for path in plan.plugin_files:
-        (folder / "plugins").mkdir(exist_ok=True)
-        files.append(Path(shutil.copy(path, folder / "plugins")))
-    run = Run(folder, evolve(plan, plugin_files=tuple(files)), plugins, device, dataset, sources, hold(folder))
-    write_text(folder / LOCK, run.lock)
+        folder.write(f"plugins/{path.name}", path.read_bytes())
+        files.append(folder.path / "plugins" / path.name)
+    plan = evolve(plan, plugin_files=tuple(files))
+    run = Run(folder, plan, plugins, device, dataset, sources, held, notes=notes_of(folder.path, dataset))
+    folder.write(LOCK, run.locked())
     return run
 
 
@@ -58,7 +64,8 @@ def hold(folder: Path) -> FileLock:
     except Timeout:
         raise InputError(f"another process is at work in {folder}") from None
     except OSError as error:
-        raise InputError(f"cannot write to {folder}: {error.strerror}") from error
+        reason = "its .lock is a link" if error.errno == errno.ELOOP else error.strerror
+        raise InputError(f"cannot write to {folder}: {reason}") from error
     return lock
 
 
@@ -67,30 +74,65 @@ def reopen(
 ) -> Run:
     """Open the run at `path` to go on exactly where its newest checkpoint stands; its own local plugins are loaded.
 
-    `sets` may override `train.steps` and what in `[record]` changes nothing that is learnt. `report` is told of (what,
-    done, total) while data are prepared. An InputError says that it is no run, has no checkpoint, or would become
-    another run by what is overridden.
+    `sets` may override `train.steps`, what in `[record]` changes nothing that is learnt, and where the data lie.
+    `report` is told of (what, done, total) while data are prepared. An InputError says that it is no run, has no
+    checkpoint, or would become another run by what is overridden.
     """
     folder = path if (path / LOCK).is_file() else find_run(path)[0]
     if folder is None:
         raise InputError(f"'{path}' is not a run's folder: it holds no {LOCK}")
-    for text in sets:
-        if text.partition("=")[0].strip() not in CHANGEABLE:
-            allowed = ", ".join(CHANGEABLE)
-            raise InputError(f"--set {text}: that would be another run; a resumed one may change {allowed}")
     lock = folder / LOCK
-    plan = read_plan(lock.read_text(encoding="utf-8"), folder, plugins, str(lock), sets)
-    held = hold(folder)
-    for place in (folder, folder / "checkpoints"):
-        clear_aside(place)
-    newest = checkpoint.newest_sound(folder / "checkpoints", lambda text: plugins.say(f"warning: {text}"))
-    write_text(folder / "checkpoints" / "latest", newest.name)  # it may have pointed to a damaged one
+    text = read_text(lock)
+    plan = read_plan(text, folder, plugins, str(lock), sets)
+    moved = require_same_run(plan, sets)
+    held, files = hold(folder), Folder(folder)
+    try:
+        files.clear()
+        newest = checkpoint.newest_sound(folder / "checkpoints", lambda text: plugins.say(f"warning: {text}"))
+        with files.folder("checkpoints") as checkpoints:
+            checkpoints.write("latest", newest.name)  # it may have pointed to a damaged one
+    except OSError as error:
+        raise InputError(f"cannot write to {folder}: {error.strerror}") from error
     dataset = build.make_dataset(plan)
     sources = build.read_data(plan, dataset, report)
-    run = Run(folder, plan, plugins, device, dataset, sources, held, checkpoint.read_step(newest), newest)
-    if sets:
-        write_text(lock, run.lock)
+    notes = notes_of(folder, dataset)
+    run = Run(files, plan, plugins, device, dataset, sources, held, checkpoint.read_step(newest), newest, notes)
+    before = plan.recipe.table.get("lock")
+    for part, change in changes(before if isinstance(before, dict) else {}, run.noted):
+        if part == "data" and moved:
+            raise InputError(f"these are not the data of the run: {change}")
+        run.warnings.append(change)
+    if sets and not run.done:
+        files.write(LOCK, run.locked())
     return run
+
+
+def require_same_run(plan: Plan, sets: Sequence[str]) -> bool:
+    """Refuse with an InputError overrides that would make another run; return whether they say that the data moved."""
+    paths = [f"dataset.{name}" for name, value in plan.dataset.settings.items() if isinstance(value, Path)]
+    for text in sets:
+        if text.partition("=")[0].strip() not in (*CHANGEABLE, *paths):
+            allowed = ", ".join((*CHANGEABLE, *paths))
+            raise InputError(f"--set {text}: that would be another run; a resumed one may change {allowed}")
+    return any(text.strip().startswith("dataset.") for text in sets)
+
+
+def notes_of(folder: Path, dataset: Dataset) -> dict[str, dict[str, str]]:
+    """Return what tells later whether data, or the copies of local plugins, have changed."""
+    code = sorted((folder / "plugins").rglob("*.py"))
+    digests = {path: hashlib.blake2b(path.read_bytes(), digest_size=8).hexdigest() for path in code if path.is_file()}
+    files = {path.relative_to(folder).as_posix(): digest for path, digest in digests.items()}
+    return {"data": fingerprints(dataset), "files": files}
+
+
+def changes(before: Mapping[str, Any], now: Mapping[str, Mapping[str, str]]) -> Iterator[tuple[str, str]]:
+    """Yield what has changed of the notes in a locked recipe: (`data`, `files` or `plugins`, what happened)."""
+    for part, new in now.items():
+        if isinstance(old := before.get(part), dict):
+            for key in sorted(old.keys() | new.keys()):
+                then, today = old.get(key, "not there"), new.get(key, "not there")
+                if then != today:
+                    yield part, f"{key} has changed since the run began: it was {then}, and is {today}"
 
 
 def _new_folder(parent: Path) -> Path:

@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import torch
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 from torch import Tensor, nn
 
 from ganforge.data.batches import Sources, mean, normal, read
@@ -61,7 +61,9 @@ class Trained:
     """The networks of a run after `step` training steps on `dataset`, in evaluation mode while used through it.
 
     `plan.train.norm` says how batch normalisation then works. `scheme` holds the networks and how values are made of
-    them. Each of `shown` returns tensors that are laid over the weights of a network while it is looked at.
+    them. Each of `shown` returns tensors that are laid over the weights of a network while it is looked at. Where
+    `rehearsal` is not 0, evaluations are only tried: on so many samples of each domain at most, and with as little work
+    as shows whether they can do it.
     """
 
     plan: Plan
@@ -70,6 +72,7 @@ class Trained:
     device: torch.device
     step: int
     shown: Sequence[Callable[[str], Mapping[str, Tensor]]] = ()
+    rehearsal: int = 0
 
     @property
     def networks(self) -> Mapping[str, nn.Module]:
@@ -99,7 +102,15 @@ class Trained:
         """Return the samples of each domain in a split, ready to load, and the fields that are drawn."""
         noise = {field: normal(shape) for field, shape in self.plan.coupling.noise.items()}
         plan, ready = self.plan, build.ready_of(self.plan)
-        return {**noise, **read(self.dataset, split, ready, name=plan.name, labels=build.labels_of(plan))}
+        found = read(self.dataset, split, ready, name=plan.name, labels=build.labels_of(plan))
+        return {**noise, **{name: self._few(samples) for name, samples in found.items()}}
+
+    def _few(self, samples: Stored | Drawn) -> Stored | Drawn:
+        """Return the samples, but not more of them than a rehearsal wants."""
+        if not self.rehearsal or isinstance(samples, Drawn) or samples.length <= self.rehearsal:
+            return samples
+        labels = {name: values[: self.rehearsal] for name, values in samples.labels.items()}
+        return evolve(samples, length=self.rehearsal, labels=labels)
 
     def translate(
         self, direction: str, samples: Tensor, batch: int = 64, *, value: str = "fake", seed: int = 0

@@ -29,7 +29,7 @@ from ganforge import (
     printable,
     read_metrics,
     settle,
-    write_text,
+    write_file,
 )
 from ganforge_compare.difference import first_difference
 
@@ -285,7 +285,7 @@ def write(out: Path, wanted: Sequence[Member]) -> dict[str, Any]:
     if not trained:
         raise RunFailedError("no run came far enough to be compared")
     summary = summarise(trained)
-    write_text(out / "comparison.json", json.dumps(summary, indent=2) + "\n")
+    write_file(out / "comparison.json", json.dumps(summary, indent=2) + "\n")
     figure = draw(trained)
     picture = ""
     if figure is not None:
@@ -294,7 +294,7 @@ def write(out: Path, wanted: Sequence[Member]) -> dict[str, Any]:
         picture = f'<img alt="figures of each recipe, side by side" src="data:image/png;base64,{data}">'
     page = Template((Path(__file__).parent / "comparison.html").read_text(encoding="utf-8"))
     seeds = len({member.seed for member in trained})
-    write_text(
+    write_file(
         out / "comparison.html",
         page.substitute(names=html.escape(", ".join(summary)), seeds=seeds, table=_table(summary), picture=picture),
     )

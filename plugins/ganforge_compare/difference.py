@@ -21,7 +21,7 @@ def first_difference(folder: Path, plan: Plan, device: torch.device) -> tuple[st
     if not lock.exists():
         return None
     there = _flat(tomllib.loads(lock.read_text(encoding="utf-8")))
-    wanted = _flat(tomllib.loads(lock_text(plan, {}, str(device), {})))
+    wanted = _flat(tomllib.loads(lock_text(plan, {})))
     for key in sorted(wanted | there):
         if wanted.get(key) != there.get(key) and key not in CHANGEABLE:
             return key, there.get(key), wanted.get(key)

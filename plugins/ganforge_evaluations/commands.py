@@ -1,10 +1,8 @@
 """`ganforge evaluate`."""
 
-import json
-
 import typer
 
-from ganforge import AsJson, Device, InputError, NormName, PluginFiles, RunFolder, plugins_with, print_metrics
+from ganforge import AsJson, Device, InputError, NormName, PluginFiles, RunFolder, plugins_with, print_metrics, to_json
 
 
 def evaluate(
@@ -17,17 +15,22 @@ def evaluate(
 ) -> None:
     """Run the recipe's evaluations on a run's newest checkpoint."""
     plugins = plugins_with(context, plugin)
-    from ganforge import evaluate as evaluate_trained, load_trained, pick_device
+    from ganforge import Folder, evaluate as evaluate_trained, load_trained, pick_device
 
     if not run.is_dir():
         raise InputError(f"no run at '{run}'")
     trained = load_trained(run, plugins, pick_device(device), norm)
-    with trained.evaluating():
-        metrics = evaluate_trained(trained, run)
+    try:
+        with Folder(run) as folder, trained.evaluating():
+            metrics, failures = evaluate_trained(trained, folder)
+    except OSError as error:
+        raise InputError(f"cannot write to {run}: {error.strerror}") from error
     if as_json:
-        typer.echo(json.dumps(metrics))
+        typer.echo(to_json(metrics))
     elif metrics:
         print_metrics(metrics)
         typer.echo(f"figures: {run / 'figures'}")
-    else:
+    elif not failures:
         typer.echo("the recipe has no evaluations")
+    for failure in failures:
+        raise failure

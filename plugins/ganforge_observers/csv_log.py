@@ -1,8 +1,8 @@
 """The observer `csv`: the log as `log.csv`, a line for each log record and a column for each loss."""
 
 import csv
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Iterable, Mapping
+from io import StringIO
 from typing import TYPE_CHECKING, Any
 
 from ganforge import hookimpl
@@ -19,10 +19,9 @@ class CsvLog:
     @hookimpl
     def ganforge_started(self, run: "Run") -> None:
         """Drop lines of steps that the run, gone back to a checkpoint, will do again, and a line that is not whole."""
-        path = run.folder / NAME
-        if not path.exists():
+        if not run.files.has(NAME):
             return
-        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+        lines = run.files.read(NAME).decode(errors="replace").splitlines(keepends=True)
         steps = [line.partition(",")[0] for line in lines]
         kept = [
             line
@@ -30,40 +29,26 @@ class CsvLog:
             if line.endswith("\n") and (step == "step" or (step.isdecimal() and int(step) <= run.step))
         ]
         if len(kept) < len(lines):
-            path.write_text("".join(kept), encoding="utf-8")
+            run.files.write(NAME, "".join(kept))
 
     @hookimpl
     def ganforge_logged(self, run: "Run", record: Mapping[str, Any]) -> None:
         """Append a line; a loss that the first record lacked makes the table wider."""
         row = {"step": record["step"], "steps_per_second": record["steps_per_second"], **record["losses"]}
-        path = run.folder / NAME
-        columns = _columns(path)
+        columns: list[str] = []
+        if run.files.has(NAME):
+            with run.files.open(NAME) as file:
+                columns = next(csv.reader([file.readline().decode(errors="replace")]), [])
         if set(row) <= set(columns):
-            with path.open("a", encoding="utf-8", newline="") as file:
-                _writer(file, columns).writerow(row)
+            run.files.append(NAME, _lines(columns, [row]))
         else:
-            _rewrite(path, [*columns, *(name for name in row if name not in columns)], row)
+            older = StringIO(run.files.read(NAME).decode(errors="replace") if columns else "")
+            columns += [name for name in row if name not in columns]
+            header = dict(zip(columns, columns, strict=True))
+            run.files.write(NAME, _lines(columns, [header, *csv.DictReader(older), row]))
 
 
-def _columns(path: Path) -> list[str]:
-    """Return the names in a table's first line; none where there is no table yet."""
-    if not path.exists():
-        return []
-    with path.open(encoding="utf-8", newline="") as file:
-        return next(csv.reader(file), [])
-
-
-def _rewrite(path: Path, columns: list[str], row: Mapping[str, Any]) -> None:
-    """Write the table with other columns, and one more row."""
-    rows: list[Mapping[str, Any]] = []
-    if path.exists():
-        with path.open(encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file))
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = _writer(file, columns)
-        writer.writeheader()
-        writer.writerows([*rows, row])
-
-
-def _writer(file: Any, columns: list[str]) -> "csv.DictWriter[str]":
-    return csv.DictWriter(file, columns, restval="", lineterminator="\n")
+def _lines(columns: list[str], rows: Iterable[Mapping[str, Any]]) -> str:
+    text = StringIO()
+    csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n").writerows(rows)
+    return text.getvalue()

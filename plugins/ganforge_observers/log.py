@@ -1,36 +1,37 @@
 """`log.jsonl`: one JSON object a line, for each log interval and each evaluation."""
 
 import json
-import math
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
-from ganforge import Run, write_text
+from ganforge import Run, to_json
 
 NAME = "log.jsonl"
 
 
 def append(run: Run, record: Mapping[str, Any]) -> None:
     """Append one record."""
-    with (run.folder / NAME).open("a", encoding="utf-8") as file:
-        file.write(json.dumps(record) + "\n")
+    run.files.append(NAME, to_json(record) + "\n")
 
 
 def cut(run: Run) -> None:
-    """Drop records of steps that the run, gone back to a checkpoint, will do again, and lines that are torn."""
-    path = run.folder / NAME
-    if not path.exists():
+    """Drop records of steps that the run, gone back to a checkpoint, will do again, and lines that are torn.
+
+    After the last step the evaluations are done again, unless that step is evaluated.
+    """
+    if not run.files.has(NAME):
         return
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
-    kept = [line for line in lines if _step(line) <= run.step]
+    lines = run.files.read(NAME).decode(errors="replace").splitlines(keepends=True)
+    kept = [line for line in lines if _is_kept(line, run)]
     if len(kept) < len(lines):
-        write_text(path, "".join(kept))
+        run.files.write(NAME, "".join(kept))
 
 
-def _step(line: str) -> float:
-    """Return a record's step; infinity where the line is torn or is no record."""
+def _is_kept(line: str, run: Run) -> bool:
+    """Whether a line is whole, and tells of what will not be done again."""
     with suppress(ValueError, KeyError, TypeError):
-        if line.endswith("\n"):
-            return float(json.loads(line)["step"])
-    return math.inf
+        record = json.loads(line) if line.endswith("\n") else {}
+        step = float(record["step"])
+        return step < run.step or (step == run.step and ("metrics" not in record or run.is_evaluated))
+    return False

@@ -6,7 +6,6 @@ library takes, since the page is made anew while a run trains; and they follow t
 
 import json
 import math
-import os
 import re
 import statistics
 import sys
@@ -26,7 +25,7 @@ from jinja2 import Environment, StrictUndefined, Template
 from markupsafe import Markup
 from PIL import Image
 
-from ganforge import InputError, hookimpl, nearest
+from ganforge import InputError, hookimpl, nearest, write_file
 
 if TYPE_CHECKING:
     from ganforge import Run
@@ -146,12 +145,8 @@ def write(folder: Path, state: str = "") -> Path:
         InputError: the locked recipe cannot be read.
     """
     page = template().render(gather(folder, state))
-    aside = folder / f".{NAME}.{os.getpid()}"
-    try:
-        aside.write_text(page, encoding="utf-8")
-        return aside.replace(folder / NAME)
-    finally:
-        aside.unlink(missing_ok=True)
+    write_file(folder / NAME, page)
+    return folder / NAME
 
 
 def gather(folder: Path, state: str) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """`samples/step-XXXXXXXX.png`: the same test inputs every time, with their translations and reconstructions."""
 
 from collections.abc import Container, Sequence
+from io import BytesIO
 
 import torch
 from matplotlib.figure import Figure
@@ -18,18 +19,18 @@ def draw(run: Run) -> None:
 
     Other samples cannot be drawn, which is said once.
     """
-    folder = run.folder / "samples"
-    folder.mkdir(exist_ok=True)
-    path = folder / f"step-{run.step:08d}.png"
+    buffer = BytesIO()
     with run.sample() as views:
         if all(view["fake"].ndim == 4 for view in views):
             from torchvision.utils import save_image  # takes seconds, which points do not need
 
-            save_image(picture_grid(views, run.trained.drawn), path)
+            save_image(picture_grid(views, run.trained.drawn), buffer, format="png")
         elif all(view["fake"].shape[1:] == (2,) for view in views):
-            scatter(views).savefig(path, dpi=100)
+            scatter(views).savefig(buffer, format="png", dpi=100)
         else:
             run.warn("samples are neither pictures nor points of the plane: there will be no sample pictures")
+            return
+    run.files.write(f"samples/step-{run.step:08d}.png", buffer.getvalue())
 
 
 def picture_grid(views: Sequence[Seen], drawn: Container[str] = ()) -> Tensor:

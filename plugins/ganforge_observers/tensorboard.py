@@ -5,6 +5,7 @@ Look at it with `tensorboard --logdir runs`. It needs the package tensorboard.
 
 import importlib
 from collections.abc import Mapping
+from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 from ganforge import InputError, hookimpl
@@ -40,7 +41,8 @@ class TensorBoard:
         from torch.utils.tensorboard import SummaryWriter
 
         self._close()
-        purge = run.step + 1 if (run.folder / NAME).exists() else None
+        purge = run.step + 1 if run.files.has(NAME) else None
+        run.files.folder(NAME, create=True).close()  # which refuses a link
         self.writer = SummaryWriter(str(run.folder / NAME), purge_step=purge)
 
     @hookimpl
@@ -59,9 +61,9 @@ class TensorBoard:
     @hookimpl(trylast=True)  # the picture is drawn first
     def ganforge_sampled(self, run: "Run") -> None:
         """Add the sample picture of this step."""
-        path = run.folder / "samples" / f"step-{run.step:08d}.png"
-        if self.writer is not None and path.exists():
-            self.writer.add_image("samples", _read(path), run.step, dataformats="HWC")
+        name = f"samples/step-{run.step:08d}.png"
+        if self.writer is not None and run.files.has(name):
+            self.writer.add_image("samples", _read(run.files.read(name)), run.step, dataformats="HWC")
 
     @hookimpl
     def ganforge_checkpointed(self, run: "Run", folder: "Path") -> None:
@@ -85,10 +87,10 @@ class TensorBoard:
             self.writer = None
 
 
-def _read(path: "Path") -> Any:
+def _read(file: bytes) -> Any:
     """Return a picture as bytes [H, W, 3]."""
     import numpy as np
     from PIL import Image
 
-    with Image.open(path) as image:
+    with Image.open(BytesIO(file)) as image:
         return np.asarray(image.convert("RGB"))

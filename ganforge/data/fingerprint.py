@@ -1,0 +1,39 @@
+"""Whether data are those of before, wherever they lie now."""
+
+import hashlib
+import os
+from contextlib import suppress
+from pathlib import Path
+
+from ganforge.data.dataset import SPLITS, Dataset, Prepared
+
+CONTENTS = 64  # files of a domain whose contents are looked at
+BEGINNING = 1 << 16  # bytes of such a file
+
+
+def fingerprints(dataset: Dataset) -> dict[str, str]:
+    """Return, for each split and domain whose samples are made of files or the like, their number and a digest.
+
+    Raises:
+        InputError: the files are not there.
+    """
+    opened = [(split, name, samples) for split in SPLITS for name, samples in dataset.open(split).items()]
+    return {f"{split}.{name}": _fingerprint(s) for split, name, s in opened if isinstance(s, Prepared)}
+
+
+def _fingerprint(samples: Prepared) -> str:
+    """Digest the files' names below the folder that holds all of them, their sizes, and contents of some of them."""
+    folders = {os.path.dirname(os.path.abspath(item)) for item in samples.items if isinstance(item, Path)}
+    root = os.path.commonpath(folders) if folders else ""
+    digest = hashlib.blake2b(digest_size=8)
+    for index, item in enumerate(samples.items):
+        if not isinstance(item, Path):
+            digest.update(repr(item).encode(errors="replace"))
+            continue
+        digest.update(os.fsencode(os.path.relpath(item, root)) + b"\0")
+        with suppress(OSError):
+            digest.update(str(os.stat(item).st_size).encode() + b"\n")
+            if index % max(1, len(samples.items) // CONTENTS) == 0:
+                with item.open("rb") as file:
+                    digest.update(file.read(BEGINNING))
+    return f"{len(samples.items)} samples, {digest.hexdigest()}"

@@ -1,0 +1,213 @@
+"""Folders that no link leads out of, and files in them that are whole or not there, whatever happens meanwhile."""
+
+import errno
+import fnmatch
+import os
+import re
+import secrets
+import shutil
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO, Self
+
+from ganforge.errors import InputError
+
+MISPLACED = {errno.ELOOP, errno.ENOTDIR, errno.EISDIR, errno.ENXIO}  # where a link, a pipe or a folder is in the way
+LONGEST = 200  # bytes of a name that are kept in the one aside
+ASIDE = re.compile(r"\..*\.[0-9a-f]{16}", re.DOTALL)
+
+
+def write_file(path: Path, content: bytes | str) -> None:
+    """Write a file so that a reader, or a crash, finds either the old content or the new one.
+
+    Raises:
+        OSError: it cannot be written; the old content is still there.
+    """
+    with Folder(path.parent) as folder:
+        folder.write(path.name, content)
+
+
+class Folder:
+    """A folder that is held open: what is done in it stays in it, whatever links it holds, and wherever it is moved.
+
+    Names are relative to it, with slashes; folders on the way are made where something is written. An OSError, one of
+    `UNWRITABLE`, says that there is a link on the way, or that the folder is gone.
+    """
+
+    def __init__(self, path: Path, descriptor: int | None = None) -> None:
+        self.path = path
+        self._descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY) if descriptor is None else descriptor
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the folder."""
+        os.close(self._descriptor)
+
+    def folder(self, name: str, *, create: bool = False) -> "Folder":
+        """Hold a folder in this one open."""
+        with self._place(f"{name}/.", create=create) as (descriptor, _):
+            return Folder(self.path / name, os.dup(descriptor))
+
+    def write(self, name: str, content: bytes | str) -> None:
+        """Write a file so that a reader, or a crash, finds either the old content or the new one."""
+        data = content.encode() if isinstance(content, str) else content
+        with self._place(name, create=True) as (place, last):
+            aside = _aside(last)
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+            try:
+                with os.fdopen(os.open(aside, flags, 0o666, dir_fd=place), "wb") as file:
+                    file.write(data)
+                    file.flush()
+                    os.fsync(file.fileno())
+                os.rename(aside, last, src_dir_fd=place, dst_dir_fd=place)
+            except BaseException:
+                with suppress(OSError):
+                    os.unlink(aside, dir_fd=place)
+                raise
+            os.fsync(place)
+
+    def append(self, name: str, text: str) -> None:
+        """Append lines to a file; where its last line is torn, they begin on a new one."""
+        with self._place(name, create=True) as (place, last):
+            flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK
+            descriptor = os.open(last, flags, 0o666, dir_fd=place)
+            about = _require_regular(descriptor)
+            try:
+                whole = about.st_size == 0 or os.pread(descriptor, 1, about.st_size - 1) == b"\n"
+                data = (text if whole else f"\n{text}").encode()
+                while data and about.st_nlink == 1:
+                    data = data[os.write(descriptor, data) :]
+            finally:
+                os.close(descriptor)
+        if data:  # what has another name besides is left as it is under that one
+            self.write(name, self.read(name) + data)
+
+    def read(self, name: str) -> bytes:
+        """Read a file; see `open`."""
+        with self.open(name) as file:
+            return file.read()
+
+    def open(self, name: str) -> BinaryIO:
+        """Open a file for reading.
+
+        Raises:
+            InputError: it is a link that leads out of the folder, or no file.
+            OSError: it cannot be opened.
+        """
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
+        try:
+            try:
+                with self._place(name) as (place, last):
+                    descriptor = os.open(last, flags, dir_fd=place)
+            except PermissionError:
+                real = Path(os.path.realpath(self.path / name)).relative_to(os.path.realpath(self.path))
+                with self._place(real.as_posix()) as (place, last):
+                    descriptor = os.open(last, flags, dir_fd=place)
+            _require_regular(descriptor)
+        except ValueError as error:
+            raise InputError(f"'{self.path / name}' is a link that leads out of its folder") from error
+        except IsADirectoryError as error:
+            raise InputError(f"'{self.path / name}' is no file") from error
+        return os.fdopen(descriptor, "rb")
+
+    def names(self, pattern: str = "*") -> list[str]:
+        """Return the names in this folder that fit a pattern, sorted; none that begins with a dot."""
+        return sorted(n for n in os.listdir(self._descriptor) if fnmatch.fnmatchcase(n, pattern) and n[0] != ".")
+
+    def has(self, name: str) -> bool:
+        """Whether there is a file, folder or link of a name."""
+        with suppress(OSError), self._place(name) as (place, last):
+            os.stat(last, dir_fd=place, follow_symlinks=False)
+            return True
+        return False
+
+    @contextmanager
+    def making(self, name: str) -> Iterator["Folder"]:
+        """Yield a folder aside; once all that is in it is written, it gets its name, and replaces what had that."""
+        aside, older = _aside(name), _aside(name)
+        os.mkdir(aside, dir_fd=self._descriptor)
+        try:
+            with self.folder(aside) as made:
+                yield made
+                os.fsync(made._descriptor)
+            with suppress(FileNotFoundError):
+                self._rename(name, older)
+            self._rename(aside, name)
+        except BaseException:
+            with suppress(OSError):
+                _remove(aside, self._descriptor)
+            raise
+        os.fsync(self._descriptor)
+        with suppress(FileNotFoundError):
+            _remove(older, self._descriptor)
+
+    def delete(self, name: str) -> None:
+        """Delete a file, or a folder with all that is in it; no half of it is ever seen under its name."""
+        aside = _aside(name)
+        self._rename(name, aside)
+        _remove(aside, self._descriptor)
+
+    def clear(self) -> None:
+        """Delete, here and in all folders below, what a process that was killed left half-written."""
+        for _, folders, files, place in os.fwalk(".", dir_fd=self._descriptor):
+            for name in filter(ASIDE.fullmatch, [*folders, *files]):
+                _remove(name, place)
+            folders[:] = [name for name in folders if not ASIDE.fullmatch(name)]
+
+    def _rename(self, old: str, new: str) -> None:
+        os.rename(old, new, src_dir_fd=self._descriptor, dst_dir_fd=self._descriptor)
+
+    @contextmanager
+    def _place(self, name: str, *, create: bool = False) -> Iterator[tuple[int, str]]:
+        """Yield the descriptor of the folder that a name lies in, reached through no link, and its last part."""
+        *way, last = name.split("/")
+        if ".." in (*way, last):
+            raise InputError(f"'{name}' leads out of {self.path}")
+        place = os.dup(self._descriptor)
+        try:
+            for part in way:
+                if create:
+                    with suppress(FileExistsError):
+                        os.mkdir(part, dir_fd=place)
+                below = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=place)
+                os.close(place)
+                place = below
+            yield place, last
+        except OSError as error:
+            if error.errno in MISPLACED:
+                raise PermissionError(
+                    errno.EPERM, f"there is a link, or something else, in the way at {name}"
+                ) from error
+            if error.errno == errno.ENOENT and os.fstat(self._descriptor).st_nlink == 0:
+                raise OSError(errno.ESTALE, "the folder is gone") from error
+            raise
+        finally:
+            os.close(place)
+
+
+def _aside(name: str) -> str:
+    """Return a name that nobody can foresee, for what is not whole yet."""
+    return f".{os.fsdecode(os.fsencode(name)[:LONGEST])}.{secrets.token_hex(8)}"
+
+
+def _remove(name: str, place: int) -> None:
+    """Delete a file, a link, or a folder with all that is in it."""
+    if stat.S_ISDIR(os.stat(name, dir_fd=place, follow_symlinks=False).st_mode):
+        shutil.rmtree(name, dir_fd=place)
+    else:
+        os.unlink(name, dir_fd=place)
+
+
+def _require_regular(descriptor: int) -> os.stat_result:
+    about = os.fstat(descriptor)
+    if not stat.S_ISREG(about.st_mode):
+        os.close(descriptor)
+        raise IsADirectoryError(errno.EISDIR, "no file")
+    return about

@@ -1,0 +1,148 @@
+"""What a run saves: its checkpoints, each step once, which of them is the best, and what is put back from them."""
+
+import math
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from torch import nn
+
+from ganforge.data.dataset import derive
+from ganforge.disk import to_json
+from ganforge.errors import DivergedError, InputError, RecipeError
+from ganforge.runs import checkpoint
+from ganforge.runs.checkpoint import METRICS, Metrics
+from ganforge.runs.metrics import best_of
+from ganforge.runs.trained import laid_over
+from ganforge.training.meter import first_not_finite
+from ganforge.training.state import looking, random_state, set_random_state
+
+if TYPE_CHECKING:
+    from ganforge.runs.run import Run
+
+
+class Saving:
+    """The checkpoints of a run.
+
+    A step is done once its checkpoint has its name, and evaluated once that holds the metrics, whatever else was
+    written before: so a run may be killed at any moment.
+
+    Attributes:
+        newest: the name of the newest checkpoint.
+        saved_at: the step that it is of.
+        evaluated_at: the last step that was evaluated.
+        best: the best value of the metric `record.best` so far; the higher, the better.
+        rewinds: how often the run went back.
+    """
+
+    def __init__(self, run: "Run") -> None:
+        self._run = run
+        self._folder = run.files.folder("checkpoints", create=True)
+        self.newest, self.saved_at, self.evaluated_at = "", -1, -1
+        self.best, self.rewinds = -math.inf, 0
+
+    @property
+    def _learnt(self) -> Mapping[str, nn.Module]:
+        """The networks that a player learns; one that is frozen is not saved, but made anew from its settings."""
+        networks, plan = self._run.engine.networks, self._run.plan
+        return {name: networks[name] for name in networks if plan.networks[name][0].player is not None}
+
+    def save(self, best: bool = False) -> None:
+        """Write a checkpoint, unless this step has one; `best` if none has a better metric.
+
+        Its weights are ready for use in evaluation mode. A DivergedError says that losses or weights are no longer
+        finite, and not worth keeping.
+        """
+        if self.saved_at != self._run.step:
+            self._write()
+        if best:
+            self._folder.write("best", self.newest)
+        checkpoint.prune(self._folder, self.newest, self._run.plan.record.keep)
+
+    def _write(self) -> None:
+        run = self._run
+        self.require_finite()
+        for name, network in run.engine.networks.items():
+            if wrong := first_not_finite(network.state_dict()):
+                raise DivergedError(f"the weights {name}.{wrong} are no longer finite at step {run.step}")
+        training = {
+            "players": {name: player.state_dict() for name, player in run.engine.players.items()},
+            "held": {label: held.state() for label, held in run.engine.held.items()},
+            "random": random_state(),
+            "meter": run.meter.state_dict(),
+            "rewinds": self.rewinds,
+            "plugins": dict(run.plugins.each("ganforge_saving", run=run)),
+        }
+        trained, metrics = run.trained, run.metrics if run.is_evaluated else None
+        with looking(run.engine.modules, 0), laid_over(trained.networks, trained.shown) as beneath:
+            training["beneath"] = beneath
+            recipe = run.locked(passed_on=True)
+            folder = checkpoint.save(self._folder, run.step, self._learnt, training, recipe, metrics)
+        self.newest, self.saved_at = folder.name, run.step
+        run.notify("ganforge_checkpointed", folder=folder)
+
+    def restore(self, folder: Path, rewinds: int | None = None) -> None:
+        """Put everything back as a checkpoint has it; after a rewind, go on with the batches of that one.
+
+        An InputError says that the checkpoint is not of this recipe.
+        """
+        run, training = self._run, checkpoint.load_training(folder)
+        try:
+            for name, network in self._learnt.items():
+                checkpoint.load_weights(folder / f"{name}.safetensors", network)
+                state = network.state_dict()
+                for key, value in training["beneath"][name].items():
+                    state[key].copy_(value)
+            for name, player in run.engine.players.items():
+                player.load_state_dict(training["players"][name])
+            for label, held in run.engine.held.items():
+                held.restore(training["held"].get(label, {}), run.device)
+            set_random_state(training["random"])
+            run.meter.load_state_dict(training["meter"], run.device)
+            self.rewinds, states = training["rewinds"] if rewinds is None else rewinds, training["plugins"]
+        except (KeyError, ValueError, TypeError, AttributeError, IndexError, RuntimeError) as error:
+            raise InputError(f"the state in {folder} does not fit its recipe: {error}") from error
+        run.metrics = checkpoint.measured(folder)
+        self.newest, self.saved_at = folder.name, run.step
+        self.evaluated_at = run.step if run.metrics else -1
+        if self.rewinds:
+            run.batches.reseed(derive(run.plan.train.seed, "rewind", self.rewinds))
+        run.measured_at = -1
+        run.notify("ganforge_restored", states=states)
+
+    def evaluated(self, metrics: Metrics, *, whole: bool) -> None:
+        """Keep what evaluations found of the current step, `whole` if none failed, and its checkpoint if it is best."""
+        step = self._run.step
+        if whole:
+            self.evaluated_at = step
+        if self._is_best(metrics):
+            self.save(best=True)
+        if self.saved_at == self.evaluated_at == step and metrics:
+            self._folder.write(f"{self.newest}/{METRICS}", to_json(metrics))  # only now is the step all done
+
+    def take_up_best(self, start: Path) -> None:
+        """Find the best metrics so far: also those of a run that was killed before it noted that they are."""
+        with suppress(InputError):
+            self._is_best(checkpoint.measured(checkpoint.pointed(start.parent, "best")))
+        if self._is_best(checkpoint.measured(start)):
+            self._folder.write("best", start.name)
+
+    def _is_best(self, metrics: Metrics) -> bool:
+        """Whether metrics are better than all before, and take them for the best."""
+        plan = self._run.plan
+        try:
+            value = best_of(plan, metrics) if plan.record.best and metrics else -math.inf
+        except RecipeError as error:  # the evaluation failed, or its metrics are not always the same ones
+            self._run.warn(str(error))
+            return False
+        before, self.best = self.best, max(value, self.best)
+        return value > before
+
+    def require_finite(self) -> None:
+        """Refuse with a DivergedError to go on where losses are no longer finite."""
+        if culprit := self._run.meter.culprit():
+            raise DivergedError(
+                f"the loss '{culprit.name}' is {culprit.value} at step {culprit.step}; "
+                "checkpoints from before are kept. Try a lower learning rate"
+            )
