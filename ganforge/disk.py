@@ -12,9 +12,12 @@ from typing import Any
 
 from ganforge.errors import InputError
 
-# Errors of a disk that is full, over its quota, read-only, gone, or broken.
+# Errors of a disk that is full, over its quota, read-only, gone or broken, or where something is in the way.
 UNWRITABLE = frozenset(
-    {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.EACCES, errno.EPERM, errno.ESTALE}
+    {
+        *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO),
+        *(errno.EACCES, errno.EPERM, errno.ESTALE, errno.EISDIR),
+    }
 )
 
 # How files of other encodings begin; UTF-32 comes first, since its mark begins with that of UTF-16.

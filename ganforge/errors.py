@@ -20,7 +20,7 @@ class DivergedError(RunFailedError):
     """Losses or weights are no longer finite."""
 
 
-class StoppedError(KeyboardInterrupt):
+class StoppedError(BaseException):
     """A signal asked the run to stop; its state is saved. The exit status is 128 plus the signal's number."""
 
     def __init__(self, number: int) -> None:

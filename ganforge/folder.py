@@ -14,7 +14,7 @@ from typing import BinaryIO, Self
 
 from ganforge.errors import InputError
 
-MISPLACED = {errno.ELOOP, errno.ENOTDIR, errno.EISDIR, errno.ENXIO}  # where a link, a pipe or a folder is in the way
+MISPLACED = {errno.ELOOP, errno.ENOTDIR, errno.ENXIO}  # where a link, a pipe or a file is in the way
 LONGEST = 200  # bytes of a name that are kept in the one aside
 ASIDE = re.compile(r"\..*\.[0-9a-f]{16}", re.DOTALL)
 

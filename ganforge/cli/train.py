@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ganforge.cli import command
-from ganforge.errors import printable
+from ganforge.errors import StoppedError, printable
 
 if TYPE_CHECKING:
     from ganforge.runs.run import Run
@@ -69,7 +69,7 @@ def _train(started: "Run") -> None:
     try:
         started.build()
         started.train()
-    except KeyboardInterrupt:  # a StoppedError, too
+    except (KeyboardInterrupt, StoppedError):
         typer.echo(f"interrupted at step {started.step}; go on with: ganforge resume {started.folder}", err=True)
         raise
     finally:

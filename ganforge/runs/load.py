@@ -1,14 +1,17 @@
 """Loading what was trained, from a run's folder, a checkpoint of it, or weights alone."""
 
 import re
+import tomllib
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
+import tomli_w
 import torch
 from attrs import evolve
 
 from ganforge.components.plugins import Plugins
+from ganforge.disk import read_text
 from ganforge.errors import InputError, nearest
 from ganforge.recipe import layers as recipe
 from ganforge.recipe.plan import Plan
@@ -19,6 +22,7 @@ from ganforge.training import build, norm as norms
 from ganforge.training.networks import make_networks
 
 LOCK = "recipe.lock.toml"
+LOCAL = ("dataset", "evaluations", "record")  # tables in which a lock tells where files lie
 
 
 def find_run(path: Path) -> tuple[Path | None, Path]:
@@ -57,18 +61,29 @@ def read_plan(text: str, run: Path | None, plugins: Plugins, name: str, sets: Se
     return resolve(locked, plugins.registry, files)
 
 
-def load_trained(path: Path, plugins: Plugins, device: torch.device, norm: norms.Norm | None = None) -> Trained:
+def placed(text: str, run: Path | None) -> str:
+    """Return a recipe that was passed on in weights with what the run's own lock tells of where files lie here."""
+    with suppress(InputError, ValueError, RecursionError):
+        if run is not None:
+            lock, passed = tomllib.loads(read_text(run / LOCK)), tomllib.loads(text)
+            return tomli_w.dumps(passed | {key: lock[key] for key in LOCAL if key in lock})
+    return text
+
+
+def load_trained(
+    path: Path, plugins: Plugins, device: torch.device, norm: norms.Norm | None = None, sets: Sequence[str] = ()
+) -> Trained:
     """Load what was trained from a run folder, a checkpoint folder or a weights file onto a device.
 
-    `norm` says how batch normalisation is to work, if not as the recipe says. The data are not needed, unless it is to
-    be recalibrated for weights that were saved without it.
+    `sets` may say where the data of a run lie now; `norm` says how batch normalisation is to work, if not as the recipe
+    says. The data are not needed, unless it is to be recalibrated for weights that were saved without it.
     """
     run, folder = find_run(path)
     present = {file.stem: file for file in sorted(folder.glob("*.safetensors")) if file.stem != "training"}
     if not present:
         raise InputError(f"the checkpoint {folder} holds no weights")
     first = next(iter(present.values()))
-    plan = read_plan(checkpoint.read_recipe(first), run, plugins, str(first))
+    plan = read_plan(placed(checkpoint.read_recipe(first), run), run, plugins, str(first), sets)
     saved = plan.train.norm
     plan = evolve(plan, train=evolve(plan.train, norm=norm or saved))
     dataset = build.make_dataset(plan)

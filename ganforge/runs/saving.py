@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ from torch import nn
 from ganforge.data.dataset import derive
 from ganforge.disk import to_json
 from ganforge.errors import DivergedError, InputError, RecipeError
+from ganforge.folder import Folder
 from ganforge.runs import checkpoint
 from ganforge.runs.checkpoint import METRICS, Metrics
 from ganforge.runs.metrics import best_of
@@ -38,9 +40,12 @@ class Saving:
 
     def __init__(self, run: "Run") -> None:
         self._run = run
-        self._folder = run.files.folder("checkpoints", create=True)
         self.newest, self.saved_at, self.evaluated_at = "", -1, -1
         self.best, self.rewinds = -math.inf, 0
+
+    @cached_property
+    def _folder(self) -> Folder:
+        return self._run.files.folder("checkpoints", create=True)
 
     @property
     def _learnt(self) -> Mapping[str, nn.Module]:

@@ -113,7 +113,7 @@ class Warnings:
 def failure() -> str:
     """Return why the training is being left, to be asked while it ends; empty if it is not for an error."""
     error = sys.exception()
-    if error is None or isinstance(error, KeyboardInterrupt):
+    if not isinstance(error, Exception):
         return ""
     return f"the run failed: {error or type(error).__name__}"
 

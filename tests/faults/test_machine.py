@@ -49,11 +49,11 @@ def test_a_read_only_disk_is_told_before_anything_is_done(toy, tmp_path, ganforg
 def test_a_disk_that_turns_read_only_is_told_and_the_last_checkpoint_kept(mode, toy, tmp_path, ganforge, monkeypatch):
     write, refused = checkpoint.write_tensors, []
 
-    def write_tensors(path, tensors, metadata):
-        if "step-00000006" in str(path):
-            refused.append(path)
-            raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
-        return write(path, tensors, metadata)
+    def write_tensors(folder, name, tensors, metadata):
+        if metadata["step"] == "6":
+            refused.append(name)
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS), name)
+        return write(folder, name, tensors, metadata)
 
     monkeypatch.setattr(checkpoint, "write_tensors", write_tensors)
     words = ["--set", "record.checkpoint_every=2", "--set", f"record.on_write_error={mode}"]

@@ -11,6 +11,8 @@ from types import SimpleNamespace
 
 import pytest
 
+from ganforge.folder import Folder
+
 csv_log = importlib.import_module("ganforge_observers.csv_log")
 
 LOSSES = [
@@ -77,7 +79,7 @@ def test_a_run_that_goes_on_from_an_older_checkpoint_writes_each_step_once(toy, 
 
 
 def test_a_loss_that_comes_later_makes_the_table_wider(tmp_path):
-    run, table = SimpleNamespace(folder=tmp_path, step=3), csv_log.CsvLog()
+    run, table = SimpleNamespace(files=Folder(tmp_path), step=3), csv_log.CsvLog()
     table.ganforge_started(run)
     table.ganforge_logged(run, {"step": 1, "steps_per_second": 9.5, "losses": {"generator": 0.25}})
     table.ganforge_logged(run, {"step": 2, "steps_per_second": 9.0, "losses": {"generator": 0.5, 'odd "," one': 2.0}})
@@ -85,7 +87,8 @@ def test_a_loss_that_comes_later_makes_the_table_wider(tmp_path):
     assert (tmp_path / "log.csv").read_text() == (
         'step,steps_per_second,generator,"odd "","" one"\n1,9.5,0.25,\n2,9.0,0.5,2.0\n3,8.0,,3.0\n'
     )
-    table.ganforge_started(SimpleNamespace(folder=tmp_path, step=2))
+    run.step = 2
+    table.ganforge_started(run)
     assert [row["step"] for row in rows(tmp_path)] == ["1", "2"]
 
 

@@ -7,8 +7,15 @@ import torch
 from torch import nn
 
 from ganforge.errors import InputError
+from ganforge.folder import Folder
 from ganforge.runs import checkpoint
 from ganforge.training.state import random_state, set_random_state
+
+
+def save(parent, step, networks, training):
+    """Write a checkpoint into a folder."""
+    with Folder(parent) as folder:
+        return checkpoint.save(folder, step, networks, training, "# recipe")
 
 
 @pytest.fixture
@@ -19,7 +26,7 @@ def saved(tmp_path):
     network(torch.ones(1, 2)).sum().backward()
     optimizer.step()
     training = {"optimizer": optimizer.state_dict(), "random": random_state()}
-    return checkpoint.save(tmp_path, 7, {"G": network}, training, "# recipe", keep=0), network, optimizer
+    return save(tmp_path, 7, {"G": network}, training), network, optimizer
 
 
 def test_optimizer_and_random_state_come_back_exactly(saved):
@@ -44,9 +51,9 @@ def test_a_failed_write_leaves_the_older_checkpoint_and_no_half_one(saved, monke
     def full(*_):
         raise OSError("No space left on device")
 
-    monkeypatch.setattr(checkpoint.safetensors.torch, "save_file", full)
+    monkeypatch.setattr(checkpoint.safetensors.torch, "save", full)
     with pytest.raises(OSError, match="No space left"):
-        checkpoint.save(folder.parent, 8, {"G": network}, {}, "", keep=1)
+        save(folder.parent, 8, {"G": network}, {})
     assert checkpoint.pointed(folder.parent, "latest") == folder
     assert [path.name for path in folder.parent.glob("step-*")] == ["step-00000007"]
 
@@ -54,7 +61,9 @@ def test_a_failed_write_leaves_the_older_checkpoint_and_no_half_one(saved, monke
 def test_pruning_never_takes_the_checkpoint_just_written(saved):
     folder, network, _ = saved
     for step in (8, 9, 5):
-        checkpoint.save(folder.parent, step, {"G": network}, {}, "", keep=2)
+        newest = save(folder.parent, step, {"G": network}, {})
+        with Folder(folder.parent) as parent:
+            checkpoint.prune(parent, newest.name, keep=2)
     assert checkpoint.pointed(folder.parent, "latest").name == "step-00000005"
     assert checkpoint.pointed(folder.parent, "latest").is_dir()
 
@@ -108,7 +117,7 @@ def test_a_file_of_another_checkpoint_is_refused(saved):
     folder, network, _ = saved
     with torch.no_grad():
         network.weight.add_(1)
-    other = checkpoint.save(folder.parent, 8, {"G": network}, {}, "# recipe")
+    other = save(folder.parent, 8, {"G": network}, {})
     (other / "G.safetensors").rename(folder / "G.safetensors")
     with pytest.raises(InputError, match=r"G\.safetensors is not of this checkpoint"):
         checkpoint.verify(folder)
@@ -117,7 +126,7 @@ def test_a_file_of_another_checkpoint_is_refused(saved):
 def test_the_newest_sound_checkpoint_is_found_and_the_damaged_ones_are_named(saved):
     folder, network, _ = saved
     for step in (8, 9):
-        newest = checkpoint.save(folder.parent, step, {"G": network}, {}, "# recipe")
+        newest = save(folder.parent, step, {"G": network}, {})
         (newest / "G.safetensors").write_bytes(b"")
     said = []
     assert checkpoint.newest_sound(folder.parent, said.append) == folder
