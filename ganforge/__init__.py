@@ -41,7 +41,7 @@ _HOMES = {
     "runs.load": "load_trained",
     "runs.metrics": "evaluate is_finished read_metrics",
     "runs.run": "Run",
-    "runs.start": "CHANGEABLE",
+    "runs.changes": "CHANGEABLE",
     "runs.trained": "Findings Seen Trained",
     "cli.command": "AsJson Device NormName PluginFiles RecipeName RunFolder Sets plugins_with print_metrics print_rows "
     "progress read_recipe understand",
@@ -93,10 +93,10 @@ if TYPE_CHECKING:
     from ganforge.recipe.lock import lock_text as lock_text
     from ganforge.recipe.plan import Compute as Compute, Plan as Plan
     from ganforge.runs.assemble import assemble as assemble, pick_device as pick_device, settle as settle
+    from ganforge.runs.changes import CHANGEABLE as CHANGEABLE
     from ganforge.runs.load import load_trained as load_trained
     from ganforge.runs.metrics import evaluate as evaluate, is_finished as is_finished, read_metrics as read_metrics
     from ganforge.runs.run import Run as Run
-    from ganforge.runs.start import CHANGEABLE as CHANGEABLE
     from ganforge.runs.trained import Findings as Findings, Seen as Seen, Trained as Trained
     from ganforge.training.build import make_dataset as make_dataset, read_data as read_data
     from ganforge.training.engine import Engine as Engine, Steps as Steps, Turn as Turn

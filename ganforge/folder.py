@@ -183,7 +183,7 @@ class Folder:
         except OSError as error:
             if error.errno in MISPLACED:
                 raise PermissionError(
-                    errno.EPERM, f"there is a link, or something else, in the way at {name}"
+                    errno.EPERM, f"a link, or something else, is in the way at {name}"
                 ) from error
             if error.errno == errno.ENOENT and os.fstat(self._descriptor).st_nlink == 0:
                 raise OSError(errno.ESTALE, "the folder is gone") from error

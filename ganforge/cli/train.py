@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from ganforge.runs.run import Run
 
 _out = typer.Option(metavar="DIR", help="Folder for runs.")
-_changes = typer.Option("--set", metavar="KEY=VALUE", help="Another train.steps or train.*_every.")
+_changes = typer.Option("--set", metavar="KEY=VALUE", help="Another train.steps, record.*, or place of the data.")
 
 
 def run(

@@ -11,12 +11,14 @@ import torch
 from attrs import evolve
 
 from ganforge.components.plugins import Plugins
+from ganforge.data.fingerprint import fingerprints
 from ganforge.disk import read_text
 from ganforge.errors import InputError, nearest
 from ganforge.recipe import layers as recipe
 from ganforge.recipe.plan import Plan
 from ganforge.recipe.resolve import resolve
 from ganforge.runs import checkpoint
+from ganforge.runs.changes import require_same_data, require_same_run
 from ganforge.runs.trained import Trained, recalibration
 from ganforge.training import build, norm as norms
 from ganforge.training.networks import make_networks
@@ -87,6 +89,8 @@ def load_trained(
     saved = plan.train.norm
     plan = evolve(plan, train=evolve(plan.train, norm=norm or saved))
     dataset = build.make_dataset(plan)
+    if require_same_run(plan, sets):
+        require_same_data(plan, fingerprints(dataset))
     shapes = build.shapes_of(plan, dataset)
     # A stranger's recipe may ask for networks that no memory holds; so they are not made before the weights fit them.
     with suppress(NotImplementedError), torch.device("meta"):

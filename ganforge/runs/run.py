@@ -21,6 +21,7 @@ from ganforge.recipe.lock import lock_text
 from ganforge.recipe.plan import Plan
 from ganforge.runs import checkpoint
 from ganforge.runs.assemble import assemble, probes_of
+from ganforge.runs.changes import changes
 from ganforge.runs.checkpoint import Metrics
 from ganforge.runs.interrupts import Requests, requests, telling_of_memory, unwritable
 from ganforge.runs.metrics import evaluate, is_finished, rehearse
@@ -155,6 +156,8 @@ class Run:
         if self.start is not None:
             self._saving.restore(self.start)
             self._saving.take_up_best(self.start)
+            for change in changes(plan, self.noted):
+                self.warn(change)
         elif plan.evaluations:
             trained = evolve(self.trained, shown=())
             with trained.evaluating():

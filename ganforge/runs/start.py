@@ -1,11 +1,9 @@
 """Beginning a run in a folder of its own, or going on with one."""
 
 import errno
-import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import torch
 from attrs import evolve
@@ -13,23 +11,17 @@ from filelock import FileLock, Timeout
 
 from ganforge.components.plugins import Plugins
 from ganforge.data.batches import silent
-from ganforge.data.dataset import Dataset, Report
-from ganforge.data.fingerprint import fingerprints
+from ganforge.data.dataset import Report
 from ganforge.disk import read_text
 from ganforge.errors import InputError
 from ganforge.folder import Folder
 from ganforge.recipe.plan import Plan
 from ganforge.runs import checkpoint
 from ganforge.runs.assemble import settle
+from ganforge.runs.changes import CHANGEABLE, notes_of, require_same_data, require_same_run
 from ganforge.runs.load import LOCK, find_run, read_plan
 from ganforge.runs.run import Run
 from ganforge.training import build
-
-# What a resumed run may change without becoming another one.
-CHANGEABLE = (
-    *("train.steps", "record.log_every", "record.checkpoint_every"),
-    *("record.sample_every", "record.evaluate_every", "record.keep"),
-)
 
 
 def create(plan: Plan, plugins: Plugins, out: Path, device: torch.device, report: Report = silent) -> Run:
@@ -84,7 +76,7 @@ def reopen(
     lock = folder / LOCK
     text = read_text(lock)
     plan = read_plan(text, folder, plugins, str(lock), sets)
-    moved = require_same_run(plan, sets)
+    moved = require_same_run(plan, sets, CHANGEABLE)
     held, files = hold(folder), Folder(folder)
     try:
         files.clear()
@@ -97,42 +89,11 @@ def reopen(
     sources = build.read_data(plan, dataset, report)
     notes = notes_of(folder, dataset)
     run = Run(files, plan, plugins, device, dataset, sources, held, checkpoint.read_step(newest), newest, notes)
-    before = plan.recipe.table.get("lock")
-    for part, change in changes(before if isinstance(before, dict) else {}, run.noted):
-        if part == "data" and moved:
-            raise InputError(f"these are not the data of the run: {change}")
-        run.warnings.append(change)
+    if moved:
+        require_same_data(plan, notes["data"])
     if sets and not run.done:
         files.write(LOCK, run.locked())
     return run
-
-
-def require_same_run(plan: Plan, sets: Sequence[str]) -> bool:
-    """Refuse with an InputError overrides that would make another run; return whether they say that the data moved."""
-    paths = [f"dataset.{name}" for name, value in plan.dataset.settings.items() if isinstance(value, Path)]
-    for text in sets:
-        if text.partition("=")[0].strip() not in (*CHANGEABLE, *paths):
-            allowed = ", ".join((*CHANGEABLE, *paths))
-            raise InputError(f"--set {text}: that would be another run; a resumed one may change {allowed}")
-    return any(text.strip().startswith("dataset.") for text in sets)
-
-
-def notes_of(folder: Path, dataset: Dataset) -> dict[str, dict[str, str]]:
-    """Return what tells later whether data, or the copies of local plugins, have changed."""
-    code = sorted((folder / "plugins").rglob("*.py"))
-    digests = {path: hashlib.blake2b(path.read_bytes(), digest_size=8).hexdigest() for path in code if path.is_file()}
-    files = {path.relative_to(folder).as_posix(): digest for path, digest in digests.items()}
-    return {"data": fingerprints(dataset), "files": files}
-
-
-def changes(before: Mapping[str, Any], now: Mapping[str, Mapping[str, str]]) -> Iterator[tuple[str, str]]:
-    """Yield what has changed of the notes in a locked recipe: (`data`, `files` or `plugins`, what happened)."""
-    for part, new in now.items():
-        if isinstance(old := before.get(part), dict):
-            for key in sorted(old.keys() | new.keys()):
-                then, today = old.get(key, "not there"), new.get(key, "not there")
-                if then != today:
-                    yield part, f"{key} has changed since the run began: it was {then}, and is {today}"
 
 
 def _new_folder(parent: Path) -> Path:

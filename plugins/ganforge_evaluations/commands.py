@@ -1,13 +1,18 @@
 """`ganforge evaluate`."""
 
+from typing import Annotated
+
 import typer
 
 from ganforge import AsJson, Device, InputError, NormName, PluginFiles, RunFolder, plugins_with, print_metrics, to_json
+
+_moved = typer.Option("--set", metavar="KEY=VALUE", help="Where the data are now: dataset.root=DIR; repeatable.")
 
 
 def evaluate(
     context: typer.Context,
     run: RunFolder,
+    sets: Annotated[list[str] | None, _moved] = None,
     norm: NormName = None,
     plugin: PluginFiles = None,
     device: Device = "auto",
@@ -19,7 +24,7 @@ def evaluate(
 
     if not run.is_dir():
         raise InputError(f"no run at '{run}'")
-    trained = load_trained(run, plugins, pick_device(device), norm)
+    trained = load_trained(run, plugins, pick_device(device), norm, sets or ())
     try:
         with Folder(run) as folder, trained.evaluating():
             metrics, failures = evaluate_trained(trained, folder)

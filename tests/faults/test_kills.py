@@ -1,13 +1,16 @@
-"""Runs killed at random moments, as often as it takes: every one of them ends as the undisturbed run did.
+"""Runs killed at any moment, as often as it takes: every one of them ends as the undisturbed run did.
 
-The long form, 50 kills of toy and picture runs: pytest -m slow tests/faults/test_kills.py -s
+The long form, before every file operation of a toy, and 50 times in toy and picture runs:
+pytest -m slow tests/faults/test_kills.py -s
 """
 
+import os
 import random
 import shutil
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -137,3 +140,15 @@ def test_killed_runs_end_as_undisturbed_ones(name, text, seed, tmp_path):
     hit = kill(tmp_path, text, name, 6, random.Random(seed))
     sys.stdout.write(f"{name}, seed {seed}: killed {len(hit)} times: {', '.join(hit)}\n")
     assert hit
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="kills forks of a process that has all imported")
+@pytest.mark.parametrize("every", [pytest.param(1, marks=pytest.mark.slow), 70])
+def test_a_run_killed_before_any_file_operation_ends_as_the_undisturbed_one(every, tmp_path):
+    """One checkpoint is kept, and evaluation, best checkpoint and due checkpoint fall on the same steps."""
+    script = Path(__file__).parent / "every_operation.py"
+    words = [sys.executable, str(script), str(tmp_path), str(every)]
+    process = subprocess.run(words, capture_output=True, text=True, cwd=tmp_path)
+    sys.stdout.write(process.stdout)
+    assert process.returncode == 0, process.stderr
+    assert process.stdout.endswith(" 0 bad\n"), process.stdout

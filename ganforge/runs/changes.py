@@ -1,0 +1,53 @@
+"""Whether a run that is opened again is still the same one: its recipe, its data, its plugins."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from ganforge.data.dataset import Dataset
+from ganforge.data.fingerprint import fingerprints
+from ganforge.errors import InputError
+from ganforge.recipe.plan import Plan
+
+# What a resumed run may change without becoming another one.
+CHANGEABLE = (
+    *("train.steps", "record.log_every", "record.checkpoint_every"),
+    *("record.sample_every", "record.evaluate_every", "record.keep"),
+)
+
+
+def require_same_run(plan: Plan, sets: Sequence[str], changeable: Sequence[str] = ()) -> bool:
+    """Refuse with an InputError overrides that would make another run; return whether they say that the data moved."""
+    paths = [f"dataset.{name}" for name, value in plan.dataset.settings.items() if isinstance(value, Path)]
+    for text in sets:
+        if text.partition("=")[0].strip() not in (*changeable, *paths):
+            allowed = ", ".join((*changeable, *paths))
+            raise InputError(f"--set {text}: that would be another run; a resumed one may change {allowed}")
+    return any(text.strip().startswith("dataset.") for text in sets)
+
+
+def notes_of(folder: Path, dataset: Dataset) -> dict[str, dict[str, str]]:
+    """Return what tells later whether data, or the copies of local plugins, have changed."""
+    code = sorted((folder / "plugins").rglob("*.py"))
+    digests = {path: hashlib.blake2b(path.read_bytes(), digest_size=8).hexdigest() for path in code if path.is_file()}
+    files = {path.relative_to(folder).as_posix(): digest for path, digest in digests.items()}
+    return {"data": fingerprints(dataset), "files": files}
+
+
+def changes(plan: Plan, now: Mapping[str, Mapping[str, str]]) -> list[str]:
+    """Say what has changed of the notes in a locked recipe."""
+    lock = plan.recipe.table.get("lock")
+    found = []
+    for part, new in now.items():
+        if isinstance(lock, dict) and isinstance(old := lock.get(part), dict):
+            for key in sorted(old.keys() | new.keys()):
+                then, today = old.get(key, "not there"), new.get(key, "not there")
+                if then != today:
+                    found.append(f"{key} has changed since the run began: it was {then}, and is {today}")
+    return found
+
+
+def require_same_data(plan: Plan, data: Mapping[str, str]) -> None:
+    """Refuse with an InputError data that are not those that a locked recipe notes."""
+    for change in changes(plan, {"data": data}):
+        raise InputError(f"these are not the data of the run: {change}")
