@@ -182,9 +182,7 @@ class Folder:
             yield place, last
         except OSError as error:
             if error.errno in MISPLACED:
-                raise PermissionError(
-                    errno.EPERM, f"a link, or something else, is in the way at {name}"
-                ) from error
+                raise PermissionError(errno.EPERM, f"a link, or something else, is in the way at {name}") from error
             if error.errno == errno.ENOENT and os.fstat(self._descriptor).st_nlink == 0:
                 raise OSError(errno.ESTALE, "the folder is gone") from error
             raise
