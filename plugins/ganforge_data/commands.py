@@ -78,6 +78,7 @@ def show(
                 "skipped": len(stored.skipped) if stored else 0,
                 "shape": " x ".join(map(str, shape)),
                 "made from": _made_from(opened) if isinstance(opened, Prepared) else "",
+                "left out": opened.left_out if isinstance(opened, Prepared) else "",
                 "labels": "; ".join(f"{name}: {_values(values)}" for name, values in labels),
             }
         )

@@ -46,6 +46,16 @@ def test_show_counts_and_draws_both_domains(ganforge, recipe, tmp_path):
     assert (tmp_path / "points.png").is_file()
 
 
+def test_show_counts_what_is_left_out(ganforge, recipe, pairs):
+    (pairs / "train" / "._1_AB.jpg").write_bytes(b"")
+    (pairs / "train" / "notes.txt").write_text("")
+    result = ganforge("data", "show", recipe, "--json")
+    assert [row["left out"] for row in json.loads(result.out)] == [
+        *["1 hidden (._1_AB.jpg), 1 of other kinds (.txt)"] * 2,
+        *[""] * 2,
+    ]
+
+
 def test_prepare_fills_the_cache_that_a_run_then_uses_and_clear_empties_it(ganforge, recipe):
     result = ganforge("data", "prepare", recipe)
     assert result.out.startswith("mine: 20 samples, 0.0 MiB in ")
