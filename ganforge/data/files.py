@@ -83,8 +83,9 @@ def picture_suffixes() -> frozenset[str]:
 def _walk(folder: Path, left_out: Mapping[str, Counter[str]]) -> tuple[list[str], list[str]]:
     """Return the pictures in every real folder, and the links to pictures."""
     suffixes = picture_suffixes()
-    files, links = [], []
-    seen = {_identity(parent) for parent in folder.resolve().parents}  # a link to one of them is a way round
+    files, links = list[str](), list[str]()
+    parents = filter(os.path.exists, folder.resolve().parents)  # those that this user may see
+    seen = {_identity(parent) for parent in parents}  # a link to one of them is a way round
     real, linked = [str(folder)], list[str]()
     while real or linked:
         if not real:  # a folder's own name comes before that of a link to it
