@@ -17,6 +17,7 @@ from ganforge.errors import (
     UnreadyError as UnreadyError,
     UnrecordableError as UnrecordableError,
     nearest as nearest,
+    one_line as one_line,
     printable as printable,
 )
 from ganforge.folder import Folder as Folder, write_file as write_file
@@ -26,8 +27,9 @@ _HOMES = {
     "components.coupling": "Coupling Network View",
     "components.plugins": "Plugins",
     "data.batches": "Batches normal",
-    "data.dataset": "PICTURE_SUFFIXES SPLITS Dataset Drawn OnBroken PictureDataset Prepared Report Samples Shape Split "
+    "data.dataset": "SPLITS Dataset Drawn OnBroken PictureDataset Prepared Report Samples Shape Split "
     "Stored as_float random_generator",
+    "data.files": "Found find_pictures natural",
     "recipe.lock": "lock_text",
     "recipe.plan": "Compute Plan",
     "training.build": "make_dataset read_data",
@@ -75,7 +77,6 @@ if TYPE_CHECKING:
     from ganforge.components.plugins import Plugins as Plugins
     from ganforge.data.batches import Batches as Batches, normal as normal
     from ganforge.data.dataset import (
-        PICTURE_SUFFIXES as PICTURE_SUFFIXES,
         SPLITS as SPLITS,
         Dataset as Dataset,
         Drawn as Drawn,
@@ -90,6 +91,7 @@ if TYPE_CHECKING:
         as_float as as_float,
         random_generator as random_generator,
     )
+    from ganforge.data.files import Found as Found, find_pictures as find_pictures, natural as natural
     from ganforge.recipe.lock import lock_text as lock_text
     from ganforge.recipe.plan import Compute as Compute, Plan as Plan
     from ganforge.runs.assemble import assemble as assemble, pick_device as pick_device, settle as settle

@@ -100,3 +100,12 @@ def printable(text: str) -> str:
     return "".join(
         char if char.isprintable() or char == "\n" else char.encode("unicode_escape").decode() for char in text
     )
+
+
+def one_line(text: str) -> str:
+    r"""Return the text as `printable` does, on one line whatever file names are in it.
+
+    >>> one_line("a\nb")
+    'a\\nb'
+    """
+    return printable(text).replace("\n", "\\n")

@@ -5,6 +5,7 @@ the fields are the settings. A range is an attrs validator: on the field, or in 
 """
 
 import inspect
+import os
 import types
 import typing
 from collections.abc import Callable, Mapping
@@ -213,7 +214,7 @@ def plain(value: Any) -> Any:
         fields = {name: getattr(value, name) for name in read_fields(type(value))}
         return {name: plain(field) for name, field in fields.items() if field is not None}
     if isinstance(value, Path):
-        return str(value.expanduser().absolute())
+        return str(Path(os.path.expanduser(value)).absolute())  # Path.expanduser fails where there is no home
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

@@ -15,10 +15,6 @@ Split = Literal["train", "test"]
 SPLITS: tuple[Split, ...] = ("train", "test")
 OnBroken = Literal["stop", "skip"]
 Report = Callable[[str, int, int], None]  # is told of (what goes on, done, total)
-# What is taken from a folder of pictures; a file that is named itself may have any suffix.
-PICTURE_SUFFIXES = frozenset(
-    {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".npy"}
-)
 
 
 @frozen
@@ -49,6 +45,7 @@ class Prepared:
         settings: all that `make` depends on besides the item; another text makes another cache.
         labels: what is known of each item, by name of the label.
         on_broken: whether one broken item stops everything, or is told and left out.
+        left_out: what else lies where the items were found, for people to read; see `Found`.
     """
 
     items: Sequence[Any]
@@ -56,6 +53,7 @@ class Prepared:
     settings: str
     labels: Mapping[str, Sequence[Any]] = field(factory=dict)
     on_broken: OnBroken = "stop"
+    left_out: str = ""
 
     @property
     def length(self) -> int:

@@ -9,6 +9,7 @@ import tomli_w
 import torch
 
 from ganforge.components.settings import plain
+from ganforge.errors import InputError
 from ganforge.recipe.plan import Choice, Plan
 
 Table = dict[str, Any]
@@ -17,7 +18,8 @@ Table = dict[str, Any]
 def lock_text(plan: Plan, notes: Mapping[str, Any], *, passed_on: bool = False) -> str:
     """Return the locked recipe as TOML, with notes in `[lock]`: versions, the device, what was left out.
 
-    In what is passed on, files are named without the folders that they lie in here.
+    In what is passed on, files are named without the folders that they lie in here. An InputError says which name in it
+    is not UTF-8.
     """
     made_with = {"name": plan.name, "python": platform.python_version(), "torch": str(torch.__version__)}
     tables: Table = {
@@ -36,7 +38,18 @@ def lock_text(plan: Plan, notes: Mapping[str, Any], *, passed_on: bool = False) 
         "lock": _filled({**made_with, **notes}),
     }
     comment = f"# {plan.recipe.summary}\n" if plan.recipe.summary else ""
-    return comment + tomli_w.dumps(_filled(tables))
+    return _require_utf8(comment + tomli_w.dumps(_filled(tables)))
+
+
+def _require_utf8(text: str) -> str:
+    """Return the text; names of files may be any bytes, but TOML is UTF-8."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        line = text[: error.end].rpartition("\n")[2] + text[error.end :].partition("\n")[0]
+        message = f"a name that is not UTF-8 cannot stand in the locked recipe: {line}; rename the file or folder"
+        raise InputError(message) from error
+    return text
 
 
 def _choice(choice: Choice, passed_on: bool = False) -> Table:

@@ -15,6 +15,7 @@ from ganforge.data.dataset import Report
 from ganforge.disk import read_text
 from ganforge.errors import InputError
 from ganforge.folder import Folder
+from ganforge.recipe.lock import lock_text
 from ganforge.recipe.plan import Plan
 from ganforge.runs import checkpoint
 from ganforge.runs.assemble import settle
@@ -28,10 +29,11 @@ def create(plan: Plan, plugins: Plugins, out: Path, device: torch.device, report
     """Make a new run with the next free number, `out/<recipe>/<NNNN>/`, holding its locked recipe.
 
     `report` is told of (what, done, total) while data are prepared. A RecipeError says what of the recipe does not fit
-    together, an InputError that the folder cannot be written.
+    together, an InputError that the folder or the locked recipe cannot be written.
     """
     plan, dataset = settle(plan, device)
-    # Nothing is left behind by a run whose data are not there.
+    # Nothing is left behind by a run whose data are not there, or whose recipe cannot be written down.
+    lock_text(plan, {})
     sources = build.read_data(plan, dataset, report)
     folder = Folder(_new_folder(out / plan.name))
     held = hold(folder.path)

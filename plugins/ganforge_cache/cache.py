@@ -7,11 +7,11 @@ import math
 import os
 import shutil
 import sys
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
+from secrets import token_hex
 
 import platformdirs
 import torch
@@ -20,14 +20,15 @@ from filelock import FileLock, Timeout
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from ganforge import UNWRITABLE, InputError, Prepared, Report, Shape, Stored, sync
+from ganforge import UNWRITABLE, InputError, Prepared, Report, Shape, Stored, one_line, sync
 from ganforge_cache.making import Faults, Maker, make_all, module_of
 
 FORMAT = 1
 HEADER = 256  # bytes of a file before its samples
 SAMPLES, ABOUT = "samples.safetensors", "about.json"
 SHOWN = 5
-DISK_ERRORS = {*UNWRITABLE, errno.EFBIG, errno.ENOTDIR, errno.EEXIST}
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+DISK_ERRORS = {*UNWRITABLE, errno.EFBIG, errno.ENOTDIR, errno.EEXIST, errno.ENOENT, errno.ELOOP, errno.ENAMETOOLONG}
 
 
 @frozen
@@ -46,8 +47,24 @@ class Entry:
 
 
 def home() -> Path:
-    """Return the cache folder: `GANFORGE_CACHE`, or the user's cache folder of this system."""
-    return Path(os.environ.get("GANFORGE_CACHE") or platformdirs.user_cache_dir("ganforge")).expanduser().absolute()
+    """Return the cache folder: `GANFORGE_CACHE`, or the user's cache folder of this system.
+
+    Raises:
+        InputError: nobody knows where this user's home is, or the folder's name is not UTF-8, which safetensors needs.
+    """
+    named = os.environ.get("GANFORGE_CACHE")
+    try:
+        folder = Path(named or platformdirs.user_cache_dir("ganforge")).expanduser().absolute()
+    except (RuntimeError, KeyError) as error:
+        place = f"the home folder in '{named}' is not known" if named else "this user has no home folder for the cache"
+        raise InputError(f"{place}; set GANFORGE_CACHE to a folder that can be written") from error
+    try:
+        str(folder).encode()
+    except UnicodeEncodeError as error:
+        raise InputError(
+            f"the name of the cache '{folder}' is not UTF-8; set GANFORGE_CACHE to another folder"
+        ) from error
+    return folder
 
 
 def ready(
@@ -93,7 +110,7 @@ def ready(
 
 def entries() -> Iterator[Entry]:
     """Every cache there is."""
-    if home().is_dir():
+    if os.path.isdir(home()):
         for folder in sorted(home().iterdir()):
             if not folder.name.startswith(".") and (entry := _read(folder)):
                 yield entry
@@ -109,16 +126,27 @@ def clear(keys: Sequence[str] | None = None) -> int:
 
     Returns:
         The bytes that became free. What another process is preparing is left alone.
+
+    Raises:
+        InputError: some of it may not be deleted, such as another user's; the rest is.
     """
-    free = 0
-    for lock in sorted(home().glob("*.lock")) if home().is_dir() else ():
+    free, kept = 0, ""
+    for lock in sorted(home().glob("*.lock")) if os.path.isdir(home()) else ():
         if keys is not None and lock.stem not in keys:
             continue
-        with suppress(Timeout), FileLock(lock, timeout=0):
-            for folder in (home() / lock.stem, *_asides(lock.stem)):
-                if folder.is_dir():
-                    free += sum(path.stat().st_size for path in folder.iterdir())
-                    shutil.rmtree(folder)  # the lock stays: another process may be waiting for it
+        entry = home() / lock.stem
+        try:
+            with suppress(Timeout), FileLock(lock, timeout=0):
+                for folder in (entry, *_asides(lock.stem)):
+                    if folder.is_dir():
+                        size = sum(path.stat().st_size for path in folder.iterdir())
+                        shutil.rmtree(folder)  # the lock stays: another process may be waiting for it
+                        free += size
+        except OSError as error:
+            if entry.is_dir():
+                kept = f"'{entry}' cannot be deleted: {error.strerror}"
+    if kept:
+        raise InputError(f"{kept}; {free / 2**20:,.1f} MiB of other caches were freed")
     return free
 
 
@@ -135,11 +163,14 @@ def _key(samples: Prepared, shape: Shape) -> str:
         if isinstance(item, Path):
             try:
                 state = os.stat(item)
-                digest.update(f"{os.path.abspath(item)}\0{state.st_size}\0{state.st_mtime_ns}\n".encode())
+                # Not even a program that sets the time of its files back can set this one; Windows has it not.
+                changed = state.st_ctime_ns if sys.platform != "win32" else 0
+                found = f"{state.st_size}\0{state.st_mtime_ns}\0{changed}"
             except OSError:
-                digest.update(f"{os.path.abspath(item)}\0missing\n".encode())
+                found = "missing"
+            digest.update(os.fsencode(os.path.abspath(item)) + f"\0{found}\n".encode())
         else:
-            digest.update(repr(item).encode() + b"\n")
+            digest.update(repr(item).encode("utf-8", "surrogatepass") + b"\n")
     file = getattr(sys.modules[module_of(samples.make)], "__file__", None)
     if file:
         code = Path(file)
@@ -180,9 +211,10 @@ def _writing(samples: Prepared, shape: Shape) -> Iterator[None]:
         free = ""
         with suppress(OSError):
             free = f", where {shutil.disk_usage(home()).free / 2**20:,.0f} MiB are free"
+        room = "make room (`ganforge data clear`), or " if error.errno in FULL else ""
         raise InputError(
             f"cannot write the cache of {need:,.0f} MiB to '{home()}'{free}: {error.strerror}; "
-            "make room (`ganforge data clear`), or set GANFORGE_CACHE to another folder"
+            f"{room}set GANFORGE_CACHE to another folder"
         ) from error
 
 
@@ -207,10 +239,12 @@ def _asides(name: str) -> list[Path]:
 
 def _make(folder: Path, samples: Prepared, shape: Shape, what: str, report: Report, processes: int) -> None:
     """Make all samples in a folder aside, and rename it when it is whole and on the disk."""
-    for left in (folder, *_asides(folder.name)):  # damaged, or of a process that was killed: the lock is ours
-        if left.is_dir():
-            shutil.rmtree(left)
-    aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=home()))
+    for left in _asides(folder.name):  # of a process that was killed: the lock is ours; it may be another user's
+        shutil.rmtree(left, ignore_errors=True)
+    if folder.is_dir():  # damaged
+        shutil.rmtree(folder)
+    aside = home() / f".{folder.name}.{token_hex(4)}"
+    aside.mkdir()  # and not mkdtemp, so that users of a group can share a cache
     try:
         file = aside / SAMPLES
         _reserve(file, HEADER + samples.length * math.prod(shape))
@@ -225,7 +259,7 @@ def _make(folder: Path, samples: Prepared, shape: Shape, what: str, report: Repo
         if faults and (samples.on_broken == "stop" or len(faults) == samples.length):
             raise _broken(faults, samples)
         _close_gaps(file, shape, samples.length, [index for index, _, _ in faults])
-        skipped = [message for _, message, _ in faults]
+        skipped = [one_line(message) for _, message, _ in faults]
         about = {
             "what": what,
             "length": samples.length - len(faults),
@@ -244,7 +278,7 @@ def _make(folder: Path, samples: Prepared, shape: Shape, what: str, report: Repo
 
 def _broken(faults: Faults, samples: Prepared) -> InputError:
     """Name the broken items, a few of them in full."""
-    lines = [message for _, message, _ in faults[:SHOWN]]
+    lines = [one_line(message) for _, message, _ in faults[:SHOWN]]
     if len(faults) > SHOWN:
         lines.append(f"and {len(faults) - SHOWN} more")
     if len(faults) < samples.length:

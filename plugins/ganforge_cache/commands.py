@@ -25,7 +25,7 @@ def prepare(context: typer.Context, recipe: RecipeName, sets: Sets = None, plugi
         typer.echo(f"skipped: {printable(reason)}")
     size = sum(entry.size for entry in entries) / 2**20
     count = sum(entry.length for entry in entries)
-    typer.echo(f"{plan.name}: {count:,} samples, {size:,.1f} MiB in {cache.home()}")
+    typer.echo(printable(f"{plan.name}: {count:,} samples, {size:,.1f} MiB in {cache.home()}"))
 
 
 def clear(
@@ -43,7 +43,7 @@ def clear(
     from ganforge_cache import cache
 
     keys = [entry.folder.name for entry in _cached(plan)] if plan else None
-    typer.echo(f"{cache.clear(keys) / 2**20:,.1f} MiB freed in {cache.home()}")
+    typer.echo(printable(f"{cache.clear(keys) / 2**20:,.1f} MiB freed in {cache.home()}"))
 
 
 def _cached(plan: "Plan") -> "Iterator[Entry]":

@@ -2,6 +2,7 @@
 
 import hashlib
 import math
+import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
@@ -10,7 +11,7 @@ from typing import Annotated, Any
 
 from attrs import field, frozen, validators
 
-from ganforge import InputError, Prepared, Samples, Split
+from ganforge import InputError, Prepared, Samples, Split, one_line
 from ganforge_data.pictures import AlikePictures, list_pictures, names_of, require_folder
 
 # Searched in a picture's path below the folder, with slashes.
@@ -97,39 +98,43 @@ class Azimuth(AlikePictures):
         if self.root is None:
             assert self.a is not None
             assert self.b is not None
-            first = self._shots(self.a, "a", self.pattern, split)
-            second = self._shots(self.b, "b", self.pattern_b or self.pattern, split)
-            return {"A": self._samples("A", self.a, first), "B": self._samples("B", self.b, second)}
-        shots = self._shots(self.root, "root", self.pattern, split)
+            first, besides = self._shots(self.a, "a", self.pattern, split)
+            second, besides_b = self._shots(self.b, "b", self.pattern_b or self.pattern, split)
+            return {
+                "A": self._samples("A", self.a, first, besides),
+                "B": self._samples("B", self.b, second, besides_b),
+            }
+        shots, besides = self._shots(self.root, "root", self.pattern, split)
         if split == "test":
-            return {domain: self._samples(domain, self.root, shots) for domain in ("A", "B")}
+            return {domain: self._samples(domain, self.root, shots, besides) for domain in ("A", "B")}
         ranked = rank_models(shots)
         if len(ranked) < 2:
             raise InputError(f"'{self.root}' holds one model to train on; A and B need one each", key="root")
         of_a = set().union(*ranked[: len(ranked) // 2])
         return {
-            "A": self._samples("A", self.root, [shot for shot in shots if shot.model in of_a]),
-            "B": self._samples("B", self.root, [shot for shot in shots if shot.model not in of_a]),
+            "A": self._samples("A", self.root, [shot for shot in shots if shot.model in of_a], besides),
+            "B": self._samples("B", self.root, [shot for shot in shots if shot.model not in of_a], besides),
         }
 
-    def _samples(self, domain: str, folder: Path, shots: Sequence[Shot]) -> Prepared:
+    def _samples(self, domain: str, folder: Path, shots: Sequence[Shot], left_out: str) -> Prepared:
         labels: dict[str, list[Any]] = {
-            "file": names_of((shot.path for shot in shots), folder.expanduser()),
+            "file": names_of((shot.path for shot in shots), Path(os.path.expanduser(folder))),
             "model": [shot.model for shot in shots],
             "azimuth": [shot.azimuth for shot in shots],
         }
         if all(shot.elevation is not None for shot in shots):
             labels["elevation"] = [shot.elevation for shot in shots]
-        return self.prepared(partial(self.read, domain), [shot.path for shot in shots], labels)
+        files = [shot.path for shot in shots]
+        return self.prepared(partial(self.read, domain), files, labels, left_out=left_out)
 
-    def _shots(self, folder: Path, key: str, pattern: str, split: Split) -> list[Shot]:
-        """List the pictures of a folder's split, from the angles that are wanted."""
+    def _shots(self, folder: Path, key: str, pattern: str, split: Split) -> tuple[list[Shot], str]:
+        """List the pictures of a folder's split, from the angles that are wanted, and say what else is there."""
         folder = require_folder(folder, key)
         divided = (folder / "train").is_dir() and (folder / "test").is_dir()
         place = folder / split if divided else folder
-        paths = list_pictures(place, key)
+        found = list_pictures(place, key)
         name = "pattern_b" if key == "b" and self.pattern_b else "pattern"
-        shots = [self._seen_from(shot) for shot in match(paths, place, pattern, name)]
+        shots = [self._seen_from(shot) for shot in match(found.files, place, pattern, name)]
         if not divided:
             ranked = rank_models(shots)
             if len(ranked) < 2:
@@ -139,15 +144,15 @@ class Azimuth(AlikePictures):
             shots = [shot for shot in shots if shot.model in chosen]
         wanted = [shot for shot in shots if self._wants(shot)]
         if not wanted:
-            found = sorted({shot.azimuth for shot in shots})
+            seen = sorted({shot.azimuth for shot in shots})
             raise InputError(
                 f"no picture in '{place}' from the angles {list(self.angles)}"
                 + (f" in steps of {self.step:g}" if self.step else "")
                 + (f", elevations {list(self.elevations)}" if self.elevations else "")
-                + f"; its azimuths are {', '.join(f'{angle:g}' for angle in found[:12])}{' ...' if found[12:] else ''}",
+                + f"; its azimuths are {', '.join(f'{angle:g}' for angle in seen[:12])}{' ...' if seen[12:] else ''}",
                 key="angles",
             )
-        return wanted
+        return wanted, found.left_out
 
     def _seen_from(self, shot: Shot) -> Shot:
         """Count the azimuth from the front, in the turn that begins at the smallest angle."""
@@ -181,7 +186,7 @@ def match(paths: Sequence[Path], folder: Path, pattern: str, key: str) -> list[S
     if not hits:
         tried = " or ".join(f"'{candidate}'" for candidate in candidates)
         raise InputError(
-            f"no picture in '{folder}' has a name that fits {tried}; one is '{names[0]}'; "
+            f"no picture in '{folder}' has a name that fits {tried}; one is '{one_line(names[0])}'; "
             f"set dataset.{key} to {', '.join(PATTERNS)} or a regular expression with the groups model and azimuth",
             key=key,
         )
@@ -195,7 +200,7 @@ def match(paths: Sequence[Path], folder: Path, pattern: str, key: str) -> list[S
             )
         except (TypeError, ValueError) as error:
             raise InputError(
-                f"the azimuth or elevation in the name of '{path}' is no number: {error}", key=key
+                one_line(f"the azimuth or elevation in the name of '{path}' is no number: {error}"), key=key
             ) from error
     return shots
 
@@ -213,4 +218,4 @@ def rank_models(shots: Iterable[Shot]) -> list[set[str]]:
         parts = name.split("-")
         starts = ("-".join(parts[:length]) for length in range(1, len(parts) + 1))
         groups.setdefault(next(start for start in starts if start in names), set()).add(name)
-    return [groups[name] for name in sorted(groups, key=lambda name: hashlib.sha256(name.encode()).digest())]
+    return [groups[name] for name in sorted(groups, key=lambda name: hashlib.sha256(os.fsencode(name)).digest())]

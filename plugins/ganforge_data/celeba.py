@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from attrs import field, frozen, validators
 
-from ganforge import InputError, Samples, Split, nearest
+from ganforge import InputError, Samples, Split, nearest, read_text
 from ganforge_data.pictures import AlikePictures, require_folder
 
 PICTURES = "img_align_celeba"
@@ -102,9 +102,9 @@ def _find(root: Path, names: Sequence[str], key: str) -> Path:
 def _rows(path: Path) -> list[tuple[int, list[str]]]:
     """Split the lines of a table at blanks or commas; (line number, fields) of those that are not empty."""
     try:
-        lines = path.read_text(encoding="utf-8").replace(",", " ").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"'{path}' cannot be read: {error}", key="root") from error
+        lines = read_text(path).replace(",", " ").split("\n")
+    except InputError as error:
+        raise InputError(str(error), key="root") from error
     return [(number, fields) for number, line in enumerate(lines, 1) if (fields := line.split())]
 
 

@@ -15,6 +15,7 @@ from ganforge import (
     Sets,
     plugins_with,
     print_rows,
+    printable,
     progress,
     read_recipe,
     understand,
@@ -78,6 +79,7 @@ def show(
                 "skipped": len(stored.skipped) if stored else 0,
                 "shape": " x ".join(map(str, shape)),
                 "made from": _made_from(opened) if isinstance(opened, Prepared) else "",
+                "left out": opened.left_out if isinstance(opened, Prepared) else "",
                 "labels": "; ".join(f"{name}: {_values(values)}" for name, values in labels),
             }
         )
@@ -85,7 +87,7 @@ def show(
     path = out or Path(f"{plan.name}-data.png")
     try:
         if draw_sheet(sources["train"], path):
-            typer.echo(f"contact sheet: {path}", err=as_json)
+            typer.echo(printable(f"contact sheet: {path}"), err=as_json)
     except (OSError, ValueError) as error:
         raise InputError(f"cannot write the contact sheet '{path}': {error}") from error
 
@@ -116,7 +118,7 @@ def fetch(
         target = fetch_archive(
             archive, folder, report, mirrors=mirror or (), accept_checksum=accept_checksum, keep=keep
         )
-    typer.echo(f"{name} is in {target}")
+    typer.echo(printable(f"{name} is in {target}"))
 
 
 def _archives(plugins: "Plugins") -> dict[str, Archive]:

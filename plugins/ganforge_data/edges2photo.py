@@ -11,8 +11,8 @@ from attrs.validators import ge
 from PIL import Image
 from torch import Tensor
 
-from ganforge import InputError, Prepared, Samples, Split
-from ganforge_data.pictures import AlikePictures, Pictures, list_pictures, names_of, open_picture, require_folder
+from ganforge import Found, InputError, Prepared, Samples, Split
+from ganforge_data.pictures import AlikePictures, Pictures, list_pictures, open_picture, require_folder
 
 Side = Literal["left", "right"]
 
@@ -37,13 +37,17 @@ class Edges2Photo(Pictures):
 
     def open(self, split: Split) -> Mapping[str, Samples]:
         """Return the halves of the files."""
-        paths = split_files(self.root, "root", split)
+        found = split_files(self.root, "root", split)
+        paths = found.files
         if split == "test":
-            return {"A": self._half("A", paths), "B": self._half("B", paths)}
+            return {domain: self._half(domain, paths, found.left_out) for domain in ("A", "B")}
         if len(paths) < 2:
             raise InputError(f"'{paths[0].parent}' holds one picture; A and B need one each", key="root")
         middle = len(paths) // 2
-        return {"A": self._half("A", paths[:middle]), "B": self._half("B", paths[middle:])}
+        return {
+            "A": self._half("A", paths[:middle], found.left_out),
+            "B": self._half("B", paths[middle:], found.left_out),
+        }
 
     def read(self, domain: str, path: Path) -> Tensor:
         """Read a single picture (not a pair), as edges or as a photo."""
@@ -55,10 +59,10 @@ class Edges2Photo(Pictures):
                 bands = [thicken(band) for band in bands]
         return self.fitted(bands)
 
-    def _half(self, domain: str, paths: Sequence[Path]) -> Prepared:
+    def _half(self, domain: str, paths: Sequence[Path], left_out: str) -> Prepared:
         names = {"file": [path.name for path in paths]}
         more = (domain, self.edges, self.thicken if domain == "A" else 0)
-        return self.prepared(partial(self._read_half, domain), paths, names, *more)
+        return self.prepared(partial(self._read_half, domain), paths, names, *more, left_out=left_out)
 
     def _read_half(self, domain: str, path: Path) -> Tensor:
         side: Side = self.edges if domain == "A" else ("right" if self.edges == "left" else "left")
@@ -86,9 +90,9 @@ class Photos(AlikePictures):
         return {"A": self._photos(self.a, "a", split), "B": self._photos(self.b, "b", split)}
 
     def _photos(self, root: Path, key: str, split: Split) -> Prepared:
-        paths = split_files(root, key, split)
-        names = names_of(paths, paths[0].parent)
-        return self.prepared(self._read_half, paths, {"file": names}, self.half)
+        found = split_files(root, key, split)
+        names = {"file": [path.name for path in found.files]}
+        return self.prepared(self._read_half, found.files, names, self.half, left_out=found.left_out)
 
     def _read_half(self, path: Path) -> Tensor:
         return self.fitted(cut_half(open_picture(path, self.channels, self.background), self.half, path))
@@ -111,7 +115,7 @@ def thicken(picture: Image.Image) -> Image.Image:
     return Image.fromarray(values)
 
 
-def split_files(root: Path, key: str, split: Split) -> list[Path]:
+def split_files(root: Path, key: str, split: Split) -> Found:
     """List the pictures of `train/`, or of `test/` or else `val/`, in an archive's folder."""
     root = require_folder(root, key)
     folder = root / split

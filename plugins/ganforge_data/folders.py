@@ -2,14 +2,15 @@
 
 import hashlib
 import math
+import os
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
 from attrs import field, frozen, validators
 
-from ganforge import InputError, Prepared, Samples, Split
-from ganforge_data.pictures import AlikePictures, list_pictures, names_of, natural, require_folder
+from ganforge import InputError, Prepared, Samples, Split, natural
+from ganforge_data.pictures import AlikePictures, list_pictures, names_of, require_folder
 
 
 @frozen(kw_only=True)
@@ -49,12 +50,15 @@ class Folders(AlikePictures):
         train, test, key = self._places(side)
         if test is None:
             folder = require_folder(train, key)
-            paths = self._share(folder, list_pictures(folder, key), key, split)
+            found = list_pictures(folder, key)
+            paths: Sequence[Path] = self._share(folder, found.files, key, split)
         else:
             folder, key = (test, f"test_{side}" if self.root is None else key) if split == "test" else (train, key)
             folder = require_folder(folder, key)
-            paths = list_pictures(folder, key)
-        return self.prepared(partial(self.read, side.upper()), paths, {"file": names_of(paths, folder)})
+            found = list_pictures(folder, key)
+            paths = found.files
+        labels = {"file": names_of(paths, folder)}
+        return self.prepared(partial(self.read, side.upper()), paths, labels, left_out=found.left_out)
 
     def _places(self, side: str) -> tuple[Path, Path | None, str]:
         """Return the training folder, the test folder where there is one, and the setting that names them."""
@@ -72,6 +76,6 @@ class Folders(AlikePictures):
             raise InputError(f"'{folder}' holds one picture; training and testing need one each", key=key)
         count = min(math.ceil(len(paths) * self.test_share), len(paths) - 1)
         names = names_of(paths, folder)
-        ranked = sorted(names, key=lambda name: hashlib.sha256(name.encode()).digest())
+        ranked = sorted(names, key=lambda name: hashlib.sha256(os.fsencode(name)).digest())
         chosen = ranked[:count] if split == "test" else ranked[count:]
         return [folder / name for name in sorted(chosen, key=natural)]

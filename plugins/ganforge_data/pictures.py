@@ -1,9 +1,9 @@
 """What all data sets of pictures share: their settings, and reading pictures of any kind as uint8 tensors."""
 
 import os
-import re
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -14,7 +14,7 @@ from attrs import field, frozen, validators
 from PIL import Image, ImageColor, ImageOps
 from torch import Tensor
 
-from ganforge import PICTURE_SUFFIXES, InputError, OnBroken, PictureDataset, Prepared, Shape
+from ganforge import Found, InputError, OnBroken, PictureDataset, Prepared, Shape, find_pictures, one_line
 from ganforge_data.archives import way_to
 
 MAX_PIXELS = 178_956_970  # where Pillow begins to suspect a decompression bomb
@@ -80,7 +80,12 @@ class Pictures(PictureDataset):
         return torch.cat([to_tensor(picture) for picture in fitted])
 
     def prepared(
-        self, make: Callable[[Any], Tensor], items: Sequence[Any], labels: Mapping[str, Sequence[Any]], *more: object
+        self,
+        make: Callable[[Any], Tensor],
+        items: Sequence[Any],
+        labels: Mapping[str, Sequence[Any]],
+        *more: object,
+        left_out: str = "",
     ) -> Prepared:
         """Return samples that the cache makes.
 
@@ -89,9 +94,10 @@ class Pictures(PictureDataset):
             items: files, or what samples are made of otherwise.
             labels: of each item.
             more: what the samples depend on besides the settings of this class.
+            left_out: what was found and is no item.
         """
         settings = (PIL.__version__, pair(self.size), self.fit, self.channels, self.background, *more)
-        return Prepared(items, make, repr(settings), labels, self.on_broken)
+        return Prepared(items, make, repr(settings), labels, self.on_broken, left_out)
 
 
 @frozen(kw_only=True)
@@ -227,45 +233,31 @@ def require_folder(folder: Path, key: str) -> Path:
     Raises:
         InputError: there is no such folder; `key` is the setting that named it.
     """
-    folder = folder.expanduser()
-    if folder.is_dir():
+    folder = Path(os.path.expanduser(folder))  # Path.expanduser fails where there is no home
+    if os.path.isdir(folder):
         return folder
-    beside = sorted(path.name for path in folder.parent.iterdir()) if folder.parent.is_dir() else []
+    beside: list[str] = []
+    with suppress(OSError):
+        beside = sorted(os.listdir(folder.parent))
     hint = f" (there are: {', '.join(beside[:5])})" if beside else ""
-    raise InputError(f"no folder '{folder}'{hint}; {way_to(folder)}, or set dataset.{key}", key=key)
+    raise InputError(one_line(f"no folder '{folder}'{hint}; {way_to(folder)}, or set dataset.{key}"), key=key)
 
 
-def list_pictures(folder: Path, key: str) -> list[Path]:
-    """List the pictures in a folder and all folders below it, in natural order (2 before 10).
+def list_pictures(folder: Path, key: str) -> Found:
+    """List the pictures in a folder and all folders below it, as `find_pictures` does.
 
     Raises:
         InputError: there is no such folder, or no picture in it; `key` is the setting that named it.
     """
     folder = require_folder(folder, key)
-    names = []
-    for place, below, files in os.walk(folder, followlinks=True):
-        here = Path(place).resolve()
-        below[:] = [name for name in below if not here.is_relative_to((here / name).resolve())]  # no way round again
-        names += [
-            os.path.join(place, name)
-            for name in files
-            if os.path.splitext(name)[1].lower() in PICTURE_SUFFIXES and not name.startswith(".")
-        ]
-    if not names:
-        raise InputError(
-            f"no picture in '{folder}' (looked for {', '.join(sorted(PICTURE_SUFFIXES))}); set dataset.{key}", key=key
-        )
-    start = len(str(folder)) + 1
-    return [Path(name) for name in sorted(names, key=lambda name: natural(name[start:]))]
-
-
-def natural(name: str) -> list[tuple[int, str]]:
-    """Return a sort key that counts digits as numbers.
-
-    >>> sorted(["10_AB", "9_AB"], key=natural)
-    ['9_AB', '10_AB']
-    """
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"([0-9]+)", name)]
+    try:
+        found = find_pictures(folder)
+    except InputError as error:
+        raise InputError(str(error), key=key) from error
+    if not found.files:
+        besides = f", only {found.left_out}" if found.left_out else ""
+        raise InputError(one_line(f"no picture in '{folder}'{besides}; set dataset.{key}"), key=key)
+    return found
 
 
 def names_of(paths: Iterable[Path], folder: Path) -> list[str]:

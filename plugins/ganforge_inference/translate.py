@@ -1,5 +1,7 @@
 """Translating pictures with trained networks: one file in, one file out."""
 
+import os
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -9,9 +11,10 @@ from attrs import frozen
 from PIL import Image
 from torch import Tensor
 
-from ganforge import PICTURE_SUFFIXES, InputError, PictureDataset, Trained, as_float
+from ganforge import InputError, PictureDataset, Trained, as_float, find_pictures, one_line
 
 BATCH = 32
+LONGEST = 255  # bytes of a file's name, on all common file systems
 MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}  # that a PNG can hold, by number of channels
 
 
@@ -26,33 +29,33 @@ class Job:
 def plan_jobs(inputs: Sequence[Path], out: Path, *, suffix: str = ".png", overwrite: bool = False) -> list[Job]:
     """List the pictures in files and folders (with all below), each with its own file of the same name and the suffix.
 
+    A folder's pictures are those that `find_pictures` finds; a file that is named itself may have any name.
+
     Raises:
         InputError: an input is missing, two pictures would become one file, or a file would be overwritten.
     """
     names: dict[Path, Path] = {}
     for path in inputs:
-        if not path.exists():
-            raise InputError(f"no file or folder '{path}'")
-        found = [path]
-        if path.is_dir():
-            found = sorted(
-                file for file in path.rglob("*") if file.suffix.lower() in PICTURE_SUFFIXES and file.is_file()
-            )
-            if not found:
-                raise InputError(f"no picture in the folder '{path}'")
-        names |= {file: (file.relative_to(path) if path.is_dir() else Path(file.name)) for file in found}
-    short = [name.with_suffix(suffix) for name in names.values()]
+        if not os.path.exists(path):
+            raise InputError(one_line(f"no file or folder '{path}'"))
+        if not os.path.isdir(path):
+            names[path] = Path(path.name)
+            continue
+        found = find_pictures(path)
+        if not found.files:
+            besides = f", only {found.left_out}" if found.left_out else ""
+            raise InputError(one_line(f"no picture in the folder '{path}'{besides}"))
+        names |= {file: file.relative_to(path) for file in found.files}
+    short = Counter(name.with_suffix(suffix) for name in names.values())
     jobs = []
     taken: dict[Path, Path] = {}
     for file, name in names.items():
         # Where a.jpg and a.bmp meet, they become a.jpg.png and a.bmp.png.
-        target = name.with_suffix(suffix)
-        if short.count(target) > 1:
-            target = name.with_name(name.name + suffix)
+        twins = short[name.with_suffix(suffix)] > 1
+        target = name.with_name(_cut(name.name if twins else name.stem, suffix))
         if target in taken:
-            raise InputError(
-                f"'{taken[target]}' and '{file}' would both become '{out / target}': translate them into two folders"
-            )
+            both = f"'{taken[target]}' and '{file}' would both become '{out / target}'"
+            raise InputError(one_line(f"{both}: translate them into two folders"))
         taken[target] = file
         jobs.append(Job(file, out / target))
     sources = {job.source.resolve() for job in jobs}
@@ -62,6 +65,13 @@ def plan_jobs(inputs: Sequence[Path], out: Path, *, suffix: str = ".png", overwr
         if job.target.exists() and not overwrite:
             raise InputError(f"'{job.target}' exists already: choose another --out, or say --overwrite")
     return jobs
+
+
+def _cut(stem: str, suffix: str) -> str:
+    """Return a file's name, cut where it would be too long for the file system."""
+    while len(os.fsencode(stem + suffix)) > LONGEST:
+        stem = stem[:-1]
+    return stem + suffix
 
 
 def translate(

@@ -6,6 +6,7 @@ import random
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from functools import partial
 from pathlib import Path
@@ -51,6 +52,14 @@ def write(folder, texts):
     return [folder / f"{number}.txt" for number in range(len(texts))]
 
 
+def rewrite_in_secret(path):
+    """Change a file's content, but neither its size nor its time."""
+    state = path.stat()
+    path.write_text(path.read_text()[::-1].replace("5", "6"))
+    os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
+    assert (path.stat().st_size, path.stat().st_mtime_ns) == (state.st_size, state.st_mtime_ns)
+
+
 def values(stored):
     return stored.load(range(stored.length))[:, 0, 0, 0].tolist()
 
@@ -90,8 +99,9 @@ def test_a_second_time_nothing_is_made(home, files):
         lambda files: {"on_broken": "skip"},
         lambda files: files[5].write_text("105") and {},
         lambda files: os.utime(files[5], ns=(0, 0)),
+        lambda files: rewrite_in_secret(files[5]),
     ],
-    ids=["settings", "fewer files", "another order", "on_broken", "another size", "another time"],
+    ids=["settings", "fewer files", "another order", "on_broken", "another size", "another time", "another content"],
 )
 def test_another_cache_is_made_for_whatever_differs(change, home, files):
     cache.ready(Prepared(files, number_in, ""), SHAPE, "numbers")
@@ -226,6 +236,87 @@ def test_a_cache_folder_that_is_a_file_is_named(tmp_path, files, monkeypatch):
     monkeypatch.setenv("GANFORGE_CACHE", str(tmp_path / "file"))
     with pytest.raises(InputError, match=r"cannot write the cache .*/file'"):
         cache.ready(Prepared(files, number_in, ""), SHAPE, "numbers")
+
+
+@pytest.mark.parametrize("named", [None, "~nobody-here/cache"])
+def test_a_user_without_a_home_is_told_to_name_a_cache(named, files, monkeypatch):
+    monkeypatch.setattr(os, "getuid", lambda: 123456789)
+    for name in ("HOME", "XDG_CACHE_HOME", "GANFORGE_CACHE"):
+        monkeypatch.delenv(name, raising=False)
+    if named:
+        monkeypatch.setenv("GANFORGE_CACHE", named)
+    with pytest.raises(InputError, match=r"^[^\n]* home folder [^\n]*; set GANFORGE_CACHE to a folder"):
+        cache.ready(Prepared(files, number_in, ""), SHAPE, "numbers")
+
+
+def test_names_of_any_bytes_are_packed_and_told_on_one_line(home, tmp_path):
+    files = [tmp_path / os.fsdecode(name) for name in (b"caf\xe9", b"a\nb", b"\x1b[31m")]
+    for number, file in enumerate(files):
+        file.write_text(str(number))
+    assert values(cache.ready(Prepared(files, number_in, ""), SHAPE, "numbers")) == [0, 1, 2]
+    for file in files[:2]:
+        file.write_text("broken")
+    stored = cache.ready(Prepared(files, number_in, "", on_broken="skip"), SHAPE, "numbers")
+    assert stored.skipped == (r"'caf\udce9' is broken", r"'a\nb' is broken")
+    with pytest.raises(InputError, match=r"^'caf\\udce9' is broken; 'a\\nb' is broken; 2 of 3 cannot be used"):
+        cache.ready(Prepared(files, number_in, ""), SHAPE, "numbers")
+
+
+def test_a_cache_folder_that_is_no_text_is_refused(files, monkeypatch):
+    monkeypatch.setenv("GANFORGE_CACHE", os.fsdecode(b"/tmp/caf\xe9"))
+    with pytest.raises(InputError, match="is not UTF-8; set GANFORGE_CACHE to another folder"):
+        cache.ready(Prepared(files, number_in, ""), SHAPE, "numbers")
+
+
+USERS = """
+import os, sys
+from pathlib import Path
+from ganforge import InputError, Prepared
+from ganforge_cache import cache
+sys.path.insert(0, sys.argv[2])
+import test_cache
+
+def as_user(number, umask, work):
+    if (child := os.fork()):
+        assert os.waitpid(child, 0)[1] == 0
+        return
+    os.setgroups([]), os.setgid(4000), os.setuid(number), os.umask(umask)
+    try:
+        print(number, work(), flush=True)
+    except InputError as error:
+        print(number, str(error).rpartition(": ")[2], flush=True)
+    finally:
+        sys.stdout.flush()
+        os._exit(0)
+
+def numbers(settings):
+    files = [Path(sys.argv[1]) / str(number) for number in range(3)]
+    return lambda: test_cache.values(cache.ready(Prepared(files, test_cache.number_in, settings), (1, 2, 2), "x"))
+
+for umask in (0o002, 0o022):
+    os.environ["GANFORGE_CACHE"] = f"{sys.argv[1]}/cache{umask}"
+    as_user(4001, umask, numbers("one"))
+    as_user(4002, umask, numbers("one"))
+    as_user(4002, umask, numbers("two"))
+    as_user(4002, umask, lambda: cache.clear() > 0)
+    as_user(4001, umask, lambda: cache.clear() > 0)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can be other users")
+def test_users_of_a_group_share_a_cache_and_all_others_may_read_it():
+    with tempfile.TemporaryDirectory() as folder:  # not `tmp_path`, which is closed to others
+        os.chmod(folder, 0o777)
+        for number in range(3):
+            (Path(folder) / str(number)).write_text(str(number))
+        words = [sys.executable, "-c", USERS, folder, str(Path(__file__).parent)]
+        result = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.splitlines() == [
+        *("4001 [0, 1, 2]", "4002 [0, 1, 2]", "4002 [0, 1, 2]", "4002 True", "4001 False"),
+        *("4001 [0, 1, 2]", "4002 [0, 1, 2]", "4002 Permission denied; set GANFORGE_CACHE to another folder"),
+        *("4002 Permission denied; 0.0 MiB of other caches were freed", "4001 True"),
+    ]
 
 
 def prepare_elsewhere(folder, count):

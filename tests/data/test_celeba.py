@@ -161,6 +161,31 @@ def test_a_list_that_cannot_serve_is_named_with_its_line(text, message, root, ce
     assert caught.value.key == "root"
 
 
+@pytest.mark.parametrize("encode", [lambda text: b"\xef\xbb\xbf" + text, lambda text: text.replace(b"\n", b"\r")])
+def test_lists_are_read_as_any_editor_saves_them(encode, root, celeba):
+    for name, text in {"list_attr_celeba.txt": LIST, "list_eval_partition.txt": "1.png 0\n2.png 2\n3.png 0\n"}.items():
+        (root / name).write_bytes(encode(text.replace("8\n", "", 1).partition("4.png")[0].encode()))
+    assert files(celeba()) == {"A": ["1.png"], "B": ["3.png"]}
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (LIST.encode("utf-16"), r"list_attr_celeba.txt' is UTF-16; save it as UTF-8"),
+        (b"Male\r\n1.png 1\r\n\xe9.png 1\r\n", r"list_attr_celeba.txt' is not UTF-8: line 3 holds the byte 0xe9"),
+        (
+            b"Male\n1.png\x0b 1\n2.png 1\n3.png\xe2\x80\xa8 7\n",
+            r"list_attr_celeba.txt:4: expected a name and 1 numbers",
+        ),
+    ],
+)
+def test_a_list_in_another_encoding_or_with_odd_characters_is_told(content, message, root, celeba):
+    (root / "list_attr_celeba.txt").write_bytes(content)
+    with pytest.raises(InputError, match=message) as caught:
+        celeba(a="Male").open("train")
+    assert caught.value.key == "root"
+
+
 def test_a_root_one_level_too_high_is_told_the_right_one(tmp_path, root, celeba):
     with pytest.raises(InputError, match=f"holds no folder 'img_align_celeba'; did you mean '{root}'") as caught:
         celeba(root=str(tmp_path)).open("train")

@@ -1,6 +1,9 @@
 """`ganforge data`, as its user sees it."""
 
 import json
+import os
+import sys
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -44,6 +47,16 @@ def test_show_counts_and_draws_both_domains(ganforge, recipe, tmp_path):
         assert sheet.width > 500
     assert ganforge("data", "show", "discogan_toy", "--out", "points.png").status == 0
     assert (tmp_path / "points.png").is_file()
+
+
+def test_show_counts_what_is_left_out(ganforge, recipe, pairs):
+    (pairs / "train" / "._1_AB.jpg").write_bytes(b"")
+    (pairs / "train" / "notes.txt").write_text("")
+    result = ganforge("data", "show", recipe, "--json")
+    assert [row["left out"] for row in json.loads(result.out)] == [
+        *["1 hidden (._1_AB.jpg), 1 of other kinds (.txt)"] * 2,
+        *[""] * 2,
+    ]
 
 
 def test_prepare_fills_the_cache_that_a_run_then_uses_and_clear_empties_it(ganforge, recipe):
@@ -110,3 +123,17 @@ def test_wrong_input_is_one_line(words, message, ganforge):
     assert result.status == 2
     assert message in result.err
     assert result.err.count("\n") == 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse names that are no text")
+def test_a_folder_whose_name_is_not_utf_8_is_shown_but_cannot_stand_in_a_locked_recipe(ganforge, recipe, pairs):
+    folder = pairs.rename(pairs.with_name(os.fsdecode(b"caf\xe9")))
+    (folder / "train" / "1_AB.jpg").rename(folder / "train" / os.fsdecode(b"\xff.jpg"))
+    assert ganforge("data", "show", recipe, "--set", f"dataset.root={folder}").status == 0
+    result = ganforge("run", recipe, "--set", f"dataset.root={folder}")
+    assert result.status == 2
+    assert result.err == (
+        "error: a name that is not UTF-8 cannot stand in the locked recipe: "
+        f'root = "{folder.parent}/caf\\udce9"; rename the file or folder\n'
+    )
+    assert not Path("runs").exists()

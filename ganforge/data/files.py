@@ -1,0 +1,143 @@
+"""Which files of a folder are pictures, and in which order: the same for data sets and for what is translated."""
+
+import os
+import re
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+
+from attrs import frozen
+
+from ganforge.errors import InputError, one_line
+
+# What systems and programs keep in folders for themselves; names that begin with a dot are theirs, too.
+SYSTEM = {
+    *("@eadir", "@tmp", "#recycle", "#snapshot", "@recycle", "@recently-snapshot", "lost+found"),
+    *("__macosx", "network trash folder", "temporary items", "thevolumesettingsfolder"),
+    *("thumbs.db", "ehthumbs.db", "desktop.ini", "$recycle.bin", "recycler", "recycled", "system volume information"),
+}
+# Formats that Pillow knows and cannot draw alone, if at all.
+NO_PICTURES = {"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF"}
+# Arrays, photos for two eyes, which Pillow opens as JPEG, and TIFF under other names.
+MORE = {".npy", ".mpo", ".btf", ".tf2", ".tf8", ".ptif", ".ptiff", ".lsm", ".stk"}
+NAMED = 3  # names of each reason that are told
+
+
+@frozen
+class Found:
+    """The pictures in a folder.
+
+    Attributes:
+        files: their paths, in natural order (2 before 10).
+        left_out: what else is there, such as "2 hidden (._a.jpg, .thumbnails), 3 of other kinds (.db, .txt)".
+    """
+
+    files: tuple[Path, ...]
+    left_out: str
+
+
+def find_pictures(folder: Path) -> Found:
+    """List the pictures in a folder and all folders below it.
+
+    Left out is what is hidden or a system's own, and all below it; the folder itself may be hidden. Links are followed,
+    but every folder and every picture is listed once: under its own name, or else under that of its first link. Names
+    that are no links, such as hard links and copies, all count.
+
+    Raises:
+        InputError: the folder itself cannot be read.
+    """
+    left_out: dict[str, Counter[str]] = defaultdict(Counter)
+    files, links = _walk(folder, left_out)
+    seen = {_identity(file) for file in files} if links else set()
+    for link in sorted(links, key=natural):
+        if (identity := _identity(link)) in seen:
+            left_out["repeated"][os.path.basename(link)] += 1
+        else:
+            seen.add(identity)
+            files.append(link)
+    start = len(os.path.join(folder, ""))
+    files.sort(key=lambda file: natural(file[start:]))
+    return Found(tuple(map(Path, files)), ", ".join(_told(reason, left_out[reason]) for reason in sorted(left_out)))
+
+
+def natural(name: str) -> tuple[list[tuple[int, str]], str]:
+    """Return a sort key that counts digits as numbers, of any length.
+
+    >>> sorted(["10_AB", "9_AB", "09_AB"], key=natural)
+    ['09_AB', '9_AB', '10_AB']
+    """
+    parts = re.split(r"0*([0-9]+)", name)  # every second one is a number
+    return [(len(part), part) if place % 2 else (-1, part) for place, part in enumerate(parts)], name
+
+
+@cache
+def picture_suffixes() -> frozenset[str]:
+    """Return the suffixes, in small letters, of all that counts as a picture."""
+    from PIL import Image
+
+    known = Image.registered_extensions().items()
+    return frozenset({suffix for suffix, kind in known if kind in Image.OPEN and kind not in NO_PICTURES} | MORE)
+
+
+def _walk(folder: Path, left_out: Mapping[str, Counter[str]]) -> tuple[list[str], list[str]]:
+    """Return the pictures in every real folder, and the links to pictures."""
+    suffixes = picture_suffixes()
+    files, links = list[str](), list[str]()
+    parents = filter(os.path.exists, folder.resolve().parents)  # those that this user may see
+    seen = {_identity(parent) for parent in parents}  # a link to one of them is a way round
+    real, linked = [str(folder)], list[str]()
+    while real or linked:
+        if not real:  # a folder's own name comes before that of a link to it
+            linked.sort(key=natural, reverse=True)
+        place = real.pop() if real else linked.pop()
+        try:
+            identity = _identity(place)
+            entries = sorted(os.scandir(place), key=lambda entry: entry.name)
+        except OSError as error:
+            if place == str(folder):
+                raise InputError(f"'{folder}' cannot be read: {error.strerror}") from error
+            left_out["unreadable folders"][os.path.basename(place)] += 1
+            continue
+        if identity in seen:
+            left_out["repeated"][os.path.basename(place)] += 1
+            continue
+        seen.add(identity)
+        for entry in entries:
+            kind = _kind(entry)
+            suffix = os.path.splitext(entry.name)[1].lower()
+            if entry.name.startswith(".") or entry.name.casefold() in SYSTEM:
+                left_out["hidden"][entry.name] += 1
+            elif kind == "folder":
+                (linked if entry.is_symlink() else real).append(entry.path)
+            elif kind != "file":
+                left_out[kind][entry.name] += 1
+            elif suffix not in suffixes:
+                left_out["of other kinds"][suffix or "no suffix"] += 1
+            else:
+                (links if entry.is_symlink() else files).append(entry.path)
+    return files, links
+
+
+def _kind(entry: "os.DirEntry[str]") -> str:
+    """Say what is there, or at the end of the link."""
+    try:
+        if entry.is_dir():
+            return "folder"
+        if entry.is_file():
+            return "file"
+    except OSError:  # a link to itself, or through a folder that is closed
+        pass
+    return "broken links" if entry.is_symlink() else "no plain files"
+
+
+def _identity(path: str | Path) -> tuple[int, int]:
+    state = os.stat(path)
+    return state.st_dev, state.st_ino
+
+
+def _told(reason: str, names: Counter[str]) -> str:
+    """Count what was left out for one reason, and name some of it."""
+    more = ["..."] if len(names) > NAMED else []
+    shown = ", ".join([*sorted(names)[:NAMED], *more])
+    return one_line(f"{names.total():,} {reason} ({shown})")
