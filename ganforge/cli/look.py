@@ -10,6 +10,7 @@ from rich.console import Console
 
 from ganforge.cli.command import AsJson, PluginFiles, RecipeName, Sets, plugins_with, print_rows, understand
 from ganforge.components.describe import describe, describe_value
+from ganforge.components.guard import aside
 from ganforge.components.registry import KINDS
 from ganforge.components.settings import plain
 from ganforge.errors import InputError, Problem, RecipeError, nearest
@@ -27,10 +28,11 @@ def list_components(
     as_json: AsJson = False,
 ) -> None:
     """List the components there are."""
-    plugins = plugins_with(context, plugin)
-    kinds = KINDS if kind is None else (_known(kind),)
-    found = [component for one in kinds for component in plugins.registry.of(one)]
-    rows = [{"kind": one.kind, "name": one.name, "summary": one.summary, "plugin": one.plugin} for one in found]
+    with aside():
+        plugins = plugins_with(context, plugin)
+        kinds = KINDS if kind is None else (_known(kind),)
+        found = [component for one in kinds for component in plugins.registry.of(one)]
+        rows = [{"kind": one.kind, "name": one.name, "summary": one.summary, "plugin": one.plugin} for one in found]
     print_rows([{**row, "version": plugins.known[row["plugin"]].version} for row in rows], as_json)
 
 
@@ -42,18 +44,20 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """Show a component: its settings with types, defaults and ranges, and what it asks for."""
-    plugins = plugins_with(context, plugin)
-    component = plugins.registry.find(_known(kind), name)
-    doc = inspect.getdoc(component.factory) or ""
-    asked = component.asks() if kind in ("loss", "value") else {}
-    settings: list[dict[str, Any]] = []
-    for one in component.signature.settings.values():
-        required = one.default is NOTHING
-        row = {"setting": one.name, "type": describe(one.type), "default": None if required else plain(one.default)}
-        settings.append({**row, "required": required, "range": one.ranges})
-    if as_json:
+    with aside():
+        plugins = plugins_with(context, plugin)
+        component = plugins.registry.find(_known(kind), name)
+        doc = inspect.getdoc(component.factory) or ""
+        asked = component.asks() if kind in ("loss", "value") else {}
+        settings: list[dict[str, Any]] = []
+        for one in component.signature.settings.values():
+            required = one.default is NOTHING
+            row = {"setting": one.name, "type": describe(one.type), "default": None if required else plain(one.default)}
+            settings.append({**row, "required": required, "range": one.ranges})
         about = {"kind": kind, "name": component.name, "plugin": component.plugin, "doc": doc}
-        typer.echo(json.dumps({**about, "settings": settings, "asks": asked}))
+        text = json.dumps({**about, "settings": settings, "asks": asked}, default=str)
+    if as_json:
+        typer.echo(text)
         return
     console = Console()
     console.print(f"{kind} {component.name}  ({component.plugin})", style="bold", markup=False)
@@ -99,15 +103,16 @@ def validate(
     """Find all errors of a recipe without training."""
     problems: tuple[Problem, ...] = ()
     try:
-        plan = understand(context, recipe, sets, plugin)
-        from ganforge.data.batches import require
-        from ganforge.training import build
+        with aside():
+            plan = understand(context, recipe, sets, plugin)
+            from ganforge.data.batches import require
+            from ganforge.training import build
 
-        dataset = build.make_dataset(plan)
-        build.check(plan, dataset)
-        with plan.located(("dataset",)):
-            require(dataset.open("train"), plan.train.batch)
-            dataset.open("test")
+            dataset = build.make_dataset(plan)
+            build.check(plan, dataset)
+            with plan.located(("dataset",)):
+                require(dataset.open("train"), plan.train.batch)
+                dataset.open("test")
     except RecipeError as error:
         if not as_json:
             raise

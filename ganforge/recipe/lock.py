@@ -7,6 +7,7 @@ from typing import Any
 import tomli_w
 import torch
 
+from ganforge.components.neighbours import copied_as
 from ganforge.components.settings import plain
 from ganforge.recipe.plan import Choice, Plan
 
@@ -20,7 +21,7 @@ def lock_text(plan: Plan, plugin_versions: Mapping[str, str], device: str, skipp
     """
     made_with = {"name": plan.name, "python": platform.python_version(), "torch": str(torch.__version__)}
     tables: Table = {
-        "plugins": [f"plugins/{path.name}" for path in plan.plugin_files],
+        "plugins": [copied_as(path) for path in plan.plugin_files],
         "dataset": _choice(plan.dataset),
         "coupling": _choice(plan.coupling_choice),
         **{network.role: _networks(plan, network.role) for network, _ in plan.networks.values()},

@@ -1,6 +1,5 @@
 """Beginning a run in a folder of its own, or going on with one."""
 
-import shutil
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -9,6 +8,7 @@ import torch
 from attrs import evolve
 from filelock import FileLock, Timeout
 
+from ganforge.components.neighbours import copy_plugins
 from ganforge.components.plugins import Plugins
 from ganforge.data.batches import silent
 from ganforge.data.dataset import Report
@@ -38,10 +38,7 @@ def create(plan: Plan, plugins: Plugins, out: Path, device: torch.device, report
     # Nothing is left behind by a run whose data are not there.
     sources = build.read_data(plan, dataset, report)
     folder = _new_folder(out / plan.name)
-    files = []
-    for path in plan.plugin_files:
-        (folder / "plugins").mkdir(exist_ok=True)
-        files.append(Path(shutil.copy(path, folder / "plugins")))
+    files = copy_plugins(plan.plugin_files, folder / "plugins")
     run = Run(folder, evolve(plan, plugin_files=tuple(files)), plugins, device, dataset, sources, hold(folder))
     write_text(folder / LOCK, run.lock)
     return run
