@@ -98,7 +98,8 @@ def unchanged() -> Iterator[None]:
         path[:] = [*places, *(place for place in sys.path if place not in places)]
         sys.path = path
         if warnings.filters != filters:
-            warnings.filters[:] = [one for one in warnings.filters if one[0] != "error" or one in filters]  # type: ignore[index]
+            new = [one for one in warnings.filters if one[0] != "error" and one not in filters]
+            warnings.filters[:] = [*new, *filters]  # type: ignore[index]
         if folder is not None:
             with suppress(OSError):
                 os.chdir(folder)

@@ -16,7 +16,7 @@ class Unreadable:
 
     name: str
     dist: Distribution
-    value: str = ""
+    value: str = FILE
 
     def load(self) -> Any:
         """Say so."""
@@ -48,7 +48,13 @@ def _name(dist: Distribution) -> str:
 
 
 def origin_of(entry: EntryPoint | Unreadable) -> tuple[str, str]:
-    """Return the name and the version of the distribution that brings an entry point; a PluginError says they lack."""
+    """Return the name and the version of the distribution that brings an entry point.
+
+    Raises:
+        PluginError: they are not known, or the entry point names no module.
+    """
+    if not EntryPoint.pattern.match(entry.value):
+        raise PluginError(f"its entry point '{entry.value}' names no module")
     if entry.dist is None:
         return entry.value, ""
     try:

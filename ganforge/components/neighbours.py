@@ -19,8 +19,6 @@ from typing import Any
 
 from attrs import field, frozen
 
-from ganforge.errors import InputError
-
 PREFIX = "ganforge_local_"
 # The folder of a script, or the current one, which Python puts first; nothing is installed there.
 STARTED_IN = None if sys.flags.safe_path else sys.path[0]
@@ -63,13 +61,13 @@ class Folder:
         return installed is None or (spec.origin is not None and installed.origin in (None, spec.origin))
 
     def load(self, file: Path) -> Any:
-        """Return the module of a plugin file of the folder; an InputError says that it is not a Python file."""
+        """Return the module of a plugin file of the folder."""
         import_module(self.package)
         name = f"{self.package}.{file.stem.replace('.', '_')}"
         if name not in sys.modules:  # another plugin may have imported it
             spec = spec_from_file_location(name, file.resolve())
-            if spec is None or spec.loader is None:
-                raise InputError(f"{file} is not a Python file")
+            assert spec
+            assert spec.loader
             module = module_from_spec(_with_neighbours(spec))
             sys.modules[name] = module
             try:

@@ -1,6 +1,7 @@
 """Finding and loading plugins: installed ones by entry point, local ones by file; a broken one takes nobody along."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator
+from importlib.machinery import all_suffixes
 from importlib.metadata import EntryPoint, version
 from pathlib import Path
 from typing import Any
@@ -75,6 +76,8 @@ class Plugins:
             if earlier.origin == plugin.origin:
                 return
             raise InputError(f"plugin '{name}' of {path} is loaded already, from {earlier.origin}; rename the file")
+        if path.suffix not in all_suffixes():
+            raise InputError(f"{path} is not a Python file")
         registry = self.registry
         self.say(f"loads code: {path}")
         folder = self._folders.get(beside) or self._folders.setdefault(beside, new_folder(beside, alone=alone))
@@ -82,8 +85,6 @@ class Plugins:
             with guarded():
                 self._adopt(plugin, folder.load(path))
             self._register(plugin, registry)
-        except InputError:
-            raise
         except Exception as error:
             self._forget(plugin.module)
             cause = None if isinstance(error, PluginError) else error
