@@ -2,6 +2,7 @@
 
 import inspect
 import json
+from contextlib import suppress
 from typing import Annotated, Any
 
 import typer
@@ -11,9 +12,10 @@ from rich.console import Console
 from ganforge.cli.command import AsJson, PluginFiles, RecipeName, Sets, plugins_with, print_rows, understand
 from ganforge.components.describe import describe, describe_value
 from ganforge.components.guard import aside
+from ganforge.components.plugins import Plugins
 from ganforge.components.registry import KINDS
 from ganforge.components.settings import plain
-from ganforge.errors import InputError, Problem, RecipeError, nearest
+from ganforge.errors import InputError, PluginError, Problem, RecipeError, nearest
 from ganforge.recipe.layers import summary
 
 _some_kind = typer.Argument(metavar="[KIND]", help=f"One of {', '.join(KINDS)}.")
@@ -88,8 +90,12 @@ def list_recipes(context: typer.Context, as_json: AsJson = False) -> None:
 
 def list_plugins(context: typer.Context, plugin: PluginFiles = None, as_json: AsJson = False) -> None:
     """List the plugins with their hooks, and what is wrong with those that do not load."""
-    plugins = plugins_with(context, plugin)
-    _ = plugins.registry
+    plugins: Plugins = context.obj
+    with aside():
+        for path in plugin or ():
+            with suppress(PluginError):  # its row says so
+                plugins.load_file(path)
+        _ = plugins.registry
     rows = [
         {"name": name, "version": one.version, "from": one.origin, "hooks": ", ".join(one.hooks), "error": one.error}
         for name, one in plugins.known.items()

@@ -73,23 +73,25 @@ class Plugins:
         name, beside = path.stem, path.resolve().parent
         plugin = Plugin(name, "local", str(path.resolve()))
         if earlier := self.known.get(name):
-            if earlier.origin == plugin.origin:
+            if earlier.origin == plugin.origin and not earlier.error:
                 return
+            if earlier.origin == plugin.origin:
+                raise PluginError(f"plugin file {path} failed: {earlier.error}")
             raise InputError(f"plugin '{name}' of {path} is loaded already, from {earlier.origin}; rename the file")
         if path.suffix not in all_suffixes():
             raise InputError(f"{path} is not a Python file")
         registry = self.registry
         self.say(f"loads code: {path}")
         folder = self._folders.get(beside) or self._folders.setdefault(beside, new_folder(beside, alone=alone))
+        self.known[name] = plugin
         try:
             with guarded():
                 self._adopt(plugin, folder.load(path))
             self._register(plugin, registry)
         except Exception as error:
-            self._forget(plugin.module)
+            self._disable(plugin.module, name, error)
             cause = None if isinstance(error, PluginError) else error
-            raise PluginError(f"plugin file {path} failed: {brief(error)}") from cause
-        self.known[name] = plugin
+            raise PluginError(f"plugin file {path} failed: {plugin.error}") from cause
 
     @property
     def registry(self) -> Registry:
