@@ -25,6 +25,7 @@ from ganforge.folder import Folder as Folder, write_file as write_file
 # What is imported on first use, by the module where it stands; for type checkers it is said once more below.
 _HOMES = {
     "components.coupling": "Coupling Network View",
+    "components.neighbours": "Folder folders sources",
     "components.plugins": "Plugins",
     "data.batches": "Batches normal",
     "data.dataset": "SPLITS Dataset Drawn OnBroken PictureDataset Prepared Report Samples Shape Split "
@@ -74,6 +75,7 @@ if TYPE_CHECKING:
         understand as understand,
     )
     from ganforge.components.coupling import Coupling as Coupling, Network as Network, View as View
+    from ganforge.components.neighbours import Folder as Folder, folders as folders, sources as sources
     from ganforge.components.plugins import Plugins as Plugins
     from ganforge.data.batches import Batches as Batches, normal as normal
     from ganforge.data.dataset import (

@@ -2,6 +2,7 @@
 
 import inspect
 import json
+from contextlib import suppress
 from typing import Annotated, Any
 
 import typer
@@ -10,9 +11,11 @@ from rich.console import Console
 
 from ganforge.cli.command import AsJson, PluginFiles, RecipeName, Sets, plugins_with, print_rows, understand
 from ganforge.components.describe import describe, describe_value
+from ganforge.components.guard import aside
+from ganforge.components.plugins import Plugins
 from ganforge.components.registry import KINDS
 from ganforge.components.settings import plain
-from ganforge.errors import InputError, Problem, RecipeError, nearest
+from ganforge.errors import InputError, PluginError, Problem, RecipeError, nearest
 from ganforge.recipe.layers import summary
 
 _some_kind = typer.Argument(metavar="[KIND]", help=f"One of {', '.join(KINDS)}.")
@@ -27,10 +30,11 @@ def list_components(
     as_json: AsJson = False,
 ) -> None:
     """List the components there are."""
-    plugins = plugins_with(context, plugin)
-    kinds = KINDS if kind is None else (_known(kind),)
-    found = [component for one in kinds for component in plugins.registry.of(one)]
-    rows = [{"kind": one.kind, "name": one.name, "summary": one.summary, "plugin": one.plugin} for one in found]
+    with aside():
+        plugins = plugins_with(context, plugin)
+        kinds = KINDS if kind is None else (_known(kind),)
+        found = [component for one in kinds for component in plugins.registry.of(one)]
+        rows = [{"kind": one.kind, "name": one.name, "summary": one.summary, "plugin": one.plugin} for one in found]
     print_rows([{**row, "version": plugins.known[row["plugin"]].version} for row in rows], as_json)
 
 
@@ -42,18 +46,20 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """Show a component: its settings with types, defaults and ranges, and what it asks for."""
-    plugins = plugins_with(context, plugin)
-    component = plugins.registry.find(_known(kind), name)
-    doc = inspect.getdoc(component.factory) or ""
-    asked = component.asks() if kind in ("loss", "value") else {}
-    settings: list[dict[str, Any]] = []
-    for one in component.signature.settings.values():
-        required = one.default is NOTHING
-        row = {"setting": one.name, "type": describe(one.type), "default": None if required else plain(one.default)}
-        settings.append({**row, "required": required, "range": one.ranges})
-    if as_json:
+    with aside():
+        plugins = plugins_with(context, plugin)
+        component = plugins.registry.find(_known(kind), name)
+        doc = inspect.getdoc(component.factory) or ""
+        asked = component.asks() if kind in ("loss", "value") else {}
+        settings: list[dict[str, Any]] = []
+        for one in component.signature.settings.values():
+            required = one.default is NOTHING
+            row = {"setting": one.name, "type": describe(one.type), "default": None if required else plain(one.default)}
+            settings.append({**row, "required": required, "range": one.ranges})
         about = {"kind": kind, "name": component.name, "plugin": component.plugin, "doc": doc}
-        typer.echo(json.dumps({**about, "settings": settings, "asks": asked}))
+        text = json.dumps({**about, "settings": settings, "asks": asked}, default=str)
+    if as_json:
+        typer.echo(text)
         return
     console = Console()
     console.print(f"{kind} {component.name}  ({component.plugin})", style="bold", markup=False)
@@ -84,8 +90,12 @@ def list_recipes(context: typer.Context, as_json: AsJson = False) -> None:
 
 def list_plugins(context: typer.Context, plugin: PluginFiles = None, as_json: AsJson = False) -> None:
     """List the plugins with their hooks, and what is wrong with those that do not load."""
-    plugins = plugins_with(context, plugin)
-    _ = plugins.registry
+    plugins: Plugins = context.obj
+    with aside():
+        for path in plugin or ():
+            with suppress(PluginError):  # its row says so
+                plugins.load_file(path)
+        _ = plugins.registry
     rows = [
         {"name": name, "version": one.version, "from": one.origin, "hooks": ", ".join(one.hooks), "error": one.error}
         for name, one in plugins.known.items()
@@ -99,15 +109,16 @@ def validate(
     """Find all errors of a recipe without training."""
     problems: tuple[Problem, ...] = ()
     try:
-        plan = understand(context, recipe, sets, plugin)
-        from ganforge.data.batches import require
-        from ganforge.training import build
+        with aside():
+            plan = understand(context, recipe, sets, plugin)
+            from ganforge.data.batches import require
+            from ganforge.training import build
 
-        dataset = build.make_dataset(plan)
-        build.check(plan, dataset)
-        with plan.located(("dataset",)):
-            require(dataset.open("train"), plan.train.batch)
-            dataset.open("test")
+            dataset = build.make_dataset(plan)
+            build.check(plan, dataset)
+            with plan.located(("dataset",)):
+                require(dataset.open("train"), plan.train.batch)
+                dataset.open("test")
     except RecipeError as error:
         if not as_json:
             raise

@@ -3,9 +3,9 @@
 import os
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -55,9 +55,33 @@ def command_line(plugins: Plugins) -> typer.Typer:
     app.callback()(everywhere)
     for name, command in COMMANDS.items():
         app.command(name)(command)
-    for _ in plugins.each("ganforge_commands", app=app):
+    for _ in plugins.ask("ganforge_commands", partial(_add_commands, app)):
         pass
     return app
+
+
+def _add_commands(app: typer.Typer, answer: Callable[..., None]) -> None:
+    """Let a plugin add its commands: all of them, or none where no command line can be made of them."""
+    lists: list[list[Any]] = []
+    for part in _parts(app):
+        lists += (part.registered_commands, part.registered_groups)
+    before = [list(one) for one in lists]
+    try:
+        answer(app=app)
+        if len(typer.main.get_group(app).commands) < len(app.registered_commands) + len(app.registered_groups):
+            raise PluginError("a command that it adds is there already")
+    except BaseException:
+        for one, earlier in zip(lists, before, strict=True):
+            one[:] = earlier
+        raise
+
+
+def _parts(app: typer.Typer) -> Iterator[typer.Typer]:
+    """Yield a command line and all groups in it."""
+    yield app
+    for group in app.registered_groups:
+        if group.typer_instance is not None:
+            yield from _parts(group.typer_instance)
 
 
 _no_plugins = typer.Option(NO_PLUGINS, help="Load no code but ganforge's own; may stand anywhere.")

@@ -92,7 +92,7 @@ def _attach_observers(started: "Run") -> None:
     plugins = started.plugins
     for name, observers in list(plugins.each("ganforge_observers", run=started)):
         for observer in observers:
-            plugins.manager.register(observer, f"{name}.{type(observer).__name__}")
+            plugins.admit(f"{name}.{type(observer).__name__}", observer)
     for role, choice in started.plan.observers.items():
         with started.plan.located(("record", "observers", role)):
             plugins.attach(f"{choice.component.plugin}/{role}", partial(choice.make, run=started))

@@ -1,25 +1,27 @@
 """Finding and loading plugins: installed ones by entry point, local ones by file; a broken one takes nobody along."""
 
-import importlib.util
-import sys
-import traceback
 from collections.abc import Callable, Collection, Iterable, Iterator
-from importlib.metadata import EntryPoint, entry_points, version
+from importlib.machinery import all_suffixes
+from importlib.metadata import EntryPoint, version
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pluggy
 from attrs import define, field
 
 from ganforge.components import hookspecs
+from ganforge.components.answers import Answer, check
+from ganforge.components.guard import brief, contained, guarded
+from ganforge.components.installed import Unreadable, entry_points, origin_of
+from ganforge.components.neighbours import Folder, new_folder
 from ganforge.components.registry import Register, Registry
 from ganforge.disk import UNWRITABLE
-from ganforge.errors import InputError, PluginError, nearest
+from ganforge.errors import InputError, PluginError, StoppedError, nearest
 
 GROUP = "ganforge"
 OWN = "ganforge"  # the distribution that ganforge and what it ships come in
 ALLOWED = "GANFORGE_PLUGINS"
+BEFORE_RUNS = ("ganforge_register", "ganforge_recipes", "ganforge_archives", "ganforge_commands")
 
 
 @define
@@ -31,12 +33,7 @@ class Plugin:
     origin: str
     module: Any = field(default=None, repr=False)
     error: str = ""
-
-    @property
-    def hooks(self) -> tuple[str, ...]:
-        """The hooks that it answers, without their common prefix."""
-        names = [name for name in dir(hookspecs) if name.startswith("ganforge_")]
-        return tuple(name.removeprefix("ganforge_") for name in names if hasattr(self.module, name))
+    hooks: tuple[str, ...] = ()  # that it answers, without their common prefix
 
 
 class Plugins:
@@ -52,54 +49,60 @@ class Plugins:
         self.manager.add_hookspecs(hookspecs)
         self.known: dict[str, Plugin] = {}
         self._registry: Registry | None = None
+        self._folders: dict[Path, Folder] = {}
 
     def load_installed(self) -> None:
         """Load every entry point of the group `ganforge`, one by one."""
         for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.name):
             self._load_entry(entry)
 
-    def load_file(self, path: Path) -> None:
-        """Load a local plugin file.
+    def load_file(self, path: Path, *, alone: bool = False) -> None:
+        """Load a local plugin file and register its components; it may import the modules beside it.
+
+        `alone` says that it lies among a run's copies: modules beside it go before installed ones.
 
         Raises:
             InputError: there is no such file, or a plugin of its name is loaded already.
-            PluginError: it raised while it was imported, or answers hooks wrongly.
+            PluginError: it raised while it was imported or registered its components, or answers hooks wrongly.
         """
         if not path.is_file():
             hint = nearest(path.name, (other.name for other in path.parent.glob("*.py")))
             raise InputError(f"no plugin file '{path}'" + (f"; {hint}" if hint else ""))
         if self._allowed is not None and path.resolve() not in map(Path.resolve, map(Path, self._allowed)):
             raise InputError(f"plugin file {path} is not loaded: --no-plugins or {ALLOWED} does not allow it")
-        name = path.stem
+        name, beside = path.stem, path.resolve().parent
         plugin = Plugin(name, "local", str(path.resolve()))
         if earlier := self.known.get(name):
-            if earlier.origin == plugin.origin:
+            if earlier.origin == plugin.origin and not earlier.error:
                 return
+            if earlier.origin == plugin.origin:
+                raise PluginError(f"plugin file {path} failed: {earlier.error}")
             raise InputError(f"plugin '{name}' of {path} is loaded already, from {earlier.origin}; rename the file")
-        spec = importlib.util.spec_from_file_location(f"ganforge_local_{name}", path)
-        if spec is None or spec.loader is None:
+        if path.suffix not in all_suffixes():
             raise InputError(f"{path} is not a Python file")
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[spec.name] = module
+        registry = self.registry
         self.say(f"loads code: {path}")
-        try:
-            spec.loader.exec_module(module)
-            self._adopt(plugin, module)
-        except Exception as error:
-            raise PluginError(f"plugin file {path} failed: {brief(error)}") from error
+        folder = self._folders.get(beside) or self._folders.setdefault(beside, new_folder(beside, alone=alone))
         self.known[name] = plugin
-        if self._registry is not None:
-            self._register(plugin, self._registry)
-            if plugin.error:
-                raise PluginError(f"plugin file {path} failed: {plugin.error}")
+        try:
+            with guarded():
+                self._adopt(plugin, folder.load(path))
+            self._register(plugin, registry)
+        except Exception as error:
+            self._disable(plugin.module, name, error)
+            cause = None if isinstance(error, PluginError) else error
+            raise PluginError(f"plugin file {path} failed: {plugin.error}") from cause
 
     @property
     def registry(self) -> Registry:
         """All components; the plugins register them on first use, since that imports torch."""
         if self._registry is None:
             self._registry = Registry()
-            for plugin in self.known.values():
-                self._register(plugin, self._registry)
+            for plugin in list(self.known.values()):
+                try:
+                    self._register(plugin, self._registry)
+                except Exception as error:
+                    self._disable(plugin.module, plugin.name, error)  # a red row in `plugins`, and no word elsewhere
         return self._registry
 
     def recipes(self) -> dict[str, Path]:
@@ -122,11 +125,20 @@ class Plugins:
             OSError: the disk is full or cannot be written.
             InputError: an observer cannot look on as it is asked to.
         """
+        return self.ask(hook, lambda answer: answer(**arguments))
+
+    def ask(self, hook: str, work: Callable[[Callable[..., Any]], Any]) -> Iterator[tuple[str, Any]]:
+        """Do as `each`, and have `work` call each plugin's answer, which takes the hook's arguments by name.
+
+        What `work` raises is laid at the plugin's door.
+        """
         for implementation in reversed(self.manager.hook.__dict__[hook].get_hookimpls()):
             try:
-                result = implementation.function(*(arguments[name] for name in implementation.argnames))
+                with guarded() if hook in BEFORE_RUNS else contained():
+                    result = work(Answer(implementation, hook))
             except Exception as error:
-                if _is_of_disk(error) or (isinstance(error, InputError) and hook == "ganforge_observers"):
+                asked = isinstance(error, InputError) and hook == "ganforge_observers"
+                if asked or _is_of_disk(error) or isinstance(error, StoppedError):
                     raise
                 self._disable(implementation.plugin, implementation.plugin_name, error)
                 self.say(f"warning: plugin '{implementation.plugin_name}' is disabled: {brief(error)}")
@@ -135,21 +147,29 @@ class Plugins:
                 yield implementation.plugin_name, result
 
     def attach(self, name: str, make: Callable[[], object]) -> None:
-        """Make an observer, whose methods answer hooks from then on; one that raises is left out, and said so.
+        """Make an observer and admit it; one that raises is left out, and said so.
 
         Raises:
             OSError: the disk is full or cannot be written.
             InputError: what it is asked for is wrong, or it lacks what it needs; or a ValueError of its settings.
         """
-        observer: object = None
         try:
-            observer = make()
-            self.manager.register(observer, name)
+            with contained():
+                observer = make()
         except Exception as error:
             if isinstance(error, InputError | ValueError) or _is_of_disk(error):
                 raise
-            if self.manager.is_registered(observer):
-                self.manager.unregister(observer)
+            self.say(f"warning: observer '{name}' is disabled: {brief(error)}")
+        else:
+            self.admit(name, observer)
+
+    def admit(self, name: str, observer: object) -> None:
+        """Let an observer's methods answer hooks from now on; if they do so wrongly, it is left out, and said so."""
+        try:
+            with contained():
+                check(self.manager, observer)
+                self.manager.register(observer, name)
+        except Exception as error:
             self.say(f"warning: observer '{name}' is disabled: {brief(error)}")
 
     @staticmethod
@@ -165,64 +185,63 @@ class Plugins:
         """Plugins that could not be loaded or were disabled."""
         return [plugin for plugin in self.known.values() if plugin.error]
 
-    def _load_entry(self, entry: EntryPoint) -> None:
-        origin = entry.dist.name if entry.dist else entry.value
-        plugin = Plugin(entry.name, entry.dist.version if entry.dist else "", origin)
+    def _load_entry(self, entry: EntryPoint | Unreadable) -> None:
+        plugin = Plugin(entry.name, "", entry.value)
+        try:
+            plugin.origin, plugin.version = origin_of(entry)
+        except PluginError as error:
+            plugin.error = brief(error)
         if earlier := self.known.get(entry.name):
             # Pluggy would skip the second one without a word.
             plugin.error = f"'{entry.name}' is taken: {earlier.origin} claims the same entry point"
-            self.known[f"{entry.name} ({origin})"] = plugin
+            self.known[f"{entry.name} ({plugin.origin})"] = plugin
             return
         self.known[entry.name] = plugin
-        if self._allowed is not None and origin != OWN and entry.name not in self._allowed:
+        if self._allowed is not None and plugin.origin != OWN and entry.name not in self._allowed:
             plugin.error = f"--no-plugins or {ALLOWED} does not allow it"
+        if plugin.error:
             return
         try:
-            self._adopt(plugin, entry.load())
+            with guarded():
+                self._adopt(plugin, entry.load())
         except Exception as error:
             plugin.error = brief(error)
 
-    def _adopt(self, plugin: Plugin, module: ModuleType) -> None:
-        """Register what a plugin answers, if it does so rightly."""
-        self.manager.register(module, plugin.name)
+    def _adopt(self, plugin: Plugin, module: Any) -> None:
+        """Let a plugin answer hooks, if it does so rightly."""
+        check(self.manager, module)
         try:
-            self.manager.check_pending()
-            for caller in self.manager.get_hookcallers(module) or ():
-                for implementation in caller.get_hookimpls():
-                    # Hooks are called plugin by plugin, so that one that raises is known: a wrapper wraps nothing.
-                    if implementation.plugin is module and (implementation.wrapper or implementation.hookwrapper):
-                        raise PluginError(f"'{caller.name}': hook wrappers are not supported")
-        except (pluggy.PluginValidationError, PluginError):
-            self.manager.unregister(module)
+            self.manager.register(module, plugin.name)
+        except Exception:
+            self._forget(module)
             raise
         plugin.module = module
+        plugin.hooks = tuple(sorted(one.name.removeprefix("ganforge_") for one in self._answered(module)))
+
+    def _answered(self, module: object) -> Iterable[pluggy.HookCaller]:
+        return self.manager.get_hookcallers(module) or ()
 
     def _register(self, plugin: Plugin, registry: Registry) -> None:
         """Let one plugin register its components: all of them, or none where it fails."""
         register = Register(plugin.name)
-        try:
+        with guarded():
             for implementation in self.manager.hook.ganforge_register.get_hookimpls():
                 if implementation.plugin is plugin.module:
-                    implementation.function(register)
-        except Exception as error:
-            self._disable(plugin.module, plugin.name, error)  # a red row in `plugins`, and no word elsewhere
-        else:
-            registry.add(register)
+                    Answer(implementation, "ganforge_register")(register=register)
+        registry.add(register)
 
     def _disable(self, module: object, name: str, error: Exception) -> None:
-        self.manager.unregister(module)
+        self._forget(module)
         if name in self.known:
             self.known[name].error = brief(error)
             self.known[name].module = None
+            self.known[name].hooks = ()
+
+    def _forget(self, module: object) -> None:
+        if self.manager.is_registered(module):
+            self.manager.unregister(module)
 
 
 def _is_of_disk(error: Exception) -> bool:
     """Whether the disk is at fault, not the plugin."""
     return isinstance(error, OSError) and error.errno in UNWRITABLE
-
-
-def brief(error: BaseException) -> str:
-    """Describe an exception in one line, with the place in the plugin where it arose."""
-    frames = traceback.extract_tb(error.__traceback__)
-    place = f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
-    return f"{type(error).__name__}: {error}{place}".replace("\n", " ")

@@ -1,5 +1,6 @@
 """Components under a kind and a name, and who brought them."""
 
+import inspect
 import sys
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -59,7 +60,7 @@ class Component:
     @property
     def summary(self) -> str:
         """The first line of its docstring."""
-        return (self.factory.__doc__ or "").strip().partition("\n")[0]
+        return str(self.factory.__doc__ or "").strip().partition("\n")[0]
 
     def method(self, player: str) -> str | None:
         """Name the method of a class that serves a player: one of its name, else one that serves all."""
@@ -76,6 +77,13 @@ class Component:
         own = _own(self.factory) if isinstance(self.factory, type) else ()
         players = ("", *(name for name in own if name not in GENERAL))
         return {player: asked for player in players if (asked := self.asked(player)) is not None}
+
+    def may_set(self, name: str) -> bool:
+        """Whether what a value or loss asks for has a default: it may be meant as a setting."""
+        own = _own(self.factory) if isinstance(self.factory, type) else ()
+        functions = [getattr(self.factory, method) for method in own] or [self.factory]
+        found = [inspect.signature(function).parameters.get(name) for function in functions]
+        return any(one is not None and one.default is not one.empty for one in found)
 
     def asked(self, player: str) -> tuple[str, ...] | None:
         """Names of the values that a value or loss asks for when a player plays; None where it plays no part then."""

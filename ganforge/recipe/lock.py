@@ -8,6 +8,7 @@ from typing import Any
 import tomli_w
 import torch
 
+from ganforge.components.neighbours import copied_as
 from ganforge.components.settings import plain
 from ganforge.errors import InputError
 from ganforge.recipe.plan import Choice, Plan
@@ -23,7 +24,7 @@ def lock_text(plan: Plan, notes: Mapping[str, Any], *, passed_on: bool = False) 
     """
     made_with = {"name": plan.name, "python": platform.python_version(), "torch": str(torch.__version__)}
     tables: Table = {
-        "plugins": [f"plugins/{path.name}" for path in plan.plugin_files],
+        "plugins": [copied_as(path) for path in plan.plugin_files],
         "dataset": _choice(plan.dataset, passed_on),
         "coupling": _choice(plan.coupling_choice),
         **{network.role: _networks(plan, network.role) for network, _ in plan.networks.values()},

@@ -10,6 +10,7 @@ import tomli_w
 import torch
 from attrs import evolve
 
+from ganforge.components.neighbours import copied_as
 from ganforge.components.plugins import Plugins
 from ganforge.data.fingerprint import fingerprints
 from ganforge.disk import read_text
@@ -54,12 +55,12 @@ def read_plan(text: str, run: Path | None, plugins: Plugins, name: str, sets: Se
     locked = recipe.parse(text, name, folder, sets)
     files = [path for path, _, _ in locked.plugin_files()]
     for path in files:
-        if path.parent != folder / "plugins":
+        if path != folder / copied_as(path):
             raise InputError(f"{name}: plugins: a locked recipe's plugins lie in the run's own folder, not at '{path}'")
         if path.stem not in plugins.known and run is None:
             raise InputError(f"these weights need the local plugin '{path.name}': add --plugin {path.name}")
         if path.stem not in plugins.known:
-            plugins.load_file(path)
+            plugins.load_file(path, alone=True)
     return resolve(locked, plugins.registry, files)
 
 

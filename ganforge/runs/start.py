@@ -9,6 +9,7 @@ import torch
 from attrs import evolve
 from filelock import FileLock, Timeout
 
+from ganforge.components.neighbours import copy_plugins
 from ganforge.components.plugins import Plugins
 from ganforge.data.batches import silent
 from ganforge.data.dataset import Report
@@ -37,11 +38,7 @@ def create(plan: Plan, plugins: Plugins, out: Path, device: torch.device, report
     sources = build.read_data(plan, dataset, report)
     folder = Folder(_new_folder(out / plan.name))
     held = hold(folder.path)
-    files = []
-    for path in plan.plugin_files:
-        folder.write(f"plugins/{path.name}", path.read_bytes())
-        files.append(folder.path / "plugins" / path.name)
-    plan = evolve(plan, plugin_files=tuple(files))
+    plan = evolve(plan, plugin_files=tuple(copy_plugins(plan.plugin_files, folder.path / "plugins")))
     run = Run(folder, plan, plugins, device, dataset, sources, held, notes=notes_of(folder.path, dataset))
     folder.write(LOCK, run.locked())
     return run

@@ -127,6 +127,9 @@ def _tell_of_missing(
         offered = sorted({one for wiring in wirings for one in wiring.names(player)})
         why = f"which the coupling '{plan.coupling_choice.component.name}' does not offer"
         hint = nearest(value, offered) if rebound else f"it offers: {', '.join(offered)}"
+        askers = [(argument, loss.choice.component), *((first, one.choice.component) for one in plan.values.values())]
+        if not rebound and any(component.may_set(asked) for asked, component in askers):
+            hint = f"make it keyword-only if it is a setting; {hint}"
         if several := plan.rivals.get(first):
             why = "which several plugins offer"
             hint = f"set values.{first}.use to one of {', '.join(several)}"

@@ -20,7 +20,7 @@ from filelock import FileLock, Timeout
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from ganforge import UNWRITABLE, InputError, Prepared, Report, Shape, Stored, one_line, sync
+from ganforge import UNWRITABLE, InputError, Prepared, Report, Shape, Stored, one_line, sources, sync
 from ganforge_cache.making import Faults, Maker, make_all, module_of
 
 FORMAT = 1
@@ -170,12 +170,14 @@ def _key(samples: Prepared, shape: Shape) -> str:
                 found = "missing"
             digest.update(os.fsencode(os.path.abspath(item)) + f"\0{found}\n".encode())
         else:
-            digest.update(repr(item).encode("utf-8", "surrogatepass") + b"\n")
-    file = getattr(sys.modules[module_of(samples.make)], "__file__", None)
+            digest.update(repr(item).encode("utf-8", "surrogatepass") + b"
+")
+    module = module_of(samples.make)
+    file = getattr(sys.modules[module], "__file__", None)
     if file:
         code = Path(file)
         package = code.parent.glob("*.py") if (code.parent / "__init__.py").is_file() else [code]
-        for source in sorted(package):
+        for source in sorted({*package, *sources(module)}):
             digest.update(source.read_bytes())
     return digest.hexdigest()
 

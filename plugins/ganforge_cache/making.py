@@ -1,7 +1,6 @@
 """Making many samples into one file, in parallel processes once there is enough work for them."""
 
 import importlib
-import importlib.util
 import math
 import multiprocessing
 import os
@@ -9,11 +8,11 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
-from multiprocessing import forkserver
+from multiprocessing import forkserver, resource_tracker
 from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 from typing import Any
@@ -22,9 +21,10 @@ import torch
 from attrs import frozen
 from torch import Tensor
 
-from ganforge import InputError, PluginError, Shape
+from ganforge import Folder, InputError, PluginError, Shape, folders
 
 CHUNK = 32  # samples that a process makes at a time
+SAFE = "PYTHONSAFEPATH"
 ALONE_SECONDS = 4.0  # work that is left below which more processes would not be worth their start
 
 Faults = list[tuple[int, str, str]]  # (index, message, key of the setting at fault)
@@ -112,8 +112,7 @@ def _make_together(maker: Maker, items: Sequence[Any], start: int, processes: in
     if sys.platform != "win32":
         context.set_forkserver_preload([__name__, module])  # torch is loaded once, not once a process
         _start_server()
-    code = (module, str(getattr(sys.modules[module], "__file__", "")))
-    pool = ProcessPoolExecutor(processes, mp_context=context, initializer=_begin, initargs=code)
+    pool = ProcessPoolExecutor(processes, mp_context=context, initializer=_begin, initargs=(module, folders))
     opening = threading.Thread(target=pool.submit, args=(os.getpid,))  # comes back when torch is loaded over there
     opening.start()
     waiting: set[Future[tuple[int, Faults]]] = set()
@@ -136,14 +135,22 @@ def _make_together(maker: Maker, items: Sequence[Any], start: int, processes: in
 
 
 def _start_server() -> None:
-    """Start the process that others are forked from deaf to Ctrl-C: its traceback would tell a user nothing."""
+    """Start the process that others are forked from, deaf to Ctrl-C: its traceback would tell a user nothing.
+
+    Nor does it look for modules in the current folder, where a `random.py` of the user may lie.
+    """
     if threading.current_thread() is not threading.main_thread():
         return
     older = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    safe = os.environ.get(SAFE)
+    os.environ[SAFE] = "1"
     try:
         forkserver.ensure_running()
+        resource_tracker.ensure_running()
     finally:
         signal.signal(signal.SIGINT, older)
+        del os.environ[SAFE]
+        os.environ.update({} if safe is None else {SAFE: safe})
 
 
 def _can_travel(maker: Maker) -> bool:
@@ -155,21 +162,15 @@ def _can_travel(maker: Maker) -> bool:
     return module_of(maker.make) != "__main__"
 
 
-def _begin(module: str, file: str) -> None:
+def _begin(module: str, local: Mapping[str, Folder]) -> None:
     """Set a helping process up: it ends with its parent, keeps to one thread, and knows the plugin's module."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     torch.set_num_threads(1)
-    try:
-        importlib.import_module(module)
-    except ImportError:  # a plugin that was loaded from a file
-        spec = importlib.util.spec_from_file_location(module, file)
-        if spec is None or spec.loader is None:
-            raise
-        sys.modules[module] = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(sys.modules[module])
+    folders.update(local)
+    importlib.import_module(module)
 
 
 def _end_with(parent: Any) -> None:

@@ -168,7 +168,7 @@ def _start(member: Member, options: Sequence[str], device: torch.device, threads
     output = member.out / f"{member.plan.name}.txt"
     with output.open("wb") as file:
         process = subprocess.Popen(
-            [sys.executable, "-m", "ganforge", *words],
+            [sys.executable, "-P", "-m", "ganforge", *words],  # no module of the current folder goes before others
             stdout=file,
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,

@@ -1,6 +1,7 @@
 """Samples that are made once: equal to what is made one by one, whole or not there, whoever dies or comes in between."""
 
 import errno
+import multiprocessing
 import os
 import random
 import signal
@@ -8,13 +9,15 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ProcessPoolExecutor
 from functools import partial
+from multiprocessing import forkserver
 from pathlib import Path
 
 import pytest
 import torch
 
-from ganforge import InputError, Prepared
+from ganforge import InputError, Plugins, Prepared, folders
 from ganforge.errors import PluginError
 from ganforge_cache import cache, making
 
@@ -173,6 +176,33 @@ def test_several_processes_make_what_one_makes(home, tmp_path, monkeypatch):
     assert values(stored) == [number % 256 for number in range(300) if number != 77]
     assert told[0] == ("preparing x", 0, 300)
     assert told[-1] == ("preparing x", 300, 300)
+
+
+def test_processes_know_a_plugins_neighbours_and_no_modules_of_the_current_folder(home, tmp_path, monkeypatch):
+    files = write(tmp_path / "files", range(10))
+    for name, text in {
+        "beside/mine": "from helpers import make",
+        "beside/helpers": "import torch\ndef make(path):\n    import late\n    return torch.full((1, 2, 2), late.read(path), dtype=torch.uint8)",
+        "beside/late": "def read(path):\n    return int(path.read_text())",
+        "here/random": "1 / 0",
+        "here/socket": "1 / 0",
+        "here/torch": "1 / 0",
+    }.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / f"{name}.py").write_text(text)
+    plugins = Plugins()
+    plugins.load_file(tmp_path / "beside" / "mine.py")
+    monkeypatch.chdir(tmp_path / "here")
+    forkserver._forkserver._stop()  # another test's processes were started elsewhere
+    make = plugins.known["mine"].module.make
+    making._start_server()
+    context = multiprocessing.get_context("forkserver")
+    known = (make.__module__, folders)
+    with ProcessPoolExecutor(1, mp_context=context, initializer=making._begin, initargs=known) as pool:
+        assert pool.submit(make, files[7]).result().unique().tolist() == [7]
+    key = cache._key(Prepared(files, make, ""), SHAPE)
+    (tmp_path / "beside" / "late.py").write_text("changed = True")
+    assert cache._key(Prepared(files, make, ""), SHAPE) != key
 
 
 def test_a_function_that_cannot_travel_is_called_here(home, files, monkeypatch):
