@@ -1,13 +1,49 @@
-"""Files that are whole or not there, whatever happens while they are written."""
+"""Files that are whole or not there, whatever happens while they are written, and texts that people wrote."""
 
+import codecs
 import errno
 import os
 import re
 import shutil
 from pathlib import Path
 
+from ganforge.errors import InputError
+
 # Errors of a disk that is full, over its quota, read-only, or broken.
 UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EACCES, errno.EPERM}
+
+# How files of other encodings begin; UTF-32 comes first, since its mark begins with that of UTF-16.
+MARKS = {
+    codecs.BOM_UTF32_LE: "UTF-32",
+    codecs.BOM_UTF32_BE: "UTF-32",
+    codecs.BOM_UTF16_LE: "UTF-16",
+    codecs.BOM_UTF16_BE: "UTF-16",
+}
+
+
+def read_text(path: Path) -> str:
+    """Read a text that a person wrote, in UTF-8 with or without a byte-order mark; every line ends with a newline only.
+
+    Raises:
+        InputError: there is no such file, it cannot be read, or it is no UTF-8.
+    """
+    try:
+        if path.exists() and not path.is_file():
+            raise InputError(f"'{path}' is {'a folder' if path.is_dir() else 'no plain file'}, expected a text file")
+        content = path.read_bytes()
+    except (OSError, ValueError) as error:  # a ValueError is a NUL in the name
+        raise InputError(f"'{path}' cannot be read: {getattr(error, 'strerror', None) or error}") from error
+    if other := next((name for mark, name in MARKS.items() if content.startswith(mark)), None):
+        raise InputError(f"'{path}' is {other}; save it as UTF-8")
+    content = content.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    if b"\0" in content:
+        raise InputError(f"'{path}' holds NUL bytes, so it is UTF-16, UTF-32 or no text at all; save it as UTF-8")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        byte = error.object[error.start]
+        raise InputError(f"'{path}' is not UTF-8: line {line} holds the byte {byte:#04x}; save it as UTF-8") from error
 
 
 def write_text(path: Path, text: str) -> None:
