@@ -33,7 +33,7 @@ def main() -> None:
         app = command_line(plugins)
         app(obj=plugins, prog_name="ganforge", args=[word for word in sys.argv[1:] if word != NO_PLUGINS])
     except GanforgeError as error:
-        for line in str(error).split("\n"):
+        for line in error.args:
             say(f"error: {line}", style="red")
         if isinstance(error, PluginError) and error.__cause__ is not None:
             traceback.print_exception(error.__cause__)

@@ -21,13 +21,11 @@ class Chooser:
 
     recipe: Recipe
     registry: Registry
-    problems: list[Problem] = field(factory=list)
+    problems: dict[Problem, None] = field(factory=dict)  # in their order, each once
 
     def report(self, key: Key, message: str, hint: str = "") -> None:
         """Add a problem, once."""
-        problem = self.recipe.problem(key, message, hint)
-        if problem not in self.problems:
-            self.problems.append(problem)
+        self.problems[self.recipe.problem(key, message, hint)] = None
 
     def table(self, path: Key) -> Table | None:
         """Return the table at a path, and report where there is none or something else."""

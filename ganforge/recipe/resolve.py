@@ -35,7 +35,7 @@ def resolve(recipe: Recipe, registry: Registry, plugin_files: Iterable[Path] = (
     train, compute, record = work.train(), work.fields("compute", Compute), work.record()
     observers = work.observers()
     if work.problems or not (dataset and coupling_choice and coupling and train and compute and record):
-        raise RecipeError(work.problems)
+        raise RecipeError(list(work.problems))
     return Plan(
         recipe,
         dataset,

@@ -44,4 +44,4 @@ def compare(
         print_rows(comparison.rows_of(summary), as_json=False)
         typer.echo(f"figure: {out / 'comparison.png'}\npage:   {out / 'comparison.html'}")
     if failures:
-        raise RunFailedError("\n".join(failures))
+        raise RunFailedError(*failures)

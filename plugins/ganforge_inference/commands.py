@@ -32,7 +32,7 @@ def translate(
         failed = list(translate_jobs(trained, direction, jobs, partial(report, "translating")))
     typer.echo(f"{len(jobs) - len(failed)} of {len(jobs)} pictures translated into {out}")
     if failed:
-        raise InputError("\n".join(reason for _, reason in failed))
+        raise InputError(*(reason for _, reason in failed))
 
 
 def draw(
