@@ -23,6 +23,8 @@ TABLES = (
 )
 KEYS = ("extends", "plugins", *TABLES, "lock")
 
+ROLES = [(table,) for table in ("values", "losses", "updates", "evaluations")]  # tables of tables
+
 LARGEST = 1 << 20  # characters of a recipe
 DEEPEST = 32  # tables and lists inside of each other
 TOO_DEEP = f"tables and lists lie more than {DEEPEST} deep in each other"
@@ -62,16 +64,39 @@ class Recipe:
 
     def where(self, path: Key) -> str:
         """Return `file:line` of the key at `path`, or of the nearest table around it."""
+        layer, path = self._found(path)
+        if not path or layer.name.startswith("--set"):
+            return layer.name
+        return f"{layer.name}:{layer.line(path) or 1}"
+
+    def _found(self, path: Key) -> tuple[Layer, Key]:
+        """Return the strongest layer that holds the path, or the nearest table around it; else the recipe's file."""
         while path:
             for layer in reversed(self.layers):
                 if has(layer.table, path):
-                    return layer.name if layer.name.startswith("--set") else f"{layer.name}:{layer.line(path) or 1}"
+                    return layer, path
             path = path[:-1]
-        return [layer.name for layer in self.layers if not layer.name.startswith("--set")][-1]
+        return self._file, ()
+
+    @property
+    def _file(self) -> Layer:
+        """The recipe itself, without what it extends and what is laid over it."""
+        return [layer for layer in self.layers if not layer.name.startswith("--set")][-1]
 
     def problem(self, path: Key, message: str, hint: str = "") -> Problem:
-        """Make a located problem of this recipe."""
-        return Problem(self.where(path), ".".join(path), message, hint)
+        """Make a located problem of this recipe; where it lies in what is inherited, the hint says how to leave it."""
+        return Problem(self.where(path), ".".join(path), message, "; ".join(filter(None, (hint, self._removal(path)))))
+
+    def _removal(self, path: Key) -> str:
+        """Say how to leave out the role at `path`, if it is inherited, or at odds with an override."""
+        length = 3 if path[:2] == ("record", "observers") else 2 if path[:1] in ROLES else 0
+        if not 0 < length <= len(path):
+            return ""
+        layer, _ = self._found(path)
+        later = self.layers[self.layers.index(layer) + 1 :]
+        if self._file in later or any({"coupling", "dataset"} & one.table.keys() for one in later):
+            return f"or leave it out: {'.'.join(path[:length])} = false"
+        return ""
 
     def plugin_files(self) -> Iterator[tuple[Path, Key, Layer]]:
         """Local plugin files named by any layer, each relative to the file that names it."""
