@@ -43,7 +43,7 @@ _HOMES = {
     "runs.start": "CHANGEABLE",
     "runs.trained": "Findings Seen Trained",
     "cli.command": "AsJson Device NormName PluginFiles RecipeName RunFolder Sets plugins_with print_metrics print_rows "
-    "progress read_recipe understand",
+    "progress read_recipe tell understand",
 }
 
 
@@ -68,6 +68,7 @@ if TYPE_CHECKING:
         print_rows as print_rows,
         progress as progress,
         read_recipe as read_recipe,
+        tell as tell,
         understand as understand,
     )
     from ganforge.components.coupling import Coupling as Coupling, Network as Network, View as View

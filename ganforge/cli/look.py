@@ -8,7 +8,7 @@ import typer
 from attrs import NOTHING, asdict
 from rich.console import Console
 
-from ganforge.cli.command import AsJson, PluginFiles, RecipeName, Sets, plugins_with, print_rows, understand
+from ganforge.cli.command import AsJson, PluginFiles, RecipeName, Sets, plugins_with, print_rows, tell, understand
 from ganforge.components.describe import describe, describe_value
 from ganforge.components.registry import KINDS
 from ganforge.components.settings import plain
@@ -115,4 +115,4 @@ def validate(
     if as_json:
         typer.echo(json.dumps([asdict(problem) for problem in problems]))
         raise typer.Exit(2 if problems else 0)
-    typer.echo(f"{recipe}: no problems")
+    tell(f"{recipe}: no problems")

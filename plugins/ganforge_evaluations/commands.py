@@ -4,7 +4,7 @@ import json
 
 import typer
 
-from ganforge import AsJson, Device, InputError, NormName, PluginFiles, RunFolder, plugins_with, print_metrics
+from ganforge import AsJson, Device, InputError, NormName, PluginFiles, RunFolder, plugins_with, print_metrics, tell
 
 
 def evaluate(
@@ -28,6 +28,6 @@ def evaluate(
         typer.echo(json.dumps(metrics))
     elif metrics:
         print_metrics(metrics)
-        typer.echo(f"figures: {run / 'figures'}")
+        tell(f"figures: {run / 'figures'}")
     else:
-        typer.echo("the recipe has no evaluations")
+        tell("the recipe has no evaluations")
