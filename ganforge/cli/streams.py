@@ -68,8 +68,8 @@ def lasting() -> Iterator[Callable[[], OSError | None]]:
     older = {name: getattr(sys, name) for name in ("stdout", "stderr")}
     streams: list[io.TextIOWrapper] = []
     raws: list[Lasting] = []
-    for name, stream in older.items():
-        beneath = _beneath(stream)
+    for descriptor, (name, stream) in enumerate(older.items(), 1):
+        beneath = _beneath(stream, descriptor)
         if beneath is not None:
             raws.append(Lasting(beneath))
             streams.append(_text_over(raws[-1], stream))
@@ -88,10 +88,10 @@ def lasting() -> Iterator[Callable[[], OSError | None]]:
             setattr(sys, name, stream)
 
 
-def _beneath(stream: Any) -> Any:
-    """Return what takes a stream's bytes: nowhere, if there is no stream; None, if it takes texts alone."""
+def _beneath(stream: Any, descriptor: int) -> Any:
+    """Return what takes a stream's bytes, as directly as can be; None, if it takes texts alone."""
     if stream is None or getattr(stream, "closed", False):
-        return open(os.devnull, "wb", buffering=0)
+        return io.FileIO(descriptor, "wb", closefd=False)
     buffer = getattr(stream, "buffer", None)
     if buffer is not None:
         with suppress(OSError):
