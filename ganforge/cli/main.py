@@ -50,7 +50,8 @@ def _answer() -> int:
         for line in error.args:
             say(f"error: {line}", style="red")
         if isinstance(error, PluginError) and error.__cause__ is not None:
-            traceback.print_exception(error.__cause__)
+            for line in "".join(traceback.format_exception(error.__cause__)).rstrip().split("\n"):
+                say(line)
         return error.status
     except StoppedError as stopped:
         return 128 + stopped.number

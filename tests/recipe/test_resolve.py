@@ -1,6 +1,7 @@
 """Wrong recipes: every problem at once, each with its line and a suggestion, and exit status 2."""
 
 import pytest
+from attrs import evolve
 
 from ganforge.components.coupling import PLAYERS
 from ganforge.components.schedule import Schedule
@@ -134,6 +135,22 @@ def test_the_shipped_recipes_are_the_papers(understand):
         ("generator",),
         ("generator",),
     ]
+
+
+def test_base_64_small_differs_from_base_64_in_width_batch_and_steps_alone(toy, understand):
+    def plan(base):
+        toy.write_text(f'extends = "{base}"\n[dataset]\nuse = "folders"\na = "a"\nb = "b"\n')
+        return understand(toy)
+
+    small, whole = plan("base_64_small"), plan("base_64")
+    widths = {
+        name: (choice.settings["width"], small.networks[name][1].settings["width"])
+        for name, (_, choice) in whole.networks.items()
+    }
+    assert widths == dict.fromkeys(("G_AB", "G_BA", "D_A", "D_B"), (64, 16))
+    assert (small.train.batch, small.train.steps) == (32, 10_000)
+    assert evolve(small.train, batch=200, steps=50_000) == whole.train
+    assert (small.optimizers, small.losses, small.evaluations) == (whole.optimizers, whole.losses, whole.evaluations)
 
 
 @pytest.mark.parametrize("name", ["gan_toy", "gan_edges2shoes"])
