@@ -17,7 +17,6 @@ from ganforge.errors import (
     UnreadyError as UnreadyError,
     UnrecordableError as UnrecordableError,
     nearest as nearest,
-    one_line as one_line,
     printable as printable,
 )
 from ganforge.folder import Folder as Folder, write_file as write_file
@@ -25,7 +24,7 @@ from ganforge.folder import Folder as Folder, write_file as write_file
 # What is imported on first use, by the module where it stands; for type checkers it is said once more below.
 _HOMES = {
     "components.coupling": "Coupling Network View",
-    "components.neighbours": "Folder folders sources",
+    "components.neighbours": "PluginFolder folders sources",
     "components.plugins": "Plugins",
     "data.batches": "Batches normal",
     "data.dataset": "SPLITS Dataset Drawn OnBroken PictureDataset Prepared Report Samples Shape Split "
@@ -47,7 +46,7 @@ _HOMES = {
     "runs.changes": "CHANGEABLE",
     "runs.trained": "Findings Seen Trained",
     "cli.command": "AsJson Device NormName PluginFiles RecipeName RunFolder Sets plugins_with print_metrics print_rows "
-    "progress read_recipe understand",
+    "progress read_recipe tell understand",
 }
 
 
@@ -72,10 +71,11 @@ if TYPE_CHECKING:
         print_rows as print_rows,
         progress as progress,
         read_recipe as read_recipe,
+        tell as tell,
         understand as understand,
     )
     from ganforge.components.coupling import Coupling as Coupling, Network as Network, View as View
-    from ganforge.components.neighbours import Folder as Folder, folders as folders, sources as sources
+    from ganforge.components.neighbours import PluginFolder as PluginFolder, folders as folders, sources as sources
     from ganforge.components.plugins import Plugins as Plugins
     from ganforge.data.batches import Batches as Batches, normal as normal
     from ganforge.data.dataset import (

@@ -5,11 +5,19 @@ from collections.abc import Iterable, Sequence
 
 from attrs import frozen
 
+LONGEST = 600  # characters of a part of a problem
+
 
 class GanforgeError(Exception):
-    """Base of the errors that are answered with a message, not a traceback; `status` is the exit status."""
+    """Base of the errors that are answered with a message, not a traceback; `status` is the exit status.
+
+    Each argument is a line of its own, and shown as one, whatever names of files it holds.
+    """
 
     status = 1
+
+    def __str__(self) -> str:
+        return "\n".join(map(str, self.args))
 
 
 class RunFailedError(GanforgeError):
@@ -33,8 +41,8 @@ class InputError(GanforgeError):
 
     status = 2
 
-    def __init__(self, message: str, *, key: str = "") -> None:
-        super().__init__(message)
+    def __init__(self, *lines: str, key: str = "") -> None:
+        super().__init__(*lines)
         self.key = key
 
 
@@ -62,15 +70,15 @@ class Problem:
     hint: str = ""
 
     def __str__(self) -> str:
-        parts = [part for part in (self.where, self.key, self.message) if part]
-        return ": ".join(parts) + (f"; {self.hint}" if self.hint else "")
+        parts = [printable(_short(part)) for part in (self.where, self.key, self.message) if part]
+        return ": ".join(parts) + (f"; {printable(self.hint)}" if self.hint else "")
 
 
 class RecipeError(InputError):
     """Every problem of a recipe at once, a line each."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
-        super().__init__("\n".join(map(str, problems)))
+        super().__init__(*map(str, problems))
         self.problems = tuple(problems)
 
 
@@ -92,20 +100,14 @@ def nearest(name: str, options: Iterable[str]) -> str:
 
 
 def printable(text: str) -> str:
-    r"""Return the text with control characters escaped, so that a file name cannot drive the terminal.
+    r"""Return the text as one line, all that is no plain character escaped: a file's name cannot drive the terminal.
 
-    >>> printable("a\x1b[31mb")
-    'a\\x1b[31mb'
+    >>> printable("a\x1b[31mb\n\udcff")
+    'a\\x1b[31mb\\n\\udcff'
     """
-    return "".join(
-        char if char.isprintable() or char == "\n" else char.encode("unicode_escape").decode() for char in text
-    )
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
-def one_line(text: str) -> str:
-    r"""Return the text as `printable` does, on one line whatever file names are in it.
-
-    >>> one_line("a\nb")
-    'a\\nb'
-    """
-    return printable(text).replace("\n", "\\n")
+def _short(text: str) -> str:
+    """Leave out the middle of what nobody would read."""
+    return text if len(text) <= LONGEST else f"{text[: LONGEST // 2]} ... {text[-LONGEST // 2 :]}"

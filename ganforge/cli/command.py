@@ -39,9 +39,14 @@ NormName = Annotated[Literal["recalibrated", "running", "batch"] | None, _norm]
 PLAIN_SECONDS = 10.0  # between lines of progress where there is no terminal
 
 
-def say(text: str, style: str) -> None:
+def say(text: str, style: str = "") -> None:
     """Print a line for the user's eyes on standard error, such as a warning, just as it is."""
     errors.print(printable(text), style=style, markup=False, highlight=False, soft_wrap=True)
+
+
+def tell(text: str) -> None:
+    """Print a line on standard output, just as it is, whatever names it holds."""
+    typer.echo(printable(text), file=sys.stdout)
 
 
 def plugins_with(context: typer.Context, files: Iterable[Path] | None) -> Plugins:
@@ -111,16 +116,16 @@ def progress(*, in_bytes: bool = False) -> Iterator[Callable[[str, int, int], No
     units = (bars.DownloadColumn(), bars.TransferSpeedColumn()) if in_bytes else (bars.MofNCompleteColumn(),)
     columns = (bars.TextColumn("{task.description}"), bars.BarColumn(), *units, bars.TimeRemainingColumn())
     tasks: dict[str, bars.TaskID] = {}
-    said = time.monotonic()
-    with bars.Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal) as bar:
+    said, shown = time.monotonic(), errors.is_terminal and not errors.is_dumb_terminal
+    with bars.Progress(*columns, console=errors, transient=True, disable=not shown) as bar:
 
         def report(what: str, done: int, total: int) -> None:
             nonlocal said
             if what not in tasks:
                 tasks[what] = bar.add_task(escape(printable(what)), total=total)
             bar.update(tasks[what], completed=done, total=total)
-            if not errors.is_terminal and time.monotonic() - said > PLAIN_SECONDS:
+            if not shown and time.monotonic() - said > PLAIN_SECONDS:
                 said = time.monotonic()
-                errors.print(f"{printable(what)}: {done}/{total}", markup=False, highlight=False)
+                say(f"{what}: {done}/{total}")
 
         yield report

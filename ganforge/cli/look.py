@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import re
 from contextlib import suppress
 from typing import Annotated, Any
 
@@ -9,18 +10,21 @@ import typer
 from attrs import NOTHING, asdict
 from rich.console import Console
 
-from ganforge.cli.command import AsJson, PluginFiles, RecipeName, Sets, plugins_with, print_rows, understand
+from ganforge.cli.command import AsJson, PluginFiles, RecipeName, Sets, plugins_with, print_rows, tell, understand
 from ganforge.components.describe import describe, describe_value
 from ganforge.components.guard import aside
 from ganforge.components.plugins import Plugins
-from ganforge.components.registry import KINDS
-from ganforge.components.settings import plain
+from ganforge.components.registry import KINDS, Component, Registry
+from ganforge.components.settings import Setting, plain, read_fields
 from ganforge.errors import InputError, PluginError, Problem, RecipeError, nearest
 from ganforge.recipe.layers import summary
 
+TABLES = ("train", "compute", "record", "losses", "values")  # of a recipe, with keys of the engine's own
+
 _some_kind = typer.Argument(metavar="[KIND]", help=f"One of {', '.join(KINDS)}.")
-_kind = typer.Argument(metavar="KIND", help=f"One of {', '.join(KINDS)}.")
-_name = typer.Argument(metavar="NAME", help="Its name, or plugin/name.")
+_kind = typer.Argument(metavar="KIND", help=f"One of {', '.join(KINDS)}; or, alone, one of {', '.join(TABLES)}.")
+_name = typer.Argument(metavar="[NAME]", help="Its name, or plugin/name.")
+_ATTRIBUTE = re.compile(r"^ {4}(\w+): (.*(?:\n {5,}.*)*)", re.MULTILINE)  # of a docstring
 
 
 def list_components(
@@ -41,38 +45,68 @@ def list_components(
 def show(
     context: typer.Context,
     kind: Annotated[str, _kind],
-    name: Annotated[str, _name],
+    name: Annotated[str | None, _name] = None,
     plugin: PluginFiles = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show a component: its settings with types, defaults and ranges, and what it asks for."""
+    """Show a component, or a table of the engine: settings with types, defaults and ranges, and what it asks for."""
     with aside():
         plugins = plugins_with(context, plugin)
-        component = plugins.registry.find(_known(kind), name)
-        doc = inspect.getdoc(component.factory) or ""
-        asked = component.asks() if kind in ("loss", "value") else {}
-        settings: list[dict[str, Any]] = []
-        for one in component.signature.settings.values():
-            required = one.default is NOTHING
-            row = {"setting": one.name, "type": describe(one.type), "default": None if required else plain(one.default)}
-            settings.append({**row, "required": required, "range": one.ranges})
-        about = {"kind": kind, "name": component.name, "plugin": component.plugin, "doc": doc}
-        text = json.dumps({**about, "settings": settings, "asks": asked}, default=str)
+        if name is None:
+            shown = _about_table(kind, plugins.registry)
+        else:
+            shown = _about_component(plugins.registry.find(_known(kind), name))
+        text = json.dumps(shown, default=str)
     if as_json:
         typer.echo(text)
         return
     console = Console()
-    console.print(f"{kind} {component.name}  ({component.plugin})", style="bold", markup=False)
-    console.print(doc, markup=False, highlight=False)
-    for player, names in asked.items():
+    console.print(f"{shown['kind']} {shown['name']}  ({shown['plugin']})", style="bold", markup=False)
+    console.print(shown["doc"], markup=False, highlight=False)
+    for player, names in shown["asks"].items():
         whom = f", for the {player}" if player else ""
         console.print(f"\nasks for{whom}: {', '.join(names) or 'nothing'}", markup=False)
-    for row in settings:
+    for row in shown["settings"]:
         default = "" if row["default"] is None else describe_value(row["default"])
         row["default"] = "(required)" if row.pop("required") else default
-    if settings:
+    if shown["settings"]:
         console.print()
-        print_rows(settings, as_json=False)
+        print_rows(shown["settings"], as_json=False)
+
+
+def _about_component(component: Component) -> dict[str, Any]:
+    asks = component.asks() if component.kind in ("loss", "value") else {}
+    about = {"kind": component.kind, "name": component.name, "plugin": component.plugin}
+    doc = inspect.getdoc(component.factory) or ""
+    settings = [_about_setting(one) for one in component.signature.settings.values()]
+    return {**about, "doc": doc, "settings": settings, "asks": asks}
+
+
+def _about_table(name: str, registry: Registry) -> dict[str, Any]:
+    from ganforge.recipe.plan import Compute, LossTable, Record, Train, ValueTable
+
+    tables = dict(zip(TABLES, (Train, Compute, Record, LossTable, ValueTable), strict=True))
+    if name in KINDS:
+        there = [component.name for component in registry.of(name)]
+        raise InputError(f"which {name}? There are: {', '.join(there) or 'none'}")
+    if name not in tables:
+        hint = nearest(name, (*KINDS, *TABLES))
+        raise InputError(f"'{name}' is no kind of component and no table of the engine; {hint}")
+    doc, _, attributes = (inspect.getdoc(tables[name]) or "").partition("\n\nAttributes:\n")
+    docs = {key: " ".join(text.split()) for key, text in _ATTRIBUTE.findall(attributes)}
+    settings = [{**_about_setting(one), "doc": docs.get(key, "")} for key, one in read_fields(tables[name]).items()]
+    return {"kind": "table", "name": name, "plugin": "ganforge", "doc": doc, "settings": settings, "asks": {}}
+
+
+def _about_setting(setting: Setting) -> dict[str, Any]:
+    required = setting.default is NOTHING
+    about = {"setting": setting.name, "type": describe(setting.type)}
+    return {
+        **about,
+        "default": None if required else plain(setting.default),
+        "required": required,
+        "range": setting.ranges,
+    }
 
 
 def _known(kind: str) -> str:
@@ -126,4 +160,4 @@ def validate(
     if as_json:
         typer.echo(json.dumps([asdict(problem) for problem in problems]))
         raise typer.Exit(2 if problems else 0)
-    typer.echo(f"{recipe}: no problems")
+    tell(f"{recipe}: no problems")

@@ -10,11 +10,13 @@ from typing import Annotated, Any
 import typer
 
 from ganforge.cli import look, train
-from ganforge.cli.command import say
+from ganforge.cli.command import say, tell
+from ganforge.cli.streams import lasting
 from ganforge.components.plugins import ALLOWED, Plugins
 from ganforge.errors import GanforgeError, PluginError, StoppedError
 
 NO_PLUGINS = "--no-plugins"
+VERSION = "--version"
 COMMANDS: dict[str, Callable[..., None]] = {
     "run": train.run,
     "resume": train.resume,
@@ -28,20 +30,34 @@ COMMANDS: dict[str, Callable[..., None]] = {
 
 def main() -> None:
     """Run the command line and exit with ganforge's exit status."""
+    with lasting() as refused:
+        status = _answer()
+        if (error := refused()) and not status:
+            status = 1
+            say(f"error: not all of the output could be written: {error.strerror}", style="red")
+    sys.exit(status)
+
+
+def _answer() -> int:
+    """Run a command, and return its exit status."""
     try:
-        plugins = _plugins()
+        plugins = Plugins() if sys.argv[1:2] == [VERSION] else _plugins()
         app = command_line(plugins)
         app(obj=plugins, prog_name="ganforge", args=[word for word in sys.argv[1:] if word != NO_PLUGINS])
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
     except GanforgeError as error:
-        for line in str(error).split("\n"):
+        for line in error.args:
             say(f"error: {line}", style="red")
         if isinstance(error, PluginError) and error.__cause__ is not None:
-            traceback.print_exception(error.__cause__)
-        sys.exit(error.status)
+            for line in "".join(traceback.format_exception(error.__cause__)).rstrip().split("\n"):
+                say(line)
+        return error.status
     except StoppedError as stopped:
-        sys.exit(128 + stopped.number)
+        return 128 + stopped.number
     except KeyboardInterrupt:
-        sys.exit(130)
+        return 130
+    return 0
 
 
 def command_line(plugins: Plugins) -> typer.Typer:
@@ -84,10 +100,17 @@ def _parts(app: typer.Typer) -> Iterator[typer.Typer]:
             yield from _parts(group.typer_instance)
 
 
+def _tell_version(wanted: bool) -> None:
+    if wanted:
+        tell(f"ganforge {Plugins.version()}")
+        raise typer.Exit
+
+
 _no_plugins = typer.Option(NO_PLUGINS, help="Load no code but ganforge's own; may stand anywhere.")
+_version = typer.Option(VERSION, help="Show the version and exit.", is_eager=True, callback=_tell_version)
 
 
-def everywhere(no_plugins: Annotated[bool, _no_plugins] = False) -> None:
+def everywhere(no_plugins: Annotated[bool, _no_plugins] = False, version: Annotated[bool, _version] = False) -> None:
     """Train GANs that translate between two domains without paired data."""
 
 

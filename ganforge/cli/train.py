@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ganforge.cli import command
-from ganforge.errors import StoppedError, printable
+from ganforge.errors import StoppedError
 
 if TYPE_CHECKING:
     from ganforge.runs.run import Run
@@ -54,7 +54,7 @@ def resume(
         reopened.close()
         steps, asked = reopened.step, reopened.plan.train.steps
         done = f"{steps} of {asked} steps" if steps == asked else f"{steps} steps, more than the {asked} asked for"
-        typer.echo(printable(f"{run} is done: {done}. To extend it: --set train.steps={2 * steps}"))
+        command.tell(f"{run} is done: {done}. To extend it: --set train.steps={2 * steps}")
         return
     _train(reopened)
 
@@ -63,14 +63,14 @@ def _train(started: "Run") -> None:
     """Train with all observers attached, and say where things are."""
     plugins = started.plugins
     _attach_observers(started)
-    typer.echo(f"{started.plan.name}: {started.folder} on {started.device}")
+    command.tell(f"{started.plan.name}: {started.folder} on {started.device}")
     if foreign := [f"{plugin.name} {plugin.version} ({plugin.origin})" for plugin in plugins.foreign()]:
-        typer.echo(printable(f"plugins: {', '.join(foreign)}"))
+        command.tell(f"plugins: {', '.join(foreign)}")
     try:
         started.build()
         started.train()
     except (KeyboardInterrupt, StoppedError):
-        typer.echo(f"interrupted at step {started.step}; go on with: ganforge resume {started.folder}", err=True)
+        command.say(f"interrupted at step {started.step}; go on with: ganforge resume {started.folder}")
         raise
     finally:
         started.close()
@@ -81,8 +81,8 @@ def _train(started: "Run") -> None:
     for label, pattern in places.items():
         files = sorted(path for path in folder.glob(pattern) if not path.stem.endswith("_initial"))
         if files:
-            typer.echo(f"{label + ':':9}{files[-1]}")
-    typer.echo(f"weights: {folder / 'checkpoints' / started.newest}")
+            command.tell(f"{label + ':':9}{files[-1]}")
+    command.tell(f"weights: {folder / 'checkpoints' / started.newest}")
     for failure in started.failures:
         raise failure
 

@@ -12,7 +12,7 @@ from contextlib import contextmanager, redirect_stdout, suppress
 from pathlib import Path
 from types import FrameType
 
-from ganforge.errors import GanforgeError, PluginError
+from ganforge.errors import GanforgeError, PluginError, StoppedError
 
 STANDARD_LIBRARY, HERE = sysconfig.get_path("stdlib"), str(Path(__file__).parent)
 
@@ -46,7 +46,7 @@ def contained() -> Iterator[None]:
     except BaseException as error:
         # A training's own handler, if it was there, gives way to the default one at the first Ctrl-C.
         pressed = pressed or (in_main and not watched and signal.getsignal(signal.SIGINT) is signal.default_int_handler)
-        if not (pressed and isinstance(error, KeyboardInterrupt)):
+        if not (isinstance(error, StoppedError) or (pressed and isinstance(error, KeyboardInterrupt))):
             raise PluginError(brief(error)) from None
     finally:
         if watched:

@@ -13,7 +13,7 @@ from ganforge.components import hookspecs
 from ganforge.components.answers import Answer, check
 from ganforge.components.guard import brief, contained, guarded
 from ganforge.components.installed import Unreadable, entry_points, origin_of
-from ganforge.components.neighbours import Folder, new_folder
+from ganforge.components.neighbours import PluginFolder, new_folder
 from ganforge.components.registry import Register, Registry
 from ganforge.disk import UNWRITABLE
 from ganforge.errors import InputError, PluginError, StoppedError, nearest
@@ -49,7 +49,7 @@ class Plugins:
         self.manager.add_hookspecs(hookspecs)
         self.known: dict[str, Plugin] = {}
         self._registry: Registry | None = None
-        self._folders: dict[Path, Folder] = {}
+        self._folders: dict[Path, PluginFolder] = {}
 
     def load_installed(self) -> None:
         """Load every entry point of the group `ganforge`, one by one."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from attrs import frozen
 
-from ganforge.errors import InputError, one_line
+from ganforge.errors import InputError, printable
 
 # What systems and programs keep in folders for themselves; names that begin with a dot are theirs, too.
 SYSTEM = {
@@ -140,4 +140,4 @@ def _told(reason: str, names: Counter[str]) -> str:
     """Count what was left out for one reason, and name some of it."""
     more = ["..."] if len(names) > NAMED else []
     shown = ", ".join([*sorted(names)[:NAMED], *more])
-    return one_line(f"{names.total():,} {reason} ({shown})")
+    return printable(f"{names.total():,} {reason} ({shown})")

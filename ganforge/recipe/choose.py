@@ -6,11 +6,14 @@ from typing import Any, TypeVar
 from attrs import define, field
 
 from ganforge.components import registry as registries
+from ganforge.components.describe import describe_value
 from ganforge.components.registry import Registry
 from ganforge.components.settings import Key, fill, read_fields
 from ganforge.errors import InputError, Problem, nearest
 from ganforge.recipe.layers import Recipe, Table, has, merge
 from ganforge.recipe.plan import Choice, Compute, LossTable, Record, Train, ValueTable
+
+PLAIN = (("train",), ("compute",), ("record",))  # tables that name no component
 
 Made = TypeVar("Made", Train, Compute, Record, LossTable, ValueTable)
 
@@ -21,13 +24,11 @@ class Chooser:
 
     recipe: Recipe
     registry: Registry
-    problems: list[Problem] = field(factory=list)
+    problems: dict[Problem, None] = field(factory=dict)  # in their order, each once
 
     def report(self, key: Key, message: str, hint: str = "") -> None:
         """Add a problem, once."""
-        problem = self.recipe.problem(key, message, hint)
-        if problem not in self.problems:
-            self.problems.append(problem)
+        self.problems[self.recipe.problem(key, message, hint)] = None
 
     def table(self, path: Key) -> Table | None:
         """Return the table at a path, and report where there is none or something else."""
@@ -36,15 +37,26 @@ class Chooser:
             inner = inner.get(key) if isinstance(inner, dict) else None
         if isinstance(inner, dict):
             return inner
-        there = has(self.recipe.table, path)
-        self.report(path, f"expected a table [{'.'.join(path)}]" if there else f"the table [{path[0]}] is missing")
+        if has(self.recipe.table, path):
+            self.report_no_table(path, inner)
+        else:
+            self.report(path, f"the table [{path[0]}] is missing")
         return None
+
+    def report_no_table(self, path: Key, value: Any) -> None:
+        """Say that a table is expected at `path`; a text was probably meant as a component's name."""
+        name = f"[{'.'.join(path)}]"
+        if isinstance(value, str) and path not in PLAIN:
+            self.report(path, "expected a table", f"write {name} use = {describe_value(value)}")
+        else:
+            self.report(path, f"expected a table {name}")
 
     def roles(self, kind: str) -> list[str]:
         """Roles of `[losses.*]` or `[evaluations.*]` that were not removed with `role = false`."""
         tables = self.recipe.table.get(kind, {})
         if not isinstance(tables, dict):
-            self.report((kind,), f"expected tables [{kind}.<role>]")
+            hint = f"write [{kind}.{tables}] use = {describe_value(tables)}" if isinstance(tables, str) else ""
+            self.report((kind,), f"expected tables [{kind}.<role>]", hint)
             return []
         return [role for role, table in tables.items() if table is not False]
 
@@ -103,7 +115,7 @@ class Chooser:
         own, over = {key: value for key, value in table.items() if key not in apart}, None
         for key, value in apart.items():
             if not isinstance(value, dict):
-                self.report((role, key), f"expected a table [{role}.{key}]")
+                self.report_no_table((role, key), value)
             elif key in names:
                 own, over = merge(own, value), (role, key)
         return self.choose(kind, (role,), own, over=over)

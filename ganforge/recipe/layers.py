@@ -1,8 +1,10 @@
 """A recipe's text: TOML layers (parents, the file, `--set`), merged, with every key traceable to its line."""
 
+import os
 import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,9 @@ from typing import Any
 from attrs import field, frozen
 
 from ganforge.components.settings import Key
+from ganforge.disk import read_text
 from ganforge.errors import InputError, Problem, RecipeError, nearest
+from ganforge.recipe.places import places
 
 # A coupling that has networks of other roles brings a table for each of them.
 TABLES = (
@@ -18,6 +22,12 @@ TABLES = (
     *("evaluations", "train", "compute", "record"),
 )
 KEYS = ("extends", "plugins", *TABLES, "lock")
+
+ROLES = [(table,) for table in ("values", "losses", "updates", "evaluations")]  # tables of tables
+
+LARGEST = 1 << 20  # characters of a recipe
+DEEPEST = 32  # tables and lists inside of each other
+TOO_DEEP = f"tables and lists lie more than {DEEPEST} deep in each other"
 
 Table = dict[str, Any]
 
@@ -32,22 +42,15 @@ class Layer:
     folder: Path = field(factory=Path)
 
     def line(self, path: Key) -> int | None:
-        """Return the line at which the statement begins that gives the key at `path`; None where none does.
+        """Return the line at which the statement begins that gives the key at `path`; None where none does."""
+        if not has(self.table, path):
+            return None
+        return next((self.places[path[:end]] for end in range(len(path), 0, -1) if path[:end] in self.places), None)
 
-        The parser itself is asked, so that every form TOML knows is understood: the statement ends with the first
-        line whose prefix of the text holds the key, and begins after the longest shorter prefix that is sound.
-        """
-        lines = self.text.splitlines(keepends=True)
-        begin = 0
-        for end in range(1, len(lines) + 1):
-            try:
-                table = tomllib.loads("".join(lines[:end]))
-            except tomllib.TOMLDecodeError:
-                continue
-            if has(table, path):
-                return begin + 1
-            begin = end
-        return None
+    @cached_property
+    def places(self) -> dict[Key, int]:
+        """The line of each key that is named by a statement."""
+        return places(self.text)
 
 
 @frozen
@@ -61,16 +64,39 @@ class Recipe:
 
     def where(self, path: Key) -> str:
         """Return `file:line` of the key at `path`, or of the nearest table around it."""
+        layer, path = self._found(path)
+        if not path or layer.name.startswith("--set"):
+            return layer.name
+        return f"{layer.name}:{layer.line(path) or 1}"
+
+    def _found(self, path: Key) -> tuple[Layer, Key]:
+        """Return the strongest layer that holds the path, or the nearest table around it; else the recipe's file."""
         while path:
             for layer in reversed(self.layers):
                 if has(layer.table, path):
-                    return layer.name if layer.name.startswith("--set") else f"{layer.name}:{layer.line(path) or 1}"
+                    return layer, path
             path = path[:-1]
-        return [layer.name for layer in self.layers if not layer.name.startswith("--set")][-1]
+        return self._file, ()
+
+    @property
+    def _file(self) -> Layer:
+        """The recipe itself, without what it extends and what is laid over it."""
+        return [layer for layer in self.layers if not layer.name.startswith("--set")][-1]
 
     def problem(self, path: Key, message: str, hint: str = "") -> Problem:
-        """Make a located problem of this recipe."""
-        return Problem(self.where(path), ".".join(path), message, hint)
+        """Make a located problem of this recipe; where it lies in what is inherited, the hint says how to leave it."""
+        return Problem(self.where(path), ".".join(path), message, "; ".join(filter(None, (hint, self._removal(path)))))
+
+    def _removal(self, path: Key) -> str:
+        """Say how to leave out the role at `path`, if it is inherited, or at odds with an override."""
+        length = 3 if path[:2] == ("record", "observers") else 2 if path[:1] in ROLES else 0
+        if not 0 < length <= len(path):
+            return ""
+        layer, _ = self._found(path)
+        later = self.layers[self.layers.index(layer) + 1 :]
+        if self._file in later or any({"coupling", "dataset"} & one.table.keys() for one in later):
+            return f"or leave it out: {'.'.join(path[:length])} = false"
+        return ""
 
     def plugin_files(self) -> Iterator[tuple[Path, Key, Layer]]:
         """Local plugin files named by any layer, each relative to the file that names it."""
@@ -119,7 +145,7 @@ def _merge_layers(name: str, layers: Sequence[Layer], sets: Sequence[str]) -> Re
 
 def summary(text: str) -> str:
     """Return the first comment of a recipe as one line."""
-    comments = takewhile(lambda line: line.startswith("#"), text.splitlines())
+    comments = takewhile(lambda line: line.startswith("#"), text.split("\n"))
     return " ".join(line.lstrip("# ").rstrip() for line in comments)
 
 
@@ -157,36 +183,61 @@ def has(table: Any, path: Key) -> bool:
 def _find_file(source: str, folder: Path, shipped: Mapping[str, Path], where: str) -> Path:
     """Find a recipe beside the one that names it, else among the shipped ones."""
     path, name = folder / source, source.removesuffix(".toml")
-    if path.is_file():
+    if os.path.isfile(path):  # which, unlike the path's own method, takes any name
         return path
     if name in shipped:
         return shipped[name]
     if several := [other for other in shipped if other.endswith(f"/{name}")]:
         message, hint = f"several plugins ship a recipe '{name}'", nearest("", several)
-    elif path.is_dir():
-        message, hint = f"expected a recipe, but '{source}' is a folder", ""
+    elif os.path.exists(path):
+        message, hint = f"expected a recipe, but '{source}' is {'a folder' if path.is_dir() else 'no plain file'}", ""
     else:
-        beside = [other.name for other in path.parent.glob("*.toml")]
+        beside = [other.name for other in path.parent.glob("*.toml") if os.path.isfile(other)]
         message, hint = f"no recipe '{source}'", nearest(path.name, [*shipped, *beside])
     raise RecipeError([Problem(where, "extends" if where else "", message, hint)])
 
 
 def _read(path: Path) -> Layer:
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise RecipeError([Problem(str(path), "", f"cannot be read: {error}")]) from error
+        text = read_text(path)
+    except InputError as error:
+        message, _, hint = str(error).removeprefix(f"'{path}' ").partition("; ")
+        raise RecipeError([Problem(str(path), "", message, hint)]) from error
+    if len(text) > LARGEST:
+        raise RecipeError([Problem(str(path), "", f"no recipe is that large: {len(text):,} characters")])
     return Layer(str(path), text, _loads(text, str(path)), path.parent)
 
 
 def _loads(text: str, name: str) -> Table:
     try:
-        return tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        message, line = str(error).removesuffix(" (at end of document)"), len(text.splitlines())
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        message, line = str(error).removesuffix(" (at end of document)"), text.removesuffix("\n").count("\n") + 1
         if found := re.search(r" \(at line (\d+), column (\d+)\)$", message):
             message, line = message[: found.start()], int(found[1])
         raise RecipeError([Problem(f"{name}:{line}", "", f"not valid TOML: {message}")]) from error
+    except RecursionError:
+        raise RecipeError([Problem(name, "", TOO_DEEP)]) from None
+    except ValueError:
+        raise RecipeError([Problem(name, "", "a number has thousands of digits")]) from None
+    if fault := _excess(table):
+        path, message = fault
+        raise RecipeError([Problem(f"{name}:{Layer(name, text, table).line(path)}", ".".join(path[:-1]), message)])
+    return table
+
+
+def _excess(table: Table) -> tuple[Key, str] | None:
+    """Find what is sound TOML, but no recipe's: where and what."""
+    waiting: list[tuple[Key, Any]] = [((), table)]
+    for path, value in waiting:
+        if len(path) > DEEPEST:
+            return path, TOO_DEEP
+        if isinstance(value, int) and not -(2**63) <= value < 2**63:
+            return path, "a whole number has at most 64 bits"
+        if isinstance(value, dict | list):
+            inner = value.items() if isinstance(value, dict) else enumerate(value)
+            waiting += [((*path, str(key)), one) for key, one in inner]
+    return None
 
 
 def _parse_set(text: str) -> Layer:
@@ -197,11 +248,15 @@ def _parse_set(text: str) -> Layer:
         if not equals or "\n" in key or key.lstrip().startswith(("#", "[")):
             raise tomllib.TOMLDecodeError
         table = tomllib.loads(f"{key} = 0")
+        if _excess(table):
+            raise tomllib.TOMLDecodeError
     except tomllib.TOMLDecodeError:
         raise InputError(f"{name}: expected KEY=VALUE, such as train.steps=1000") from None
     try:
         parsed = tomllib.loads(f"value = {value}")
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
+        parsed = {}
+    if _excess(parsed):
         parsed = {}
     (leaf,) = table
     if leaf in ("extends", "plugins", "lock") or table[leaf] == 0:

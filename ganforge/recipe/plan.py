@@ -40,11 +40,13 @@ class Choice:
 
 @frozen
 class LossTable:
-    """What the engine itself reads of a `[losses.*]` table; every other key is a setting of the loss.
+    """What the engine itself reads of a `[losses.*]` table, beside `use`; every other key is a setting of the loss.
 
-    `weight` is its factor in the sum, a number or a schedule; where it is 0 the loss is not computed. `on` names for an
-    argument another value than the one of its name. `player` is the only one for whom the loss counts; by default, all
-    that it has a method for. A function counts for the generator, or for the coupling's last player, if none is named.
+    Attributes:
+        weight: its factor in the sum, a number or a schedule; where it is 0 the loss is not computed.
+        on: for an argument another value than the one of its name.
+        player: the only one for whom the loss counts; by default, all that it has a method for. A function counts for
+            the generator, or for the coupling's last player, if none is named.
     """
 
     weight: Number = 1.0
@@ -82,10 +84,11 @@ def usual(players: Sequence[str]) -> str:
 
 @frozen
 class ValueTable:
-    """What the engine itself reads of a `[values.*]` table; every other key is a setting of the value.
+    """What the engine itself reads of a `[values.*]` table, beside `use`; every other key is a setting of the value.
 
-    `on` names for an argument another value than the one of its name. `lasts` says whether it lasts for the whole step,
-    whatever is updated in between; by default, as it was registered.
+    Attributes:
+        on: for an argument another value than the one of its name.
+        lasts: whether it lasts for the whole step, whatever is updated in between; by default, as it was registered.
     """
 
     on: dict[str, str] = field(factory=dict)

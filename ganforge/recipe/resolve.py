@@ -6,6 +6,7 @@ from pathlib import Path
 from attrs import NOTHING, define
 
 from ganforge.components.coupling import PLAYERS, Coupling, Network, View
+from ganforge.components.describe import describe_value
 from ganforge.components.registry import Component, Registry
 from ganforge.components.settings import Key, read_fields
 from ganforge.errors import InputError, RecipeError, nearest
@@ -35,7 +36,7 @@ def resolve(recipe: Recipe, registry: Registry, plugin_files: Iterable[Path] = (
     train, compute, record = work.train(), work.fields("compute", Compute), work.record()
     observers = work.observers()
     if work.problems or not (dataset and coupling_choice and coupling and train and compute and record):
-        raise RecipeError(work.problems)
+        raise RecipeError(list(work.problems))
     return Plan(
         recipe,
         dataset,
@@ -170,7 +171,7 @@ class _Resolver(Chooser):
 
     def record(self) -> Record | None:
         record = self.fields("record", Record)
-        if record and record.best and not (record.evaluate_every and self.recipe.table.get("evaluations")):
+        if record and record.best and not (record.evaluate_every and self.roles("evaluations")):
             self.report(("record", "best"), "needs evaluations, and record.evaluate_every")
         return record
 
@@ -193,7 +194,8 @@ class _Resolver(Chooser):
                 if choice and choice not in found.values():
                     found[str(name) if role in found else role] = choice
         else:
-            self.report(path, "expected a list of names, or tables [record.observers.<role>]")
+            hint = f"write observers = [{describe_value(wanted)}]" if isinstance(wanted, str) else ""
+            self.report(path, "expected a list of names, or tables [record.observers.<role>]", hint)
         return found
 
     def fields(self, name: str, cls: type[Made]) -> Made | None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from attrs import evolve
 
-from ganforge.components.plugins import brief
+from ganforge.components.guard import brief, contained
 from ganforge.disk import read_json, to_json
 from ganforge.errors import GanforgeError, InputError, PluginError, RecipeError, nearest
 from ganforge.folder import Folder
@@ -75,11 +75,11 @@ def _ask(trained: Trained, role: str, choice: Choice) -> Findings:
         PluginError: it fails otherwise, or returns no `Findings` of numbers.
     """
     try:
-        with trained.plan.located(("evaluations", role)):
+        with trained.plan.located(("evaluations", role)), contained():
             findings = choice.make(trained=trained)
-    except GanforgeError:
+    except RecipeError:
         raise
-    except (Exception, SystemExit) as error:
+    except Exception as error:
         raise PluginError(f"evaluation '{role}' failed: {brief(error)}") from error
     if not isinstance(findings, Findings):
         raise PluginError(f"evaluation '{role}' returns {type(findings).__name__}, expected ganforge.Findings")
@@ -93,9 +93,10 @@ def _as_png(role: str, drawn: Any) -> bytes:
     """Draw a figure, and return the file; a PluginError says if it cannot be drawn."""
     buffer = BytesIO()
     try:
-        figure = drawn() if callable(drawn) else drawn
-        figure.savefig(buffer, format="png", dpi=150)
-    except (Exception, SystemExit) as error:
+        with contained():
+            figure = drawn() if callable(drawn) else drawn
+            figure.savefig(buffer, format="png", dpi=150)
+    except Exception as error:
         raise PluginError(f"evaluation '{role}' failed to draw: {brief(error)}") from error
     return buffer.getvalue()
 

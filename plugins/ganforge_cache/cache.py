@@ -20,7 +20,7 @@ from filelock import FileLock, Timeout
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from ganforge import UNWRITABLE, InputError, Prepared, Report, Shape, Stored, one_line, sources, sync
+from ganforge import UNWRITABLE, InputError, Prepared, Report, Shape, Stored, printable, sources, sync
 from ganforge_cache.making import Faults, Maker, make_all, module_of
 
 FORMAT = 1
@@ -170,8 +170,7 @@ def _key(samples: Prepared, shape: Shape) -> str:
                 found = "missing"
             digest.update(os.fsencode(os.path.abspath(item)) + f"\0{found}\n".encode())
         else:
-            digest.update(repr(item).encode("utf-8", "surrogatepass") + b"
-")
+            digest.update(repr(item).encode("utf-8", "surrogatepass") + b"\n")
     module = module_of(samples.make)
     file = getattr(sys.modules[module], "__file__", None)
     if file:
@@ -261,7 +260,7 @@ def _make(folder: Path, samples: Prepared, shape: Shape, what: str, report: Repo
         if faults and (samples.on_broken == "stop" or len(faults) == samples.length):
             raise _broken(faults, samples)
         _close_gaps(file, shape, samples.length, [index for index, _, _ in faults])
-        skipped = [one_line(message) for _, message, _ in faults]
+        skipped = [printable(message) for _, message, _ in faults]
         about = {
             "what": what,
             "length": samples.length - len(faults),
@@ -280,7 +279,7 @@ def _make(folder: Path, samples: Prepared, shape: Shape, what: str, report: Repo
 
 def _broken(faults: Faults, samples: Prepared) -> InputError:
     """Name the broken items, a few of them in full."""
-    lines = [one_line(message) for _, message, _ in faults[:SHOWN]]
+    lines = [printable(message) for _, message, _ in faults[:SHOWN]]
     if len(faults) > SHOWN:
         lines.append(f"and {len(faults) - SHOWN} more")
     if len(faults) < samples.length:

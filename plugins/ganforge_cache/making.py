@@ -21,7 +21,7 @@ import torch
 from attrs import frozen
 from torch import Tensor
 
-from ganforge import Folder, InputError, PluginError, Shape, folders
+from ganforge import InputError, PluginError, PluginFolder, Shape, folders
 
 CHUNK = 32  # samples that a process makes at a time
 SAFE = "PYTHONSAFEPATH"
@@ -162,7 +162,7 @@ def _can_travel(maker: Maker) -> bool:
     return module_of(maker.make) != "__main__"
 
 
-def _begin(module: str, local: Mapping[str, Folder]) -> None:
+def _begin(module: str, local: Mapping[str, PluginFolder]) -> None:
     """Set a helping process up: it ends with its parent, keeps to one thread, and knows the plugin's module."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from ganforge import AsJson, Device, PluginFiles, RunFailedError, Sets, print_rows, progress, understand
+from ganforge import AsJson, Device, PluginFiles, RunFailedError, Sets, print_rows, progress, tell, understand
 
 
 def compare(
@@ -42,6 +42,7 @@ def compare(
         typer.echo(json.dumps(summary))
     else:
         print_rows(comparison.rows_of(summary), as_json=False)
-        typer.echo(f"figure: {out / 'comparison.png'}\npage:   {out / 'comparison.html'}")
+        tell(f"figure: {out / 'comparison.png'}")
+        tell(f"page:   {out / 'comparison.html'}")
     if failures:
-        raise RunFailedError("\n".join(failures))
+        raise RunFailedError(*failures)

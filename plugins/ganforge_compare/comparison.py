@@ -26,7 +26,6 @@ from ganforge import (
     Report,
     RunFailedError,
     is_finished,
-    printable,
     read_metrics,
     settle,
     write_file,
@@ -117,7 +116,7 @@ class Worker:
 def train(
     wanted: Sequence[Member], options: Sequence[str], device: torch.device, jobs: int, report: Report
 ) -> list[str]:
-    """Train every member that is not done, each in a process of its own; return what failed, a line each.
+    """Train every member that is not done, each in a process of its own; return the lines that say what failed.
 
     Args:
         wanted: the members.
@@ -144,7 +143,7 @@ def train(
             for worker in [worker for worker in working if worker.process.poll() is not None]:
                 working.remove(worker)
                 if worker.process.returncode:
-                    failures.append(_failure(worker))
+                    failures += _failure(worker)
             report("training", sum(min(member.steps_done(), member.plan.train.steps) for member in wanted), total)
     except BaseException:
         for worker in working:
@@ -187,9 +186,9 @@ def _clear(folder: Path) -> None:
         folder.rename(aside)
 
 
-def _failure(worker: Worker) -> str:
-    lines = printable(worker.output.read_text(errors="replace")).strip().splitlines()[-SHOWN_LINES:]
-    return "\n".join([f"{worker.member.label} failed with status {worker.process.returncode}:", *lines])
+def _failure(worker: Worker) -> list[str]:
+    lines = worker.output.read_text(errors="replace").strip().split("\n")[-SHOWN_LINES:]
+    return [f"{worker.member.label} failed with status {worker.process.returncode}:", *lines]
 
 
 def summarise(trained: Sequence[Member]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 from attrs import field, frozen, validators
 
-from ganforge import InputError, Prepared, Samples, Split, one_line
+from ganforge import InputError, Prepared, Samples, Split, printable
 from ganforge_data.pictures import AlikePictures, list_pictures, names_of, require_folder
 
 # Searched in a picture's path below the folder, with slashes.
@@ -186,7 +186,7 @@ def match(paths: Sequence[Path], folder: Path, pattern: str, key: str) -> list[S
     if not hits:
         tried = " or ".join(f"'{candidate}'" for candidate in candidates)
         raise InputError(
-            f"no picture in '{folder}' has a name that fits {tried}; one is '{one_line(names[0])}'; "
+            f"no picture in '{folder}' has a name that fits {tried}; one is '{printable(names[0])}'; "
             f"set dataset.{key} to {', '.join(PATTERNS)} or a regular expression with the groups model and azimuth",
             key=key,
         )
@@ -200,7 +200,7 @@ def match(paths: Sequence[Path], folder: Path, pattern: str, key: str) -> list[S
             )
         except (TypeError, ValueError) as error:
             raise InputError(
-                one_line(f"the azimuth or elevation in the name of '{path}' is no number: {error}"), key=key
+                printable(f"the azimuth or elevation in the name of '{path}' is no number: {error}"), key=key
             ) from error
     return shots
 

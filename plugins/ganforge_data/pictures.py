@@ -14,7 +14,7 @@ from attrs import field, frozen, validators
 from PIL import Image, ImageColor, ImageOps
 from torch import Tensor
 
-from ganforge import Found, InputError, OnBroken, PictureDataset, Prepared, Shape, find_pictures, one_line
+from ganforge import Found, InputError, OnBroken, PictureDataset, Prepared, Shape, find_pictures, printable
 from ganforge_data.archives import way_to
 
 MAX_PIXELS = 178_956_970  # where Pillow begins to suspect a decompression bomb
@@ -240,7 +240,7 @@ def require_folder(folder: Path, key: str) -> Path:
     with suppress(OSError):
         beside = sorted(os.listdir(folder.parent))
     hint = f" (there are: {', '.join(beside[:5])})" if beside else ""
-    raise InputError(one_line(f"no folder '{folder}'{hint}; {way_to(folder)}, or set dataset.{key}"), key=key)
+    raise InputError(printable(f"no folder '{folder}'{hint}; {way_to(folder)}, or set dataset.{key}"), key=key)
 
 
 def list_pictures(folder: Path, key: str) -> Found:
@@ -256,7 +256,7 @@ def list_pictures(folder: Path, key: str) -> Found:
         raise InputError(str(error), key=key) from error
     if not found.files:
         besides = f", only {found.left_out}" if found.left_out else ""
-        raise InputError(one_line(f"no picture in '{folder}'{besides}; set dataset.{key}"), key=key)
+        raise InputError(printable(f"no picture in '{folder}'{besides}; set dataset.{key}"), key=key)
     return found
 
 

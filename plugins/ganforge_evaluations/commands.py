@@ -4,7 +4,18 @@ from typing import Annotated
 
 import typer
 
-from ganforge import AsJson, Device, InputError, NormName, PluginFiles, RunFolder, plugins_with, print_metrics, to_json
+from ganforge import (
+    AsJson,
+    Device,
+    InputError,
+    NormName,
+    PluginFiles,
+    RunFolder,
+    plugins_with,
+    print_metrics,
+    tell,
+    to_json,
+)
 
 _moved = typer.Option("--set", metavar="KEY=VALUE", help="Where the data are now: dataset.root=DIR; repeatable.")
 
@@ -34,8 +45,8 @@ def evaluate(
         typer.echo(to_json(metrics))
     elif metrics:
         print_metrics(metrics)
-        typer.echo(f"figures: {run / 'figures'}")
+        tell(f"figures: {run / 'figures'}")
     elif not failures:
-        typer.echo("the recipe has no evaluations")
+        tell("the recipe has no evaluations")
     for failure in failures:
         raise failure

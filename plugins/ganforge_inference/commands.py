@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from ganforge import Device, InputError, NormName, PluginFiles, plugins_with, progress
+from ganforge import Device, InputError, NormName, PluginFiles, plugins_with, progress, tell
 
 
 def translate(
@@ -30,9 +30,9 @@ def translate(
     jobs = plan_jobs(inputs, out, suffix=suffix_for(trained, direction), overwrite=overwrite)
     with progress() as report:
         failed = list(translate_jobs(trained, direction, jobs, partial(report, "translating")))
-    typer.echo(f"{len(jobs) - len(failed)} of {len(jobs)} pictures translated into {out}")
+    tell(f"{len(jobs) - len(failed)} of {len(jobs)} pictures translated into {out}")
     if failed:
-        raise InputError("\n".join(reason for _, reason in failed))
+        raise InputError(*(reason for _, reason in failed))
 
 
 def draw(
@@ -57,4 +57,4 @@ def draw(
     drawing = drawn.plan_drawing(trained, chosen, count, out, overwrite=overwrite)
     with progress() as report:
         drawn.draw(trained, chosen, drawing, seed, partial(report, "drawing"))
-    typer.echo(f"{count} samples drawn into {out}")
+    tell(f"{count} samples drawn into {out}")

@@ -11,7 +11,7 @@ from attrs import frozen
 from PIL import Image
 from torch import Tensor
 
-from ganforge import InputError, PictureDataset, Trained, as_float, find_pictures, one_line
+from ganforge import InputError, PictureDataset, Trained, as_float, find_pictures, printable
 
 BATCH = 32
 LONGEST = 255  # bytes of a file's name, on all common file systems
@@ -37,14 +37,14 @@ def plan_jobs(inputs: Sequence[Path], out: Path, *, suffix: str = ".png", overwr
     names: dict[Path, Path] = {}
     for path in inputs:
         if not os.path.exists(path):
-            raise InputError(one_line(f"no file or folder '{path}'"))
+            raise InputError(printable(f"no file or folder '{path}'"))
         if not os.path.isdir(path):
             names[path] = Path(path.name)
             continue
         found = find_pictures(path)
         if not found.files:
             besides = f", only {found.left_out}" if found.left_out else ""
-            raise InputError(one_line(f"no picture in the folder '{path}'{besides}"))
+            raise InputError(printable(f"no picture in the folder '{path}'{besides}"))
         names |= {file: file.relative_to(path) for file in found.files}
     short = Counter(name.with_suffix(suffix) for name in names.values())
     jobs = []
@@ -55,7 +55,7 @@ def plan_jobs(inputs: Sequence[Path], out: Path, *, suffix: str = ".png", overwr
         target = name.with_name(_cut(name.name if twins else name.stem, suffix))
         if target in taken:
             both = f"'{taken[target]}' and '{file}' would both become '{out / target}'"
-            raise InputError(one_line(f"{both}: translate them into two folders"))
+            raise InputError(printable(f"{both}: translate them into two folders"))
         taken[target] = file
         jobs.append(Job(file, out / target))
     sources = {job.source.resolve() for job in jobs}

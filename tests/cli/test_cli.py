@@ -39,6 +39,21 @@ def test_show_tells_settings_with_types_defaults_ranges_and_the_tensors_asked_fo
     assert "(required)" in ganforge("show", "dataset", "edges2photo").out
 
 
+def test_show_tells_of_the_engines_own_tables(ganforge):
+    shown = json.loads(ganforge("show", "train", "--json").out)
+    rows = {row["setting"]: row for row in shown["settings"]}
+    assert (shown["kind"], shown["name"]) == ("table", "train")
+    said = {"setting": "steps", "type": "whole number", "default": None, "required": True, "range": "x >= 1"}
+    assert rows["steps"] == {**said, "doc": "number of training steps."}
+    assert rows["norm"]["default"] == "recalibrated"
+    for table in ("train", "compute", "record", "losses", "values"):
+        settings = json.loads(ganforge("show", table, "--json").out)["settings"]
+        assert settings
+        assert all(row["doc"] and row["type"] for row in settings)
+        out = ganforge("show", table).out
+        assert all(row["setting"] in out for row in settings)
+
+
 def test_recipes_come_with_their_first_comment(ganforge):
     rows = {row["name"]: row["summary"] for row in json.loads(ganforge("recipes", "--json").out)}
     assert len(rows) == 32
@@ -69,6 +84,10 @@ def test_validate_answers_in_json_too(toy, ganforge):
     ("words", "message"),
     [
         (["list", "losses"], "unknown kind 'losses'; did you mean 'loss'?"),
+        (["show", "trian"], "'trian' is no kind of component and no table of the engine; did you mean 'train'?"),
+        (["show", "xyz"], "there are: cache, compute, coupling, dataset, "),
+        (["show", "loss"], "which loss? There are: "),
+        (["show", "losses", "gan"], "unknown kind 'losses'; did you mean 'loss'?"),
         (["show", "loss", "l3"], "unknown loss 'l3'; did you mean"),
         (["run", "discogan_tyo"], "no recipe 'discogan_tyo'; did you mean 'discogan_toy'?"),
         (["run", "."], "expected a recipe, but '.' is a folder"),

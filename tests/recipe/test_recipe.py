@@ -1,8 +1,10 @@
 """Recipes: layers, overrides, and where each key stands."""
 
+import os
+
 import pytest
 
-from ganforge.errors import InputError, RecipeError
+from ganforge.errors import InputError, Problem, RecipeError
 from ganforge.recipe import layers as recipe
 
 BASE = """\
@@ -115,3 +117,59 @@ def test_plugins_of_every_layer_are_relative_to_their_own_file(base, tmp_path):
     inner.write_text('extends = "../base.toml"\nplugins = ["yours.py"]')
     files = [path.resolve() for path, _, _ in recipe.load(inner).plugin_files()]
     assert files == [(tmp_path / "mine.py").resolve(), (tmp_path / "inner" / "yours.py").resolve()]
+
+
+SHIPPED = b'extends = "base.toml"\n'
+ODD = {
+    "a byte-order mark": (b"\xef\xbb\xbf" + SHIPPED + b"[train]\nx = 1", None),
+    "line ends of Windows": (SHIPPED + b"[train]\r\nx = 1\r\n", None),
+    "a line separator in a comment": (SHIPPED + "[train] # a\u2028b\x85c\nx = 1".encode(), None),
+    "UTF-16": (SHIPPED.decode().encode("utf-16"), "UTF-16"),
+    "a binary file": (bytes(range(256)), "NUL"),
+    "another encoding": (b"x = 1\n# caf\xe9", "line 2 holds the byte 0xe9"),
+    "a form feed": (SHIPPED + b"# \x0c\nx = 1", r":2: not valid TOML: Found invalid character"),
+    "brackets without end": (b"x = " + b"[" * 5000, "deep in each other"),
+    "lists in lists": (b"x = 1\ny = " + b"[" * 50 + b"]" * 50, r":2: y.*deep in each other"),
+    "tables in tables": (b"[train]\nsteps" + b".a" * 500 + b" = 1", r":2: train.steps.*deep in each other"),
+    "a number of thousands of digits": (b"x = " + b"9" * 5000, "thousands of digits"),
+    "a long hexadecimal number": (
+        b"[train]\nsteps = 0x" + b"f" * 5000,
+        r":2: train: a whole number has at most 64 bits",
+    ),
+    "megabytes": (b"# x\n" * 2_500_000, "no recipe is that large"),
+    "a name too long for a file": (b"extends = '" + b"a" * 5000 + b"'", "no recipe 'aaa"),
+    "a NUL in a name": (b'extends = "a\\u0000b"', "no recipe"),
+}
+
+
+@pytest.mark.parametrize("case", ODD)
+def test_odd_texts_are_read_or_answered_in_a_line(case, base):
+    text, message = ODD[case]
+    path = base.with_name("odd.toml")
+    path.write_bytes(text)
+    if message is None:
+        assert recipe.load(path).where(("train", "x")) == f"{path}:3"
+        return
+    with pytest.raises(RecipeError, match=message) as caught:
+        recipe.load(path)
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 1500
+
+
+def test_a_pipe_is_no_recipe_and_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.toml")
+    with pytest.raises(RecipeError, match=r"expected a recipe, but '.*pipe.toml' is no plain file"):
+        recipe.load(tmp_path / "pipe.toml")
+
+
+@pytest.mark.parametrize("value", ["[" * 5000, "[" * 50 + "]" * 50, "9" * 5000, "0x" + "f" * 5000])
+def test_a_value_of_set_that_no_recipe_holds_is_text(value, base):
+    assert recipe.load(base, [f"train.steps={value}"]).table["train"]["steps"] == value
+    with pytest.raises(InputError, match="expected KEY=VALUE"):
+        recipe.load(base, ["train" + ".a" * 500 + "=1"])
+
+
+def test_a_problem_is_one_line_that_can_be_read():
+    problem = Problem("a\nb.toml:1", "train.x", "unknown setting '" + 10**6 * "\x1b[31m" + "'")
+    assert str(problem).startswith("a\\nb.toml:1: train.x: unknown setting '\\x1b[31m")
+    assert len(str(problem)) < 1500

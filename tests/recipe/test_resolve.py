@@ -1,6 +1,7 @@
 """Wrong recipes: every problem at once, each with its line and a suggestion, and exit status 2."""
 
 import pytest
+from attrs import evolve
 
 from ganforge.components.coupling import PLAYERS
 from ganforge.components.schedule import Schedule
@@ -40,6 +41,13 @@ WRONG = {
     "bad schedule": ("weight = 10.0", "weight = {steps=[5], values=[1]}", ":15: losses.reconstruction.weight: steps must ascend from 0"),
     "wrong network": ('use = "mlp"\nhidden = 8\n[disc', 'use = "conv"\n[disc', ":5: generator: 'conv' is for pictures [channels, height, width], not for samples [2]; try 'mlp'"),
     "a value for a table": ('[dataset]\nuse = "mixture"\n[coupling]\nuse = "discogan"', 'coupling = 3\n[dataset]\nuse = "mixture"', ":1: coupling: expected a table [coupling]"),
+    "a name for a coupling": ('[dataset]\nuse = "mixture"\n[coupling]\nuse = "discogan"', 'coupling = "joint"\n[dataset]\nuse = "mixture"', ':1: coupling: expected a table; write [coupling] use = "joint"'),
+    "a name for a loss": ('[losses.reconstruction]\nuse = "l2"\nweight = 10.0', '[losses]\nreconstruction = "l1"', ':14: losses.reconstruction: expected a table; write [losses.reconstruction] use = "l1"'),
+    "a name for a network": ('[losses.adversarial]', 'B = "conv"\n[losses.adversarial]', ':11: discriminator.B: expected a table; write [discriminator.B] use = "conv"'),
+    "a name for losses": ("[dataset]", 'updates = "ema"\n[dataset]', ':1: updates: expected tables [updates.<role>]; write [updates.ema] use = "ema"'),
+    "a name for observers": ("[record]", '[record]\nobservers = "csv"', ':22: record.observers: expected a list of names, or tables [record.observers.<role>]; write observers = ["csv"]'),
+    "a name for an optimizer": ("[train]", 'generator = "sgd"\n[train]', ':18: optimizer.generator: expected a table; write [optimizer.generator] use = "sgd"'),
+    "a text for compute": ("[dataset]", 'compute = "fp32"\n[dataset]', ":1: compute: expected a table [compute]"),
     "a key of record": ("[train]", "[train]\nkeep = 2", ":19: train.keep: unknown setting 'keep'; it belongs into [record]"),
     "a key of compute": ("[record]", '[record]\nprecision = "fp32"', ":22: record.precision: unknown setting 'precision'; it belongs into [compute]"),
     "a key of train": ("[record]", "[compute]\nseed = 1\n[record]", ":22: compute.seed: unknown setting 'seed'; it belongs into [train]"),
@@ -129,6 +137,22 @@ def test_the_shipped_recipes_are_the_papers(understand):
     ]
 
 
+def test_base_64_small_differs_from_base_64_in_width_batch_and_steps_alone(toy, understand):
+    def plan(base):
+        toy.write_text(f'extends = "{base}"\n[dataset]\nuse = "folders"\na = "a"\nb = "b"\n')
+        return understand(toy)
+
+    small, whole = plan("base_64_small"), plan("base_64")
+    widths = {
+        name: (choice.settings["width"], small.networks[name][1].settings["width"])
+        for name, (_, choice) in whole.networks.items()
+    }
+    assert widths == dict.fromkeys(("G_AB", "G_BA", "D_A", "D_B"), (64, 16))
+    assert (small.train.batch, small.train.steps) == (32, 10_000)
+    assert evolve(small.train, batch=200, steps=50_000) == whole.train
+    assert (small.optimizers, small.losses, small.evaluations) == (whole.optimizers, whole.losses, whole.evaluations)
+
+
 @pytest.mark.parametrize("name", ["gan_toy", "gan_edges2shoes"])
 def test_the_baselines_differ_from_discogan_in_nothing_else(name, understand):
     sets = ["dataset.root=x"] if "shoes" in name else []
@@ -167,3 +191,41 @@ def test_a_missing_table_is_located_in_the_recipe_and_not_in_an_override(toy, ga
     toy.write_text(toy.read_text().replace("[train]", "[lock]"))
     result = ganforge("validate", toy, "--set", "generator.hidden=4")
     assert f"error: {toy}: train: the table [train] is missing" in result.err
+
+
+REMOVABLE = """
+[losses.other]
+use = "wrong"
+[values.other]
+use = "wrong"
+[updates.other]
+use = "wrong"
+[evaluations.other]
+use = "wrong"
+[record.observers.other]
+use = "wrong"
+"""
+
+
+@pytest.mark.parametrize(
+    "role", ["losses.other", "values.other", "updates.other", "evaluations.other", "record.observers.other"]
+)
+def test_a_fault_of_an_inherited_role_says_how_to_leave_it_out_and_so_it_goes(role, toy, ganforge):
+    toy.write_text(toy.read_text() + REMOVABLE)
+    own = toy.with_name("own.toml")
+    own.write_text('extends = "toy.toml"\n')
+    (error,) = [error for error in answer(ganforge, own) if f": {role}.use: " in error]
+    assert error.endswith(f"; or leave it out: {role} = false")
+    own.write_text(f'extends = "toy.toml"\n{role} = false\n')
+    assert not [error for error in answer(ganforge, own) if role in error]
+    assert role not in ganforge("validate", toy, "--set", f"{role}=false").err
+    assert "or leave it out" not in ganforge("validate", toy).err
+
+
+def test_a_loss_that_an_overriding_coupling_cannot_have_may_be_left_out(toy, ganforge):
+    hint = "; or leave it out: losses.reconstruction = false\n"
+    own = toy.with_name("own.toml")
+    own.write_text('extends = "toy.toml"\n[coupling]\nuse = "gan"\n')
+    assert ganforge("validate", own).err.endswith(hint)
+    assert ganforge("validate", toy, "--set", "coupling.use=gan").err.endswith(hint)
+    assert ganforge("validate", own, "--set", "losses.reconstruction=false").status == 0
