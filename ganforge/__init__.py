@@ -24,9 +24,10 @@ from ganforge.errors import (
 _HOMES = {
     "components.coupling": "Coupling Network View",
     "components.plugins": "Plugins",
-    "data.batches": "Batches normal",
+    "data.batches": "Batches normal oddities",
     "data.dataset": "PICTURE_SUFFIXES SPLITS Dataset Drawn OnBroken PictureDataset Prepared Report Samples Shape Split "
     "Stored as_float random_generator",
+    "data.notes": "Note compare gather_notes note_lines noting",
     "recipe.lock": "lock_text",
     "recipe.plan": "Compute Plan",
     "training.build": "make_dataset read_data",
@@ -72,7 +73,7 @@ if TYPE_CHECKING:
     )
     from ganforge.components.coupling import Coupling as Coupling, Network as Network, View as View
     from ganforge.components.plugins import Plugins as Plugins
-    from ganforge.data.batches import Batches as Batches, normal as normal
+    from ganforge.data.batches import Batches as Batches, normal as normal, oddities as oddities
     from ganforge.data.dataset import (
         PICTURE_SUFFIXES as PICTURE_SUFFIXES,
         SPLITS as SPLITS,
@@ -88,6 +89,13 @@ if TYPE_CHECKING:
         Stored as Stored,
         as_float as as_float,
         random_generator as random_generator,
+    )
+    from ganforge.data.notes import (
+        Note as Note,
+        compare as compare,
+        gather_notes as gather_notes,
+        note_lines as note_lines,
+        noting as noting,
     )
     from ganforge.recipe.lock import lock_text as lock_text
     from ganforge.recipe.plan import Compute as Compute, Plan as Plan

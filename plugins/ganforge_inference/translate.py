@@ -9,7 +9,17 @@ from attrs import frozen
 from PIL import Image
 from torch import Tensor
 
-from ganforge import PICTURE_SUFFIXES, InputError, PictureDataset, Trained, as_float
+from ganforge import (
+    PICTURE_SUFFIXES,
+    InputError,
+    Note,
+    PictureDataset,
+    PluginError,
+    Trained,
+    as_float,
+    note_lines,
+    noting,
+)
 
 BATCH = 32
 MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}  # that a PNG can hold, by number of channels
@@ -65,7 +75,11 @@ def plan_jobs(inputs: Sequence[Path], out: Path, *, suffix: str = ".png", overwr
 
 
 def translate(
-    trained: Trained, direction: str, jobs: Sequence[Job], report: Callable[[int, int], None] = lambda done, total: None
+    trained: Trained,
+    direction: str,
+    jobs: Sequence[Job],
+    report: Callable[[int, int], None] = lambda done, total: None,
+    say: Callable[[str], None] = lambda line: None,
 ) -> Iterator[tuple[Job, str]]:
     """Translate pictures; those that cannot be read are yielded with the reason, and the others still done.
 
@@ -74,22 +88,28 @@ def translate(
         direction: such as `AB`.
         jobs: what to translate.
         report: told of (done, total).
+        say: told, at the end, what is odd about pictures that were translated all the same, a line each.
 
     Raises:
         InputError: the run has no such direction, or does not translate pictures.
+        PluginError: reading a picture failed otherwise than by an InputError.
     """
     source, dataset = trained.source(direction), trained.dataset
     if not isinstance(dataset, PictureDataset):
         raise InputError(f"this run translates samples of '{trained.plan.dataset.component.name}', not pictures")
+    notes: list[Note] = []
     for start in range(0, len(jobs), BATCH):
         chunk = jobs[start : start + BATCH]
         readable, pictures = [], []
         for job in chunk:
             try:
-                pictures.append(dataset.read(source, job.source))
-                readable.append(job)
+                picture, found = _read(dataset, source, job.source)
             except InputError as error:
                 yield job, str(error)
+            else:
+                pictures.append(picture)
+                readable.append(job)
+                notes += found
         if readable:
             with trained.evaluating():
                 images = trained.translate(direction, as_float(torch.stack(pictures)), BATCH).clamp(0, 1)
@@ -97,6 +117,22 @@ def translate(
                 job.target.parent.mkdir(parents=True, exist_ok=True)
                 save_picture(image, job.target)
         report(min(start + BATCH, len(jobs)), len(jobs))
+    for line in note_lines(notes):
+        say(line)
+
+
+def _read(dataset: PictureDataset, domain: str, path: Path) -> tuple[Tensor, list[Note]]:
+    """Read a picture as a sample of a domain, and what is odd about it."""
+    try:
+        with noting(str(path)) as notes:
+            picture = dataset.read(domain, path)
+    except InputError:
+        raise
+    except Exception as error:
+        raise PluginError(f"reading '{path}' failed: {type(error).__name__}: {error}") from error
+    if tuple(picture.shape) != tuple(dataset.shapes[domain]):
+        raise InputError(f"'{path}' was read as {list(picture.shape)}, expected {list(dataset.shapes[domain])}")
+    return picture, notes
 
 
 def suffix_for(trained: Trained, direction: str) -> str:
