@@ -75,13 +75,13 @@ def read(
     return {**sources, **{field: label_of(sources, field) for field in labels if field not in sources}}
 
 
-def oddities(sources: Mapping[Split, Sources]) -> list[str]:
-    """Say what is odd about the samples of all splits, a line each: what is left out, and what is used all the same."""
+def oddities(sources: Mapping[Split, Sources], *, skipped: bool = True) -> list[str]:
+    """Say what is odd about the samples of all splits, a line each: what is `skipped`, and what is used anyway."""
     stored = [(split, domain, s) for split in sources for domain, s in sources[split].items() if isinstance(s, Stored)]
     said = [
         f"{len(samples.skipped)} broken samples of {split} {domain} are skipped: {'; '.join(samples.skipped[:3])}"
         for split, domain, samples in stored
-        if samples.skipped
+        if skipped and samples.skipped
     ]
     for wanted in dict.fromkeys(domain for _, domain, _ in stored):
         # Train and test samples of a domain are compared, too.

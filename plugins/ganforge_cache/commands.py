@@ -23,7 +23,7 @@ def prepare(context: typer.Context, recipe: RecipeName, sets: Sets = None, plugi
     entries = list(_cached(plan))
     for reason in sorted({reason for entry in entries for reason in entry.skipped}):
         typer.echo(f"skipped: {printable(reason)}")
-    for line in oddities(sources):
+    for line in oddities(sources, skipped=False):
         context.obj.say(f"warning: {line}")
     size = sum(entry.size for entry in entries) / 2**20
     count = sum(entry.length for entry in entries)

@@ -29,9 +29,9 @@ TURNS = {
 
 PNG = b"\x89PNG\r\n\x1a\n"
 TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-# Text of a PNG that says how the picture is turned; all other text, and the colour profile, changes no pixel.
-TURNING = {b"iTXt": b"XML:com.adobe.xmp\0\0", b"tEXt": b"Raw profile type exif\0"}
-LONGEST = 2**16  # bytes of such text
+# What a PNG holds beside the pixels (by the small first letter of its kind) that says how they are to be seen.
+TELLING = {b"tRNS": b"", b"eXIf": b"", b"iTXt": b"XML:com.adobe.xmp\0\0", b"tEXt": b"Raw profile type exif\0"}
+LONGEST = 2**16  # bytes of it
 
 Array = np.ndarray[Any, Any]
 Eight = np.ndarray[Any, np.dtype[np.uint8]]
@@ -105,7 +105,7 @@ def _open(path: Path) -> Image.Image:
     except Exception:
         with path.open("rb") as file:
             start = file.read(len(PNG))
-        if start == PNG and (plain := _without_text(path.read_bytes())):
+        if start == PNG and (plain := _bare(path.read_bytes())):
             return _open_with_pillow(BytesIO(plain))
         if start.startswith(TIFF):
             return _open_tiff(path)
@@ -116,6 +116,7 @@ def _open_with_pillow(file: Path | BytesIO) -> Image.Image:
     with warnings.catch_warnings():
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         with Image.open(file) as picture:
+            _require_known_numbers(picture)
             deep = _is_deep_colour(picture)
             picture.load()
             if deep and _levels(upper := np.asarray(picture)) < FEW:
@@ -138,18 +139,18 @@ def _turned(picture: Image.Image, orientation: object) -> Image.Image:
     return picture if turn is None else picture.transpose(turn)
 
 
-def _without_text(png: bytes) -> bytes | None:
-    """Leave the text chunks and the colour profile of a PNG out, which may be broken or a bomb; None if it has none."""
+def _bare(png: bytes) -> bytes | None:
+    """Leave out of a PNG what changes no pixel, such as text, which may be broken or a bomb; None if there is none."""
     kept, place = [png[: len(PNG)]], len(PNG)
     while place < len(png):
         end = place + 12 + int.from_bytes(png[place : place + 4])
         kind, content = png[place + 4 : place + 8], png[place + 8 : end - 4]
-        turning = kind in TURNING and len(content) <= LONGEST and content.startswith(TURNING[kind])
-        if turning or kind not in (b"tEXt", b"zTXt", b"iTXt", b"iCCP"):
+        telling = kind in TELLING and len(content) <= LONGEST and content.startswith(TELLING[kind])
+        if telling or not kind[:1].islower():
             kept.append(png[place:end])
         place = end
-    plain = b"".join(kept)
-    return plain if len(plain) < len(png) else None
+    bare = b"".join(kept)
+    return bare if len(bare) < len(png) else None
 
 
 def _open_tiff(path: Path) -> Image.Image:
@@ -213,7 +214,8 @@ def scale_to_eight_bits(values: Array) -> Eight:
         full = 1 if high <= 1 else 255
     else:
         full = 65535 if values.dtype.itemsize == 2 or high > 255 else 255
-    compare(f"numbers from 0 to {full} are read as black to white")
+    if high > 0:
+        compare(f"numbers from 0 to {full} are read as black to white")
     if low < 0 or high > full:
         warnings.warn(f"numbers below 0 or above {full} are cut off: it has {low:g} to {high:g}", stacklevel=2)
     eight: Eight = (numbers.clip(0, full) * (255 / full)).round().astype(np.uint8)
@@ -242,6 +244,14 @@ def _eight_bit(picture: Image.Image) -> Image.Image:
             values = values.astype(np.uint16)
         return Image.fromarray(scale_to_eight_bits(values))
     return picture
+
+
+def _require_known_numbers(picture: ImageFile.ImageFile) -> None:
+    """Refuse what Pillow would misread: signed bytes, and 16 bits a channel in planes, of a TIFF."""
+    tags = getattr(picture, "tag_v2", {})
+    bits, signed, planar = max(tags.get(258, (1,))), 2 in tags.get(339, ()), tags.get(284) == 2
+    if (signed and bits == 8) or (planar and bits > 8):
+        raise ValueError(f"a TIFF of {bits} bits, signed or in planes")
 
 
 def _is_deep_colour(picture: ImageFile.ImageFile) -> bool:

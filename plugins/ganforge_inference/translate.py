@@ -98,8 +98,9 @@ def translate(
     if not isinstance(dataset, PictureDataset):
         raise InputError(f"this run translates samples of '{trained.plan.dataset.component.name}', not pictures")
     notes: list[Note] = []
-    for start in range(0, len(jobs), BATCH):
-        chunk = jobs[start : start + BATCH]
+    starts = range(0, max(1, len(jobs) - 1), BATCH)  # a last picture is not left alone
+    for start, stop in zip(starts, [*starts[1:], len(jobs)], strict=True):
+        chunk = jobs[start:stop]
         readable, pictures = [], []
         for job in chunk:
             try:
@@ -111,12 +112,16 @@ def translate(
                 readable.append(job)
                 notes += found
         if readable:
-            with trained.evaluating():
-                images = trained.translate(direction, as_float(torch.stack(pictures)), BATCH).clamp(0, 1)
+            try:
+                with trained.evaluating():
+                    images = trained.translate(direction, as_float(torch.stack(pictures)), BATCH).clamp(0, 1)
+            except InputError as error:
+                yield from ((job, f"'{job.source}' cannot be translated: {error}") for job in readable)
+                readable, images = [], torch.empty(0)
             for job, image in zip(readable, images, strict=True):
                 job.target.parent.mkdir(parents=True, exist_ok=True)
                 save_picture(image, job.target)
-        report(min(start + BATCH, len(jobs)), len(jobs))
+        report(stop, len(jobs))
     for line in note_lines(notes):
         say(line)
 
