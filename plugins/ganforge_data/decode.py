@@ -274,7 +274,8 @@ def _sixteen_bits(file: Path | BytesIO, upper: Array) -> Array:
             picture.tile = [picture.tile[0]._replace(args="RGBA")]
             return np.asarray(picture).view(">u2")
         picture.tile = [tile._replace(args=_other_byte(tile.args)) for tile in picture.tile]
-        return upper * np.uint16(256) + np.asarray(picture)
+        deep: Array = upper * np.uint16(256) + np.asarray(picture)
+        return deep
 
 
 def _other_byte(args: Any) -> Any:
