@@ -1,6 +1,7 @@
 """Decoding a picture file of any kind into 8 bits a channel, whatever its decoder stumbles over."""
 
 import logging
+import re
 import sys
 import warnings
 from io import BytesIO
@@ -259,7 +260,7 @@ def _is_deep_colour(picture: ImageFile.ImageFile) -> bool:
     if picture.mode.startswith("I") or not picture.tile:
         return False
     codec, _, _, args = picture.tile[0]
-    return ";16" in str(args) or (codec == "ppm" and isinstance(args, tuple) and int(args[1]) > 255)
+    return bool(re.search(";16[BLN]", str(args))) or (codec == "ppm" and isinstance(args, tuple) and int(args[1]) > 255)
 
 
 def _sixteen_bits(file: Path | BytesIO, upper: Array) -> Array:

@@ -280,3 +280,12 @@ def test_an_extreme_aspect_ratio_leaves_something_and_is_told_of(fit, size, targ
     assert [note.text.startswith(f"it is {size[0]}x{size[1]}: only ") for note in notes] == [True] * (
         min(size) * shrink < 1
     )
+
+
+def test_a_drawing_in_sixteen_bits_a_pixel_is_not_taken_for_sixteen_bits_a_channel(tmp_path):
+    masks = struct.pack("<III", 0xF800, 0x7E0, 0x1F)
+    header = struct.pack("<IiiHHIIiiII", 40, 8, 8, 1, 16, 3, 128, 0, 0, 0, 0) + masks
+    (tmp_path / "x.bmp").write_bytes(struct.pack("<2sIHHI", b"BM", 194, 0, 0, 66) + header + b"\xff" * 128)
+    pixels, notes = opened(tmp_path / "x.bmp")
+    assert pixels.min() == 255
+    assert notes == []
