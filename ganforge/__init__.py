@@ -26,10 +26,11 @@ _HOMES = {
     "components.coupling": "Coupling Network View",
     "components.neighbours": "PluginFolder folders sources",
     "components.plugins": "Plugins",
-    "data.batches": "Batches normal",
+    "data.batches": "Batches normal oddities",
     "data.dataset": "SPLITS Dataset Drawn OnBroken PictureDataset Prepared Report Samples Shape Split "
     "Stored as_float random_generator",
     "data.files": "Found find_pictures natural",
+    "data.notes": "Note compare gather_notes note_lines noting",
     "recipe.lock": "lock_text",
     "recipe.plan": "Compute Plan",
     "training.build": "make_dataset read_data",
@@ -77,7 +78,7 @@ if TYPE_CHECKING:
     from ganforge.components.coupling import Coupling as Coupling, Network as Network, View as View
     from ganforge.components.neighbours import PluginFolder as PluginFolder, folders as folders, sources as sources
     from ganforge.components.plugins import Plugins as Plugins
-    from ganforge.data.batches import Batches as Batches, normal as normal
+    from ganforge.data.batches import Batches as Batches, normal as normal, oddities as oddities
     from ganforge.data.dataset import (
         SPLITS as SPLITS,
         Dataset as Dataset,
@@ -94,6 +95,13 @@ if TYPE_CHECKING:
         random_generator as random_generator,
     )
     from ganforge.data.files import Found as Found, find_pictures as find_pictures, natural as natural
+    from ganforge.data.notes import (
+        Note as Note,
+        compare as compare,
+        gather_notes as gather_notes,
+        note_lines as note_lines,
+        noting as noting,
+    )
     from ganforge.recipe.lock import lock_text as lock_text
     from ganforge.recipe.plan import Compute as Compute, Plan as Plan
     from ganforge.runs.assemble import assemble as assemble, pick_device as pick_device, settle as settle

@@ -22,6 +22,7 @@ from ganforge.data.dataset import (
     as_float,
     random_generator,
 )
+from ganforge.data.notes import note_lines
 from ganforge.errors import InputError, nearest
 
 Sources = Mapping[str, Stored | Drawn]
@@ -72,6 +73,20 @@ def read(
             sources[domain] = ready(samples=samples, shape=dataset.shapes[domain], what=what, report=report)
     require(sources, batch)  # again: broken samples may have been left out
     return {**sources, **{field: label_of(sources, field) for field in labels if field not in sources}}
+
+
+def oddities(sources: Mapping[Split, Sources], *, skipped: bool = True) -> list[str]:
+    """Say what is odd about the samples of all splits, a line each: what is `skipped`, and what is used anyway."""
+    stored = [(split, domain, s) for split in sources for domain, s in sources[split].items() if isinstance(s, Stored)]
+    said = [
+        f"{len(samples.skipped)} broken samples of {split} {domain} are skipped: {'; '.join(samples.skipped[:3])}"
+        for split, domain, samples in stored
+        if skipped and samples.skipped
+    ]
+    for wanted in dict.fromkeys(domain for _, domain, _ in stored):
+        # Train and test samples of a domain are compared, too.
+        said += note_lines(note for _, domain, samples in stored if domain == wanted for note in samples.notes)
+    return list(dict.fromkeys(said))
 
 
 def label_of(sources: Sources, field: str) -> Stored:

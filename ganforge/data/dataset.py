@@ -10,6 +10,8 @@ import torch
 from attrs import field, frozen
 from torch import Tensor
 
+from ganforge.data.notes import Note
+
 Shape = tuple[int, ...]
 Split = Literal["train", "test"]
 SPLITS: tuple[Split, ...] = ("train", "test")
@@ -26,12 +28,14 @@ class Stored:
         load: takes indices and returns those samples: pictures as uint8 [N, C, H, W], anything else as float.
         labels: what is known of each sample, by name of the label; `length` entries each.
         skipped: what was left out because it is broken, a line each.
+        notes: what is odd about those that are used all the same.
     """
 
     length: int
     load: Callable[[Sequence[int]], Tensor]
     labels: Mapping[str, Sequence[Any]] = field(factory=dict)
     skipped: Sequence[str] = ()
+    notes: Sequence[Note] = ()
 
 
 @frozen
@@ -41,7 +45,8 @@ class Prepared:
     Attributes:
         items: what each sample is made of: a path, or anything that pickles and whose repr tells it apart.
         make: makes the sample of an item, uint8 [C, H, W]; a function of a module or a method of an attrs class, so
-            that other processes can call it. It raises InputError for a broken item.
+            that other processes can call it. It raises InputError for a broken item, and warns (`warnings.warn`) of
+            what is odd about one that can be used.
         settings: all that `make` depends on besides the item; another text makes another cache.
         labels: what is known of each item, by name of the label.
         on_broken: whether one broken item stops everything, or is told and left out.

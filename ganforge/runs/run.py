@@ -12,7 +12,7 @@ from filelock import FileLock
 from torch import Tensor
 
 from ganforge.components.plugins import Plugins
-from ganforge.data.batches import Batches, Sources
+from ganforge.data.batches import Batches, Sources, oddities
 from ganforge.data.dataset import Dataset, Split, Stored, derive
 from ganforge.disk import UNWRITABLE
 from ganforge.errors import DivergedError, GanforgeError, InputError, StoppedError
@@ -144,8 +144,8 @@ class Run:
 
         plan, sources = self.plan, self.sources["train"]
         seed_random(derive(plan.train.seed, "run"))
-        for (split, domain), broken in self._skipped.items():
-            self.warn(f"{len(broken)} broken samples of {split} {domain} are skipped: {'; '.join(broken[:3])}")
+        for message in oddities(self.sources):
+            self.warn(message)
         with telling_of_memory(plan.train.batch, self._fitting):
             self._probes = probes_of(plan, self.sources["test"])
             self.engine, self.batches = assemble(plan, self.dataset, sources, self.device, report)

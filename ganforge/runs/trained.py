@@ -140,12 +140,16 @@ class Trained:
         parts = []
         for start in range(0, count, batch):
             stop = min(start + batch, count)
-            fields = {name: samples[start:stop] for name, samples in given.items()}
+            alone = self.plan.train.norm == "batch" and stop - start == 1 < min(batch, count)
+            # A last sample that is alone could not be normalised by its batch: the one before it comes along.
+            rows, size = ([start, start - 1], 2) if alone else (slice(start, stop), stop - start)
+            fields = {name: samples[rows] for name, samples in given.items()}
             for name, source in drawn.items():
                 # A whole batch always, so that a larger count begins with the same samples.
-                fields[name] = source.draw(batch, random_generator(seed, "draw", name, start))[: stop - start]
+                fields[name] = source.draw(batch, random_generator(seed, "draw", name, start))[:size]
             values = Values(self.scheme, {name: samples.to(self.device) for name, samples in fields.items()})
-            parts.append(values.ask(direction, value, self.player).float().cpu())
+            made = values.ask(direction, value, self.player).float().cpu()
+            parts.append(made[:1] if alone else made)
         return torch.cat(parts)
 
     @cached_property

@@ -8,9 +8,9 @@ import torch
 from attrs import frozen
 from torch import Tensor
 
-from ganforge.errors import PluginError, UnrecordableError
+from ganforge.errors import InputError, PluginError, UnrecordableError
 from ganforge.recipe.plan import Choice
-from ganforge.training.numerics import Precision, out_of_memory
+from ganforge.training.numerics import Precision, out_of_memory, single_value
 
 
 @frozen(eq=False)
@@ -34,6 +34,7 @@ class Formula:
 
         Raises:
             PluginError: it raised.
+            InputError: a network in it normalises over a single value.
         """
         call = self.call(player)
         try:
@@ -47,6 +48,12 @@ class Formula:
         except Exception as error:
             if out_of_memory(error):
                 raise
+            if whole := single_value(error):
+                hint = "take larger samples, or another network"
+                if whole == "batch":
+                    hint = "set train.batch to 2 or more; for one sample alone take another norm than 'batch'"
+                problem = f"a network normalises over one value for each channel of a {whole}"
+                raise InputError(f"{self.label}: {problem}; {hint}") from error
             raise PluginError(f"{self.label}: '{self.choice.component.qualified}' raised") from error
 
     def call(self, player: str) -> Callable[..., Any]:

@@ -12,6 +12,7 @@ from ganforge.components.settings import Key
 from ganforge.data.dataset import Shape, derive
 from ganforge.errors import InputError, PluginError
 from ganforge.recipe.plan import Choice, Plan
+from ganforge.training.numerics import single_value
 
 Mean = Callable[[str], Tensor]
 Problems = Callable[[Key, str, str], None]  # is told of (key, message, hint)
@@ -55,7 +56,13 @@ def check_networks(plan: Plan, shapes: Mapping[str, Shape], report: Problems) ->
         except NotImplementedError:
             continue  # an operation of it has no meta form: the first step will tell
         except (InputError, ValueError, RuntimeError, OverflowError) as error:
-            report((network.role,), str(error).partition("\n")[0], "")
+            if whole := single_value(error):
+                small = whole == "batch" and plan.train.batch == 1
+                hint = "set train.batch to 2 or more" if small else "take larger samples, or another network"
+                message = f"the {network.role} normalises over one value for each channel of a {whole}"
+                report(("train", "batch") if small else (network.role,), message, hint)
+            else:
+                report((network.role,), str(error).partition("\n")[0], "")
         except Exception as error:
             raise PluginError(f"{network.role} '{choice.component.qualified}' failed") from error
 

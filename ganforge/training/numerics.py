@@ -95,3 +95,9 @@ def laid_out(samples: Tensor, channels_last: bool) -> Tensor:
 def out_of_memory(error: BaseException) -> bool:
     """Whether an error says that memory ran out; the CPU's allocator has no class of its own for it."""
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
+
+
+def single_value(error: BaseException) -> str:
+    """Of what a normalising layer had a single value for each channel, a `batch` or a `sample`; else nothing."""
+    told = {"Expected more than 1 value per channel": "batch", "Expected more than 1 spatial element": "sample"}
+    return next((whole for words, whole in told.items() if words in str(error)), "")

@@ -10,20 +10,33 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
+from operator import itemgetter
 from pathlib import Path
 from secrets import token_hex
 
 import platformdirs
 import torch
-from attrs import frozen
+from attrs import asdict, frozen
 from filelock import FileLock, Timeout
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from ganforge import UNWRITABLE, InputError, Prepared, Report, Shape, Stored, printable, sources, sync
-from ganforge_cache.making import Faults, Maker, make_all, module_of
+from ganforge import (
+    UNWRITABLE,
+    InputError,
+    Note,
+    Prepared,
+    Report,
+    Shape,
+    Stored,
+    gather_notes,
+    printable,
+    sources,
+    sync,
+)
+from ganforge_cache.making import Faults, Maker, Notes, make_all, module_of
 
-FORMAT = 1
+FORMAT = 2
 HEADER = 256  # bytes of a file before its samples
 SAMPLES, ABOUT = "samples.safetensors", "about.json"
 SHOWN = 5
@@ -39,6 +52,7 @@ class Entry:
     what: str
     length: int
     skipped: tuple[str, ...]
+    notes: tuple[Note, ...]
 
     @property
     def size(self) -> int:
@@ -105,7 +119,7 @@ def ready(
         broken = set(json.loads((folder / ABOUT).read_text(encoding="utf-8"))["broken"])
         kept = [index for index in range(samples.length) if index not in broken]
         labels = {name: [values[index] for index in kept] for name, values in labels.items()}
-    return Stored(len(tensor), partial(_take, tensor), labels, entry.skipped)
+    return Stored(len(tensor), partial(_take, tensor), labels, entry.skipped, entry.notes)
 
 
 def entries() -> Iterator[Entry]:
@@ -185,7 +199,8 @@ def _read(folder: Path) -> Entry | None:
     """Return what is in a cache folder; None where there is none, or none that is whole."""
     try:
         about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
-        entry = Entry(folder, about["what"], about["length"], tuple(about["skipped"]))
+        notes = tuple(Note(**{**note, "names": tuple(note["names"])}) for note in about["notes"])
+        entry = Entry(folder, about["what"], about["length"], tuple(about["skipped"]), notes)
         with safe_open(folder / SAMPLES, "pt") as file:  # checks the file's length against its header
             shape = file.get_slice("samples").get_shape()
     except (OSError, ValueError, KeyError, TypeError, SafetensorError):
@@ -250,10 +265,12 @@ def _make(folder: Path, samples: Prepared, shape: Shape, what: str, report: Repo
         file = aside / SAMPLES
         _reserve(file, HEADER + samples.length * math.prod(shape))
         faults: Faults = []
+        notes: Notes = []
         done = 0
         report(f"preparing {what}", 0, samples.length)
-        for count, found in make_all(Maker(samples.make, shape, file, HEADER), samples.items, processes):
-            faults += found
+        for count, broken, odd in make_all(Maker(samples.make, shape, file, HEADER), samples.items, processes):
+            faults += broken
+            notes += odd
             done += count
             report(f"preparing {what}", done, samples.length)
         faults.sort()
@@ -266,6 +283,7 @@ def _make(folder: Path, samples: Prepared, shape: Shape, what: str, report: Repo
             "length": samples.length - len(faults),
             "broken": [index for index, _, _ in faults],
             "skipped": skipped,
+            "notes": [asdict(note) for note in gather_notes(note for _, note in sorted(notes, key=itemgetter(0)))],
         }
         (aside / ABOUT).write_text(json.dumps(about), encoding="utf-8")
         for path in (file, aside / ABOUT, aside):

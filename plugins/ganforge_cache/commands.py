@@ -15,14 +15,16 @@ if TYPE_CHECKING:
 def prepare(context: typer.Context, recipe: RecipeName, sets: Sets = None, plugin: PluginFiles = None) -> None:
     """Make a recipe's pictures ready in the cache, in parallel; a run would do the same before its first step."""
     plan = understand(context, recipe, sets, plugin)
-    from ganforge import make_dataset, read_data
+    from ganforge import make_dataset, oddities, read_data
     from ganforge_cache import cache
 
     with progress() as report:
-        read_data(plan, make_dataset(plan), report)
+        sources = read_data(plan, make_dataset(plan), report)
     entries = list(_cached(plan))
     for reason in sorted({reason for entry in entries for reason in entry.skipped}):
         typer.echo(f"skipped: {printable(reason)}")
+    for line in oddities(sources, skipped=False):
+        context.obj.say(f"warning: {line}")
     size = sum(entry.size for entry in entries) / 2**20
     count = sum(entry.length for entry in entries)
     typer.echo(printable(f"{plan.name}: {count:,} samples, {size:,.1f} MiB in {cache.home()}"))

@@ -21,13 +21,15 @@ import torch
 from attrs import frozen
 from torch import Tensor
 
-from ganforge import InputError, PluginError, PluginFolder, Shape, folders
+from ganforge import InputError, Note, PluginError, PluginFolder, Shape, folders, gather_notes, noting
 
 CHUNK = 32  # samples that a process makes at a time
 SAFE = "PYTHONSAFEPATH"
 ALONE_SECONDS = 4.0  # work that is left below which more processes would not be worth their start
 
 Faults = list[tuple[int, str, str]]  # (index, message, key of the setting at fault)
+Notes = list[tuple[int, Note]]  # (index of the first item of the chunk, what is odd about items of it)
+Made = tuple[int, Faults, Notes]  # how many were made, and what was found
 
 
 @frozen
@@ -46,8 +48,8 @@ class Maker:
     file: Path
     offset: int
 
-    def __call__(self, start: int, items: Sequence[Any]) -> tuple[int, Faults]:
-        """Return how many were made, and which of them are broken; their places in the file stay black.
+    def __call__(self, start: int, items: Sequence[Any]) -> Made:
+        """Return how many were made, which of them are broken, and what is odd; broken ones' places stay black.
 
         Raises:
             PluginError: making a sample failed otherwise than by an InputError, or it is not what it should be.
@@ -55,9 +57,11 @@ class Maker:
         size = math.prod(self.shape)
         chunk = bytearray(size * len(items))
         faults: Faults = []
+        notes: list[Note] = []
         for number, item in enumerate(items):
             try:
-                sample = self.make(item)
+                with noting(str(item)) as found:
+                    sample = self.make(item)
             except InputError as error:
                 faults.append((start + number, str(error), error.key))
                 continue
@@ -67,14 +71,15 @@ class Maker:
                 raise PluginError(
                     f"the sample of {item!s} is {sample.dtype} {list(sample.shape)}, expected uint8 {list(self.shape)}"
                 )
+            notes += found
             chunk[number * size : (number + 1) * size] = sample.contiguous().numpy().data.cast("B")
         with self.file.open("r+b") as target:
             target.seek(self.offset + start * size)
             target.write(chunk)
-        return len(items), faults
+        return len(items), faults, [(start, note) for note in gather_notes(notes)]
 
 
-def make_all(maker: Maker, items: Sequence[Any], processes: int = 0) -> Iterator[tuple[int, Faults]]:
+def make_all(maker: Maker, items: Sequence[Any], processes: int = 0) -> Iterator[Made]:
     """Make all samples, chunk by chunk: first alone, then together with other processes if that is worth their start.
 
     Args:
@@ -106,7 +111,7 @@ def module_of(make: Any) -> str:
     return str(getattr(make, "__func__", make).__module__)
 
 
-def _make_together(maker: Maker, items: Sequence[Any], start: int, processes: int) -> Iterator[tuple[int, Faults]]:
+def _make_together(maker: Maker, items: Sequence[Any], start: int, processes: int) -> Iterator[Made]:
     module = module_of(maker.make)
     context: Any = multiprocessing.get_context("spawn" if sys.platform == "win32" else "forkserver")
     if sys.platform != "win32":
@@ -115,7 +120,7 @@ def _make_together(maker: Maker, items: Sequence[Any], start: int, processes: in
     pool = ProcessPoolExecutor(processes, mp_context=context, initializer=_begin, initargs=(module, folders))
     opening = threading.Thread(target=pool.submit, args=(os.getpid,))  # comes back when torch is loaded over there
     opening.start()
-    waiting: set[Future[tuple[int, Faults]]] = set()
+    waiting: set[Future[Made]] = set()
     try:
         while opening.is_alive() and start < len(items):
             yield maker(start, items[start : start + CHUNK])

@@ -61,7 +61,7 @@ def show(
 ) -> None:
     """Show a recipe's data: counts, sizes, split, labels, and a contact sheet of both domains."""
     plan = understand(context, recipe, sets, plugin)
-    from ganforge import Prepared, Stored, make_dataset, read_data
+    from ganforge import Prepared, Stored, make_dataset, oddities, read_data
     from ganforge_data.sheet import draw_sheet
 
     with progress() as report:
@@ -84,6 +84,8 @@ def show(
             }
         )
     print_rows(rows, as_json)
+    for line in oddities(sources):
+        context.obj.say(f"warning: {line}")
     path = out or Path(f"{plan.name}-data.png")
     try:
         if draw_sheet(sources["train"], path):

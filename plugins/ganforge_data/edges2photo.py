@@ -12,7 +12,8 @@ from PIL import Image
 from torch import Tensor
 
 from ganforge import Found, InputError, Prepared, Samples, Split
-from ganforge_data.pictures import AlikePictures, Pictures, list_pictures, open_picture, require_folder
+from ganforge_data.decode import open_picture
+from ganforge_data.pictures import AlikePictures, Pictures, list_pictures, require_folder
 
 Side = Literal["left", "right"]
 

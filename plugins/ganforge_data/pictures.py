@@ -1,4 +1,4 @@
-"""What all data sets of pictures share: their settings, and reading pictures of any kind as uint8 tensors."""
+"""What all data sets of pictures share: their settings, listing files, and making pictures fit as uint8 tensors."""
 
 import os
 import warnings
@@ -16,13 +16,10 @@ from torch import Tensor
 
 from ganforge import Found, InputError, OnBroken, PictureDataset, Prepared, Shape, find_pictures, printable
 from ganforge_data.archives import way_to
-
-MAX_PIXELS = 178_956_970  # where Pillow begins to suspect a decompression bomb
-MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
+from ganforge_data.decode import MODES, open_picture
 
 Fit = Literal["squash", "crop", "pad"]
 Size = int | tuple[int, int]
-Array = np.ndarray[Any, Any]
 
 
 def _positive(_: object, attribute: Any, size: Size) -> None:
@@ -109,104 +106,6 @@ class AlikePictures(Pictures):
         return self.fitted(open_picture(path, self.channels, self.background))
 
 
-def open_picture(path: Path, channels: int = 3, background: str = "white") -> list[Image.Image]:
-    """Open a picture upright in 8 bits a channel.
-
-    Args:
-        path: any file that Pillow reads, a multi-channel TIFF, or a NumPy array [H, W, C] or [H, W] in .npy.
-        channels: 1 for grey and 3 for RGB, with transparency laid over the background; 2 and 4 keep it; any other
-            number takes only files that have so many.
-        background: a colour.
-
-    Returns:
-        One grey or colour picture, or one grey picture for each channel.
-
-    Raises:
-        InputError: the file is no picture, is damaged, is suspiciously large, or has other channels.
-    """
-    if path.exists() and not path.is_file():
-        raise InputError(f"'{path}' is no file")  # a pipe or a device would never end
-    try:
-        if path.suffix.lower() == ".npy":
-            return _bands(_require_size(np.lib.format.open_memmap(path, mode="r")), channels, path)  # reads no pickle
-        if channels not in MODES:
-            return _bands(_read_tiff(path), channels, path)
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path) as picture:
-                picture.load()
-                ImageOps.exif_transpose(picture, in_place=True)
-                upright = _eight_bit(picture)
-    except FileNotFoundError as error:
-        raise InputError(f"no picture '{path}'") from error
-    except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
-        raise InputError(
-            f"'{path}' has more than {MAX_PIXELS:,} pixels; refused as a possible decompression bomb"
-        ) from error
-    except (OSError, ValueError, SyntaxError, EOFError, IndexError, TypeError, KeyError) as error:
-        raise InputError(f"'{path}' is not a readable picture: {error}") from error
-    if channels in (2, 4):
-        return list(upright.convert(MODES[channels]).split())
-    if upright.has_transparency_data:
-        upright = upright.convert("RGBA")
-        upright = Image.alpha_composite(Image.new("RGBA", upright.size, background), upright)
-    return [upright if upright.mode == MODES[channels] else upright.convert(MODES[channels])]
-
-
-def _read_tiff(path: Path) -> Array:
-    """Read a TIFF of any number of channels, interleaved, planar or page by page, as [H, W, C]."""
-    import tifffile  # a fifth of a second that few need
-
-    with tifffile.TiffFile(path) as file:
-        series = file.series[0]
-        _require_size(np.broadcast_to(np.zeros((), series.dtype), series.shape))
-        array: Array = series.asarray()
-    return np.moveaxis(array, 0, -1) if series.axes.endswith("YX") and array.ndim == 3 else array
-
-
-def _require_size(array: Array) -> Array:
-    if array.ndim not in (2, 3) or array.dtype.kind not in "uif":
-        raise ValueError(f"expected an array [H, W, C] of numbers, got {list(array.shape)} of {array.dtype}")
-    if array.size > 4 * MAX_PIXELS:
-        raise ValueError(f"more than {4 * MAX_PIXELS:,} numbers")
-    return array
-
-
-def _bands(array: Array, channels: int, path: Path) -> list[Image.Image]:
-    """Split an array [H, W, C] into grey pictures of 8 bits."""
-    array = array[:, :, None] if array.ndim == 2 else array
-    if array.shape[2] != channels:
-        raise InputError(
-            f"'{path}' has {array.shape[2]} channels, expected {channels}; set dataset.channels = {array.shape[2]}",
-            key="channels",
-        )
-    array = scale_to_eight_bits(array)  # all at once: what holds their largest number decides for all channels
-    return [Image.fromarray(np.ascontiguousarray(array[:, :, band])) for band in range(channels)]
-
-
-def scale_to_eight_bits(values: Array) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    """Bring numbers of any kind to 0..255 by scaling: 16 bits by 257, floats up to 1 by 255."""
-    if values.dtype == np.uint8:
-        return values
-    if values.dtype.kind == "f":
-        floats = np.nan_to_num(values.astype(np.float64), posinf=0, neginf=0)
-        scale = 255 if floats.max(initial=0) <= 1 else 1
-        return (floats * scale).round().clip(0, 255).astype(np.uint8)
-    whole = values.astype(np.int64).clip(0, 65535)
-    if values.dtype.itemsize == 2 or whole.max(initial=0) > 255:
-        whole = (whole + 128) // 257
-    return whole.astype(np.uint8)
-
-
-def _eight_bit(picture: Image.Image) -> Image.Image:
-    if picture.mode.startswith("I;16") or picture.mode in ("I", "F"):
-        values = np.asarray(picture)
-        if picture.mode.startswith("I;16"):
-            values = values.astype(np.uint16)
-        return Image.fromarray(scale_to_eight_bits(values))
-    return picture
-
-
 def fit_picture(
     picture: Image.Image, size: tuple[int, int], fit: Fit = "squash", background: str | int = "white"
 ) -> Image.Image:
@@ -214,9 +113,21 @@ def fit_picture(
     target = (size[1], size[0])
     if picture.size == target:
         return picture
+    scales = [new / old for new, old in zip(target, picture.size, strict=True)]
+    narrow = min(picture.size) * min(scales)
+    if narrow < 1:
+        side = "high" if scales[0] < scales[1] else "wide"
+        warnings.warn(
+            f"it is {picture.width}x{picture.height}: only {narrow:.1g} pixels {side} in {target[0]}x{target[1]} "
+            f"if its proportions were kept (dataset.fit is '{fit}')",
+            stacklevel=2,
+        )
     if fit == "crop":
         return ImageOps.fit(picture, target, Image.Resampling.BILINEAR)
     if fit == "pad":
+        if narrow < 1:  # which would be padding alone
+            inner = [max(1, round(side * min(scales))) for side in picture.size]
+            picture = picture.resize((inner[0], inner[1]), Image.Resampling.BILINEAR)
         return ImageOps.pad(picture, target, Image.Resampling.BILINEAR, color=background)
     return picture.resize(target, Image.Resampling.BILINEAR)
 

@@ -10,7 +10,8 @@ from PIL import Image
 from torch import Tensor
 
 from ganforge import InputError, Samples, Split
-from ganforge_data.pictures import MODES, AlikePictures, pair
+from ganforge_data.decode import MODES
+from ganforge_data.pictures import AlikePictures, pair
 from ganforge_data.render import render
 from ganforge_data.shapes import SHAPES
 

@@ -28,8 +28,12 @@ def translate(
     trained = load_trained(run, plugins, pick_device(device), norm)
     trained.source(direction)
     jobs = plan_jobs(inputs, out, suffix=suffix_for(trained, direction), overwrite=overwrite)
+
+    def warn(line: str) -> None:
+        plugins.say(f"warning: {line}")
+
     with progress() as report:
-        failed = list(translate_jobs(trained, direction, jobs, partial(report, "translating")))
+        failed = list(translate_jobs(trained, direction, jobs, partial(report, "translating"), warn))
     tell(f"{len(jobs) - len(failed)} of {len(jobs)} pictures translated into {out}")
     if failed:
         raise InputError(*(reason for _, reason in failed))

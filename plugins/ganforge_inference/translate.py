@@ -11,7 +11,18 @@ from attrs import frozen
 from PIL import Image
 from torch import Tensor
 
-from ganforge import InputError, PictureDataset, Trained, as_float, find_pictures, printable
+from ganforge import (
+    InputError,
+    Note,
+    PictureDataset,
+    PluginError,
+    Trained,
+    as_float,
+    find_pictures,
+    note_lines,
+    noting,
+    printable,
+)
 
 BATCH = 32
 LONGEST = 255  # bytes of a file's name, on all common file systems
@@ -75,7 +86,11 @@ def _cut(stem: str, suffix: str) -> str:
 
 
 def translate(
-    trained: Trained, direction: str, jobs: Sequence[Job], report: Callable[[int, int], None] = lambda done, total: None
+    trained: Trained,
+    direction: str,
+    jobs: Sequence[Job],
+    report: Callable[[int, int], None] = lambda done, total: None,
+    say: Callable[[str], None] = lambda line: None,
 ) -> Iterator[tuple[Job, str]]:
     """Translate pictures; those that cannot be read are yielded with the reason, and the others still done.
 
@@ -84,29 +99,56 @@ def translate(
         direction: such as `AB`.
         jobs: what to translate.
         report: told of (done, total).
+        say: told, at the end, what is odd about pictures that were translated all the same, a line each.
 
     Raises:
         InputError: the run has no such direction, or does not translate pictures.
+        PluginError: reading a picture failed otherwise than by an InputError.
     """
     source, dataset = trained.source(direction), trained.dataset
     if not isinstance(dataset, PictureDataset):
         raise InputError(f"this run translates samples of '{trained.plan.dataset.component.name}', not pictures")
-    for start in range(0, len(jobs), BATCH):
-        chunk = jobs[start : start + BATCH]
+    notes: list[Note] = []
+    starts = range(0, max(1, len(jobs) - 1), BATCH)  # a last picture is not left alone
+    for start, stop in zip(starts, [*starts[1:], len(jobs)], strict=True):
+        chunk = jobs[start:stop]
         readable, pictures = [], []
         for job in chunk:
             try:
-                pictures.append(dataset.read(source, job.source))
-                readable.append(job)
+                picture, found = _read(dataset, source, job.source)
             except InputError as error:
                 yield job, str(error)
+            else:
+                pictures.append(picture)
+                readable.append(job)
+                notes += found
         if readable:
-            with trained.evaluating():
-                images = trained.translate(direction, as_float(torch.stack(pictures)), BATCH).clamp(0, 1)
+            try:
+                with trained.evaluating():
+                    images = trained.translate(direction, as_float(torch.stack(pictures)), BATCH).clamp(0, 1)
+            except InputError as error:
+                yield from ((job, f"'{job.source}' cannot be translated: {error}") for job in readable)
+                readable, images = [], torch.empty(0)
             for job, image in zip(readable, images, strict=True):
                 job.target.parent.mkdir(parents=True, exist_ok=True)
                 save_picture(image, job.target)
-        report(min(start + BATCH, len(jobs)), len(jobs))
+        report(stop, len(jobs))
+    for line in note_lines(notes):
+        say(line)
+
+
+def _read(dataset: PictureDataset, domain: str, path: Path) -> tuple[Tensor, list[Note]]:
+    """Read a picture as a sample of a domain, and what is odd about it."""
+    try:
+        with noting(str(path)) as notes:
+            picture = dataset.read(domain, path)
+    except InputError:
+        raise
+    except Exception as error:
+        raise PluginError(f"reading '{path}' failed: {type(error).__name__}: {error}") from error
+    if tuple(picture.shape) != tuple(dataset.shapes[domain]):
+        raise InputError(f"'{path}' was read as {list(picture.shape)}, expected {list(dataset.shapes[domain])}")
+    return picture, notes
 
 
 def suffix_for(trained: Trained, direction: str) -> str:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import warnings
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from multiprocessing import forkserver
@@ -17,7 +18,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from ganforge import InputError, Plugins, Prepared, folders
+from ganforge import InputError, Note, Plugins, Prepared, compare, folders
 from ganforge.errors import PluginError
 from ganforge_cache import cache, making
 
@@ -147,6 +148,25 @@ def test_skipped_items_leave_no_gap_and_the_labels_stay_with_their_samples(home,
         assert stored.skipped == ("'0.txt' is broken", "'3.txt' is broken", "'5.txt' is broken")
 
 
+def odd_number_in(path):
+    """Warn of odd numbers; and of every number, what is only odd if others have another one."""
+    number = number_in(path)
+    if number[0, 0, 0] % 2:
+        warnings.warn(f"{int(number[0, 0, 0])} is odd", stacklevel=1)
+    compare(f"of {path.suffix}")
+    return number
+
+
+def test_what_is_odd_is_kept_with_the_samples_in_their_order(home, tmp_path):
+    files = write(tmp_path / "files", [0, "broken", *range(2, 200)])
+    for _ in range(2):  # made, and from the cache
+        stored = cache.ready(Prepared(files, odd_number_in, "", on_broken="skip"), SHAPE, "x")
+        assert stored.notes == (
+            Note("of .txt", tuple(str(files[number]) for number in (0, 2, 3)), 199, unlike=True),
+            Note("3 is odd", tuple(str(files[number]) for number in (3, 5, 7)), 99),
+        )
+
+
 def test_nothing_but_broken_items_is_an_error_even_if_they_are_skipped(home, tmp_path):
     files = write(tmp_path / "files", ["broken"] * 7)
     with pytest.raises(InputError, match=r"'4.txt' is broken; and 2 more$"):
@@ -171,9 +191,14 @@ def test_several_processes_make_what_one_makes(home, tmp_path, monkeypatch):
     files = write(tmp_path / "files", ["broken" if number == 77 else number % 256 for number in range(300)])
     told = []
     stored = cache.ready(
-        Prepared(files, number_in, "", on_broken="skip"), SHAPE, "x", lambda *told_of: told.append(told_of), processes=2
+        Prepared(files, odd_number_in, "", on_broken="skip"),
+        SHAPE,
+        "x",
+        lambda *told_of: told.append(told_of),
+        processes=2,
     )
     assert values(stored) == [number % 256 for number in range(300) if number != 77]
+    assert [(note.names[0], note.count) for note in stored.notes] == [(str(files[0]), 299), (str(files[1]), 149)]
     assert told[0] == ("preparing x", 0, 300)
     assert told[-1] == ("preparing x", 300, 300)
 

@@ -2,11 +2,13 @@
 
 import json
 import os
+import struct
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageFile
 
 from ganforge_cache import cache
 
@@ -84,6 +86,48 @@ def test_a_broken_picture_stops_before_there_is_a_run_or_is_skipped_and_counted(
     lock = (tmp_path / "runs" / "mine" / "0001" / "recipe.lock.toml").read_text()
     assert '[lock.skipped]\n"train.A" = 1\n' in lock
     assert "skipped: '" in ganforge("data", "prepare", recipe, "--set", "dataset.on_broken=skip").out
+
+
+def test_what_is_odd_about_pictures_is_told_once_by_all_who_prepare_them(ganforge, tmp_path):
+    for side in "ab":
+        (tmp_path / side).mkdir()
+        for number in range(6):
+            Image.effect_noise((16, 16), 90).save(tmp_path / side / f"{number}.png")
+    for name, top in (("dark", 2000), ("dim", 3000), ("full", 65535)):
+        deep = np.linspace(0, top, 256).astype(np.uint16).reshape(16, 16)
+        Image.fromarray(deep).save(tmp_path / "a" / f"{name}.png")
+    Image.fromarray(np.full((16, 16), 0.5, np.float32)).save(tmp_path / "a" / "float.tif")
+    Image.new("L", (9000, 1)).save(tmp_path / "b" / "line.png")
+    (tmp_path / "mine.toml").write_text(
+        'extends = "base_64"\n[dataset]\nuse = "folders"\na = "a"\nb = "b"\nsize = 16\nfit = "pad"\n'
+        '[generator]\nuse = "conv"\nwidth = 2\n[discriminator]\nuse = "conv"\nwidth = 2\n'
+        "[train]\nsteps = 1\nbatch = 2\n[record]\nsample_every = 0\n"
+    )
+    for words in (("data", "show"), ("data", "prepare"), ("run",)):
+        result = ganforge(*words, "mine.toml")
+        assert result.status == 0, result.err
+        said = " ".join((result.out + result.err).split())
+        assert said.count("of 256 levels are left after the conversion to 8 bits") == 1
+        assert said.count("(likewise '") == 1
+        assert said.count("not all are read alike: '") == 1
+        assert said.count("line.png': it is 9000x1: only 0.002 pixels high in 16x16") == 1
+    json.loads(ganforge("data", "show", "mine.toml", "--json").out)
+
+
+@pytest.mark.parametrize("on_broken", ["stop", "skip"])
+def test_show_obeys_on_broken_whatever_the_decoder_raised(on_broken, ganforge, recipe, monkeypatch):
+    load, calls = ImageFile.ImageFile.load, []
+
+    def fail_at_first(self):
+        calls.append(self)
+        if len(calls) == 1:
+            raise struct.error("unpack requires a buffer of 4 bytes")
+        return load(self)
+
+    monkeypatch.setattr(ImageFile.ImageFile, "load", fail_at_first)
+    result = ganforge("data", "show", recipe, "--set", f"dataset.on_broken={on_broken}")
+    assert "is not a readable picture: unpack requires a buffer of 4 bytes" in result.err
+    assert result.status == (2 if on_broken == "stop" else 0)
 
 
 @pytest.mark.parametrize("command", ["run", "validate"])

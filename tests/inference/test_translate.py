@@ -1,16 +1,20 @@
 """From weights to translated pictures, with no flags to repeat."""
 
 import shutil
+import struct
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from attrs import evolve
+from PIL import Image, ImageFile
 from torchvision.utils import make_grid
 
 from ganforge.data.dataset import as_float
+from ganforge.errors import PluginError
 from ganforge.runs.checkpoint import read_tensors, write_tensors
 from ganforge.runs.load import load_trained
+from ganforge_inference.translate import plan_jobs, translate
 
 SMALL = ["--set", "dataset.size=[16,32]", "--set", "generator.width=2", "--set", "discriminator.width=2"]
 SHORT = [
@@ -90,6 +94,81 @@ def test_what_cannot_be_read_is_named_and_the_rest_translated(run, zoo, ganforge
     assert "4 of 5 pictures translated" in result.out
     assert "broken.jpg' is not a readable picture" in result.err
     assert len(list((tmp_path / "out").rglob("*.png"))) == 4
+
+
+def test_broken_pictures_among_many_take_no_other_with_them_and_odd_ones_are_told_once(
+    run, ganforge, tmp_path, monkeypatch
+):
+    (tmp_path / "many").mkdir()
+    for top in (1.0, 1.00001):
+        values = np.linspace(0, top, 256, dtype=np.float32).reshape(16, 16)
+        Image.fromarray(values).save(tmp_path / "many" / f"max_{top}.tif")
+    for number in range(33):
+        Image.new("L", (16, 16), number).save(tmp_path / "many" / f"{number}.png")
+    load = ImageFile.ImageFile.load
+
+    def fail_at_some(self):
+        if str(self.filename).endswith("7.png"):
+            raise struct.error("unpack requires a buffer of 4 bytes")
+        return load(self)
+
+    monkeypatch.setattr(ImageFile.ImageFile, "load", fail_at_some)
+    result = ganforge("translate", run, "many", "--direction", "AB", "--out", "out")
+    assert result.status == 2
+    assert "32 of 35 pictures translated" in result.out
+    assert len(list((tmp_path / "out").iterdir())) == 32
+    reason = "is not a readable picture: unpack requires a buffer of 4 bytes"
+    assert result.err.splitlines() == [
+        "warning: 'many/max_1.00001.tif': only 2 of 256 levels are left after the conversion to 8 bits; "
+        "scale it to the full range first",
+        "warning: not all are read alike: 'many/max_1.0.tif': numbers from 0 to 1 are read as black to white, "
+        "'many/max_1.00001.tif': numbers from 0 to 255 are read as black to white",
+        *(f"error: 'many/{number}.png' {reason}" for number in (17, 27, 7)),
+    ]
+
+
+def test_a_picture_of_another_shape_is_named_and_a_readers_own_fault_is_the_plugins(run, plugins, tmp_path):
+    trained = load_trained(run, plugins, torch.device("cpu"))
+    for name in ("good", "other", "worse"):
+        Image.new("L", (16, 16)).save(tmp_path / f"{name}.png")
+
+    class Reader(type(trained.dataset)):
+        def read(self, domain, path):
+            if path.stem == "worse":
+                raise KeyError("oops")
+            picture = super().read(domain, path)
+            return picture[:1] if path.stem == "other" else picture
+
+    trained = evolve(trained, dataset=Reader(root=trained.dataset.root, size=trained.dataset.size))
+    jobs = plan_jobs([tmp_path / "other.png", tmp_path / "good.png"], tmp_path / "out")
+    ((job, reason),) = translate(trained, "AB", jobs)
+    assert job.source.stem == "other"
+    assert "was read as [1, 16, 32], expected [3, 16, 32]" in reason
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["good.png"]
+    with pytest.raises(PluginError, match=r"reading '.*worse.png' failed: KeyError: 'oops'"):
+        list(translate(trained, "AB", plan_jobs([tmp_path / "worse.png"], tmp_path / "out")))
+
+
+def test_a_batch_of_one_is_avoided_or_told_of_where_each_batch_is_normalised_by_itself(pairs, ganforge, tmp_path):
+    (tmp_path / "many").mkdir()
+    for number in range(33):
+        Image.effect_noise((16, 16), 90).save(tmp_path / "many" / f"{number}.png")
+    small = [word.replace("[16,32]", "16") for word in (*SMALL, *SHORT)]  # which becomes 1x1 in the generator
+    small += ["--set", "train.norm=batch", "--set", "record.samples=1"]
+    result = ganforge("run", "discogan_edges2shoes", "--set", f"dataset.root={pairs}", *small)
+    assert result.status == 0, result.err
+    assert "disabled" not in result.out + result.err
+    assert "samples are not drawn: values.fake.AB: a network normalises over one value" in " ".join(result.out.split())
+    run = tmp_path / "runs" / "discogan_edges2shoes" / "0001"
+    result = ganforge("translate", run, "many", "--direction", "AB", "--out", "all")
+    assert result.status == 0, result.err
+    assert "33 of 33 pictures translated" in result.out
+    result = ganforge("translate", run, "many/0.png", "--direction", "AB", "--out", "one")
+    assert result.status == 2
+    assert "0 of 1 pictures translated" in result.out
+    (line,) = result.err.splitlines()
+    assert "many/0.png' cannot be translated: values.fake.AB: a network normalises over one value" in line
+    assert line.endswith("for one sample alone take another norm than 'batch'")
 
 
 @pytest.mark.parametrize(

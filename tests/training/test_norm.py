@@ -7,10 +7,10 @@ import torch
 from attrs import evolve
 from torch import nn
 
-from ganforge.errors import InputError
+from ganforge.errors import InputError, RecipeError
 from ganforge.runs.load import load_trained
-from ganforge.training import norm
-from tests.conftest import as_trained
+from ganforge.training import build, norm
+from tests.conftest import TOY, as_trained
 
 
 def small() -> nn.Sequential:
@@ -60,6 +60,60 @@ def test_each_kind_normalises_by_its_own_statistics(kind, expected, toy, underst
     assert made.flatten().tolist() == pytest.approx(expected, abs=1e-3)
     assert network.training
     assert all(torch.equal(value, before[key]) for key, value in norm.statistics(network).items())
+
+
+def test_a_last_sample_alone_is_normalised_together_with_the_one_before_it(toy, understand):
+    trained = as_trained(one_way(understand, toy, "batch"), {"G_AB": small()}, 0)
+    with trained.evaluating():
+        made = trained.translate("AB", torch.tensor([[1.0], [3.0], [5.0]]), 2)
+        with pytest.raises(InputError, match=r"values.fake.AB: a network normalises over one value .* than 'batch'$"):
+            trained.translate("AB", torch.tensor([[1.0]]), 2)
+    assert made.flatten().tolist() == pytest.approx([-1.0, 1.0, 1.0], abs=1e-3)
+
+
+LAYERS = {
+    "module": "self.norm(hidden)",
+    "function": "nn.functional.batch_norm(hidden, None, None, training=True)",
+    "picture": "nn.functional.instance_norm(hidden[:, :, None, None]).flatten(1)",
+}
+NORMALISING = """
+'A generator that normalises.'
+from torch import nn
+from ganforge import hookimpl
+class Normalising(nn.Module):
+    'It normalises.'
+    def __init__(self, source_shape, target_shape):
+        super().__init__()
+        self.first, self.norm, self.last = nn.Linear(2, 8), nn.BatchNorm1d(8), nn.Linear(8, 2)
+    def forward(self, points):
+        hidden = self.first(points)
+        return self.last(LAYER)
+@hookimpl
+def ganforge_register(register):
+    register.generator("normalising-KIND", Normalising)
+"""
+
+
+@pytest.mark.parametrize("kind", LAYERS)
+def test_a_strangers_network_that_normalises_one_value_is_told_before_the_training(kind, tmp_path, plugins, understand):
+    plugin, recipe = tmp_path / f"normalising_{kind}.py", tmp_path / "mine.toml"
+    plugin.write_text(NORMALISING.replace("LAYER", LAYERS[kind]).replace("KIND", kind))
+    plugins.load_file(plugin)
+    recipe.write_text(TOY.replace('use = "mlp"\nhidden = 8', f'use = "normalising-{kind}"', 1))
+    plan = understand(recipe, "train.batch=1")
+    with pytest.raises(RecipeError) as caught:
+        build.check(plan, build.make_dataset(plan))
+    (problem,) = caught.value.problems
+    whole, *advice = {
+        "module": ("batch", "train.batch", "set train.batch to 2 or more"),
+        "function": ("batch", "train.batch", "set train.batch to 2 or more"),
+        "picture": ("sample", "generator", "take larger samples, or another network"),
+    }[kind]
+    assert problem.message == f"the generator normalises over one value for each channel of a {whole}"
+    assert [problem.key, problem.hint] == advice
+    if whole == "batch":
+        plan = understand(recipe)
+        build.check(plan, build.make_dataset(plan))
 
 
 @pytest.fixture
