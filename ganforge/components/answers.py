@@ -44,18 +44,21 @@ class Answer:
         return found
 
 
-def check(manager: pluggy.PluginManager, plugin: object) -> None:
+def check(manager: pluggy.PluginManager, plugin: object, name: str) -> None:
     """Refuse, in a line, hooks that pluggy would pass over or answer with a page.
 
     Raises:
-        PluginError: a hook's name or argument does not exist, its mark lacks, or it is a wrapper.
+        PluginError: a hook's name or argument does not exist, its mark lacks, or it is a wrapper; or the same object,
+            or another one of its name, answers already.
     """
-    for name in dir(plugin):
-        options = manager.parse_hookimpl_opts(plugin, name)
+    if manager.is_registered(plugin) or manager.has_plugin(name):
+        raise PluginError(f"it, or another '{name}', answers hooks already")
+    for attribute in dir(plugin):
+        options = manager.parse_hookimpl_opts(plugin, attribute)
         if options is None:
-            _require_unmarked(plugin, name)
+            _require_unmarked(plugin, attribute)
             continue
-        hook, function = options.get("specname") or name, getattr(plugin, name)
+        hook, function = options.get("specname") or attribute, getattr(plugin, attribute)
         if hook not in HOOKS:
             raise PluginError(f"unknown hook '{hook}' ({_place(function)}); {nearest(hook, HOOKS)}")
         if options["wrapper"] or options["hookwrapper"]:

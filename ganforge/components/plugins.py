@@ -167,7 +167,7 @@ class Plugins:
         """Let an observer's methods answer hooks from now on; if they do so wrongly, it is left out, and said so."""
         try:
             with contained():
-                check(self.manager, observer)
+                check(self.manager, observer, name)
                 self.manager.register(observer, name)
         except Exception as error:
             self.say(f"warning: observer '{name}' is disabled: {brief(error)}")
@@ -209,7 +209,7 @@ class Plugins:
 
     def _adopt(self, plugin: Plugin, module: Any) -> None:
         """Let a plugin answer hooks, if it does so rightly."""
-        check(self.manager, module)
+        check(self.manager, module, plugin.name)
         try:
             self.manager.register(module, plugin.name)
         except Exception:

@@ -10,6 +10,7 @@ from contextlib import suppress
 import pytest
 import typer
 
+from ganforge import hookimpl
 from ganforge.cli.main import command_line, main
 from ganforge.components.guard import aside, brief, contained, unchanged
 from ganforge.components.plugins import Plugins
@@ -211,6 +212,24 @@ def test_a_hook_that_would_end_the_training_disables_its_plugin(what, tmp_path):
     assert [line for line in warned if "plugin 'leaving' is disabled: " in line] == warned[1:]
     plugins.attach("odd", lambda: exit(4))
     assert "observer 'odd' is disabled: SystemExit: 4" in warned[-1]
+
+
+def test_an_observer_that_answers_wrongly_is_left_out_and_said_so(tmp_path):
+    class Unmarked:
+        def ganforge_logged(self, run, record):
+            raise AssertionError
+
+    class Marked:
+        @hookimpl
+        def ganforge_logged(self, record):
+            return record
+
+    warned = []
+    plugins, marked = Plugins(warned.append), Marked()
+    for name, observer in (("a", Unmarked()), ("b", marked), ("c", marked), ("b", Marked())):
+        plugins.admit(name, observer)
+    assert list(plugins.each("ganforge_logged", run=None, record=7)) == [("b", 7)]
+    assert ["lacks @hookimpl" in warned[0], "answers hooks already" in warned[1], len(warned)] == [True, True, 3]
 
 
 @pytest.mark.parametrize(
