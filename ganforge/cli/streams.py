@@ -26,6 +26,14 @@ class Lasting(io.RawIOBase):
         """Tell that it can be written."""
         return True
 
+    def seekable(self) -> bool:
+        """Tell whether it has a beginning, where a mark of its encoding belongs."""
+        return bool(self.stream.seekable())
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        """Go to a place, or tell where it is."""
+        return int(self.stream.seek(offset, whence))
+
     def fileno(self) -> int:
         """Return the descriptor beneath."""
         return int(self.stream.fileno())

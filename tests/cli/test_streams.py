@@ -1,5 +1,6 @@
 """What is written reaches every kind of reader, or none, and never ends a command."""
 
+import codecs
 import io
 import os
 import subprocess
@@ -38,6 +39,10 @@ def written(tmp_path, monkeypatch):
 def test_every_encoding_of_the_console_will_do(encoding, written):
     assert "ńkowski" in written(encoding, "list", "evaluation").decode(encoding).replace("\\u0144", "ń")
     assert "Usage: ganforge list" in written(encoding, "list", "--help").decode(encoding)
+
+
+def test_a_file_begins_with_the_mark_of_its_encoding(written):
+    assert written("utf-16", "recipes").startswith(codecs.BOM_UTF16)
 
 
 def test_what_is_no_terminal_gets_no_codes_even_where_colour_is_forced(written, monkeypatch):
