@@ -37,7 +37,7 @@ _HOMES = {
     "training.state": "Snapshot buffers_of",
     "training.values": "Values",
     "runs.assemble": "assemble pick_device settle",
-    "runs.load": "load_trained",
+    "runs.load": "Saved find_saved load_trained",
     "runs.metrics": "evaluate is_finished read_metrics",
     "runs.run": "Run",
     "runs.start": "CHANGEABLE",
@@ -92,7 +92,7 @@ if TYPE_CHECKING:
     from ganforge.recipe.lock import lock_text as lock_text
     from ganforge.recipe.plan import Compute as Compute, Plan as Plan
     from ganforge.runs.assemble import assemble as assemble, pick_device as pick_device, settle as settle
-    from ganforge.runs.load import load_trained as load_trained
+    from ganforge.runs.load import Saved as Saved, find_saved as find_saved, load_trained as load_trained
     from ganforge.runs.metrics import evaluate as evaluate, is_finished as is_finished, read_metrics as read_metrics
     from ganforge.runs.run import Run as Run
     from ganforge.runs.start import CHANGEABLE as CHANGEABLE

@@ -80,7 +80,7 @@ def test_a_weights_file_alone_is_enough(run, ganforge, tmp_path, zoo):
     assert ganforge("translate", gift, zoo / "grey.jpg", "--direction", "AB", "--out", "out").status == 0
     refused = ganforge("translate", gift, zoo / "grey.jpg", "--direction", "BA", "--out", "out2")
     assert refused.status == 2
-    assert "G_BA.safetensors is not beside the other weights" in refused.err
+    assert "the direction BA needs the network G_BA: its weights are not beside the others" in refused.err
 
 
 def test_what_cannot_be_read_is_named_and_the_rest_translated(run, zoo, ganforge, tmp_path):
@@ -147,7 +147,7 @@ def test_damaged_or_foreign_weights_are_refused_by_name(damage, run, ganforge, t
         file.write_bytes(file.read_bytes()[:-100])
     elif damage == "other":
         shutil.copy(folder / "D_B.safetensors", file)
-        message = "does not fit its recipe"
+        message = f"'{file}' holds the network D_B, not G_AB"
     elif damage == "no recipe":
         for other in folder.glob("*.safetensors"):
             save_file({"x": torch.zeros(1)}, other)

@@ -1,0 +1,101 @@
+"""Networks for saved weights: made when it is known that the weights fit them, and that memory holds them.
+
+Whoever shares weights wrote their recipe, and so chose how large its networks are.
+"""
+
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from ganforge.data.batches import free_memory
+from ganforge.data.dataset import Shape
+from ganforge.errors import GanforgeError, InputError, PluginError
+from ganforge.recipe.plan import Plan
+from ganforge.runs import checkpoint
+from ganforge.training.networks import make_networks
+
+META = torch.device("meta")
+TENSORS = 100_000  # that are made for all networks, at most
+SPARE = 2**30  # bytes of what no file holds, in networks that the device `meta` does not know
+
+
+class Limit(TorchDispatchMode):
+    """Counts the bytes of tensors that are made; refuses more than `most`, and more tensors than any networks have."""
+
+    def __init__(self, most: float = math.inf) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.most, self.count, self.bytes = most, 0, 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        made = func(*args, **(kwargs or {}))
+        if not func.is_view and not func._schema.is_mutable:
+            for tensor in made if isinstance(made, tuple | list) else [made]:
+                if isinstance(tensor, Tensor):
+                    self.count += 1
+                    self.bytes += tensor.nbytes
+        if self.bytes > self.most or self.count > TENSORS:
+            raise InputError(f"too large: it asks for {self.count:,} tensors of {in_gib(self.bytes)} and more")
+        return made
+
+
+def in_gib(size: float) -> str:
+    """Say a number of bytes."""
+    return f"{size / 2**30:,.1f} GiB"
+
+
+def load_networks(
+    plan: Plan, shapes: Mapping[str, Shape], files: Mapping[str, Path], device: torch.device
+) -> dict[str, nn.Module]:
+    """Make all networks of a plan on a device, with the weights of those that have a file; the others are frozen ones.
+
+    Raises:
+        InputError: weights do not fit, or a network is too large.
+    """
+    tensors = {name: _read(path) for name, path in files.items()}
+    limit, free = Limit(), free_memory()
+    try:
+        with limit, META, _telling(plan):
+            outlines = make_networks(plan, shapes, META)
+        for name, path in files.items():
+            checkpoint.require_fit(path, tensors[name], outlines[name])
+        if limit.bytes > free / 2:  # frozen networks, and buffers that no file holds
+            where = plan.recipe.layers[-1].name
+            raise InputError(f"{where}: its networks take {in_gib(limit.bytes)}, but {in_gib(free)} of memory are free")
+        remaking: AbstractContextManager[Any] = nullcontext()
+    except NotImplementedError:  # an operation of a network has no meta form: it may be little larger than its file
+        remaking = Limit(SPARE + 4 * sum(tensor.nbytes for held in tensors.values() for tensor in held.values()))
+    with remaking, _telling(plan):
+        networks = make_networks(plan, shapes, device)
+    for name, path in files.items():
+        checkpoint.require_fit(path, tensors[name], networks[name])
+        networks[name].load_state_dict(tensors[name])
+    return networks
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    size, free = path.stat().st_size, free_memory()
+    if size > free:
+        raise InputError(f"{path} holds {in_gib(size)}, but {in_gib(free)} of memory are free")
+    return checkpoint.read_tensors(path)[0]
+
+
+@contextmanager
+def _telling(plan: Plan) -> Iterator[None]:
+    """Tell what goes wrong while networks are made: numbers beyond all bounds are the recipe's fault."""
+    try:
+        yield
+    except (GanforgeError, NotImplementedError):
+        raise
+    except (RuntimeError, ValueError, OverflowError, MemoryError) as error:
+        reason = str(error).partition("\n")[0]
+        where = plan.recipe.layers[-1].name
+        raise InputError(f"{where}: the networks cannot be made as its recipe says: {reason}") from error
+    except Exception as error:
+        names = ", ".join(dict.fromkeys(choice.component.qualified for _, choice in plan.networks.values()))
+        raise PluginError(f"one of these networks failed: {names}") from error
