@@ -1,6 +1,7 @@
 """Loading what was trained, from a run's folder, a checkpoint of it, or weights alone."""
 
 import json
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ POINTER_BYTES = 64  # a file called `latest` or `best` that is larger is no poin
 
 def find_run(path: Path) -> tuple[Path | None, Path]:
     """Find (run folder, checkpoint folder) for either, or for a weights file; an InputError says if it is none."""
-    if not path.exists():
+    if not os.path.exists(path):  # which also answers for names that no file can have
         beside = [other.name for other in path.parent.iterdir()] if path.parent.is_dir() else []
         raise InputError(f"no run at '{path}'; {nearest(path.name, beside)}".removesuffix("; "))
     if (path / LOCK).is_file():
