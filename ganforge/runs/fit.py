@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.overrides import TorchFunctionMode
 
 from ganforge.data.batches import free_memory
 from ganforge.data.dataset import Shape
@@ -22,23 +22,26 @@ from ganforge.training.networks import make_networks
 
 META = torch.device("meta")
 TENSORS = 100_000  # that are made for all networks, at most
+# What nearly all networks are initialised with.
+DRAWING = {Tensor.normal_, Tensor.uniform_, nn.init.normal_, nn.init.uniform_, nn.init.kaiming_uniform_}
 SPARE = 2**30  # bytes of what no file holds, in networks that the device `meta` does not know
 
 
-class Limit(TorchDispatchMode):
-    """Counts the bytes of tensors that are made; refuses more than `most`, and more tensors than any networks have."""
+class Limit(TorchFunctionMode):
+    """Refuses more bytes of tensors than `most`, and more tensors than any networks have, while they are made."""
 
     def __init__(self, most: float = math.inf) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self.most, self.count, self.bytes = most, 0, 0
 
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        made = func(*args, **(kwargs or {}))
-        if not func.is_view and not func._schema.is_mutable:
-            for tensor in made if isinstance(made, tuple | list) else [made]:
-                if isinstance(tensor, Tensor):
-                    self.count += 1
-                    self.bytes += tensor.nbytes
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if func in DRAWING and (tensor := args[0] if args else kwargs["tensor"]).is_meta:
+            return tensor  # there is nothing to fill; torch would first import what takes seconds
+        made = func(*args, **kwargs)
+        if isinstance(made, Tensor) and not any(made is given for given in args):  # else it was changed in place
+            self.count += 1
+            self.bytes += made.nbytes
         if self.bytes > self.most or self.count > TENSORS:
             raise InputError(f"too large: it asks for {self.count:,} tensors of {in_gib(self.bytes)} and more")
         return made
@@ -58,15 +61,17 @@ def load_networks(
         InputError: weights do not fit, or a network is too large.
     """
     tensors = {name: _read(path) for name, path in files.items()}
-    limit, free = Limit(), free_memory()
+    free = free_memory()
     try:
-        with limit, META, _telling(plan):
+        with Limit(), META, _telling(plan):
             outlines = make_networks(plan, shapes, META)
         for name, path in files.items():
             checkpoint.require_fit(path, tensors[name], outlines[name])
-        if limit.bytes > free / 2:  # frozen networks, and buffers that no file holds
+        # Frozen networks, and buffers that are not saved, lie in no file.
+        size = sum(held.nbytes for made in outlines.values() for held in (*made.parameters(), *made.buffers()))
+        if size > free / 2:
             where = plan.recipe.layers[-1].name
-            raise InputError(f"{where}: its networks take {in_gib(limit.bytes)}, but {in_gib(free)} of memory are free")
+            raise InputError(f"{where}: its networks take {in_gib(size)}, but {in_gib(free)} of memory are free")
         remaking: AbstractContextManager[Any] = nullcontext()
     except NotImplementedError:  # an operation of a network has no meta form: it may be little larger than its file
         remaking = Limit(SPARE + 4 * sum(tensor.nbytes for held in tensors.values() for tensor in held.values()))

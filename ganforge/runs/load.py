@@ -49,13 +49,16 @@ def _is_pointer(path: Path) -> bool:
     return path.is_file() and path.name in checkpoint.POINTERS and path.stat().st_size <= POINTER_BYTES
 
 
-def read_plan(text: str, run: Path | None, plugins: Plugins, name: str, sets: Sequence[str] = ()) -> Plan:
+def read_plan(
+    text: str, run: Path | None, plugins: Plugins, name: str, sets: Sequence[str] = (), *, lines: bool = True
+) -> Plan:
     """Understand a locked recipe; its local plugins are those copied into the run folder, and no others.
 
-    An InputError says which local plugin it names, if there is no run folder to find it in and none was given.
+    `lines` says whether problems are located by the lines of the text. An InputError says which local plugin it names,
+    if there is no run folder to find it in and none was given.
     """
     folder = run or Path()
-    locked = recipe.parse(text, name, folder, sets)
+    locked = recipe.parse(text, name, folder, sets, lines=lines)
     files = [path for path, _, _ in locked.plugin_files()]
     for path in files:
         if path.parent != folder / "plugins":
@@ -160,9 +163,9 @@ def find_saved(path: Path, plugins: Plugins, norm: norms.Norm | None = None) -> 
     recipe says. An InputError says what is missing, damaged, or several things at once.
     """
     run, folder = find_run(path)
-    weights = find_weights(folder, path if path.is_file() and not _is_pointer(path) else None)
+    weights = find_weights(folder, None if path.is_dir() or _is_pointer(path) else path)
     try:
-        plan = read_plan(weights.head.recipe, run, plugins, str(weights.first))
+        plan = read_plan(weights.head.recipe, run, plugins, str(weights.first), lines=False)
     except RecursionError as error:
         raise InputError(f"{weights.first}: its recipe is nested too deeply") from error
     for name in plan.networks.keys() - weights.files.keys() & weights.ignored.keys():
