@@ -24,6 +24,7 @@ META = torch.device("meta")
 TENSORS = 100_000  # that are made for all networks, at most
 # What nearly all networks are initialised with.
 DRAWING = {Tensor.normal_, Tensor.uniform_, nn.init.normal_, nn.init.uniform_, nn.init.kaiming_uniform_}
+FILLING = {torch.zeros, torch.ones, torch.full, torch.rand, torch.randn, torch.arange, torch.linspace, torch.eye}
 SPARE = 2**30  # bytes of what no file holds, in networks that the device `meta` does not know
 
 
@@ -38,13 +39,20 @@ class Limit(TorchFunctionMode):
         kwargs = kwargs or {}
         if func in DRAWING and (tensor := args[0] if args else kwargs["tensor"]).is_meta:
             return tensor  # there is nothing to fill; torch would first import what takes seconds
+        if func in FILLING:  # memory counts from when it is filled
+            options = {key: value for key, value in kwargs.items() if key != "generator"}
+            self._add(func(*args, **{**options, "device": META}))
+            return func(*args, **kwargs)
         made = func(*args, **kwargs)
         if isinstance(made, Tensor) and not any(made is given for given in args):  # else it was changed in place
-            self.count += 1
-            self.bytes += made.nbytes
-        if self.bytes > self.most or self.count > TENSORS:
-            raise InputError(f"too large: it asks for {self.count:,} tensors of {in_gib(self.bytes)} and more")
+            self._add(made)
         return made
+
+    def _add(self, made: Tensor) -> None:
+        self.count += 1
+        self.bytes += made.nbytes
+        if self.bytes > self.most or self.count > TENSORS:
+            raise InputError(f"too large: {self.count:,} tensors of {in_gib(self.bytes)} are not all of it yet")
 
 
 def in_gib(size: float) -> str:
@@ -71,7 +79,7 @@ def load_networks(
         size = sum(held.nbytes for made in outlines.values() for held in (*made.parameters(), *made.buffers()))
         if size > free / 2:
             where = plan.recipe.layers[-1].name
-            raise InputError(f"{where}: its networks take {in_gib(size)}, but {in_gib(free)} of memory are free")
+            raise InputError(f"{where}: its networks take {in_gib(size)}, more than half of the free memory")
         remaking: AbstractContextManager[Any] = nullcontext()
     except NotImplementedError:  # an operation of a network has no meta form: it may be little larger than its file
         remaking = Limit(SPARE + 4 * sum(tensor.nbytes for held in tensors.values() for tensor in held.values()))

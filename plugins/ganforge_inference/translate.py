@@ -193,7 +193,7 @@ def size_note(trained: Trained, direction: str, sources: Sequence[Path]) -> str 
     found = f"{least[0]}x{least[1]}" + (f" to {most[0]}x{most[1]}" if most != least else "")
     cropped = "; they are cropped to its shape first" if trained.plan.dataset.settings.get("fit") == "crop" else ""
     return (
-        f"{len(sizes)} of {len(sources)} pictures are {found}; their translations are {width}x{height}, "
+        f"{len(sizes)} of {len(sources)} pictures were {found}; their translations are {width}x{height}, "
         f"the size that the networks were trained at{cropped}"
     )
 

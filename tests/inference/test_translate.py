@@ -38,18 +38,6 @@ def run(pairs, ganforge, tmp_path):
     return tmp_path / "runs" / "discogan_edges2shoes" / "0001"
 
 
-@pytest.fixture
-def zoo(tmp_path):
-    """Pictures of many modes and sizes."""
-    folder = tmp_path / "zoo"
-    (folder / "inner").mkdir(parents=True)
-    Image.new("L", (50, 70), 100).save(folder / "grey.jpg")
-    Image.new("RGBA", (31, 17), (9, 99, 9, 128)).save(folder / "clear.png")
-    Image.fromarray(np.full((20, 30), 30000, dtype=np.uint16)).save(folder / "deep.png")
-    Image.new("P", (8, 8), 3).save(folder / "inner" / "palette.gif")
-    return folder
-
-
 def test_one_file_in_one_file_out_named_after_the_input(run, zoo, ganforge, tmp_path):
     Image.new("RGB", (300, 200), "red").save(tmp_path / "single.bmp")
     result = ganforge("translate", run, tmp_path / "single.bmp", zoo, "--direction", "AB", "--out", "out")
