@@ -7,7 +7,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
-from attrs import evolve, field, frozen
+from attrs import field, frozen
 
 from ganforge.components.settings import Key
 from ganforge.errors import InputError, Problem, RecipeError, nearest
@@ -60,12 +60,11 @@ class Recipe:
     summary: str = ""
 
     def where(self, path: Key) -> str:
-        """Return `file:line` of the key at `path`, or of the nearest table around it; the file, if it has no lines."""
+        """Return `file:line` of the key at `path`, or of the nearest table around it."""
         while path:
             for layer in reversed(self.layers):
                 if has(layer.table, path):
-                    line = None if layer.name.startswith("--set") else layer.line(path)
-                    return layer.name if line is None else f"{layer.name}:{line}"
+                    return layer.name if layer.name.startswith("--set") else f"{layer.name}:{layer.line(path) or 1}"
             path = path[:-1]
         return [layer.name for layer in self.layers if not layer.name.startswith("--set")][-1]
 
@@ -101,10 +100,9 @@ def load(source: str | Path, sets: Sequence[str] = (), shipped: Mapping[str, Pat
     return _merge_layers(seen[0].stem.removesuffix(".lock"), layers, sets)
 
 
-def parse(text: str, name: str, folder: Path, sets: Sequence[str] = (), *, lines: bool = True) -> Recipe:
-    """Make a recipe of one text, such as the lock that lies in the metadata of a weights file, which has no `lines`."""
-    recipe = _merge_layers("recipe", [Layer(name, text, _loads(text, name), folder)], sets)
-    return recipe if lines else evolve(recipe, layers=tuple(evolve(layer, text="") for layer in recipe.layers))
+def parse(text: str, name: str, folder: Path, sets: Sequence[str] = ()) -> Recipe:
+    """Make a recipe of one text, such as the lock that lies in the metadata of a weights file."""
+    return _merge_layers("recipe", [Layer(name, text, _loads(text, name), folder)], sets)
 
 
 def _merge_layers(name: str, layers: Sequence[Layer], sets: Sequence[str]) -> Recipe:

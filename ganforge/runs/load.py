@@ -49,16 +49,13 @@ def _is_pointer(path: Path) -> bool:
     return path.is_file() and path.name in checkpoint.POINTERS and path.stat().st_size <= POINTER_BYTES
 
 
-def read_plan(
-    text: str, run: Path | None, plugins: Plugins, name: str, sets: Sequence[str] = (), *, lines: bool = True
-) -> Plan:
+def read_plan(text: str, run: Path | None, plugins: Plugins, name: str, sets: Sequence[str] = ()) -> Plan:
     """Understand a locked recipe; its local plugins are those copied into the run folder, and no others.
 
-    `lines` says whether problems are located by the lines of the text. An InputError says which local plugin it names,
-    if there is no run folder to find it in and none was given.
+    An InputError says which local plugin it names, if there is no run folder to find it in and none was given.
     """
     folder = run or Path()
-    locked = recipe.parse(text, name, folder, sets, lines=lines)
+    locked = recipe.parse(text, name, folder, sets)
     files = [path for path, _, _ in locked.plugin_files()]
     for path in files:
         if path.parent != folder / "plugins":
@@ -165,7 +162,7 @@ def find_saved(path: Path, plugins: Plugins, norm: norms.Norm | None = None) -> 
     run, folder = find_run(path)
     weights = find_weights(folder, None if path.is_dir() or _is_pointer(path) else path)
     try:
-        plan = read_plan(weights.head.recipe, run, plugins, str(weights.first), lines=False)
+        plan = read_plan(weights.head.recipe, run, plugins, str(weights.first))
     except RecursionError as error:
         raise InputError(f"{weights.first}: its recipe is nested too deeply") from error
     for name in plan.networks.keys() - weights.files.keys() & weights.ignored.keys():

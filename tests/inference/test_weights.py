@@ -143,13 +143,6 @@ def test_metadata_that_ganforge_does_not_write_is_refused(metadata, message, for
     assert result.err.count("\n") == 1
 
 
-def test_a_stranger_s_many_faults_are_told_at_once(forged, zoo, ganforge):
-    faults = "[train]\n" + "\n".join(f"fault{number} = 1" for number in range(1000))
-    result = ganforge("translate", forged("[train]", faults), zoo, "--out", "out")
-    assert result.status == 2
-    assert "train.fault999: unknown setting" in result.err
-
-
 def test_an_enormous_network_that_is_not_asked_for_is_not_made(forged, zoo, ganforge, monkeypatch):
     made, make = [], fit.make_networks
     monkeypatch.setattr(fit, "make_networks", lambda plan, *more: made.append([*plan.networks]) or make(plan, *more))
