@@ -41,7 +41,7 @@ _HOMES = {
     "training.state": "Snapshot buffers_of",
     "training.values": "Values",
     "runs.assemble": "assemble pick_device settle",
-    "runs.load": "load_trained",
+    "runs.load": "Saved find_saved load_trained",
     "runs.metrics": "evaluate is_finished read_metrics",
     "runs.run": "Run",
     "runs.changes": "CHANGEABLE",
@@ -106,7 +106,7 @@ if TYPE_CHECKING:
     from ganforge.recipe.plan import Compute as Compute, Plan as Plan
     from ganforge.runs.assemble import assemble as assemble, pick_device as pick_device, settle as settle
     from ganforge.runs.changes import CHANGEABLE as CHANGEABLE
-    from ganforge.runs.load import load_trained as load_trained
+    from ganforge.runs.load import Saved as Saved, find_saved as find_saved, load_trained as load_trained
     from ganforge.runs.metrics import evaluate as evaluate, is_finished as is_finished, read_metrics as read_metrics
     from ganforge.runs.run import Run as Run
     from ganforge.runs.trained import Findings as Findings, Seen as Seen, Trained as Trained

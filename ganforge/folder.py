@@ -19,14 +19,16 @@ LONGEST = 200  # bytes of a name that are kept in the one aside
 ASIDE = re.compile(r"\..*\.[0-9a-f]{16}", re.DOTALL)
 
 
-def write_file(path: Path, content: bytes | str) -> None:
-    """Write a file so that a reader, or a crash, finds either the old content or the new one.
+def write_file(path: Path, content: bytes | str, *, lasting: bool = True) -> None:
+    """Write a file so that a reader, or a killed process, finds either the old content or the new one.
+
+    A link at its place is replaced, and what it leads to is left alone. `lasting` waits until it is on the disk itself.
 
     Raises:
         OSError: it cannot be written; the old content is still there.
     """
     with Folder(path.parent) as folder:
-        folder.write(path.name, content)
+        folder.write(path.name, content, lasting=lasting)
 
 
 class Folder:
@@ -55,8 +57,8 @@ class Folder:
         with self._place(f"{name}/.", create=create) as (descriptor, _):
             return Folder(self.path / name, os.dup(descriptor))
 
-    def write(self, name: str, content: bytes | str) -> None:
-        """Write a file so that a reader, or a crash, finds either the old content or the new one."""
+    def write(self, name: str, content: bytes | str, *, lasting: bool = True) -> None:
+        """Write a file; see `write_file`."""
         data = content.encode() if isinstance(content, str) else content
         with self._place(name, create=True) as (place, last):
             aside = _aside(last)
@@ -65,13 +67,15 @@ class Folder:
                 with os.fdopen(os.open(aside, flags, 0o666, dir_fd=place), "wb") as file:
                     file.write(data)
                     file.flush()
-                    os.fsync(file.fileno())
+                    if lasting:
+                        os.fsync(file.fileno())
                 os.rename(aside, last, src_dir_fd=place, dst_dir_fd=place)
             except BaseException:
                 with suppress(OSError):
                     os.unlink(aside, dir_fd=place)
                 raise
-            os.fsync(place)
+            if lasting:
+                os.fsync(place)
 
     def append(self, name: str, text: str) -> None:
         """Append lines to a file; where its last line is torn, they begin on a new one."""

@@ -259,12 +259,12 @@ def _place(stored: Mapping[str, Stored], device: torch.device) -> Residency:
     need = sum(samples.length * samples.load(range(1)).nbytes for samples in stored.values())
     if device.type == "cuda" and need <= SHARE * torch.cuda.mem_get_info(device)[0]:
         return "device"
-    if need > SHARE * _free_memory():
+    if need > SHARE * free_memory():
         return "disk"
     return "device" if device.type == "cpu" else "host"
 
 
-def _free_memory() -> float:
+def free_memory() -> float:
     """Bytes of the host's memory that could be taken; where the system does not tell, enough."""
     with suppress(OSError, ValueError), open("/proc/meminfo", encoding="ascii") as file:
         fields = dict(line.split(":") for line in file)

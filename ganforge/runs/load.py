@@ -1,14 +1,17 @@
 """Loading what was trained, from a run's folder, a checkpoint of it, or weights alone."""
 
-import re
+import json
+import os
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import tomli_w
 import torch
-from attrs import evolve
+from attrs import evolve, frozen
+from torch import nn
 
 from ganforge.components.neighbours import copied_as
 from ganforge.components.plugins import Plugins
@@ -20,30 +23,38 @@ from ganforge.recipe.plan import Plan
 from ganforge.recipe.resolve import resolve
 from ganforge.runs import checkpoint
 from ganforge.runs.changes import require_same_data, require_same_run
+from ganforge.runs.fit import META, load_networks
 from ganforge.runs.trained import Trained, recalibration
+from ganforge.runs.weights import Weights, find_weights
 from ganforge.training import build, norm as norms
-from ganforge.training.networks import make_networks
+from ganforge.training.meter import first_not_finite
+from ganforge.training.networks import with_facts
 
 LOCK = "recipe.lock.toml"
 LOCAL = ("dataset", "evaluations", "record")  # tables in which a lock tells where files lie
+POINTER_BYTES = 64  # a file called `latest` or `best` that is larger is no pointer
 
 
 def find_run(path: Path) -> tuple[Path | None, Path]:
     """Find (run folder, checkpoint folder) for either, or for a weights file; an InputError says if it is none."""
-    if not path.exists():
+    if not os.path.exists(path):  # which also answers for names that no file can have
         beside = [other.name for other in path.parent.iterdir()] if path.parent.is_dir() else []
         raise InputError(f"no run at '{path}'; {nearest(path.name, beside)}".removesuffix("; "))
     if (path / LOCK).is_file():
         return path, checkpoint.pointed(path / "checkpoints", "latest")
-    if path.is_file() and path.name in checkpoint.POINTERS:
+    if _is_pointer(path):
         path = checkpoint.pointed(path.parent, path.name)
-    folder = path.parent if path.suffix == ".safetensors" else path
-    if not any(folder.glob("*.safetensors")):
-        runs = sorted(other.name for other in folder.iterdir() if (other / LOCK).is_file()) if folder.is_dir() else []
+    folder = path if path.is_dir() else path.parent
+    if path.is_dir() and not any(folder.glob("*.safetensors")):
+        runs = sorted(other.name for other in folder.iterdir() if (other / LOCK).is_file())
         hint = f"did you mean '{path / runs[-1]}'?" if runs else f"a run's folder holds {LOCK}"
         raise InputError(f"'{path}' is neither a run nor a checkpoint of one; {hint}")
     run = folder.parent.parent
     return (run if (run / LOCK).is_file() else None), folder
+
+
+def _is_pointer(path: Path) -> bool:
+    return path.is_file() and path.name in checkpoint.POINTERS and path.stat().st_size <= POINTER_BYTES
 
 
 def read_plan(text: str, run: Path | None, plugins: Plugins, name: str, sets: Sequence[str] = ()) -> Plan:
@@ -73,55 +84,127 @@ def placed(text: str, run: Path | None) -> str:
     return text
 
 
-def load_trained(
-    path: Path, plugins: Plugins, device: torch.device, norm: norms.Norm | None = None, sets: Sequence[str] = ()
-) -> Trained:
-    """Load what was trained from a run folder, a checkpoint folder or a weights file onto a device.
+@frozen(eq=False)
+class Saved:
+    """What was trained, as its files and their recipe tell of it; nothing is loaded yet.
 
-    `sets` may say where the data of a run lie now; `norm` says how batch normalisation is to work, if not as the recipe
-    says. The data are not needed, unless it is to be recalibrated for weights that were saved without it.
+    Attributes:
+        outline: answers what there is: directions, data set, step; its networks are empty.
+        weights: the files.
+        norm: the statistics of batch normalisation that are in them.
+        say: is told what the user should know.
     """
-    run, folder = find_run(path)
-    present = {file.stem: file for file in sorted(folder.glob("*.safetensors")) if file.stem != "training"}
-    if not present:
-        raise InputError(f"the checkpoint {folder} holds no weights")
-    first = next(iter(present.values()))
-    plan = read_plan(placed(checkpoint.read_recipe(first), run), run, plugins, str(first), sets)
-    saved = plan.train.norm
-    plan = evolve(plan, train=evolve(plan.train, norm=norm or saved))
-    dataset = build.make_dataset(plan)
-    if require_same_run(plan, sets):
-        require_same_data(plan, fingerprints(dataset))
-    shapes = build.shapes_of(plan, dataset)
-    # A stranger's recipe may ask for networks that no memory holds; so they are not made before the weights fit them.
-    with suppress(NotImplementedError), torch.device("meta"):
-        for name, network in make_networks(plan, shapes, torch.device("meta")).items():
-            if name in present:
-                checkpoint.require_fit(present[name], checkpoint.read_tensors(present[name])[0], network)
-    networks = {}
-    for name, network in make_networks(plan, shapes, device).items():
-        if name in present:
-            checkpoint.load_weights(present[name], network)
-        if name in present or plan.networks[name][0].player is None:
-            networks[name] = network
-    scheme, held = build.make_scheme(plan, networks, device, {})
-    step = re.search(r"step-(\d+)", folder.name)
-    trained = Trained(plan, dataset, scheme, device, int(step[1]) if step else 0)
-    training = checkpoint.load_training(folder) if (folder / "training.safetensors").exists() else {"held": {}}
-    for view, wiring in scheme.wirings.items():
-        kept = [name for name in plan.values if f"values.{name}.{view}" in training["held"]]
-        for name in (*kept, *wiring.way_to("fake", trained.player)):
-            scheme.formula(view, name)
-    for label in held.keys() & training["held"].keys():
-        held[label].restore(training["held"][label], device)
-    if plan.train.norm == "running" and saved == "recalibrated":
+
+    outline: Trained
+    weights: Weights
+    norm: norms.Norm
+    say: Callable[[str], None]
+
+    @property
+    def directions(self) -> tuple[str, ...]:
+        """The directions whose networks are there; if a file was named, those that its network has a part in."""
+        outline, mine = self.outline, self.weights.head.network
+        return tuple(d for d in outline.directions if not self.weights.named or mine in outline.needed(d))
+
+    def load(self, device: torch.device, direction: str | None = None) -> Trained:
+        """Load the networks onto a device, all or those of one direction; warn of weights that are not finite.
+
+        Raises:
+            InputError: weights are damaged, do not fit their recipe, or are larger than memory.
+        """
+        plan, dataset = self.outline.plan, self.outline.dataset
+        anew = plan.train.norm == "recalibrated" != self.norm
+        names = self._sound() if direction is None or anew else self.outline.needed(direction)
+        files = {name: self.weights.files[name] for name in plan.networks if name in names & self.weights.files.keys()}
+        chosen = evolve(plan, networks={name: plan.networks[name] for name in plan.networks if name in names})
+        networks = load_networks(chosen, build.shapes_of(plan, dataset), files, device)
+        for name, network in networks.items():
+            if wrong := first_not_finite(network.state_dict()):
+                self.say(f"warning: the weights {name}.{wrong} hold numbers that are not finite")
+        scheme, held = build.make_scheme(plan, networks, device, {})
+        trained = Trained(plan, dataset, scheme, device, self.outline.step, (), self.weights.ignored)
+        training = self._training()
+        for view, wiring in scheme.wirings.items():
+            if direction in (None, view):
+                kept = [name for name in plan.values if f"values.{name}.{view}" in training["held"]]
+                for name in (*(() if direction else kept), *wiring.way_to("fake", trained.player)):
+                    scheme.formula(view, name)
+        for label in held.keys() & training["held"].keys():
+            held[label].restore(training["held"][label], device)
+        if plan.train.norm == "running" and self.norm == "recalibrated":
+            self._uncover(networks, training)
+        if anew:
+            measured = recalibration(plan, scheme, trained.samples("train"), device)
+            trained = evolve(trained, shown=(measured.shown,))
+        return trained
+
+    def _sound(self) -> set[str]:
+        """Return the networks that are there with all that they are made of."""
+        there = self.outline.networks.keys()
+        return {name for name in there if with_facts(self.outline.plan, [name]) <= there}
+
+    def _training(self) -> Any:
+        """Return the state that was saved with these weights; an empty one, if what lies beside them is others'."""
+        folder = self.weights.folder
+        if not (folder / "training.safetensors").exists():
+            return {"held": {}}
+        if self.weights.named:
+            try:
+                checkpoint.read_step(folder)
+            except InputError as error:
+                self.say(f"warning: {error}; the weights are loaded without it")
+                return {"held": {}}
+            state = json.loads((folder / "state.json").read_text(encoding="utf-8"))
+            if self.weights.head.digest not in state["files"].values():
+                return {"held": {}}
+        return checkpoint.load_training(folder)
+
+    def _uncover(self, networks: dict[str, nn.Module], training: Any) -> None:
+        """Put the running averages back that lie beneath recalibrated statistics."""
         if "beneath" not in training:
-            raise InputError(f"'{folder}' holds no training.safetensors, in which the running averages are")
+            message = f"'{self.weights.folder}' holds no training.safetensors, in which the running averages are"
+            raise InputError(message)
         for name in networks.keys() & training["beneath"].keys():
             covered = training["beneath"][name]
             for key in norms.statistics(networks[name]).keys() & covered.keys():
                 networks[name].state_dict()[key].copy_(covered[key])
-    if plan.train.norm == "recalibrated" != saved:
-        measured = recalibration(plan, scheme, trained.samples("train"), device)
-        trained = evolve(trained, shown=(measured.shown,))
-    return trained
+
+
+def find_saved(path: Path, plugins: Plugins, norm: norms.Norm | None = None, sets: Sequence[str] = ()) -> Saved:
+    """Find what was trained in a run folder, a checkpoint folder or a weights file, without loading its networks.
+
+    A file that is named says itself which network it is. `norm` says how batch normalisation is to work, if not as the
+    recipe says; `sets` may say where the data of a run lie now. An InputError says what is missing, damaged, or several
+    things at once.
+    """
+    run, folder = find_run(path)
+    weights = find_weights(folder, None if path.is_dir() or _is_pointer(path) else path)
+    try:
+        plan = read_plan(placed(weights.head.recipe, run), run, plugins, str(weights.first), sets)
+    except RecursionError as error:
+        raise InputError(f"{weights.first}: its recipe is nested too deeply") from error
+    for name in plan.networks.keys() - weights.files.keys() & weights.ignored.keys():
+        if not weights.named:
+            raise InputError(weights.ignored[name])
+    if weights.head.network not in plan.networks:
+        raise InputError(f"{weights.first} holds a network '{weights.head.network}', which its recipe does not have")
+    saved = plan.train.norm
+    plan = evolve(plan, train=evolve(plan.train, norm=norm or saved))
+    there = [name for name, (network, _) in plan.networks.items() if name in weights.files or network.player is None]
+    scheme, _ = build.make_scheme(plan, {name: nn.Identity() for name in there}, META, {})
+    dataset = build.make_dataset(plan)
+    if require_same_run(plan, sets):
+        require_same_data(plan, fingerprints(dataset))
+    outline = Trained(plan, dataset, scheme, META, weights.head.step, (), weights.ignored)
+    return Saved(outline, weights, saved, plugins.say)
+
+
+def load_trained(
+    path: Path, plugins: Plugins, device: torch.device, norm: norms.Norm | None = None, sets: Sequence[str] = ()
+) -> Trained:
+    """Load all networks of what was trained, from a run folder, a checkpoint folder or a weights file, onto a device.
+
+    `sets` may say where the data of a run lie now; `norm` says how batch normalisation is to work, if not as the recipe
+    says. The data are not needed, unless it is to be recalibrated for weights that were saved without it.
+    """
+    return find_saved(path, plugins, norm, sets).load(device)

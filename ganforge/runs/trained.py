@@ -14,7 +14,7 @@ from ganforge.data.dataset import Dataset, Drawn, PictureDataset, Split, Stored,
 from ganforge.errors import InputError, nearest
 from ganforge.recipe.plan import Plan, usual
 from ganforge.training import build, norm as norms
-from ganforge.training.networks import make_networks
+from ganforge.training.networks import make_networks, with_facts
 from ganforge.training.state import held_by, looking
 from ganforge.training.values import Scheme, Values, Wiring
 
@@ -61,7 +61,8 @@ class Trained:
     """The networks of a run after `step` training steps on `dataset`, in evaluation mode while used through it.
 
     `plan.train.norm` says how batch normalisation then works. `scheme` holds the networks and how values are made of
-    them. Each of `shown` returns tensors that are laid over the weights of a network while it is looked at. Where
+    them. Each of `shown` returns tensors that are laid over the weights of a network while it is looked at. `ignored`
+    says of networks that are not there why the files that seem to hold them are none of these weights. Where
     `rehearsal` is not 0, evaluations are only tried: on so many samples of each domain at most, and with as little work
     as shows whether they can do it.
     """
@@ -72,6 +73,7 @@ class Trained:
     device: torch.device
     step: int
     shown: Sequence[Callable[[str], Mapping[str, Tensor]]] = ()
+    ignored: Mapping[str, str] = field(factory=dict)
     rehearsal: int = 0
 
     @property
@@ -134,7 +136,7 @@ class Trained:
     ) -> Tensor:
         """Make a value of the fields that are given and of those that it needs besides, which must be drawn ones."""
         needed = self._wiring(direction).fields_of(value, self.player) - given.keys()
-        drawn = {name: samples for name, samples in self.drawn.items() if name in needed}
+        drawn = self._drawn_of(needed)
         if missing := sorted(needed - drawn.keys()):
             raise InputError(f"the direction {direction} needs '{missing[0]}', which is neither given nor drawn")
         parts = []
@@ -163,7 +165,14 @@ class Trained:
 
     def translates(self, direction: str) -> bool:
         """Whether a direction translates, or only draws; an InputError says if there is no such one."""
-        return bool(self._wiring(direction).fields_of("fake", self.player) - self.drawn.keys())
+        fields = self._wiring(direction).fields_of("fake", self.player)
+        return bool(fields - self._drawn_of(fields).keys())
+
+    def _drawn_of(self, fields: set[str]) -> dict[str, Drawn]:
+        """Return those of the fields that are drawn; the data set is asked only where the coupling draws not all."""
+        noise = {name: normal(shape) for name, shape in self.plan.coupling.noise.items()}
+        drawn = noise if fields <= noise.keys() else self.drawn
+        return {name: samples for name, samples in drawn.items() if name in fields}
 
     def source(self, direction: str) -> str:
         """Return the domain whose samples a direction translates; an InputError says if there are none."""
@@ -182,10 +191,12 @@ class Trained:
         making = [name for name, wiring in self.scheme.wirings.items() if wiring.offers("fake", self.player)]
         return tuple(name for name in making if not self._absent(name))
 
+    def needed(self, direction: str) -> set[str]:
+        """Return the names of the networks that a direction's translations, or samples, are made with."""
+        return with_facts(self.plan, self.scheme.wirings[direction].networks_of("fake", self.player))
+
     def _absent(self, direction: str) -> list[str]:
-        wired = self.scheme.wirings[direction].view.networks
-        names = self.scheme.through(direction, "fake", self.player) & set(wired.values())
-        return sorted(names - self.scheme.modules.keys())
+        return sorted(self.needed(direction) - self.scheme.modules.keys())
 
     def _wiring(self, direction: str) -> Wiring:
         """Return the wiring of a direction that can be made; an InputError says if none is, or a network lacks."""
@@ -195,7 +206,8 @@ class Trained:
             hint = nearest(direction, self.directions)
             raise InputError(f"the coupling '{coupling}' has no generator of direction {direction}; {hint}")
         if absent := self._absent(direction):
-            raise InputError(f"{absent[0]}.safetensors is not beside the other weights")
+            lacking = f"the direction {direction} needs the network {absent[0]}"
+            raise InputError(f"{lacking}: {self.ignored.get(absent[0], 'its weights are not beside the others')}")
         return wiring
 
     @contextmanager

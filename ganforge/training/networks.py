@@ -1,7 +1,7 @@
 """From a plan to networks; and the proof, on the meta device, that they take the data set's shapes."""
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import torch
@@ -39,6 +39,18 @@ def make_networks(
         if network.player is None:
             networks[name].requires_grad_(False)
     return {name: network.to(device) for name, network in networks.items()}
+
+
+def with_facts(plan: Plan, names: Iterable[str]) -> set[str]:
+    """Return the names of networks and of all those that they are made of: what their facts name, and so on."""
+    found: set[str] = set()
+    waiting = list(names)
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found.add(name)
+            waiting += [fact.name for fact in plan.networks[name][0].facts.values() if isinstance(fact, Network)]
+    return found
 
 
 def check_networks(plan: Plan, shapes: Mapping[str, Shape], report: Problems) -> None:

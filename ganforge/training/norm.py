@@ -91,6 +91,8 @@ class Recalibration:
         if not self.scheme.wirings[view].offers("fake", self.player):
             return []
         through = sorted(self.scheme.through(view, "fake", self.player))
+        if not self.scheme.modules.keys() >= set(through):
+            return []  # of weights that lie alone, others cannot be measured
         return [name for name in through if any(layers(self.scheme.modules[name]))]
 
 

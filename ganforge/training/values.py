@@ -65,8 +65,16 @@ class Wiring:
 
     def fields_of(self, name: str, player: str) -> set[str]:
         """Return the fields of the batch that a value is made of."""
+        return {self.view.fields[one] for one in self._given(name, player) if one in self.view.fields}
+
+    def networks_of(self, name: str, player: str) -> set[str]:
+        """Return the networks that a value is made with."""
+        return {self.view.networks[one] for one in self._given(name, player) if one in self.view.networks}
+
+    def _given(self, name: str, player: str) -> set[str]:
+        """Return the names at the ends of all ways to a value, which are not made."""
         asked = {name, *(a for one in self.way_to(name, player) for a in (self.asks(one, player) or {}).values())}
-        return {self.view.fields[one] for one in asked if self.asks(one, player) is None and one in self.view.fields}
+        return {one for one in asked if self.asks(one, player) is None}
 
 
 @frozen(eq=False)

@@ -8,57 +8,71 @@ import typer
 
 from ganforge import Device, InputError, NormName, PluginFiles, plugins_with, progress, tell
 
+TrainedAt = Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder, a checkpoint's, or a weights file.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")]
+
 
 def translate(
     context: typer.Context,
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder, a checkpoint's, or a weights file.")],
+    run: TrainedAt,
     inputs: Annotated[list[Path], typer.Argument(metavar="INPUT...", help="Pictures, or folders of pictures.")],
-    direction: Annotated[str, typer.Option(help="Such as AB or BA.")],
     out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for the translations.")],
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")] = False,
+    direction: Annotated[str | None, typer.Option(help="Such as AB or BA, if there are several.")] = None,
+    beside: Annotated[bool, typer.Option("--beside", help="Put each input and its translation side by side.")] = False,
+    overwrite: Overwrite = False,
     norm: NormName = None,
     plugin: PluginFiles = None,
     device: Device = "auto",
 ) -> None:
     """Translate pictures with trained weights."""
     plugins = plugins_with(context, plugin)
-    from ganforge import load_trained, pick_device
-    from ganforge_inference.translate import plan_jobs, suffix_for, translate as translate_jobs
+    from ganforge import find_saved, pick_device
+    from ganforge_inference import translate as translating
+    from ganforge_inference.direction import pick_direction
 
-    trained = load_trained(run, plugins, pick_device(device), norm)
-    trained.source(direction)
-    jobs = plan_jobs(inputs, out, suffix=suffix_for(trained, direction), overwrite=overwrite)
+    # Whatever can be wrong is told before networks are loaded.
+    saved = find_saved(run, plugins, norm)
+    chosen = pick_direction(saved, direction, translating=True)
+    translating.require_pictures(saved.outline, chosen, beside=beside)
+    suffix = translating.suffix_for(saved.outline, chosen)
+    jobs = translating.plan_jobs(inputs, out, suffix=suffix, overwrite=overwrite)
+    trained = saved.load(pick_device(device), chosen)
 
     def warn(line: str) -> None:
         plugins.say(f"warning: {line}")
 
-    with progress() as report:
-        failed = list(translate_jobs(trained, direction, jobs, partial(report, "translating"), warn))
+    with progress() as bar:
+        report = partial(bar, "translating")
+        failed = dict(translating.translate(trained, chosen, jobs, report, warn, beside=beside))
     tell(f"{len(jobs) - len(failed)} of {len(jobs)} pictures translated into {out}")
+    if note := translating.size_note(trained, chosen, [job.source for job in jobs if job not in failed]):
+        tell(f"note: {note}")
     if failed:
-        raise InputError(*(reason for _, reason in failed))
+        raise InputError(*dict.fromkeys(failed.values()))
 
 
 def draw(
     context: typer.Context,
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder, a checkpoint's, or a weights file.")],
+    run: TrainedAt,
     out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for the samples.")],
     count: Annotated[int, typer.Option(help="How many.")] = 64,
     seed: Annotated[int, typer.Option(help="Of the noise: the same one gives the same samples.")] = 0,
     direction: Annotated[str | None, typer.Option(help="Which, if the run draws in several.")] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")] = False,
+    overwrite: Overwrite = False,
     norm: NormName = None,
     plugin: PluginFiles = None,
     device: Device = "auto",
 ) -> None:
     """Draw samples with trained weights that need no source picture."""
     plugins = plugins_with(context, plugin)
-    from ganforge import load_trained, pick_device
-    from ganforge_inference import draw as drawn
+    from ganforge import find_saved, pick_device
+    from ganforge_inference import draw as drawing
+    from ganforge_inference.direction import pick_direction
 
-    trained = load_trained(run, plugins, pick_device(device), norm)
-    chosen = drawn.pick_direction(trained, direction)
-    drawing = drawn.plan_drawing(trained, chosen, count, out, overwrite=overwrite)
+    saved = find_saved(run, plugins, norm)
+    chosen = pick_direction(saved, direction, translating=False)
+    planned = drawing.plan_drawing(saved.outline, chosen, count, out, overwrite=overwrite)
+    trained = saved.load(pick_device(device), chosen)
     with progress() as report:
-        drawn.draw(trained, chosen, drawing, seed, partial(report, "drawing"))
+        drawing.draw(trained, chosen, planned, seed, partial(report, "drawing"))
     tell(f"{count} samples drawn into {out}")

@@ -4,12 +4,11 @@ import math
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 from attrs import frozen
 from torch import Tensor
 
 from ganforge import InputError, Trained
-from ganforge_inference.translate import MODES, save_picture
+from ganforge_inference.output import MODES, require_free, save, telling_how_many, to_image
 
 GRID = 256  # pictures in the grid, at most
 
@@ -22,31 +21,11 @@ class Drawing:
     grid: Path | None
 
 
-def pick_direction(trained: Trained, wanted: str | None) -> str:
-    """Return the direction to draw: the one that is wanted, or the only one that needs no source.
-
-    Raises:
-        InputError: there is none, or several; or the one that is wanted translates.
-    """
-    if wanted is not None:
-        if trained.translates(wanted):
-            raise InputError(f"the direction {wanted} translates samples of another domain: use `ganforge translate`")
-        return wanted
-    drawing = [name for name in trained.directions if not trained.translates(name)]
-    if not drawing:
-        raise InputError(
-            f"this run translates ({', '.join(trained.directions)}), and needs samples for it: use `ganforge translate`"
-        )
-    if len(drawing) > 1:
-        raise InputError(f"this run draws in several directions: say --direction with one of {', '.join(drawing)}")
-    return drawing[0]
-
-
 def plan_drawing(trained: Trained, direction: str, count: int, out: Path, *, overwrite: bool = False) -> Drawing:
     """Name the files: pictures become PNGs and a grid; anything else arrays.
 
     Raises:
-        InputError: the count is less than 1, or a file would be overwritten.
+        InputError: the count is less than 1, or a file would be overwritten, or cannot be written.
     """
     if count < 1:
         raise InputError(f"--count: expected 1 or more, got {count}")
@@ -55,9 +34,7 @@ def plan_drawing(trained: Trained, direction: str, count: int, out: Path, *, ove
     width = max(4, len(str(count - 1)))
     samples = [out / f"{number:0{width}d}{'.png' if pictures else '.npy'}" for number in range(count)]
     drawing = Drawing(samples, out / "grid.png" if pictures else None)
-    for path in [*drawing.samples, *([drawing.grid] if drawing.grid else [])]:
-        if path.exists() and not overwrite:
-            raise InputError(f"'{path}' exists already: choose another --out, or say --overwrite")
+    require_free([*samples, *([drawing.grid] if drawing.grid else [])], overwrite=overwrite)
     return drawing
 
 
@@ -76,19 +53,22 @@ def draw(
         drawing: where the samples go.
         seed: of the noise.
         report: told of (done, total).
+
+    Raises:
+        RunFailedError: a file cannot be written; those before it are whole.
     """
     total = len(drawing.samples)
     with trained.evaluating():
         samples = trained.draw(direction, total, seed=seed)
-    drawing.samples[0].parent.mkdir(parents=True, exist_ok=True)
-    for done, (sample, path) in enumerate(zip(samples, drawing.samples, strict=True), 1):
-        if drawing.grid:
-            save_picture(sample.clamp(0, 1), path)
-        else:
-            np.save(path, sample.numpy(), allow_pickle=False)
-        report(done, total)
     if drawing.grid:
-        save_picture(_side_by_side(samples[:GRID].clamp(0, 1)), drawing.grid)
+        samples = samples.clamp(0, 1)
+    for done, (sample, path) in enumerate(zip(samples, drawing.samples, strict=True)):
+        with telling_how_many(path, done, total):
+            save(to_image(sample) if drawing.grid else sample.numpy(), path)
+        report(done + 1, total)
+    if drawing.grid:
+        with telling_how_many(drawing.grid, total, total):
+            save(to_image(_side_by_side(samples[:GRID])), drawing.grid)
 
 
 def _side_by_side(pictures: Tensor) -> Tensor:

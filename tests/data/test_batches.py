@@ -106,7 +106,7 @@ def test_a_batch_is_the_same_wherever_the_samples_are(residency):
 
 def test_samples_go_where_they_fit(monkeypatch):
     assert batches_of(pictures()).residency == "device"
-    monkeypatch.setattr("ganforge.data.batches._free_memory", lambda: 3.9 * pictures().numel())
+    monkeypatch.setattr("ganforge.data.batches.free_memory", lambda: 3.9 * pictures().numel())
     assert batches_of(pictures()).residency == "disk"
 
 

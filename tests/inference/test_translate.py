@@ -42,18 +42,6 @@ def run(pairs, ganforge, tmp_path):
     return tmp_path / "runs" / "discogan_edges2shoes" / "0001"
 
 
-@pytest.fixture
-def zoo(tmp_path):
-    """Pictures of many modes and sizes."""
-    folder = tmp_path / "zoo"
-    (folder / "inner").mkdir(parents=True)
-    Image.new("L", (50, 70), 100).save(folder / "grey.jpg")
-    Image.new("RGBA", (31, 17), (9, 99, 9, 128)).save(folder / "clear.png")
-    Image.fromarray(np.full((20, 30), 30000, dtype=np.uint16)).save(folder / "deep.png")
-    Image.new("P", (8, 8), 3).save(folder / "inner" / "palette.gif")
-    return folder
-
-
 def test_one_file_in_one_file_out_named_after_the_input(run, zoo, ganforge, tmp_path):
     Image.new("RGB", (300, 200), "red").save(tmp_path / "single.bmp")
     result = ganforge("translate", run, tmp_path / "single.bmp", zoo, "--direction", "AB", "--out", "out")
@@ -84,7 +72,7 @@ def test_a_weights_file_alone_is_enough(run, ganforge, tmp_path, zoo):
     assert ganforge("translate", gift, zoo / "grey.jpg", "--direction", "AB", "--out", "out").status == 0
     refused = ganforge("translate", gift, zoo / "grey.jpg", "--direction", "BA", "--out", "out2")
     assert refused.status == 2
-    assert "G_BA.safetensors is not beside the other weights" in refused.err
+    assert "the direction BA needs the network G_BA: its weights are not beside the others" in refused.err
 
 
 def test_what_cannot_be_read_is_named_and_the_rest_translated(run, zoo, ganforge, tmp_path):
@@ -226,7 +214,7 @@ def test_damaged_or_foreign_weights_are_refused_by_name(damage, run, ganforge, t
         file.write_bytes(file.read_bytes()[:-100])
     elif damage == "other":
         shutil.copy(folder / "D_B.safetensors", file)
-        message = "does not fit its recipe"
+        message = f"'{file}' holds the network D_B, not G_AB"
     elif damage == "no recipe":
         for other in folder.glob("*.safetensors"):
             save_file({"x": torch.zeros(1)}, other)
