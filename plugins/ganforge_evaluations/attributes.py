@@ -1,22 +1,24 @@
 """Whether a translation changes the attribute that it should and keeps the others (Kim et al. 2017, Figure 7)."""
 
+import math
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Annotated
 
 import numpy as np
 import torch
-from attrs import frozen
+from attrs import evolve, frozen
 from attrs.validators import ge, le
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from ganforge import Findings, InputError, Split, Trained, as_float
+from ganforge import Findings, InputError, Split, Stored, Trained, as_float
 from ganforge_evaluations.learnt import LEARNT_FROM, choose, learn, read
-from ganforge_evaluations.pictures import stored
+from ganforge_evaluations.pictures import between, few, stored
 
 DOMAINS = ("A", "B")
+NEEDS = "attributes needs pictures with labels that are true or false, as the data set 'celeba' has"
 VARIES = 0.02  # share of a domain's training pictures that must have each value of an attribute that can be kept there
 
 
@@ -84,21 +86,28 @@ def attributes(
 
     Returns:
         For each direction, such as AB, the metrics of `measure` and `attributes_judged_AB`; `classifier_accuracy`, the
-        balanced accuracy with which the classifier tells the domains apart; the figure `attributes`.
+        balanced accuracy with which the classifier tells the domains apart; the figure `attributes`. Of translations
+        that are not finite all metrics are nan.
 
     Raises:
-        InputError: the samples are no pictures, or no attribute tells the domains apart.
+        InputError: the samples are no pictures, or pictures of different shapes, without attributes, or with none that
+            tells the domains apart; or no direction translates between them.
     """
-    tests = {domain: _open(trained, "test", domain, probes) for domain in DOMAINS}
-    seen = {domain: _open(trained, "train", domain, LEARNT_FROM) for domain in DOMAINS}
-    telling = tell_apart(seen["A"].flags, seen["B"].flags)
+    directions = between(trained, DOMAINS)
+    _require_alike(trained)
+    telling = tell_apart(*(_flags(_whole(trained, "train", domain), LEARNT_FROM) for domain in DOMAINS))
     if not telling:
         raise InputError("no attribute is on all training pictures of one domain and on none of the other")
-    flags = {name: torch.cat([seen[domain].flags[name] for domain in DOMAINS]) for name in seen["A"].flags}
+    tests = {domain: _open(trained, "test", domain, probes) for domain in DOMAINS}
+    seen = {domain: _open(trained, "train", domain, LEARNT_FROM) for domain in DOMAINS}
+    known = set.intersection(*(set(faces.flags) for faces in (*tests.values(), *seen.values())))
+    flags = {name: torch.cat([seen[domain].flags[name] for domain in DOMAINS]) for name in sorted(known)}
     names = [name for name, values in flags.items() if name not in telling and values.any() and not values.all()]
     learnt = torch.cat([seen[domain].columns(names, domain) for domain in DOMAINS]).float()
     pictures = torch.cat([seen[domain].pictures for domain in DOMAINS])
-    network = learn(pictures, learnt, binary_cross_entropy_with_logits, width=width, steps=steps)
+    network = learn(
+        pictures, learnt, binary_cross_entropy_with_logits, width=width, steps=1 if trained.rehearsal else steps
+    )
     classifier = Classifier(network, learnt.mean(0))
 
     found = {domain: classifier.predict(tests[domain].pictures) for domain in DOMAINS}
@@ -106,13 +115,15 @@ def attributes(
     accuracies = balanced(truth, torch.cat([found[domain] for domain in DOMAINS]))
     metrics = {"classifier_accuracy": float(accuracies[0])}
     panels = []
-    for direction in trained.directions:
+    for direction in directions:
         source, target = trained.source(direction), trained.target(direction)
-        after = classifier.predict(trained.translate(direction, as_float(tests[source].pictures)))
+        translations = trained.translate(direction, as_float(tests[source].pictures))
+        after = classifier.predict(translations)
         # Of the first column, the domain itself, the target has one value only, so it is never among these.
         shares = seen[target].columns(names, target).double().mean(0)
         judged = (accuracies >= accurate) & (torch.minimum(shares, 1 - shares) >= VARIES)
         measured = measure(found[source], after, judged, target == "B")
+        measured = measured if translations.isfinite().all() else dict.fromkeys(measured, math.nan)
         metrics |= {f"{name}_{direction}": value for name, value in measured.items()}
         rows = [name_side(telling, target), *names]
         panels.append(Panel(direction, rows, found[source], after, found[target], judged, target == "B"))
@@ -172,7 +183,7 @@ def tell_apart(of_a: Mapping[str, Tensor], of_b: Mapping[str, Tensor]) -> dict[s
     return {
         name: bool(of_b[name].all())
         for name in of_a
-        if (of_a[name].all() and not of_b[name].any()) or (of_b[name].all() and not of_a[name].any())
+        if name in of_b and ((of_a[name].all() and not of_b[name].any()) or (of_b[name].all() and not of_a[name].any()))
     }
 
 
@@ -184,13 +195,31 @@ def name_side(telling: Mapping[str, bool], domain: str) -> str:
 
 def _open(trained: Trained, split: Split, domain: str, limit: int) -> Faces:
     """Load so many pictures of a domain at most, with all labels that are true or false."""
-    samples = stored(trained, split, domain)
+    samples, limit = _whole(trained, split, domain), few(trained, limit)
+    return Faces(samples.load(choose(samples, limit)), _flags(samples, limit))
+
+
+def _whole(trained: Trained, split: Split, domain: str) -> Stored:
+    """Return all samples of a domain, in a rehearsal too: their labels cost nothing."""
+    return stored(evolve(trained, rehearsal=0), split, domain)
+
+
+def _flags(samples: Stored, limit: int) -> dict[str, Tensor]:
+    """Return the labels that are true or false, bool [N] each, of the samples that are chosen."""
     names = [name for name, values in samples.labels.items() if set(map(type, values)) == {bool}]
-    if len(trained.dataset.shapes[domain]) != 3 or not names:
-        raise InputError("attributes needs pictures with labels that are true or false, as the data set 'celeba' has")
+    if not names:
+        raise InputError(NEEDS)
     chosen = choose(samples, limit)
-    flags = {name: torch.tensor([samples.labels[name][index] for index in chosen]) for name in names}
-    return Faces(samples.load(chosen), flags)
+    return {name: torch.tensor([samples.labels[name][index] for index in chosen]) for name in names}
+
+
+def _require_alike(trained: Trained) -> None:
+    """Refuse what one classifier cannot look at: samples that are no pictures, or domains of different shapes."""
+    one, other = (trained.dataset.shapes.get(domain, ()) for domain in DOMAINS)
+    if len(one) != 3 or len(other) != 3:
+        raise InputError(NEEDS)
+    if one != other:
+        raise InputError(f"attributes needs pictures of one shape; those of A have {list(one)}, of B {list(other)}")
 
 
 def _draw(title: str, panels: Sequence[Panel]) -> Figure:

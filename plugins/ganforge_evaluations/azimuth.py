@@ -1,12 +1,14 @@
 """Whether a translation turns as its input turns (Kim et al. 2017, section 3.2.1, Figures 5, 6 and 8)."""
 
+import math
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Annotated, Any, TypeVar
 
 import numpy as np
 import torch
-from attrs import frozen
+from attrs import evolve, frozen
 from attrs.validators import ge
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -16,7 +18,7 @@ from torch.nn.functional import mse_loss
 
 from ganforge import Findings, InputError, Split, Trained, as_float, random_generator
 from ganforge_evaluations.learnt import LEARNT_FROM, choose, learn, read
-from ganforge_evaluations.pictures import stored
+from ganforge_evaluations.pictures import between, few, stored
 
 Thing = TypeVar("Thing")
 DOMAINS = ("A", "B")
@@ -79,24 +81,29 @@ def azimuth(
         `correlation` of the first direction; the regressors' errors; the figures `azimuth` and `turning`.
 
     Raises:
-        InputError: the samples are no pictures, or their azimuth is not known.
+        InputError: the samples are no pictures, or their azimuth is not known; one regressor shall learn from pictures
+            of different shapes; or no direction translates between A and B.
     """
+    directions = between(trained, DOMAINS)
     tests = {domain: _open(trained, "test", domain, probes) for domain in DOMAINS}
     seen = {domain: _open(trained, "train", domain, LEARNT_FROM) for domain in DOMAINS}
+    alike = trained.dataset.shapes["A"] == trained.dataset.shapes["B"]
     if shared is None:
         kinds = _kinds(tests["A"])
-        shared = bool(kinds) and kinds == _kinds(tests["B"])
+        shared = alike and bool(kinds) and kinds == _kinds(tests["B"])
+    if shared and not alike:
+        raise InputError("one regressor cannot learn from pictures of different shapes", key="shared")
     regressors: dict[str, nn.Module] = {}
     for group in [DOMAINS] if shared else [("A",), ("B",)]:
         pictures = torch.cat([seen[domain].pictures for domain in group])
         units = torch.cat([to_units(seen[domain].angles) for domain in group]).float()
-        network = learn(pictures, units, mse_loss, width=width, steps=steps)
+        network = learn(pictures, units, mse_loss, width=width, steps=1 if trained.rehearsal else steps)
         regressors |= dict.fromkeys(group, network)
 
     angles = {domain: to_degrees(read(regressors[domain], tests[domain].pictures)) for domain in DOMAINS}
     metrics = {f"regressor_rmse_{domain}": rmse(tests[domain].angles, angles[domain]) for domain in DOMAINS}
     turns = []
-    for direction in trained.directions:
+    for direction in directions:
         source, target = trained.source(direction), trained.target(direction)
         translations = trained.translate(direction, as_float(tests[source].pictures))
         predicted = to_degrees(read(regressors[target], translations))
@@ -122,9 +129,11 @@ def measure(true: Tensor, predicted: Tensor) -> dict[str, float]:
     * mirrored: whether it is the mirrored line, 0 or 1;
     * correlation: Pearson's; for true angles that span more than half a turn the circular one,
       |E exp(i(predicted - true))| - |E exp(i(predicted + true))|; 0 if predictions or true angles are constant;
-    * spread: standard deviation of the predictions over that of the true angles, each around its circular mean;
+    * angle_spread: standard deviation of the predictions over that of the true angles, around the circular means;
     * clusters: number of different true angles to which at least half as many predictions are nearest as there are
       inputs from that angle. A perfect translation reaches all of them, a collapse a few.
+
+    If a prediction is not finite, all of them are nan.
 
     Args:
         true: azimuth of each input in degrees, [N].
@@ -137,13 +146,14 @@ def measure(true: Tensor, predicted: Tensor) -> dict[str, float]:
     counts = (true[:, None] == angles).sum(0)
     nearest = wrap(predicted[:, None] - angles).abs().argmin(dim=1)  # [N]
     reached = nearest.bincount(minlength=len(angles)) >= FAIR * counts
-    return {
+    found_all = {
         "rmse": min(straight, mirrored),
         "mirrored": float(mirrored < straight),
         "correlation": _correlate(true, predicted) if min(deviation, found) > TINY else 0.0,
-        "spread": found / deviation if deviation > TINY else 0.0,
+        "angle_spread": found / deviation if deviation > TINY else 0.0,
         "clusters": float(reached.sum()),
     }
+    return found_all if predicted.isfinite().all() else dict.fromkeys(found_all, math.nan)
 
 
 def rmse(true: Tensor, predicted: Tensor) -> float:
@@ -190,15 +200,24 @@ def _distinct(angles: Tensor) -> list[float]:
 
 def _open(trained: Trained, split: Split, domain: str, limit: int) -> Views:
     """Load so many pictures of a domain at most, with their azimuths."""
-    samples = stored(trained, split, domain)
+    samples = stored(evolve(trained, rehearsal=0), split, domain)  # all labels are looked at in a rehearsal, too
     if len(trained.dataset.shapes[domain]) != 3 or "azimuth" not in samples.labels:
         raise InputError(
             "azimuth needs pictures with the label 'azimuth', as the data sets 'azimuth' and 'turntable' have them"
         )
-    chosen = choose(samples, limit)
+    angles = [_degrees(angle, domain) for angle in samples.labels["azimuth"]]
+    chosen = choose(samples, few(trained, limit))
     labels = {name: [values[index] for index in chosen] for name, values in samples.labels.items()}
-    angles = torch.tensor([float(angle) for angle in labels["azimuth"]], dtype=torch.float64)
-    return Views(samples.load(chosen), wrap(angles), labels)
+    wrapped = wrap(torch.tensor([angles[index] for index in chosen], dtype=torch.float64))
+    return Views(samples.load(chosen), wrapped, labels)
+
+
+def _degrees(label: Any, domain: str) -> float:
+    """Return the label `azimuth` of a sample as a number; an InputError says if it is none."""
+    with suppress(TypeError, ValueError):
+        if math.isfinite(angle := float(label)):
+            return angle
+    raise InputError(f"the label 'azimuth' of domain {domain} is no number: {label!r}")
 
 
 def _kinds(views: Views) -> set[Any]:
@@ -218,7 +237,7 @@ def _draw_scatter(title: str, turns: Sequence[Turn]) -> Figure:
 
 def _draw_panel(axes: Axes, turn: Turn) -> None:
     true, mirrored = turn.inputs.angles, bool(turn.measured["mirrored"])
-    reach = 1.15 * float(torch.cat([true, turn.read_inputs, turn.read_translations]).abs().max())
+    reach = 1.15 * max(1.0, float(torch.cat([true, turn.read_inputs, turn.read_translations]).nan_to_num().abs().max()))
     gap = float(np.diff(_distinct(true)).min(initial=HALF_TURN))
     jitter = JITTER * gap * torch.rand(len(true), generator=random_generator(0, "jitter"))
     ends = [-reach, reach]

@@ -1,5 +1,6 @@
 """Whether translations are as diverse as real targets, or have collapsed."""
 
+import math
 from typing import Annotated
 
 import torch
@@ -18,7 +19,10 @@ def diversity(trained: Trained, *, limit: Annotated[int, ge(2)] = 200) -> Findin
         limit: number of test samples of each domain, at most.
 
     Returns:
-        `diversity_AB`, and the same for other directions.
+        `diversity_AB`, and the same for other directions; nan where real test samples do not differ.
+
+    Raises:
+        InputError: a domain has no test samples.
     """
     metrics = {}
     for direction in trained.directions:
@@ -30,9 +34,9 @@ def diversity(trained: Trained, *, limit: Annotated[int, ge(2)] = 200) -> Findin
 def ratio(translated: Tensor, real: Tensor) -> float:
     """Return the mean Euclidean distance between translations over that between real samples, [N, ...] each.
 
-    Where real samples do not differ, or are fewer than two, the ratio is 1.
+    Where real samples do not differ, or there are fewer than two of either, nothing can be said: it is nan.
     """
     if len(translated) < 2 or len(real) < 2:
-        return 1.0
+        return math.nan
     mine, theirs = (float(torch.pdist(samples.flatten(1).double()).mean()) for samples in (translated, real))
-    return mine / theirs if theirs > 0 else 1.0
+    return mine / theirs if theirs > 0 else math.nan

@@ -1,5 +1,6 @@
 """Distances between the distributions of translations and of real pictures, in the features of a network."""
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
@@ -15,6 +16,7 @@ from ganforge_evaluations.pictures import inputs, require_pictures, translations
 SIZE = 299  # pixels of Inception's input
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, which its weights expect
 BATCH = 32
+LEAST = 2  # pictures that have a covariance, and a kernel between different ones
 
 Features = Callable[[Tensor], Tensor]
 
@@ -35,7 +37,7 @@ def fid(trained: Trained, *, features: Path | None = None, limit: Annotated[int,
         `fid_AB`, and the same for other directions.
 
     Raises:
-        InputError: the samples are no pictures, or there is no such file.
+        InputError: the samples are no pictures, a domain has fewer than two for testing, or there is no such file.
     """
     found = _features(trained, features, limit, "fid")
     return Findings({f"fid_{direction}": frechet(*pair) for direction, pair in found.items()})
@@ -53,15 +55,20 @@ def kid(trained: Trained, *, features: Path | None = None, limit: Annotated[int,
         `kid_AB`, and the same for other directions.
 
     Raises:
-        InputError: the samples are no pictures, or there is no such file.
+        InputError: the samples are no pictures, a domain has fewer than two for testing, or there is no such file.
     """
     found = _features(trained, features, limit, "kid")
     return Findings({f"kid_{direction}": kernel_distance(*pair) for direction, pair in found.items()})
 
 
 def frechet(one: Tensor, other: Tensor) -> float:
-    """Return |m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2)) of the means and covariances of features, [N, F] each."""
+    """Return |m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2)) of the means and covariances of features, [N, F] each.
+
+    It is nan where features are not finite.
+    """
     one, other = one.double(), other.double()
+    if not (one.isfinite().all() and other.isfinite().all()):
+        return math.nan
     first, second = (features.T.cov().reshape(features.shape[1], -1) for features in (one, other))
     # The trace of (C1 C2)^(1/2) is the sum of the roots of the eigenvalues of C1^(1/2) C2 C1^(1/2).
     values, vectors = torch.linalg.eigh(first)
@@ -88,11 +95,12 @@ def kernel_distance(one: Tensor, other: Tensor) -> float:
 def _features(trained: Trained, path: Path | None, limit: int, name: str) -> dict[str, tuple[Tensor, Tensor]]:
     """Return for each direction the features of translations and of real targets."""
     require_pictures(trained, name)
+    limit = LEAST if trained.rehearsal else limit
     read = _inception(path, trained.device)
     found = {}
     for direction in trained.directions:
-        translated = translations(trained, direction, limit)
-        found[direction] = (read(translated), read(inputs(trained, trained.target(direction), limit)))
+        real = inputs(trained, trained.target(direction), limit, least=LEAST)
+        found[direction] = (read(translations(trained, direction, limit, LEAST)), read(real))
     return found
 
 

@@ -1,10 +1,11 @@
 """Figure 4 of Kim et al. 2017: where the toy's translations land, over what the discriminator thinks."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from matplotlib import colormaps
 from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 from torch import Tensor
 
@@ -12,12 +13,14 @@ from ganforge import Seen
 
 GRID = 200
 SHOWN = 1500
+# A mode's colour and marker: no two of seventy are alike, and neighbours differ in both.
+COLOURS, MARKERS = colormaps["tab10"].colors, "osDv^P*"
 
 
 def draw_figure4(
     title: str, modes: Mapping[str, Tensor], labels: Tensor, images: Tensor, judged: Tensor | None = None
 ) -> Figure:
-    """Draw where the probes land: one colour for each mode of A, a cross for each mode of B.
+    """Draw where the probes land: one colour and marker for each mode of A, a cross for each mode of B.
 
     Args:
         title: of the figure.
@@ -28,25 +31,48 @@ def draw_figure4(
     """
     figure = Figure(figsize=(5, 5), layout="constrained")
     axes = figure.subplots()
-    centre, reach = _frame(modes["B"])
-    if judged is not None:
-        _background(axes, judged, centre, reach, figure)
-    for mode in range(int(labels.max()) + 1):
-        points = images[labels == mode][:SHOWN]
-        colour = colormaps["tab10"](mode % 10)
-        axes.scatter(points[:, 0], points[:, 1], s=3, color=colour, alpha=0.5, label=f"mode {mode + 1} of A")
-    axes.scatter(modes["B"][:, 0], modes["B"][:, 1], marker="x", color="black", s=60, zorder=3, label="modes of B")
-    axes.set(title=title, aspect="equal")
-    axes.set_xlim(float(centre[0] - reach), float(centre[0] + reach))
-    axes.set_ylim(float(centre[1] - reach), float(centre[1] + reach))
-    axes.legend(loc="lower left", fontsize=7, framealpha=0.9, markerscale=2)
+    background = draw_panel(axes, modes, labels, images, judged)
+    axes.set_title(title)
+    if background is not None:
+        add_scale(figure, background, [axes])
+    axes.legend(loc="lower left", fontsize=7, framealpha=0.9)
     return figure
 
 
-def judge(view: Seen, modes: Tensor) -> Tensor:
-    """Return sigmoid(D_B) on a grid of the plane around the modes, [GRID, GRID]."""
+def draw_panel(
+    axes: Axes, modes: Mapping[str, Tensor], labels: Tensor, images: Tensor, judged: Tensor | None
+) -> ScalarMappable | None:
+    """Draw one panel without title and legend, see `draw_figure4`; return its background for `add_scale`."""
+    centre, reach = _frame(modes["B"])
+    background = None if judged is None else _background(axes, judged, centre, reach)
+    for mode in range(int(labels.max()) + 1):
+        points = images[labels == mode][:SHOWN]
+        colour, marker = COLOURS[mode % len(COLOURS)], MARKERS[mode % len(MARKERS)]
+        axes.scatter(points[:, 0], points[:, 1], s=6, marker=marker, color=colour, alpha=0.5, linewidths=0)
+        axes.scatter([], [], s=16, marker=marker, color=colour, label=f"mode {mode + 1} of A")  # for the legend
+    axes.scatter(modes["B"][:, 0], modes["B"][:, 1], marker="x", color="black", s=40, zorder=3, label="modes of B")
+    axes.set(aspect="equal")
+    axes.set_xlim(float(centre[0] - reach), float(centre[0] + reach))
+    axes.set_ylim(float(centre[1] - reach), float(centre[1] + reach))
+    return background
+
+
+def add_scale(figure: Figure, background: ScalarMappable, panels: Sequence[Axes]) -> None:
+    """Say beside the panels what the greys of their background mean."""
+    figure.colorbar(background, ax=panels, shrink=0.8, label="D_B (1 = real)", ticks=[0, 0.5, 1])
+
+
+def judge(view: Seen, modes: Tensor) -> Tensor | None:
+    """Return sigmoid(D_B) on a grid of the plane around the modes, [GRID, GRID].
+
+    None where the direction has no discriminator, or one that does not give each point a score.
+    """
+    if "discriminator" not in view:
+        return None
     points = torch.stack(_grid(*_frame(modes)), dim=-1).reshape(-1, 2)
-    score: Tensor = view["discriminator"](points.to(view["source"].device))[0]
+    score = view["discriminator"](points.to(view["source"].device))[0]
+    if not isinstance(score, Tensor) or score.numel() != GRID * GRID:
+        return None
     return score.sigmoid().reshape(GRID, GRID).cpu()
 
 
@@ -61,9 +87,9 @@ def _grid(centre: Tensor, reach: float) -> list[Tensor]:
     return list(torch.meshgrid(centre[0] + line, centre[1] + line, indexing="xy"))
 
 
-def _background(axes: Axes, judged: Tensor, centre: Tensor, reach: float, figure: Figure) -> None:
+def _background(axes: Axes, judged: Tensor, centre: Tensor, reach: float) -> ScalarMappable:
     """Colour the plane by the discriminator's output."""
     x, y = _grid(centre, reach)
     colours = axes.contourf(x, y, judged, levels=torch.linspace(0, 1, 21).tolist(), cmap="Greys_r", alpha=0.6)
     axes.contour(x, y, judged, levels=[0.25, 0.5, 0.75], colors="white", linewidths=0.5)
-    figure.colorbar(colours, ax=axes, shrink=0.8, label="D_B (1 = real)", ticks=[0, 0.5, 1])
+    return colours

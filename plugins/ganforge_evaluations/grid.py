@@ -7,7 +7,7 @@ from attrs.validators import ge, le
 from torch import Tensor
 
 from ganforge import Findings, Trained
-from ganforge_evaluations.pictures import inputs, require_pictures, rows_figure
+from ganforge_evaluations.pictures import inputs, reconstructing, require_pictures, rows_figure
 
 
 def grid(trained: Trained, *, count: Annotated[int, ge(1), le(100)] = 10) -> Findings:
@@ -27,13 +27,15 @@ def grid(trained: Trained, *, count: Annotated[int, ge(1), le(100)] = 10) -> Fin
     rows: list[tuple[str, Tensor]] = []
     batch = {domain: inputs(trained, domain, count) for domain in trained.dataset.shapes}
     size = min(map(len, batch.values()))
-    for view in trained.views({domain: samples[:size] for domain, samples in batch.items()}):
-        if not trained.translates(view.name):
-            rows.append((view.name, trained.draw(view.name, size)))
+    back = reconstructing(trained)
+    for direction in trained.directions:
+        if not trained.translates(direction):
+            rows.append((direction, trained.draw(direction, size)))
             continue
-        source, target = trained.source(view.name), trained.target(view.name)
-        rows.append((source, view["source"].cpu()))
-        rows.append((f"{source} to {target}", view["fake"].float().cpu()))
-        if "reconstructed" in view:
-            rows.append((f"and back to {source}", view["reconstructed"].float().cpu()))
+        source, target = trained.source(direction), trained.target(direction)
+        shown = batch[source][:size]
+        rows.append((source, shown))
+        rows.append((f"{source} to {target}", trained.translate(direction, shown, size)))
+        if direction in back:
+            rows.append((f"and back to {source}", trained.translate(direction, shown, size, value="reconstructed")))
     return Findings({}, {"grid": partial(rows_figure, rows)})

@@ -1,6 +1,7 @@
 """How the toy's translations cover the modes of B (Kim et al. 2017, section 3.1)."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Annotated, Protocol, runtime_checkable
 
@@ -9,8 +10,9 @@ from attrs.validators import gt
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from ganforge import Findings, InputError, Stored, Trained
+from ganforge import Findings, InputError, Seen, Stored, Trained
 from ganforge_evaluations.figure4 import draw_figure4, judge
+from ganforge_evaluations.pictures import stored
 
 COVERED = 0.02  # share of all probes that makes a mode count as covered
 OWNED = 0.9  # share of a mode's images that come from one mode of A, for it to count as clean
@@ -40,27 +42,25 @@ def mode_coverage(trained: Trained, *, within: Annotated[float, gt(0)] = 3.0) ->
         `figure4_initial`.
 
     Raises:
-        InputError: the data set has no modes in the plane.
+        InputError: the data set has no modes in the plane, its test samples of A are not labelled with theirs, or no
+            direction leads from A to B.
     """
     dataset = trained.dataset
-    if not isinstance(dataset, HasModes) or dataset.shapes["B"] != (2,):
+    if not isinstance(dataset, HasModes) or dataset.shapes.get("B") != (2,):
         raise InputError("mode-coverage needs a data set of modes in the plane, such as 'mixture'")
-    tests = trained.samples("test")
-    source, target = tests["A"], tests["B"]
-    if not (isinstance(source, Stored) and isinstance(target, Stored)):
-        raise InputError("mode-coverage needs fixed test samples")
+    source, target = stored(trained, "test", "A"), stored(trained, "test", "B")
     probes = {"A": source.load(range(source.length)), "B": target.load(range(target.length))}
-    labels = torch.tensor(source.labels["mode"])
+    labels = modes_of(source)
 
-    metrics: dict[str, float] = {}
-    views = {view.name: view for view in trained.views(probes)}
-    images = views["AB"]["fake"].cpu()
-    metrics |= measure(images, labels, dataset.modes["B"], dataset.sigma, within)
-    for view in views.values():
-        if "reconstructed" in view:
-            metrics[f"cycle_error_{view.domains[0]}"] = cycle_error(view["source"], view["reconstructed"])
+    views = trained.views(probes)
+    view = view_to_b(views)
+    images = view["fake"].cpu()
+    metrics = measure(images, labels, dataset.modes["B"], dataset.sigma, within)
+    for other in views:
+        if "reconstructed" in other:
+            metrics[f"cycle_error_{other.domains[0]}"] = cycle_error(other["source"], other["reconstructed"])
     title = f"{trained.plan.name}, step {trained.step:,}"
-    judged = judge(views["AB"], dataset.modes["B"])
+    judged = judge(view, dataset.modes["B"])
     return Findings(
         metrics,
         {
@@ -70,13 +70,29 @@ def mode_coverage(trained: Trained, *, within: Annotated[float, gt(0)] = 3.0) ->
     )
 
 
+def modes_of(source: Stored) -> Tensor:
+    """Return the label `mode` of each sample, int64 [N]; an InputError says if it is not a number from 0 on."""
+    labels = source.labels.get("mode", [None])
+    if any(not isinstance(label, int) or label < 0 for label in labels):
+        raise InputError("mode-coverage needs test samples of A with the label 'mode', a whole number from 0 on")
+    return torch.tensor(labels)
+
+
+def view_to_b(views: Sequence[Seen]) -> Seen:
+    """Return the direction from A to B; an InputError says if there is none."""
+    for view in views:
+        if view.domains == ("A", "B") and "fake" in view:
+            return view
+    raise InputError("mode-coverage needs a coupling that translates A to B")
+
+
 def _draw_initial(
     trained: Trained, probes: Mapping[str, Tensor], modes: Mapping[str, Tensor], labels: Tensor
 ) -> Figure:
     """Draw where the probes land before the first step."""
     start = trained.initial()
     with start.evaluating():
-        view = next(view for view in start.views(probes) if view.name == "AB")
+        view = view_to_b(start.views(probes))
         return draw_figure4("initial state", modes, labels, view["fake"].cpu(), judge(view, modes["B"]))
 
 
@@ -91,6 +107,7 @@ def measure(images: Tensor, labels: Tensor, modes: Tensor, sigma: float, within:
     * collisions: pairs of modes of A that each send at least 5 % of their probes to a common mode;
     * quality: mean of ok(x);
     * spread: median over covered modes of sqrt(det cov of the images there) / sigma^2: 1 is a full Gaussian, 0 a curve.
+      A mode with a single image has none; nor has anything if no mode is left, which counts as 0.
 
     Args:
         images: translated probes, [N, 2].
@@ -109,10 +126,8 @@ def measure(images: Tensor, labels: Tensor, modes: Tensor, sigma: float, within:
     owned = table.max(0).values >= OWNED * table.sum(0)
     reaches = table >= SHARED * torch.bincount(labels, minlength=count)[:, None]
     meet = (reaches.double() @ reaches.double().T > 0).triu(1)
-    spreads = [
-        images[good & (nearest == mode)].double().T.cov().det().clamp(min=0).sqrt() / sigma**2
-        for mode in covered.nonzero().flatten().tolist()
-    ]
+    there = [images[good & (nearest == mode)].double() for mode in covered.nonzero().flatten().tolist()]
+    spreads = [points.T.cov().det().clamp(min=0).sqrt() / sigma**2 for points in there if len(points) > 1]
     return {
         "coverage": float(covered.sum()),
         "clean": float((covered & owned).sum()),
@@ -123,7 +138,10 @@ def measure(images: Tensor, labels: Tensor, modes: Tensor, sigma: float, within:
 
 
 def cycle_error(points: Tensor, reconstructed: Tensor) -> float:
-    """Return sqrt(E|x' - x|^2 / E|x - mean|^2): 0 is perfect, 1 no better than the mean; [N, D] each."""
+    """Return sqrt(E|x' - x|^2 / E|x - mean|^2): 0 is perfect, 1 no better than the mean; [N, D] each.
+
+    Where all points are alike it is nan.
+    """
     error = (reconstructed - points).square().sum(1).mean()
     variance = (points - points.mean(0)).square().sum(1).mean()
-    return float((error / variance).sqrt())
+    return float((error / variance).sqrt()) if variance > 0 else math.nan

@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 
+from attrs import fields_dict, has
 from matplotlib.figure import Figure
 from torch import Tensor
 
 from ganforge import InputError, Split, Stored, Trained, as_float, random_generator
 
 CELL = 0.9  # inches of a picture in a figure
+TRIED = 16  # samples of a domain that is drawn, in a rehearsal
 
 
 def floats(samples: Stored, indices: Sequence[int]) -> Tensor:
@@ -15,23 +17,49 @@ def floats(samples: Stored, indices: Sequence[int]) -> Tensor:
     return as_float(samples.load(indices))
 
 
-def stored(trained: Trained, split: Split, domain: str) -> Stored:
-    """Return a domain's samples, the same ones every time; an InputError says if it has none, or draws afresh."""
+def stored(trained: Trained, split: Split, domain: str, least: int = 1) -> Stored:
+    """Return a domain's samples, the same ones every time.
+
+    Raises:
+        InputError: there is no such domain, it draws afresh, or it has fewer samples than the least number.
+    """
     samples = trained.samples(split)
     if domain not in samples:
         raise InputError(f"the data set has no domain {domain}; it has {', '.join(samples)}")
     found = samples[domain]
     if not isinstance(found, Stored):
         raise InputError(f"the {split} samples of domain {domain} are drawn afresh; this needs fixed ones")
+    if found.length < least:
+        known = fields_dict(type(trained.dataset)) if has(type(trained.dataset)) else ()
+        settings = ", ".join(f"dataset.{name}" for name in known if name.startswith(split))
+        hint = f"; see {settings}" if settings else ""
+        raise InputError(f"needs at least {least} {split} samples of each domain, {domain} has {found.length}{hint}")
     return found
 
 
-def inputs(trained: Trained, domain: str, limit: int, split: str = "test") -> Tensor:
-    """Load a domain's samples, evenly spread over the split where there are more than the limit; or draw as many."""
+def inputs(trained: Trained, domain: str, limit: int, split: Split = "test", least: int = 1) -> Tensor:
+    """Load a domain's samples, evenly spread over the split where there are more than the limit; or draw as many.
+
+    An InputError says if there are fewer than the least number.
+    """
     if domain in trained.drawn:
-        return trained.drawn[domain].draw(limit, random_generator(0, "inputs", domain))
-    samples = stored(trained, "test" if split == "test" else "train", domain)
+        return trained.drawn[domain].draw(few(trained, limit), random_generator(0, "inputs", domain))
+    samples = stored(trained, split, domain, least)
     return floats(samples, spread(samples.length, limit))
+
+
+def few(trained: Trained, limit: int) -> int:
+    """Return how many samples to draw: as many as the limit allows, but a few in a rehearsal."""
+    return min(limit, TRIED) if trained.rehearsal else limit
+
+
+def between(trained: Trained, domains: Sequence[str]) -> list[str]:
+    """Return the directions that translate from one of the domains to another; an InputError says if there is none."""
+    translating = [direction for direction in trained.directions if trained.translates(direction)]
+    found = [one for one in translating if {trained.source(one), trained.target(one)} <= set(domains)]
+    if not found:
+        raise InputError(f"needs a direction that translates between {' and '.join(domains)}")
+    return found
 
 
 def spread(length: int, count: int) -> list[int]:
@@ -44,11 +72,28 @@ def spread(length: int, count: int) -> list[int]:
     return [place * length // count for place in range(count)]
 
 
-def translations(trained: Trained, direction: str, limit: int) -> Tensor:
-    """Translate so many test samples at most, or draw as many where a direction needs no source."""
+def translations(trained: Trained, direction: str, limit: int, least: int = 1) -> Tensor:
+    """Translate so many test samples at most, or draw as many where a direction needs no source.
+
+    An InputError says if there are fewer than the least number.
+    """
     if not trained.translates(direction):
-        return trained.draw(direction, limit)
-    return trained.translate(direction, inputs(trained, trained.source(direction), limit))
+        return trained.draw(direction, few(trained, limit))
+    return trained.translate(direction, inputs(trained, trained.source(direction), limit, least=least))
+
+
+def reconstructing(trained: Trained) -> set[str]:
+    """Return the directions that translate and whose translations the coupling translates back."""
+    offering = {view.name for view in trained.views({}) if "reconstructed" in view}
+    return {direction for direction in trained.directions if direction in offering and trained.translates(direction)}
+
+
+def two_domains(trained: Trained) -> tuple[str, str]:
+    """Return the first two domains; an InputError says if there is one only."""
+    found = list(trained.dataset.shapes)
+    if len(found) < 2:
+        raise InputError(f"needs two domains; the data set has {', '.join(found) or 'none'}")
+    return found[0], found[1]
 
 
 def pairs(trained: Trained, limit: int) -> tuple[Tensor, Tensor]:
@@ -57,7 +102,7 @@ def pairs(trained: Trained, limit: int) -> tuple[Tensor, Tensor]:
     Raises:
         InputError: the test split has no pairs.
     """
-    one, other = list(trained.dataset.shapes)[:2]
+    one, other = two_domains(trained)
     first, second = stored(trained, "test", one), stored(trained, "test", other)
     if any(one in group and other in group for group in trained.dataset.groups):
         places = {place: place for place in range(min(first.length, second.length))}

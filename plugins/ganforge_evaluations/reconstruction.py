@@ -1,13 +1,13 @@
 """How well a translation can be undone (Kim et al. 2017, Eq. 3)."""
 
+import math
 from typing import Annotated
 
-import torch
 from attrs.validators import ge
 from torch import Tensor
 
 from ganforge import Findings, InputError, Trained
-from ganforge_evaluations.pictures import inputs
+from ganforge_evaluations.pictures import inputs, reconstructing
 
 
 def reconstruction(trained: Trained, *, limit: Annotated[int, ge(1)] = 1000) -> Findings:
@@ -18,19 +18,17 @@ def reconstruction(trained: Trained, *, limit: Annotated[int, ge(1)] = 1000) -> 
         limit: number of test samples of each domain, at most.
 
     Returns:
-        For each such domain, such as A, the metrics of `measure` under names such as `l1_A`.
+        For each such domain, such as A, the metrics of `measure` under names such as `cycle_l1_A`.
 
     Raises:
         InputError: there is no way back.
     """
     metrics: dict[str, float] = {}
-    one = {domain: inputs(trained, domain, 1) for domain in trained.dataset.shapes}
-    for view in trained.views(one):
-        if "reconstructed" in view and trained.translates(view.name):
-            domain = trained.source(view.name)
-            source = inputs(trained, domain, limit)
-            back = trained.translate(view.name, source, value="reconstructed")
-            metrics |= {f"{name}_{domain}": value for name, value in measure(source, back).items()}
+    for direction in sorted(reconstructing(trained)):
+        domain = trained.source(direction)
+        source = inputs(trained, domain, limit)
+        back = trained.translate(direction, source, value="reconstructed")
+        metrics |= {f"{name}_{domain}": value for name, value in measure(source, back).items()}
     if not metrics:
         raise InputError("reconstruction needs a coupling with a way back, such as 'gan-recon' or 'discogan'")
     return Findings(metrics)
@@ -40,12 +38,17 @@ def measure(source: Tensor, reconstructed: Tensor) -> dict[str, float]:
     """Measure reconstructions, [N, ...] both.
 
     Returns:
-        l1: mean of |x' - x|.
-        rmse: sqrt of the mean of (x' - x)^2.
-        relative: sqrt(E|x' - x|^2 / E|x - mean|^2): 0 is perfect, 1 no better than the mean sample.
+        cycle_l1: mean of |x' - x|.
+        cycle_rmse: sqrt of the mean of (x' - x)^2.
+        cycle_error: sqrt(E|x' - x|^2 / E|x - mean|^2): 0 is perfect, 1 no better than the mean sample. Where all
+            samples are alike, as a single one is, it is nan.
     """
     source, reconstructed = source.double(), reconstructed.double()
     error = reconstructed - source
-    variance = (source - source.mean(0)).square().mean()
-    relative = (error.square().mean() / variance).sqrt() if variance > 0 else torch.zeros(())
-    return {"l1": float(error.abs().mean()), "rmse": float(error.square().mean().sqrt()), "relative": float(relative)}
+    variance = float((source - source.mean(0)).square().mean())
+    rmse = float(error.square().mean().sqrt())
+    return {
+        "cycle_l1": float(error.abs().mean()),
+        "cycle_rmse": rmse,
+        "cycle_error": rmse / math.sqrt(variance) if variance > 0 else math.nan,
+    }

@@ -1,17 +1,24 @@
 """`samples/step-XXXXXXXX.png`: the same test inputs every time, with their translations and reconstructions."""
 
 from collections.abc import Container, Sequence
+from functools import cache
 from io import BytesIO
+from pathlib import Path
 
+import matplotlib
+import numpy as np
 import torch
 from matplotlib.figure import Figure
+from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
-from torch.nn.functional import interpolate
+from torch.nn.functional import interpolate, pad
 
 from ganforge import Run, Seen
 
 SMALLEST = 64
 ROWS = ("source", "fake", "reconstructed")
+LETTER, LARGEST = 11, 24  # pixels of the labels' letters: a tenth of a row, but within these
+WIDEST = 9  # letters' heights that a label is wide, at most
 
 
 def draw(run: Run) -> None:
@@ -36,22 +43,68 @@ def draw(run: Run) -> None:
 def picture_grid(views: Sequence[Seen], drawn: Container[str] = ()) -> Tensor:
     """Lay out pictures, [3, H, W]: for each direction a row of inputs, of translations, and of reconstructions.
 
+    Each row has its name at the left. Rows that are narrower than others end in white.
+
     Args:
         views: the directions.
         drawn: fields that are noise, of which there is no picture.
     """
     from torchvision.utils import make_grid
 
-    rows = []
+    rows, names = [], []
     for view in views:
         for name in ROWS:
             if name in view and view.fields.get(name) not in drawn:
                 row = view[name].float().cpu()  # [N, C, H, W]
-                rows.append(row[:, :3] if row.shape[1] >= 3 else row[:, :1].expand(-1, 3, -1, -1))
-    scale = max(1, SMALLEST // rows[0].shape[-1])
-    # A wider gap tells one direction from the next.
-    grids = [make_grid(interpolate(row, scale_factor=scale), nrow=len(row), padding=2, pad_value=1) for row in rows]
-    return torch.cat(grids, dim=1)
+                row = row[:, :3] if row.shape[1] >= 3 else row[:, :1].expand(-1, 3, -1, -1)
+                row = interpolate(row, scale_factor=max(1, SMALLEST // row.shape[-1]))
+                rows.append(make_grid(row, nrow=len(row), padding=2, pad_value=1))
+                names.append(name_row(view, name))
+    width = max(row.shape[-1] for row in rows)
+    grid = torch.cat([pad(row, (0, width - row.shape[-1]), value=1) for row in rows], dim=1)
+    return torch.cat([label_rows(names, [row.shape[1] for row in rows]), grid], dim=2)
+
+
+def name_row(view: Seen, value: str) -> str:
+    """Return the name of a row: of a direction from A to B `A`, `→ B` and `→ A`; of one that only draws its own."""
+    if len(view.domains) < 2:
+        return view.name
+    source, target = view.domains[0], view.domains[-1]
+    return {"source": source, "fake": f"→ {target}"}.get(value, f"→ {source}")
+
+
+def label_rows(names: Sequence[str], heights: Sequence[int]) -> Tensor:
+    """Write names below each other, black on white, each in the middle of its row: [3, sum of heights, width].
+
+    Args:
+        names: one for each row; what is too long is cut.
+        heights: of the rows in pixels.
+    """
+    size = min(max(LETTER, min(heights) // 10), LARGEST)
+    letters = _letters(size)
+    shown = [_cut(name, letters, WIDEST * size) for name in names]
+    width = int(max(map(letters.getlength, shown))) + size
+    margin = Image.new("L", (width, sum(heights)), "white")
+    pen, top = ImageDraw.Draw(margin), 0
+    for name, height in zip(shown, heights, strict=True):
+        pen.text((width - size / 2, top + height / 2), name, fill="black", font=letters, anchor="rm")
+        top += height
+    return torch.from_numpy(np.array(margin)).float().div(255).expand(3, -1, -1)
+
+
+@cache
+def _letters(size: int) -> ImageFont.FreeTypeFont:
+    """Return matplotlib's own font, which has arrows and most alphabets."""
+    return ImageFont.truetype(Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf"), size)
+
+
+def _cut(name: str, letters: ImageFont.FreeTypeFont, width: float) -> str:
+    """Return the name on one line, or as much of it as fits into the width, and three dots for the rest."""
+    name = " ".join(name.split())
+    if letters.getlength(name) <= width:
+        return name
+    starts = (f"{name[:end]}…" for end in range(len(name), -1, -1))
+    return next((start for start in starts if letters.getlength(start) <= width), "")
 
 
 def scatter(views: Sequence[Seen]) -> Figure:

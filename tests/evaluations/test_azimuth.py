@@ -24,7 +24,7 @@ def test_a_translation_that_turns_with_its_input_is_on_the_line():
         "rmse": 0,
         "mirrored": 0,
         "correlation": pytest.approx(1),
-        "spread": pytest.approx(1),
+        "angle_spread": pytest.approx(1),
         "clusters": 11,
     }
 
@@ -33,7 +33,7 @@ def test_a_translation_that_turns_against_its_input_is_on_the_mirrored_line():
     found = azimuth.measure(ELEVEN, 5 - ELEVEN)
     assert found["rmse"] == pytest.approx(5)
     assert (found["mirrored"], found["correlation"]) == (1, pytest.approx(-1))
-    assert (found["spread"], found["clusters"]) == (pytest.approx(1), 11)
+    assert (found["angle_spread"], found["clusters"]) == (pytest.approx(1), 11)
 
 
 def test_three_angles_by_hand():
@@ -41,13 +41,13 @@ def test_three_angles_by_hand():
     found = azimuth.measure(torch.tensor([-30.0, 0.0, 30.0]), torch.tensor([-20.0, 0.0, 40.0]))
     assert found["rmse"] == pytest.approx(sqrt(200 / 3))
     assert found["correlation"] == pytest.approx(1800 / sqrt(1800 * 16800 / 9))
-    assert found["spread"] == pytest.approx(sqrt(16800 / 9 / 1800))
+    assert found["angle_spread"] == pytest.approx(sqrt(16800 / 9 / 1800))
 
 
 @pytest.mark.parametrize("angle", [0.0, 40.0, -180.0])
 def test_a_constant_has_neither_correlation_nor_spread_and_reaches_one_angle(angle):
     found = azimuth.measure(ELEVEN, torch.full_like(ELEVEN, angle))
-    assert (found["correlation"], found["spread"], found["clusters"]) == (0, 0, 1)
+    assert (found["correlation"], found["angle_spread"], found["clusters"]) == (0, 0, 1)
     if angle == 0:
         assert found["rmse"] == pytest.approx(sqrt(2250))  # 15² x (1 + 4 + 9 + 16 + 25) x 2 / 11
 
@@ -70,7 +70,7 @@ def test_a_full_turn_is_compared_around_the_circle(offset):
     found = azimuth.measure(TURN, TURN + offset + 360)
     assert found["rmse"] == pytest.approx(abs(offset))
     assert (found["mirrored"], found["correlation"]) == (0, pytest.approx(1))
-    assert (found["spread"], found["clusters"]) == (pytest.approx(1, abs=0.01), pytest.approx(24))
+    assert (found["angle_spread"], found["clusters"]) == (pytest.approx(1, abs=0.01), pytest.approx(24))
     found = azimuth.measure(TURN, offset - TURN)
     assert found["rmse"] == pytest.approx(abs(offset))
     assert (found["mirrored"], found["correlation"]) == (1, pytest.approx(-1))
@@ -78,7 +78,7 @@ def test_a_full_turn_is_compared_around_the_circle(offset):
 
 def test_a_constant_or_chance_has_no_correlation_with_a_full_turn():
     found = azimuth.measure(TURN, torch.full_like(TURN, 179.0))
-    assert (found["correlation"], found["spread"], found["clusters"]) == (0, 0, 1)
+    assert (found["correlation"], found["angle_spread"], found["clusters"]) == (0, 0, 1)
     true = torch.arange(0, 360, 15).repeat(100).double()
     chance = 360 * torch.rand(2400, generator=torch.Generator().manual_seed(0))
     assert abs(azimuth.measure(true, chance)["correlation"]) < 0.05
@@ -86,7 +86,7 @@ def test_a_constant_or_chance_has_no_correlation_with_a_full_turn():
 
 def test_inputs_from_one_angle_give_no_correlation_and_nothing_that_is_not_a_number():
     found = azimuth.measure(torch.full((4,), 30.0), torch.tensor([10.0, 20.0, 30.0, 40.0]))
-    assert (found["correlation"], found["spread"]) == (0, 0)
+    assert (found["correlation"], found["angle_spread"]) == (0, 0)
 
 
 def test_angles_survive_as_sine_and_cosine():
@@ -141,7 +141,7 @@ def test_an_identity_is_as_good_as_the_regressor_and_a_mirror_image_is_mirrored(
     assert set(metrics) == {
         *(
             f"{name}_{way}"
-            for name in ("rmse", "mirrored", "correlation", "spread", "clusters")
+            for name in ("rmse", "mirrored", "correlation", "angle_spread", "clusters")
             for way in ("AB", "BA")
         ),
         *("rmse", "correlation", "regressor_rmse_A", "regressor_rmse_B"),
@@ -152,7 +152,7 @@ def test_an_identity_is_as_good_as_the_regressor_and_a_mirror_image_is_mirrored(
 
 def test_a_collapse_onto_one_picture_shows(translator):
     metrics, figures = evaluate(translator({"G_AB": Constant()}))
-    assert (metrics["correlation"], metrics["spread_AB"], metrics["clusters_AB"]) == (0, 0, 1)
+    assert (metrics["correlation"], metrics["angle_spread_AB"], metrics["clusters_AB"]) == (0, 0, 1)
     assert "rmse_BA" not in metrics
     assert [label.get_text() for label in figures["turning"].axes[0].get_yticklabels()] == ["A", "to B"]
 
