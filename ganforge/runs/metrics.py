@@ -4,12 +4,12 @@ import json
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 from ganforge.disk import write_text
 from ganforge.errors import InputError, RecipeError, nearest
 from ganforge.recipe.plan import Plan
 from ganforge.runs import checkpoint
+from ganforge.runs.log import read_metrics
 from ganforge.runs.trained import Trained
 
 Metrics = dict[str, dict[str, float]]
@@ -29,14 +29,6 @@ def evaluate(trained: Trained, folder: Path, *, figures: bool = True) -> Metrics
     if found:
         write_text(folder / "metrics.json", json.dumps({"step": trained.step, **found}, indent=2) + "\n")
     return found
-
-
-def read_metrics(folder: Path) -> dict[str, Any]:
-    """Return what a run's `metrics.json` holds: the step and each evaluation's metrics; nothing if it is not there."""
-    with suppress(OSError, ValueError):
-        found: dict[str, Any] = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
-        return found
-    return {}
 
 
 def is_finished(folder: Path, plan: Plan) -> bool:

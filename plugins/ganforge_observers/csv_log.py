@@ -1,11 +1,14 @@
 """The observer `csv`: the log as `log.csv`, a line for each log record and a column for each loss."""
 
 import csv
-from collections.abc import Mapping
-from pathlib import Path
+import io
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from ganforge import hookimpl
+from ganforge import InputError, bounded_lines, hookimpl, open_inside
+from ganforge_observers.log import is_torn, replace
 
 if TYPE_CHECKING:
     from ganforge import Run
@@ -16,54 +19,71 @@ NAME = "log.csv"
 class CsvLog:
     """Writes `log.csv`: a line for each log record, a column for each loss."""
 
+    def __init__(self) -> None:
+        self.columns: list[str] = []
+
     @hookimpl
     def ganforge_started(self, run: "Run") -> None:
-        """Drop lines of steps that the run, gone back to a checkpoint, will do again, and a line that is not whole."""
-        path = run.folder / NAME
-        if not path.exists():
-            return
-        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-        steps = [line.partition(",")[0] for line in lines]
-        kept = [
-            line
-            for line, step in zip(lines, steps, strict=True)
-            if line.endswith("\n") and (step == "step" or (step.isdecimal() and int(step) <= run.step))
-        ]
-        if len(kept) < len(lines):
-            path.write_text("".join(kept), encoding="utf-8")
+        """Drop lines of steps that the run, gone back to a checkpoint, will do again, and lines that are not whole."""
+        self._rewrite(run)
 
     @hookimpl
     def ganforge_logged(self, run: "Run", record: Mapping[str, Any]) -> None:
         """Append a line; a loss that the first record lacked makes the table wider."""
         row = {"step": record["step"], "steps_per_second": record["steps_per_second"], **record["losses"]}
         path = run.folder / NAME
-        columns = _columns(path)
-        if set(row) <= set(columns):
-            with path.open("a", encoding="utf-8", newline="") as file:
-                _writer(file, columns).writerow(row)
-        else:
-            _rewrite(path, [*columns, *(name for name in row if name not in columns)], row)
+        added = [name for name in row if name not in self.columns]
+        if added or is_torn(path):
+            self._rewrite(run, added)
+        with path.open("ab") as file:
+            file.write(_line([row.get(name, "") for name in self.columns]))
+
+    def _rewrite(self, run: "Run", added: Sequence[str] = ()) -> None:
+        """Write the table anew with more columns, without lines that are not whole or of steps that are to come."""
+        rows = _rows(run)
+        old = next(rows, [])
+        self.columns = [*old, *(name for name in added if name not in old)]
+        empty = [""] * (len(self.columns) - len(old))
+
+        def lines() -> Iterator[bytes]:
+            yield _line(self.columns)
+            for row in rows:
+                if len(row) == len(old) and _step(row) <= run.step:
+                    yield _line([*row, *empty])
+
+        if self.columns:
+            replace(run.folder / NAME, lines())
 
 
-def _columns(path: Path) -> list[str]:
-    """Return the names in a table's first line; none where there is no table yet."""
-    if not path.exists():
+def _rows(run: "Run") -> Iterator[list[str]]:
+    """Yield the rows of a table that begins with the names of its columns; a line that is no row is left out."""
+    with suppress(InputError, FileNotFoundError), open_inside(run.folder, NAME) as file:
+        for place, line in enumerate(bounded_lines(file)):
+            row = _cells(line)
+            if place == 0 and row[:1] != ["step"]:
+                return
+            yield row
+
+
+def _cells(line: bytes) -> list[str]:
+    """Return the cells of a line; none where it is torn, or is no line of a table."""
+    try:
+        (row,) = csv.reader([line.decode()], strict=True) if line.endswith(b"\n") else [[]]
+    except (ValueError, csv.Error):
         return []
-    with path.open(encoding="utf-8", newline="") as file:
-        return next(csv.reader(file), [])
+    return row
 
 
-def _rewrite(path: Path, columns: list[str], row: Mapping[str, Any]) -> None:
-    """Write the table with other columns, and one more row."""
-    rows: list[Mapping[str, Any]] = []
-    if path.exists():
-        with path.open(encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file))
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = _writer(file, columns)
-        writer.writeheader()
-        writer.writerows([*rows, row])
+def _step(row: Sequence[str]) -> float:
+    """Return a row's step; infinity where a cell is neither empty nor a number."""
+    try:
+        step, *_ = (float(cell or "nan") for cell in row)
+        return step
+    except ValueError:
+        return math.inf
 
 
-def _writer(file: Any, columns: list[str]) -> "csv.DictWriter[str]":
-    return csv.DictWriter(file, columns, restval="", lineterminator="\n")
+def _line(cells: Sequence[Any]) -> bytes:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerow(cells)
+    return text.getvalue().encode()
