@@ -20,7 +20,8 @@ LOG = "log.jsonl"
 METRICS = "metrics.json"
 LOCK = "recipe.lock.toml"
 LINE_BYTES = 1 << 20  # of the log, at most
-TEXT_BYTES = 1 << 20  # of any other text, at most
+TEXT_BYTES = 1 << 18  # of any other text, at most
+DOTS = 1000  # in a line of TOML, at most: its parser takes minutes for a key of 100,000 parts
 TAIL_BYTES = 1 << 16
 STEPS = 1 << 53  # beyond it a float cannot tell one step from the next
 
@@ -50,8 +51,8 @@ def open_inside(folder: Path, name: str) -> Iterator[BinaryIO]:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 raise InputError(f"{path} is no regular file")
             yield file
-    except FileNotFoundError:
-        raise
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise FileNotFoundError(*error.args) from error
     except (OSError, RuntimeError) as error:  # a RuntimeError is a circle of links
         raise InputError(f"{path} cannot be read: {getattr(error, 'strerror', error)}") from error
 
@@ -74,6 +75,8 @@ def read_lock(folder: Path) -> tuple[str, dict[str, Any]]:
     """
     try:
         text = read_inside(folder, LOCK).decode()
+        if any(line.count(".") > DOTS for line in text.splitlines()):
+            raise ValueError("too deep a nest")
         return text, tomllib.loads(text)
     except (ValueError, RecursionError) as error:
         raise InputError(f"{folder / LOCK}: {error}") from error

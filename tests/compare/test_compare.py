@@ -48,7 +48,7 @@ def test_every_recipe_is_trained_with_every_seed_and_one_table_one_figure_one_pa
 
 
 def test_values_are_means_over_the_last_fifth_and_deviations_those_of_a_sample(compared, tmp_path):
-    from ganforge_compare import comparison as module
+    from ganforge_compare import results
 
     folder, _ = compared
     found = json.loads((folder / "comparison" / "comparison.json").read_text())["discogan_toy"]
@@ -61,19 +61,12 @@ def test_values_are_means_over_the_last_fifth_and_deviations_those_of_a_sample(c
     assert found["metrics"]["modes.quality"]["mean"] == pytest.approx((one + two) / 2)
     assert found["metrics"]["modes.quality"]["deviation"] == pytest.approx(abs(one - two) / 2**0.5)
 
-    class Fake:
-        """Stands in for a member with a log."""
-
-        class plan:  # noqa: N801
-            class train:  # noqa: N801
-                steps = 100
-
-        folder = tmp_path
-
     values = {79: 1.0, 80: 5.0, 81: 7.0, 100: 9.0, 120: 50.0}
     records = [{"step": step, "metrics": {"r": {"m": value}}} for step, value in values.items()]
     (tmp_path / "log.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
-    assert module._late(Fake()) == {"r.m": 8.0}
+    with (tmp_path / "log.jsonl").open("a") as file:
+        file.write('{"step": 90, "metrics": {"r": {"m": NaN}}}\n{"step": 90, "metrics": {"r": {"m": 1e308}}}\n{"st')
+    assert results.late_metrics(tmp_path, 100, pytest.fail) == {"r.m": 8.0}
 
 
 def test_what_is_there_is_not_trained_again_and_more_seeds_or_steps_are_added(compared, ganforge):

@@ -14,6 +14,7 @@ CONTENTS = {
     "of wrong types": b'{"step": "2", "losses": 3, "modes": 4}',
     "nested deeply": b'{"step": 2, "modes": ' + b"[" * 100_000 + b"]" * 100_000 + b"}",
     "TOML nested deeply": b"step = " + b"[" * 100_000 + b"]" * 100_000,
+    "a TOML key of many parts": b"step" + b".a" * 100_000 + b" = 1",
     "a huge integer": b'{"step": 1' + b"0" * 5000 + b"}",
     "a large integer": b'{"step": 1' + b"0" * 400 + b"}",
     "a huge TOML integer": b"step = 1" + b"0" * 5000,
