@@ -14,6 +14,7 @@ from ganforge.errors import (
     InputError as InputError,
     PluginError as PluginError,
     RunFailedError as RunFailedError,
+    StoppedError as StoppedError,
     UnreadyError as UnreadyError,
     UnrecordableError as UnrecordableError,
     nearest as nearest,
@@ -42,9 +43,11 @@ _HOMES = {
     "training.values": "Values",
     "runs.assemble": "assemble pick_device settle",
     "runs.load": "Saved find_saved load_trained",
-    "runs.metrics": "evaluate is_finished read_metrics",
-    "runs.run": "Run",
     "runs.changes": "CHANGEABLE",
+    "runs.log": "bounded_lines last_step log_lines open_inside read_inside read_lock read_metrics records",
+    "runs.metrics": "evaluate is_finished",
+    "runs.run": "Run",
+    "runs.start": "hold",
     "runs.trained": "Findings Seen Trained",
     "cli.command": "AsJson Device NormName PluginFiles RecipeName RunFolder Sets plugins_with print_metrics print_rows "
     "progress read_recipe tell understand",
@@ -107,8 +110,19 @@ if TYPE_CHECKING:
     from ganforge.runs.assemble import assemble as assemble, pick_device as pick_device, settle as settle
     from ganforge.runs.changes import CHANGEABLE as CHANGEABLE
     from ganforge.runs.load import Saved as Saved, find_saved as find_saved, load_trained as load_trained
-    from ganforge.runs.metrics import evaluate as evaluate, is_finished as is_finished, read_metrics as read_metrics
+    from ganforge.runs.log import (
+        bounded_lines as bounded_lines,
+        last_step as last_step,
+        log_lines as log_lines,
+        open_inside as open_inside,
+        read_inside as read_inside,
+        read_lock as read_lock,
+        read_metrics as read_metrics,
+        records as records,
+    )
+    from ganforge.runs.metrics import evaluate as evaluate, is_finished as is_finished
     from ganforge.runs.run import Run as Run
+    from ganforge.runs.start import hold as hold
     from ganforge.runs.trained import Findings as Findings, Seen as Seen, Trained as Trained
     from ganforge.training.build import make_dataset as make_dataset, read_data as read_data
     from ganforge.training.engine import Engine as Engine, Steps as Steps, Turn as Turn

@@ -7,7 +7,7 @@ import re
 import secrets
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, Self
@@ -16,10 +16,11 @@ from ganforge.errors import InputError
 
 MISPLACED = {errno.ELOOP, errno.ENOTDIR, errno.ENXIO}  # where a link, a pipe or a file is in the way
 LONGEST = 200  # bytes of a name that are kept in the one aside
+Content = str | bytes | Iterable[bytes]
 ASIDE = re.compile(r"\..*\.[0-9a-f]{16}", re.DOTALL)
 
 
-def write_file(path: Path, content: bytes | str, *, lasting: bool = True) -> None:
+def write_file(path: Path, content: Content, *, lasting: bool = True) -> None:
     """Write a file so that a reader, or a killed process, finds either the old content or the new one.
 
     A link at its place is replaced, and what it leads to is left alone. `lasting` waits until it is on the disk itself.
@@ -57,15 +58,15 @@ class Folder:
         with self._place(f"{name}/.", create=create) as (descriptor, _):
             return Folder(self.path / name, os.dup(descriptor))
 
-    def write(self, name: str, content: bytes | str, *, lasting: bool = True) -> None:
+    def write(self, name: str, content: Content, *, lasting: bool = True) -> None:
         """Write a file; see `write_file`."""
-        data = content.encode() if isinstance(content, str) else content
+        content = content.encode() if isinstance(content, str) else content
         with self._place(name, create=True) as (place, last):
             aside = _aside(last)
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
             try:
                 with os.fdopen(os.open(aside, flags, 0o666, dir_fd=place), "wb") as file:
-                    file.write(data)
+                    file.writelines([content] if isinstance(content, bytes) else content)
                     file.flush()
                     if lasting:
                         os.fsync(file.fileno())

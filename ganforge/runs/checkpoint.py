@@ -27,10 +27,10 @@ from torch import Tensor, nn
 from ganforge.disk import read_json, to_json
 from ganforge.errors import InputError, printable
 from ganforge.folder import Folder
+from ganforge.runs.log import METRICS
 
 FORMAT = "2"
 POINTERS = ("latest", "best")
-METRICS = "metrics.json"
 LONGEST = 100  # bytes of a pointer that are read
 
 Metrics = dict[str, dict[str, float]]

@@ -24,13 +24,13 @@ from ganforge.recipe.resolve import resolve
 from ganforge.runs import checkpoint
 from ganforge.runs.changes import require_same_data, require_same_run
 from ganforge.runs.fit import META, load_networks
+from ganforge.runs.log import LOCK as LOCK
 from ganforge.runs.trained import Trained, recalibration
 from ganforge.runs.weights import Weights, find_weights
 from ganforge.training import build, norm as norms
 from ganforge.training.meter import first_not_finite
 from ganforge.training.networks import with_facts
 
-LOCK = "recipe.lock.toml"
 LOCAL = ("dataset", "evaluations", "record")  # tables in which a lock tells where files lie
 POINTER_BYTES = 64  # a file called `latest` or `best` that is larger is no pointer
 

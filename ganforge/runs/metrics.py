@@ -11,12 +11,13 @@ from typing import Any
 from attrs import evolve
 
 from ganforge.components.guard import brief, contained
-from ganforge.disk import read_json, to_json
+from ganforge.disk import to_json
 from ganforge.errors import GanforgeError, InputError, PluginError, RecipeError, nearest
 from ganforge.folder import Folder
 from ganforge.recipe.plan import Choice, Plan
 from ganforge.runs import checkpoint
-from ganforge.runs.checkpoint import METRICS, Metrics
+from ganforge.runs.checkpoint import Metrics
+from ganforge.runs.log import METRICS
 from ganforge.runs.trained import Findings, Trained
 
 FEW = 16  # samples of a domain with which an evaluation is tried before the training
@@ -99,11 +100,6 @@ def _as_png(role: str, drawn: Any) -> bytes:
     except Exception as error:
         raise PluginError(f"evaluation '{role}' failed to draw: {brief(error)}") from error
     return buffer.getvalue()
-
-
-def read_metrics(folder: Path) -> dict[str, Any]:
-    """Return what a run's `metrics.json` holds: the step and each evaluation's metrics; nothing if it is not there."""
-    return read_json(folder / METRICS)
 
 
 def is_finished(folder: Path, plan: Plan) -> bool:

@@ -14,7 +14,8 @@ from ganforge.disk import to_json
 from ganforge.errors import DivergedError, InputError, RecipeError
 from ganforge.folder import Folder
 from ganforge.runs import checkpoint
-from ganforge.runs.checkpoint import METRICS, Metrics
+from ganforge.runs.checkpoint import Metrics
+from ganforge.runs.log import METRICS
 from ganforge.runs.metrics import best_of
 from ganforge.runs.trained import laid_over
 from ganforge.training.meter import first_not_finite

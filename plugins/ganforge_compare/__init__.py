@@ -1,8 +1,16 @@
 """Comparisons: several recipes, each with several seeds, side by side."""
 
+import os
+import signal
+import threading
+import time
+
 import typer
 
 from ganforge import hookimpl
+
+PARENT = "GANFORGE_COMPARISON"  # tells a training the number of the process that compares it with others
+WATCH_SECONDS = 1.0
 
 
 @hookimpl
@@ -11,3 +19,14 @@ def ganforge_commands(app: typer.Typer) -> None:
     from ganforge_compare.commands import compare
 
     app.command()(compare)
+
+
+def _end_with(parent: int) -> None:
+    """Have this training save its state and stop once its parent is gone, however that ended."""
+    while os.getppid() == parent:
+        time.sleep(WATCH_SECONDS)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+if _parent := os.environ.pop(PARENT, ""):  # taken out, since processes that a training starts have another parent
+    threading.Thread(target=_end_with, args=[int(_parent)], daemon=True).start()

@@ -1,12 +1,23 @@
 """`ganforge compare`."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from ganforge import AsJson, Device, PluginFiles, RunFailedError, Sets, print_rows, progress, tell, understand
+from ganforge import (
+    AsJson,
+    Device,
+    PluginFiles,
+    RunFailedError,
+    Sets,
+    StoppedError,
+    print_rows,
+    printable,
+    tell,
+    to_json,
+    understand,
+)
 
 
 def compare(
@@ -25,24 +36,35 @@ def compare(
     """Train several recipes with several seeds, as far as they are not trained, and compare their metrics."""
     plans = [(recipe, understand(context, recipe, sets, plugin)) for recipe in recipes]
     from ganforge import pick_device
-    from ganforge_compare import comparison
+    from ganforge_compare import comparison, results
+    from ganforge_compare.display import Display
 
     place = pick_device(device)
     wanted = comparison.members(plans, seeds, out, place)
     options = [word for text in sets or () for word in ("--set", text)]
     options += [word for path in plugin or () for word in ("--plugin", str(path))]
+
+    def say(text: str) -> None:
+        for line in text.split("\n"):
+            typer.echo(printable(line), err=True)
+
+    held = comparison.occupy(out)
     try:
-        with progress() as report:
-            failures = comparison.train(wanted, options, place, jobs, report)
-    except KeyboardInterrupt:
-        typer.echo("interrupted; the same command goes on", err=True)
+        with Display() as display:
+            failures = comparison.train(wanted, options, place, jobs, display.show)
+        for failure in failures:
+            say(failure)
+        summary, written = results.write(out, wanted, say)
+    except (StoppedError, KeyboardInterrupt):
+        say("interrupted; the same command goes on")
         raise
-    summary = comparison.write(out, wanted)
+    finally:
+        held.release()
     if as_json:
-        typer.echo(json.dumps(summary))
+        typer.echo(to_json(summary))
     else:
-        print_rows(comparison.rows_of(summary), as_json=False)
-        tell(f"figure: {out / 'comparison.png'}")
-        tell(f"page:   {out / 'comparison.html'}")
+        print_rows(results.rows_of(summary, results.room()), as_json=False)
+        for what, path in written.items():
+            tell(f"{what + ':':7} {path}")
     if failures:
-        raise RunFailedError(*failures)
+        raise RunFailedError(f"{len(failures)} of {len(wanted)} runs failed")

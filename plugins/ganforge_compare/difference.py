@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from ganforge import CHANGEABLE, Plan, lock_text
+from ganforge import CHANGEABLE, Plan, lock_text, read_inside, read_lock
 
 
 def first_difference(folder: Path, plan: Plan, device: torch.device) -> tuple[str, Any, Any] | None:
@@ -16,16 +16,39 @@ def first_difference(folder: Path, plan: Plan, device: torch.device) -> tuple[st
     Returns:
         (key, the run's value, the plan's value) of the first setting that makes them two different runs; None where
         none does, or where there is no run.
+
+    Raises:
+        InputError: the run's lock cannot be read.
     """
-    lock = folder / "recipe.lock.toml"
-    if not lock.exists():
+    try:
+        there = _flat(read_lock(folder)[1])
+    except FileNotFoundError:
         return None
-    there = _flat(tomllib.loads(lock.read_text(encoding="utf-8")))
     wanted = _flat(tomllib.loads(lock_text(plan, {})))
     for key in sorted(wanted | there):
         if wanted.get(key) != there.get(key) and key not in CHANGEABLE:
             return key, there.get(key), wanted.get(key)
     return None
+
+
+def foreign_code(folder: Path, plan: Plan) -> str:
+    """Return which local plugin of a run's folder is not, byte by byte, one that the plan names; empty if all are.
+
+    Raises:
+        InputError: the run's lock or a plugin's file cannot be read.
+    """
+    mine = {f"plugins/{path.name}": path for path in plan.plugin_files}
+    try:
+        names = read_lock(folder)[1].get("plugins", [])
+    except FileNotFoundError:
+        return ""
+    for name in map(str, names if isinstance(names, list) else [names]):
+        try:
+            if name not in mine or read_inside(folder, name) != mine[name].read_bytes():
+                return name
+        except FileNotFoundError:
+            return name
+    return ""
 
 
 def _flat(table: Mapping[str, Any], above: str = "") -> dict[str, Any]:

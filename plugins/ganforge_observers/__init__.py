@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ganforge import InputError, Register, hookimpl
+from ganforge import InputError, Register, hookimpl, printable
 
 if TYPE_CHECKING:
     from ganforge import Run
@@ -36,11 +36,8 @@ def make_report(
     from ganforge_observers import report
 
     report.require_run(run)
-    try:
-        path = report.write(run)
-    except OSError as error:
-        raise InputError(f"cannot write {run / report.NAME}: {error.strerror}") from error
-    typer.echo(path)
+    path = report.write(run, say=lambda text: typer.echo(f"warning: {printable(text)}", err=True))
+    typer.echo(printable(str(path)))
     if show:
         import webbrowser
 

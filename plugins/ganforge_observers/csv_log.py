@@ -1,11 +1,13 @@
 """The observer `csv`: the log as `log.csv`, a line for each log record and a column for each loss."""
 
 import csv
-from collections.abc import Iterable, Mapping
-from io import StringIO
+import io
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from ganforge import hookimpl
+from ganforge import InputError, bounded_lines, hookimpl
 
 if TYPE_CHECKING:
     from ganforge import Run
@@ -16,39 +18,68 @@ NAME = "log.csv"
 class CsvLog:
     """Writes `log.csv`: a line for each log record, a column for each loss."""
 
+    def __init__(self) -> None:
+        self.columns: list[str] = []
+
     @hookimpl
     def ganforge_started(self, run: "Run") -> None:
-        """Drop lines of steps that the run, gone back to a checkpoint, will do again, and a line that is not whole."""
-        if not run.files.has(NAME):
-            return
-        lines = run.files.read(NAME).decode(errors="replace").splitlines(keepends=True)
-        steps = [line.partition(",")[0] for line in lines]
-        kept = [
-            line
-            for line, step in zip(lines, steps, strict=True)
-            if line.endswith("\n") and (step == "step" or (step.isdecimal() and int(step) <= run.step))
-        ]
-        if len(kept) < len(lines):
-            run.files.write(NAME, "".join(kept))
+        """Drop lines of steps that the run, gone back to a checkpoint, will do again, and lines that are not whole."""
+        self._rewrite(run)
 
     @hookimpl
     def ganforge_logged(self, run: "Run", record: Mapping[str, Any]) -> None:
         """Append a line; a loss that the first record lacked makes the table wider."""
         row = {"step": record["step"], "steps_per_second": record["steps_per_second"], **record["losses"]}
-        columns: list[str] = []
-        if run.files.has(NAME):
-            with run.files.open(NAME) as file:
-                columns = next(csv.reader([file.readline().decode(errors="replace")]), [])
-        if set(row) <= set(columns):
-            run.files.append(NAME, _lines(columns, [row]))
-        else:
-            older = StringIO(run.files.read(NAME).decode(errors="replace") if columns else "")
-            columns += [name for name in row if name not in columns]
-            header = dict(zip(columns, columns, strict=True))
-            run.files.write(NAME, _lines(columns, [header, *csv.DictReader(older), row]))
+        if added := [name for name in row if name not in self.columns]:
+            self._rewrite(run, added)
+        run.files.append(NAME, _line([row.get(name, "") for name in self.columns]).decode())
+
+    def _rewrite(self, run: "Run", added: Sequence[str] = ()) -> None:
+        """Write the table anew with more columns, without lines that are not whole or of steps that are to come."""
+        rows = _rows(run)
+        old = next(rows, [])
+        self.columns = [*old, *(name for name in added if name not in old)]
+        empty = [""] * (len(self.columns) - len(old))
+
+        def lines() -> Iterator[bytes]:
+            yield _line(self.columns)
+            for row in rows:
+                if len(row) == len(old) and _step(row) <= run.step:
+                    yield _line([*row, *empty])
+
+        if self.columns:
+            run.files.write(NAME, lines())
 
 
-def _lines(columns: list[str], rows: Iterable[Mapping[str, Any]]) -> str:
-    text = StringIO()
-    csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n").writerows(rows)
-    return text.getvalue()
+def _rows(run: "Run") -> Iterator[list[str]]:
+    """Yield the rows of a table that begins with the names of its columns; a line that is no row is left out."""
+    with suppress(InputError, OSError), run.files.open(NAME) as file:
+        for place, line in enumerate(bounded_lines(file)):
+            row = _cells(line)
+            if place == 0 and row[:1] != ["step"]:
+                return
+            yield row
+
+
+def _cells(line: bytes) -> list[str]:
+    """Return the cells of a line; none where it is torn, or is no line of a table."""
+    try:
+        (row,) = csv.reader([line.decode()], strict=True) if line.endswith(b"\n") else [[]]
+    except (ValueError, csv.Error):
+        return []
+    return row
+
+
+def _step(row: Sequence[str]) -> float:
+    """Return a row's step; infinity where a cell is neither empty nor a number."""
+    try:
+        step, *_ = (float(cell or "nan") for cell in row)
+        return step
+    except ValueError:
+        return math.inf
+
+
+def _line(cells: Sequence[Any]) -> bytes:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerow(cells)
+    return text.getvalue().encode()

@@ -18,7 +18,7 @@ def look(run: Run) -> None:
             view.name: diversity(view["fake"], view["real"]) for view in views if "real" in view
         }
         dead = {view.name: (view["fake"], dead_units(view["fake"])) for view in views}
-    log.append(run, {"step": run.step, "diversity": found})
+    log.append(run, {"step": run.step, "sample_diversity": found})
     for direction, value in found.items():
         if value < COLLAPSED and run.step > 0:
             run.warn(

@@ -1,11 +1,11 @@
 """`log.jsonl`: one JSON object a line, for each log interval and each evaluation."""
 
-import json
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import Any
 
-from ganforge import Run, to_json
+from ganforge import InputError, Run, log_lines, to_json
 
 NAME = "log.jsonl"
 
@@ -16,22 +16,19 @@ def append(run: Run, record: Mapping[str, Any]) -> None:
 
 
 def cut(run: Run) -> None:
-    """Drop records of steps that the run, gone back to a checkpoint, will do again, and lines that are torn.
+    """Keep only sound records, and of these only those of what the run will not do again.
 
-    After the last step the evaluations are done again, unless that step is evaluated.
+    After the last step the evaluations are done again, unless that step is evaluated. Whatever else stands in the log's
+    place makes way for an empty one.
     """
-    if not run.files.has(NAME):
-        return
-    lines = run.files.read(NAME).decode(errors="replace").splitlines(keepends=True)
-    kept = [line for line in lines if _is_kept(line, run)]
-    if len(kept) < len(lines):
-        run.files.write(NAME, "".join(kept))
+    if run.files.has(NAME):
+        run.files.write(NAME, _kept(run))
 
 
-def _is_kept(line: str, run: Run) -> bool:
-    """Whether a line is whole, and tells of what will not be done again."""
-    with suppress(ValueError, KeyError, TypeError):
-        record = json.loads(line) if line.endswith("\n") else {}
-        step = float(record["step"])
-        return step < run.step or (step == run.step and ("metrics" not in record or run.is_evaluated))
-    return False
+def _kept(run: Run) -> Iterable[bytes]:
+    with suppress(InputError):
+        for line, record in log_lines(run.folder):
+            step = math.inf if record is None else record["step"]
+            again = record is not None and "metrics" in record and not run.is_evaluated
+            if step < run.step or (step == run.step and not again):
+                yield line if line.endswith(b"\n") else line + b"\n"

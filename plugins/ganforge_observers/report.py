@@ -4,28 +4,40 @@ The template draws the charts itself, from paths that are worked out here: in a 
 library takes, since the page is made anew while a run trains; and they follow the page's width and colours.
 """
 
-import json
 import math
+import os
 import re
 import statistics
 import sys
 import time
-import tomllib
+import warnings
 from base64 import b64encode
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import lru_cache
 from hashlib import sha256
 from io import BytesIO
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from attrs import frozen
+from attrs import Factory, define, field, frozen
 from jinja2 import Environment, StrictUndefined, Template
 from markupsafe import Markup
 from PIL import Image
 
-from ganforge import InputError, hookimpl, nearest, write_file
+from ganforge import (
+    InputError,
+    hookimpl,
+    log_lines,
+    nearest,
+    open_inside,
+    read_inside,
+    read_lock,
+    read_metrics,
+    write_file,
+)
 
 if TYPE_CHECKING:
     from ganforge import Run
@@ -33,11 +45,16 @@ if TYPE_CHECKING:
 NAME = "report.html"
 LOCK = "recipe.lock.toml"
 POINTS = 500  # of a curve, at most
+WAITING = 8 * POINTS  # points that come before a curve is thinned
+CURVES = 200  # of a kind, at most
+SPEEDS = 1000  # the newest ones, whose median is told
+NAME_LENGTH, WARNING_LENGTH = 200, 2000  # characters, at most, of a curve's name and of a warning
 SHOWN_SAMPLES = 24
 SHOWN_FIGURES = 24
 SHOWN_WARNINGS = 100
 SAMPLE_BYTES = 4_500_000  # of all sample pictures; a third more as text
 FIGURE_BYTES = 1_500_000
+PICTURE_BYTES = 1 << 25  # a larger file is left out
 WIDEST = 1600  # pixels, of a picture that is made smaller
 NARROWEST = 240
 FIRST_SECONDS = 10.0  # of training before the page is first made
@@ -73,8 +90,8 @@ class Report:
     def _write(self, run: "Run", state: str) -> None:
         try:
             write(run.folder, state)
-        except OSError as error:  # no reason to stop the training
-            run.warn(f"{NAME} is not written: {error.strerror}")
+        except (InputError, FileNotFoundError) as error:  # no reason to stop the training
+            run.warn(str(error))
 
 
 class Warnings:
@@ -124,48 +141,58 @@ def require_run(path: Path) -> None:
     Raises:
         InputError: it says what is there instead.
     """
-    if (path / LOCK).is_file():
-        return
-    if not path.exists():
-        beside = [other.name for other in path.parent.iterdir()] if path.parent.is_dir() else []
-        raise InputError(f"no run at '{path}'; {nearest(path.name, beside)}".removesuffix("; "))
-    runs = sorted(other.name for other in path.iterdir() if (other / LOCK).is_file()) if path.is_dir() else []
+    try:
+        if (path / LOCK).is_file():
+            return
+        if not path.exists():
+            beside = [other.name for other in path.parent.iterdir()] if path.parent.is_dir() else []
+            raise InputError(f"no run at '{path}'; {nearest(path.name, beside)}".removesuffix("; "))
+        runs = sorted(other.name for other in path.iterdir() if (other / LOCK).is_file()) if path.is_dir() else []
+    except OSError as error:
+        raise InputError(f"'{path}' cannot be read: {error.strerror}") from error
     hint = f"did you mean '{path / runs[-1]}'?" if runs else f"a run's folder holds {LOCK}"
     raise InputError(f"'{path}' is not a run; {hint}")
 
 
-def write(folder: Path, state: str = "") -> Path:
+def write(folder: Path, state: str = "", say: Callable[[str], None] = lambda _: None) -> Path:
     """Write a run's `report.html`, whole or not at all.
 
     Args:
         folder: the run's.
         state: in a word, where it is known.
+        say: told of what in the folder cannot be read.
 
     Raises:
-        InputError: the locked recipe cannot be read.
+        InputError: the locked recipe cannot be read, or the page cannot be written.
     """
-    page = template().render(gather(folder, state))
-    write_file(folder / NAME, page)
-    return folder / NAME
+    found = gather(folder, state)
+    for text in found["unread"]:
+        say(text)
+    return _put(folder / NAME, template().render(found))
+
+
+def _put(path: Path, text: str) -> Path:
+    """Write a file whole or not at all."""
+    try:
+        write_file(path, text)
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror}") from error
+    return path
 
 
 def gather(folder: Path, state: str) -> dict[str, Any]:
     """Return what the template shows. Files may be missing, or half written; what cannot be read is left out."""
+    text, recipe = read_lock(folder)
+    told = read_log(folder)
+    unread = told.unread
     try:
-        text = (folder / LOCK).read_text(encoding="utf-8")
-        recipe = tomllib.loads(text)
-    except ValueError as error:
-        raise InputError(f"{folder / LOCK}: {error}") from error
-    records = read_log(folder / "log.jsonl")
+        metrics = read_metrics(folder) or told.metrics
+    except InputError as error:
+        unread.append(str(error))
+        metrics = told.metrics
     lock, steps = table(recipe, "lock"), table(recipe, "train").get("steps")
-    steps = steps if isinstance(steps, int) else 0
-    step = max([checkpoint_step(folder), *(record["step"] for record in records)])
-    speeds = finite(curves(records, lambda record: {"speed": record.get("steps_per_second")}).get("speed", ()))
-    warnings: dict[str, int] = {}
-    for record in records:
-        if "warning" in record:
-            warnings.setdefault(str(record["warning"]), record["step"])  # a resumed run may say it again
-    measured, metrics = final_metrics(folder, records)
+    steps = steps if type(steps) is int and 0 <= steps <= LARGEST else 0
+    step = max(checkpoint_step(folder), told.step)
     return {
         "name": lock.get("name", folder.resolve().parent.name),
         "folder": folder.resolve().name,
@@ -173,16 +200,17 @@ def gather(folder: Path, state: str) -> dict[str, Any]:
         "state": state or ("finished" if step >= steps else "not finished"),
         "step": step,
         "steps": steps,
-        "speed": statistics.median(value for _, value in speeds) if speeds else None,
-        "warnings": [said(message, at) for message, at in warnings.items()],
-        "shown_warnings": SHOWN_WARNINGS,
-        "samples": embed(spread(sample_files(folder), SHOWN_SAMPLES), SAMPLE_BYTES),
-        "loss_charts": loss_charts(records),
-        "metrics": metrics,
-        "measured": measured,
-        "metric_charts": metric_charts(records),
-        "speed_chart": draw("steps per second", {"": speeds}) if len(speeds) > 1 else None,
-        "figures": embed(figure_files(folder), FIGURE_BYTES),
+        "speed": statistics.median(told.speeds) if told.speeds else None,
+        "unread": unread,
+        "warnings": [said(message, at) for message, at in told.warnings.items()],
+        "more_warnings": told.more_warnings,
+        "samples": embed(folder, spread(sample_files(folder), SHOWN_SAMPLES), SAMPLE_BYTES),
+        "loss_charts": loss_charts(told.losses),
+        "metrics": flat(metrics),
+        "measured": metrics.get("step", 0),
+        "metric_charts": metric_charts(told),
+        "speed_chart": draw("steps per second", told.speed) if len(told.speeds) > 1 else None,
+        "figures": embed(folder, figure_files(folder), FIGURE_BYTES),
         "recipe": text,
         "environment": {key: listed(value) for key, value in lock.items() if key != "name"},
     }
@@ -227,17 +255,71 @@ def number(value: float, digits: int = 4) -> str:
 # What the files hold
 
 
-def read_log(path: Path) -> list[dict[str, Any]]:
-    """Return the records of a log; a line that is not whole is left out."""
-    records = []
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else ():
-        try:
-            record = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(record, dict) and isinstance(record.get("step"), int):
-            records.append(record)
-    return records
+Courses = dict[str, list[Point]]  # how numbers go over the training
+
+
+@define
+class Told:
+    """What a log tells, gathered while it is read, in memory that does not grow with it."""
+
+    step: int = 0
+    losses: Courses = Factory(dict)
+    measured: Courses = Factory(dict)  # metrics, `evaluation.metric`
+    diversity: Courses = Factory(dict)
+    speed: Courses = Factory(dict)
+    speeds: deque[float] = field(factory=lambda: deque(maxlen=SPEEDS))
+    metrics: dict[str, Any] = Factory(dict)  # the newest ones, with their step
+    warnings: dict[str, int] = Factory(dict)  # each with the step at which it came first
+    more_warnings: int = 0
+    unread: list[str] = Factory(list)
+
+    def add(self, record: Mapping[str, Any]) -> None:
+        """Take a record in."""
+        step = record["step"]
+        self.step = max(self.step, step)
+        follow(self.losses, step, record.get("losses", {}))
+        follow(self.diversity, step, record.get("sample_diversity", {}))
+        if metrics := record.get("metrics"):
+            follow(self.measured, step, flat(metrics))
+            self.metrics = {"step": step, **metrics}
+        if (speed := record.get("steps_per_second")) is not None:
+            self.speeds.append(speed)
+            follow(self.speed, step, {"": speed})
+        if warning := record.get("warning"):
+            message = warning[:WARNING_LENGTH]
+            if message in self.warnings or len(self.warnings) < SHOWN_WARNINGS:
+                self.warnings.setdefault(message, step)  # a resumed run may say it again
+            else:
+                self.more_warnings += 1
+
+
+def follow(courses: Courses, step: int, values: Mapping[str, float]) -> None:
+    """Add values to the courses of their names, of which there are at most `CURVES`, of some length."""
+    for name, value in values.items():
+        points = courses.get(name)
+        if points is None:
+            if len(courses) == CURVES or len(name) > NAME_LENGTH:
+                continue
+            points = courses[name] = []
+        points.append((step, value))
+        if len(points) > WAITING:
+            points[:] = thinned(points)
+
+
+def read_log(folder: Path) -> Told:
+    """Read a run's log; what cannot be read is left out, and named in `unread`."""
+    told, skipped = Told(), 0
+    try:
+        for _, record in log_lines(folder):
+            if record is None:
+                skipped += 1
+            else:
+                told.add(record)
+    except InputError as error:
+        told.unread.append(str(error))
+    if skipped:
+        told.unread.append(f"{skipped} damaged line{'s'[: skipped > 1]} of {folder / 'log.jsonl'} left out")
+    return told
 
 
 def table(tables: Mapping[str, Any], name: str) -> dict[str, Any]:
@@ -258,30 +340,10 @@ def listed(value: Any) -> str:
 
 def checkpoint_step(folder: Path) -> int:
     """Return the step of the newest checkpoint; 0 where there is none."""
-    latest = folder / "checkpoints" / "latest"
-    step = re.fullmatch(r"step-(\d+)\s*", latest.read_text(errors="replace")) if latest.is_file() else None
-    return int(step[1]) if step else 0
-
-
-def final_metrics(folder: Path, records: Sequence[Mapping[str, Any]]) -> tuple[int, dict[str, float]]:
-    """Return the newest metrics and their step: `metrics.json`, else the log's last ones."""
-    logged = [record for record in records if table(record, "metrics")]
-    found = {"step": logged[-1]["step"], **logged[-1]["metrics"]} if logged else {}
-    path = folder / "metrics.json"
-    if path.is_file():
-        try:
-            read = json.loads(path.read_text(encoding="utf-8", errors="replace"))
-            found = read if isinstance(read, dict) else found
-        except ValueError:
-            pass
-    step = found.get("step")
-    values = {name: value for name, value in flat(found).items() if is_number(value)}
-    return step if isinstance(step, int) else 0, values
-
-
-def is_number(value: Any) -> bool:
-    """Whether a value of a file is a number, finite or not."""
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    with suppress(InputError, FileNotFoundError):
+        if step := re.fullmatch(rb"step-(\d{1,15})\s*", read_inside(folder, "checkpoints/latest")):
+            return int(step[1])
+    return 0
 
 
 # Pictures
@@ -297,20 +359,27 @@ class Picture:
     height: int
 
 
-def sample_files(folder: Path) -> list[tuple[int, Path]]:
+def sample_files(folder: Path) -> list[tuple[int, str]]:
     """Return the sample pictures with their steps, in order."""
-    found = [(re.fullmatch(r"step-(\d+)", path.stem), path) for path in (folder / "samples").glob("step-*.png")]
-    return sorted((int(step[1]), path) for step, path in found if step)
+    found = [(re.fullmatch(r"samples/step-(\d{1,15})\.png", name), name) for name in pictures_of(folder, "samples")]
+    return sorted((int(step[1]), name) for step, name in found if step)
 
 
-def figure_files(folder: Path) -> list[tuple[str, Path]]:
+def figure_files(folder: Path) -> list[tuple[str, str]]:
     """Return the figures with their names; that of the initial state comes before the final one."""
-    found = (folder / "figures").glob("*.png")
-    paths = sorted(found, key=lambda path: (path.stem.removesuffix("_initial"), -len(path.stem)))
-    return [(path.stem, path) for path in paths[:SHOWN_FIGURES]]
+    stems = [Path(name).stem for name in pictures_of(folder, "figures")]
+    ordered = sorted(stems, key=lambda stem: (stem.removesuffix("_initial"), -len(stem)))
+    return [(stem, f"figures/{stem}.png") for stem in ordered[:SHOWN_FIGURES]]
 
 
-def spread(files: Sequence[tuple[int, Path]], most: int) -> list[tuple[str, Path]]:
+def pictures_of(folder: Path, part: str) -> list[str]:
+    """Return the names of the pictures in a part of the run's folder; none where that lies elsewhere."""
+    if not Path(os.path.realpath(folder / part)).is_relative_to(folder.resolve()):
+        return []
+    return [f"{part}/{path.name}" for path in (folder / part).glob("*.png")]
+
+
+def spread(files: Sequence[tuple[int, str]], most: int) -> list[tuple[str, str]]:
     """Choose every first, second, fourth, ... file, and the last one.
 
     So nearly all that were chosen at one checkpoint are chosen at the next, and need not be made smaller anew.
@@ -318,40 +387,56 @@ def spread(files: Sequence[tuple[int, Path]], most: int) -> list[tuple[str, Path
     stride = 1
     while len(chosen := [*files[:-1:stride], *files[-1:]]) > most:
         stride *= 2
-    return [(number(step), path) for step, path in chosen]
+    return [(number(step), name) for step, name in chosen]
 
 
-def embed(files: Sequence[tuple[str, Path]], budget: int) -> list[Picture]:
+def embed(folder: Path, files: Sequence[tuple[str, str]], budget: int) -> list[Picture]:
     """Take pictures into the page: as they are, or those that are too big smaller, so that all need `budget` bytes."""
+    facts = {name: facts_of(folder, name) for _, name in files}
+    share = budget // len(files) if sum(size for size, _ in facts.values()) > budget else budget
     found = []
-    share = budget // len(files) if sum(path.stat().st_size for _, path in files) > budget else budget
-    for label, path in files:
-        try:
-            if path.stat().st_size <= share:
-                with Image.open(path, formats=["PNG"]) as image:
-                    width, height = image.size
-                kind, data = "png", path.read_bytes()
-                if not data.endswith(PNG_END):
-                    continue  # it is being written
-            else:
-                kind = "jpeg"
-                data, width, height = smaller(path, path.stat().st_mtime_ns, share)
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+    for label, name in files:
+        size, changed = facts[name]
+        if not 0 < size <= PICTURE_BYTES:
             continue
-        found.append(Picture(label, f"data:image/{kind};base64,{b64encode(data).decode()}", width, height))
+        # Whatever a damaged picture makes its decoder raise, or warn of, it is left out.
+        with suppress(Exception), warnings.catch_warnings():
+            warnings.simplefilter("error")
+            kind, data, width, height = whole(folder, name) if size <= share else smaller(folder, name, changed, share)
+            found.append(Picture(label, f"data:image/{kind};base64,{b64encode(data).decode()}", width, height))
     return found
 
 
+def facts_of(folder: Path, name: str) -> tuple[int, int]:
+    """Return a file's size in bytes and when it was changed; zeros for what is no file of the run's folder."""
+    try:
+        with open_inside(folder, name) as file:
+            facts = os.fstat(file.fileno())
+    except (InputError, FileNotFoundError):
+        return 0, 0
+    return facts.st_size, facts.st_mtime_ns
+
+
+def whole(folder: Path, name: str) -> tuple[str, bytes, int, int]:
+    """Return a picture as it is: its kind, its bytes, its width and its height."""
+    data = read_inside(folder, name, PICTURE_BYTES)
+    if not data.endswith(PNG_END):
+        raise ValueError("it is being written")
+    with Image.open(BytesIO(data), formats=["PNG"]) as image:
+        return "png", data, *image.size
+
+
 @lru_cache(maxsize=4 * SHOWN_SAMPLES)
-def smaller(path: Path, changed: int, most: int) -> tuple[bytes, int, int]:
-    """Return a picture as a JPEG of at most so many bytes, its width and its height.
+def smaller(folder: Path, name: str, changed: int, most: int) -> tuple[str, bytes, int, int]:
+    """Return a picture as a JPEG of at most so many bytes: its kind, its bytes, its width and its height.
 
     Args:
-        path: of the picture.
+        folder: the run's.
+        name: of the picture in it.
         changed: when; so that the same picture is not made smaller again at the next checkpoint.
         most: how many bytes it may have.
     """
-    with Image.open(path, formats=["PNG"]) as image:
+    with Image.open(BytesIO(read_inside(folder, name, PICTURE_BYTES)), formats=["PNG"]) as image:
         picture = image.convert("RGB") if image.mode in ("RGB", "L") else on_white(image)
     width = min(picture.width, WIDEST)
     while True:
@@ -359,7 +444,7 @@ def smaller(path: Path, changed: int, most: int) -> tuple[bytes, int, int]:
         buffer = BytesIO()
         picture.resize((width, height), Image.Resampling.HAMMING).save(buffer, "JPEG", quality=88, subsampling=0)
         if buffer.tell() <= most or width <= NARROWEST:
-            return buffer.getvalue(), width, height
+            return "jpeg", buffer.getvalue(), width, height
         width = max(NARROWEST, int(width * min(0.9, math.sqrt(most / buffer.tell()))))
 
 
@@ -377,7 +462,7 @@ LOGARITHMIC_FROM = 100  # times between the smallest value and the largest
 COLOURS = 7
 DASHES = 3
 SUM = "weighted sum"
-LARGEST = 1e30  # beyond it a value counts as not finite, and below its inverse as zero
+LARGEST = 1e30  # beyond it a value is not shown, and below its inverse it counts as zero
 
 
 @frozen
@@ -449,12 +534,13 @@ def decades(low: float, high: float) -> list[float]:
 
 @frozen
 class Curve:
-    """A line of a chart: its name in the legend, its look, its course, and its last value."""
+    """A line of a chart: its name in the legend, its look, its path, its last value, and its place if it is a dot."""
 
     label: str
     look: str
     path: str
     last: float
+    dot: tuple[float, float] | None = None
 
 
 @frozen
@@ -468,57 +554,38 @@ class Chart:
     steps: tuple[int, int]
 
 
-def curves(
-    records: Iterable[Mapping[str, Any]], values: Callable[[Mapping[str, Any]], Mapping[str, Any]]
-) -> dict[str, list[Point]]:
-    """Collect from each record the numbers that `values` finds in it, by name."""
-    found: dict[str, list[Point]] = {}
-    for record in records:
-        for name, value in values(record).items():
-            if is_number(value):
-                size = abs(value)
-                plain = math.nan if not size < LARGEST else float(value) if size > 1 / LARGEST else 0.0
-                found.setdefault(name, []).append((record["step"], plain))
-    return found
-
-
-def finite(points: Iterable[Point]) -> list[Point]:
-    """Leave out what is no finite number."""
-    return [point for point in points if math.isfinite(point[1])]
-
-
-def loss_charts(records: Sequence[Mapping[str, Any]]) -> list[Chart]:
+def loss_charts(losses: Courses) -> list[Chart]:
     """Draw the losses: for each phase a chart, in which a colour is a role and a kind of line a direction."""
-    phases: dict[str, dict[str, list[Point]]] = {}
-    for name, points in curves(records, lambda record: table(record, "losses")).items():
+    phases: dict[str, Courses] = {}
+    for name, points in losses.items():
         phase, _, rest = name.partition(".")
         phases.setdefault(phase, {})[rest.replace(".", " ") or SUM] = points
     ordered = sorted(phases.items(), reverse=True)  # the generator first
-    charts = [draw(f"{phase} phase", series, may_be_logarithmic=True) for phase, series in ordered]
+    charts = [draw(f"{phase} phase", courses, may_be_logarithmic=True) for phase, courses in ordered]
     return [chart for chart in charts if chart]
 
 
-def metric_charts(records: Sequence[Mapping[str, Any]]) -> list[Chart]:
+def metric_charts(told: Told) -> list[Chart]:
     """Draw each metric that was measured more than once, and how diverse the translations in the samples are."""
-    found = curves(records, lambda record: flat(table(record, "metrics")))
-    charts = [draw(name, {"": points}) for name, points in found.items() if len(points) > 1]
-    diverse = curves(records, lambda record: table(record, "diversity"))
-    if any(len(points) > 1 for points in diverse.values()):
-        charts.append(draw("diversity of translations, 1: that of real samples", diverse))
+    charts = [draw(name, {"": points}) for name, points in told.measured.items() if len(points) > 1]
+    charts.append(draw("diversity in the sample pictures, 1: that of real samples", told.diversity))
     return [chart for chart in charts if chart]
 
 
-def draw(title: str, series: Mapping[str, Sequence[Point]], *, may_be_logarithmic: bool = False) -> Chart | None:
-    """Draw curves by their labels; None where there is no finite number."""
-    thin = {label: downsample(points) for label, points in series.items()}
-    values = [value for points in thin.values() for _, value in finite(points)]
-    if not values:
+def draw(title: str, courses: Courses, *, may_be_logarithmic: bool = False) -> Chart | None:
+    """Draw courses by their labels; None where there is no number."""
+    thin = {label: points for label in courses if (points := thinned(courses[label]))}
+    if not thin:
         return None
     steps = [step for points in thin.values() for step, _ in points]
-    x, y = step_axis(steps), value_axis(values, may_be_logarithmic)
+    x, y = step_axis(steps), value_axis([value for points in thin.values() for _, value in points], may_be_logarithmic)
     looks = line_looks(thin)
-    found = [Curve(label, looks[label], trace(points, x, y), series[label][-1][1]) for label, points in thin.items()]
-    return Chart(title, found, x, y, (min(steps), max(steps)))
+    curves = []
+    for label, points in thin.items():
+        places = [(x.at(step), y.at(value)) for step, value in points]
+        dot = places[0] if len(places) == 1 else None
+        curves.append(Curve(label, looks[label], trace(places), points[-1][1], dot))
+    return Chart(title, curves, x, y, (min(steps), max(steps)))
 
 
 def line_looks(labels: Iterable[str]) -> dict[str, str]:
@@ -534,24 +601,26 @@ def line_looks(labels: Iterable[str]) -> dict[str, str]:
     return looks
 
 
-def downsample(points: Sequence[Point]) -> list[Point]:
-    """Return at most `POINTS` points: of so many neighbours each, the last step and the mean of what is finite."""
-    size = math.ceil(len(points) / POINTS)
-    groups = [points[start : start + size] for start in range(0, len(points), size or 1)]
-    return [
-        (group[-1][0], statistics.fmean(value for _, value in finite(group)) if finite(group) else math.nan)
-        for group in groups
-    ]
+def thinned(points: list[Point]) -> list[Point]:
+    """Return at most `POINTS` points in the order of their steps: the ends, and of equal ranges of steps the extremes.
+
+    What is thinned again, with more points behind, keeps its extremes. A value that no chart holds is left out.
+    """
+    plain = [(step, value if abs(value) > 1 / LARGEST else 0.0) for step, value in points if abs(value) < LARGEST]
+    points = sorted(plain, key=itemgetter(0))
+    if len(points) <= POINTS:
+        return points
+    first, last = points[0], points[-1]
+    ranges = (POINTS - 2) // 2
+    extremes: dict[int, tuple[Point, Point]] = {}
+    for point in points:
+        place = (point[0] - first[0]) * ranges // (last[0] - first[0] + 1)
+        low, high = extremes.get(place, (point, point))
+        extremes[place] = (point if point[1] < low[1] else low, point if point[1] > high[1] else high)
+    kept = dict.fromkeys([first, *(point for pair in extremes.values() for point in pair), last])
+    return sorted(kept, key=itemgetter(0))
 
 
-def trace(points: Sequence[Point], x: Axis, y: Axis) -> str:
-    """Return the path of a curve, with a gap where a value is not finite."""
-    words = []
-    pen = "M"
-    for step, value in points:
-        if math.isfinite(value):
-            words.append(f"{pen}{x.at(step):g} {y.at(value):g}" + ("h0" if pen == "M" else ""))  # alone, it is a dot
-            pen = "L"
-        else:
-            pen = "M"
-    return "".join(words)
+def trace(places: Sequence[tuple[float, float]]) -> str:
+    """Return the path of a curve through places of the chart."""
+    return "M" + "L".join(f"{x:g} {y:g}" for x, y in places)

@@ -1,12 +1,23 @@
 """Comparisons: whole small ones from the command line, and their numbers against numbers worked out by hand."""
 
+import importlib
 import json
+import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from matplotlib.figure import Figure
+
+from ganforge import InputError, hold
+from tests.runs.forms import FORMS, make
+
+comparison, results = (importlib.import_module(f"ganforge_compare.{name}") for name in ("comparison", "results"))
 
 SETS = ["train.steps=6", "record.evaluate_every=2", "generator.hidden=8", "discriminator.hidden=8", "train.batch=8"]
 WORDS = [word for text in SETS for word in ("--set", text)]
@@ -48,8 +59,6 @@ def test_every_recipe_is_trained_with_every_seed_and_one_table_one_figure_one_pa
 
 
 def test_values_are_means_over_the_last_fifth_and_deviations_those_of_a_sample(compared, tmp_path):
-    from ganforge_compare import comparison as module
-
     folder, _ = compared
     found = json.loads((folder / "comparison" / "comparison.json").read_text())["discogan_toy"]
     for seed, run in found["runs"].items():
@@ -61,19 +70,12 @@ def test_values_are_means_over_the_last_fifth_and_deviations_those_of_a_sample(c
     assert found["metrics"]["modes.quality"]["mean"] == pytest.approx((one + two) / 2)
     assert found["metrics"]["modes.quality"]["deviation"] == pytest.approx(abs(one - two) / 2**0.5)
 
-    class Fake:
-        """Stands in for a member with a log."""
-
-        class plan:  # noqa: N801
-            class train:  # noqa: N801
-                steps = 100
-
-        folder = tmp_path
-
     values = {79: 1.0, 80: 5.0, 81: 7.0, 100: 9.0, 120: 50.0}
     records = [{"step": step, "metrics": {"r": {"m": value}}} for step, value in values.items()]
     (tmp_path / "log.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
-    assert module._late(Fake()) == {"r.m": 8.0}
+    with (tmp_path / "log.jsonl").open("a") as file:
+        file.write('{"step": 90, "metrics": {"r": {"m": NaN}}}\n{"step": 90, "metrics": {"r": {"m": 1e308}}}\n{"st')
+    assert results.late_metrics(tmp_path, 100, pytest.fail) == {"r.m": 8.0}
 
 
 def test_what_is_there_is_not_trained_again_and_more_seeds_or_steps_are_added(compared, ganforge):
@@ -100,7 +102,8 @@ def test_a_run_that_fails_is_told_and_the_others_are_compared(tmp_path, ganforge
         (tmp_path / f"{name}.toml").write_text("\n".join(lines))
     result = ganforge("compare", "fine.toml", "wild.toml", "--seeds", "1", *WORDS, "--set", "record.log_every=1")
     assert result.status == 1
-    assert "wild, seed 0 failed with status 1" in result.err
+    assert "wild, seed 0 failed with status 1:\n" in result.err
+    assert [line for line in result.err.splitlines() if line.startswith("error:")] == ["error: 1 of 2 runs failed"]
     assert "modes.coverage" in result.out
 
 
@@ -121,21 +124,257 @@ def test_wrong_input_is_refused_before_anything_is_trained(words, message, tmp_p
     assert not (tmp_path / "comparison").exists()
 
 
-def test_an_interrupted_comparison_goes_on_where_it_was(tmp_path, ganforge):
-    words = ["gan_toy", "--seeds", "1", *WORDS, "--set", "train.steps=8000", "--set", "record.log_every=20"]
-    words += ["--set", "record.evaluate_every=0"]
-    command = [sys.executable, "-m", "ganforge", "compare", *words]
+ENDLESS = ["gan_toy", "--seeds", "1", *WORDS, "--set", "train.steps=1000000", "--set", "record.log_every=20"]
+ENDLESS += ["--set", "record.evaluate_every=0", "--set", "record.sample_every=0"]
+
+
+@pytest.fixture
+def endless(tmp_path):
+    """A comparison whose only training goes on for hours: its process and the training's folder."""
+    command = [sys.executable, "-m", "ganforge", "compare", *ENDLESS]
     process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    log = tmp_path / "comparison" / "seed-0" / "gan_toy" / "0001" / "log.jsonl"
-    until = time.monotonic() + 60
-    while not log.exists() and time.monotonic() < until:
+    run = tmp_path / "comparison" / "seed-0" / "gan_toy" / "0001"
+    wait_until((run / "log.jsonl").exists)
+    yield process, run
+    process.kill()
+    process.communicate()
+
+
+def wait_until(true, seconds=180):
+    until = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < until
         time.sleep(0.05)
+
+
+def is_free(run):
+    """Whether no process is at work on a run."""
+    try:
+        hold(run).release()
+    except InputError:
+        return False
+    return True
+
+
+def test_an_interrupted_comparison_goes_on_where_it_was(endless, ganforge):
+    process, run = endless
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=60)
+    time.sleep(0.1)
+    process.send_signal(signal.SIGINT)  # who is in a hurry does not lose anything either
+    _, err = process.communicate(timeout=180)
     assert process.returncode == 130
     assert "the same command goes on" in err
-    stopped = (log.parent / "checkpoints" / "latest").read_text()
-    assert stopped < "step-00008000"
-    result = ganforge("compare", *words)
+    assert "Traceback" not in err
+    assert is_free(run)
+    steps = int((run / "checkpoints" / "latest").read_text()[-8:]) + 3
+    result = ganforge("compare", *ENDLESS, "--set", f"train.steps={steps}")
     assert result.status == 0, result.err
-    assert (log.parent / "checkpoints" / "latest").read_text() == "step-00008000"
+    assert (run / "checkpoints" / "latest").read_text() == f"step-{steps:08d}"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("number", "status"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGKILL, -9)], ids=str
+)
+def test_whatever_ends_a_comparison_its_trainings_end_too_and_are_saved(number, status, endless):
+    process, run = endless
+    process.send_signal(number)
+    process.communicate(timeout=180)
+    assert process.returncode == status
+    wait_until(lambda: is_free(run), 60)
+    assert (run / "checkpoints" / "latest").exists()
+
+
+@pytest.fixture
+def trained(compared, tmp_path):
+    """A copy of the comparison, for `TRAINED`, of which nothing is to be trained, without its figures."""
+    leave = shutil.ignore_patterns("figures", "samples", "discogan_toy")
+    return Path(shutil.copytree(compared[0] / "comparison", tmp_path / "comparison", ignore=leave))
+
+
+TRAINED = ["gan_toy", "--seeds", "2", *WORDS]
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("name", ["log.jsonl", "metrics.json", "recipe.lock.toml"])
+def test_a_damaged_file_of_a_run_is_named_or_left_out(name, form, trained, ganforge, monkeypatch):
+    monkeypatch.setattr(comparison, "train", lambda *_: [])
+    path = trained / "seed-1" / "gan_toy" / "0001" / name
+    make(path, form)
+    result = ganforge("compare", *TRAINED, "--json")
+    if name == "recipe.lock.toml" and form not in ("absent", "link to nowhere"):
+        assert result.status == 2
+        assert len(result.err.splitlines()) == 1
+        assert str(path.relative_to(trained.parent).parent) in result.err
+        return
+    assert result.status == 0, result.err
+    values = json.loads(result.out)["gan_toy"]["metrics"]["modes.quality"]["values"]
+    assert set(values) == {"0", "1"}, "the other file holds the metrics, too"
+    assert all(line.startswith(f"warning: comparison/seed-1/gan_toy/0001/{name}") for line in result.err.splitlines())
+
+
+def test_values_that_are_missing_do_not_count_and_one_has_no_deviation(trained, ganforge, monkeypatch):
+    monkeypatch.setattr(comparison, "train", lambda *_: [])
+    lines = '{"step": 6, "metrics": {"modes": {"quality": %s, "odd": %s}}}\n'
+    for seed, values in enumerate([("0.5", "0.25"), ("1.5", "NaN")]):
+        (trained / f"seed-{seed}" / "gan_toy" / "0001" / "log.jsonl").write_text(lines % values)
+    result = ganforge("compare", *TRAINED)
+    rows = [line.split(maxsplit=1) for line in result.out.splitlines()]
+    assert ["modes.quality", "1 ± 0.71"] in [[name, *(word.strip() for word in rest)] for name, *rest in rows]
+    assert ["modes.odd", "0.25 (1 of 2 seeds)"] in [[name, *(word.strip() for word in rest)] for name, *rest in rows]
+    found = json.loads((trained / "comparison.json").read_text(), parse_constant=pytest.fail)
+    assert found["gan_toy"]["metrics"]["modes.odd"] == {"values": {"0": 0.25}, "mean": 0.25, "deviation": None}
+
+
+def test_a_wide_table_is_laid_out_anew_for_a_narrow_terminal():
+    found = {"values": {"0": 0.123, "1": 0.2}, "mean": 0.1615, "deviation": 0.0544}
+    names = ["gan_toy", "gan_recon_toy", "discogan_toy"]
+    summary = {name: {"runs": {"0": "", "1": ""}, "metrics": {"modes.cycle_error_A": found}} for name in names}
+    cell = "0.162 ± 0.054"
+    assert results.rows_of(summary) == [{"metric": "modes.cycle_error_A"} | dict.fromkeys(names, cell)]
+    assert results.rows_of(summary, 80) == results.rows_of(summary)
+    assert results.rows_of(summary, 60) == [
+        {"metric": "modes.cycle_error_A", "recipe": "gan_toy", "value": cell},
+        {"metric": "", "recipe": "gan_recon_toy", "value": cell},
+        {"metric": "", "recipe": "discogan_toy", "value": cell},
+    ]
+
+
+EVIL = '<b>"&\x1b[31m\ud800'
+
+
+def test_names_from_files_are_escaped_everywhere(trained, ganforge, monkeypatch):
+    monkeypatch.setattr(comparison, "train", lambda *_: [])
+    record = {"step": 6, "metrics": {EVIL: {EVIL: 0.5}}}
+    (trained / "seed-0" / "gan_toy" / "0001" / "log.jsonl").write_text(json.dumps(record) + "\n")
+    result = ganforge("compare", *TRAINED, "--seeds", "1")
+    assert result.status == 0, result.err
+    assert "\x1b" not in result.out
+    page = (trained / "comparison.html").read_text()
+    assert "<td>&lt;b&gt;&quot;&amp;\\x1b[31m\\ud800.&lt;b&gt;" in page
+    assert "One seed; a run&#x27;s" in page or "One seed; a run's" in page
+
+
+LOCAL = "from ganforge import hookimpl\nprint('code runs')\n"
+
+
+@pytest.mark.parametrize(
+    ("names", "files", "refused"),
+    [
+        (["plugins/mine.py"], {"plugins/mine.py": LOCAL}, ""),
+        (["plugins/mine.py"], {"plugins/mine.py": LOCAL + "#"}, "plugins/mine.py"),
+        (["plugins/mine.py"], {}, "plugins/mine.py"),
+        (["plugins/other.py"], {"plugins/other.py": LOCAL}, "plugins/other.py"),
+        (["plugins/mine.py", "plugins/other.py"], {"plugins/mine.py": LOCAL, "plugins/other.py": ""}, "plugins/other"),
+        (["mine.py"], {"mine.py": LOCAL}, "mine.py"),
+        ("plugins/other.py", {"plugins/other.py": LOCAL}, "plugins/other.py"),
+    ],
+)
+def test_code_of_a_run_that_the_recipe_does_not_name_is_refused(
+    names, files, refused, trained, ganforge, monkeypatch, tmp_path
+):
+    monkeypatch.setattr(comparison, "train", lambda *_: [])
+    run = trained / "seed-1" / "gan_toy" / "0001"
+    lock = run / "recipe.lock.toml"
+    lock.write_text(f"plugins = {json.dumps(names)}\n" + lock.read_text())
+    for name, text in files.items():
+        (run / name).parent.mkdir(exist_ok=True)
+        (run / name).write_text(text)
+    (tmp_path / "mine.py").write_text(LOCAL)
+    result = ganforge("compare", *TRAINED, "--plugin", "mine.py")
+    if refused:
+        assert result.status == 2
+        assert f"gan_toy/0001/{refused}" in result.err
+        assert "is not the code that 'gan_toy' names" in result.err
+    else:
+        assert result.status == 0, result.err
+        assert "loads code: mine.py" in result.err
+
+
+def test_two_comparisons_do_not_work_in_one_folder(trained, ganforge):
+    held = hold(trained)
+    result = ganforge("compare", *TRAINED)
+    held.release()
+    assert result.status == 2
+    assert "error: another process is at work in comparison\n" in result.err
+
+
+def test_a_run_that_another_process_trains_is_not_moved_away(trained, ganforge):
+    run = trained / "seed-0" / "gan_toy" / "0001"
+    shutil.rmtree(run / "checkpoints")  # as before its first checkpoint
+    held = hold(run)
+    result = ganforge("compare", *TRAINED)
+    held.release()
+    assert result.status == 2
+    assert "error: another process is at work in comparison/seed-0/gan_toy/0001\n" in result.err
+    assert run.exists()
+
+
+@pytest.mark.parametrize("name", ["", "comparison.json", "comparison.html", "comparison.png"])
+def test_what_cannot_be_written_is_told_in_a_line(name, trained, ganforge, monkeypatch, tmp_path):
+    monkeypatch.setattr(comparison, "train", lambda *_: [])
+    monkeypatch.setattr(results, "draw", lambda _: Figure())
+    if name:
+        (trained / name).unlink()
+        (trained / name).mkdir()
+    else:
+        (tmp_path / "file").write_text("")
+    result = ganforge("compare", *TRAINED, "--out", trained if name else "file")
+    assert result.status == 2
+    assert result.err.count("\n") == 1
+    assert "error: cannot write" in result.err
+    assert not [path for path in trained.glob(".*") if path.name != ".lock"], "nothing half-written stays"
+
+
+@pytest.mark.parametrize("content", [None, b"", b"\x89PNG\r\n\x1a\n" + b"x" * 50, "pipe"])
+def test_a_figure_that_cannot_be_read_is_left_out_and_none_is_named_that_is_not_written(
+    content, trained, ganforge, monkeypatch
+):
+    monkeypatch.setattr(comparison, "train", lambda *_: [])
+    (trained / "comparison.png").unlink()
+    if content is not None:
+        path = trained / "seed-0" / "gan_toy" / "0001" / "figures" / "a.png"
+        path.parent.mkdir()
+        os.mkfifo(path) if content == "pipe" else path.write_bytes(content)
+    result = ganforge("compare", *TRAINED)
+    assert result.status == 0, result.err
+    assert "figure:" not in result.out
+    assert "page:" in result.out
+    assert not (trained / "comparison.png").exists()
+
+
+def test_failures_are_told_where_no_run_came_far_enough(ganforge, monkeypatch, tmp_path):
+    monkeypatch.setattr(comparison, "train", lambda *_: ["gan_toy, seed 0 failed with status 2:\n  error: no memory"])
+    result = ganforge("compare", *TRAINED)
+    assert result.status == 1
+    assert result.err.splitlines() == [
+        "gan_toy, seed 0 failed with status 2:",
+        "  error: no memory",
+        "error: no run came far enough to be compared",
+    ]
+
+
+def test_what_a_training_does_is_read_from_its_output(tmp_path):
+    output = tmp_path / "output.txt"
+    member = SimpleNamespace(steps_done=lambda: 40, plan=SimpleNamespace(train=SimpleNamespace(steps=100)))
+    worker = comparison.Worker(member, None, output)
+    for text, doing in (
+        (None, ("starting", 0, 100)),
+        (b"", ("starting", 0, 100)),
+        (b"reading A: 3/20\nodd: \xff\n", ("reading A", 3, 20)),
+        (b"reading A: 3/20\nrendering train: 5/9\nwarning: odd\n", ("rendering train", 5, 9)),
+        (b"reading A: 3/20\nstep 20/100  generator 0.5\n", ("step", 40, 100)),
+        (b"gan_toy: runs/0001 on cpu\n", ("step", 40, 100)),
+        (b"x" * 100_000 + b"\nreading A: " + b"9" * 5000 + b"/1", ("step", 40, 100)),
+    ):
+        if text is not None:
+            output.write_bytes(text)
+        assert (worker.doing.what, worker.doing.done, worker.doing.total) == doing
+
+
+def test_without_a_terminal_a_line_now_and_then_tells_what_is_done(capsys, monkeypatch):
+    display = importlib.import_module("ganforge_compare.display")
+    monkeypatch.setattr(display, "PLAIN_SECONDS", -1)
+    with display.Display() as shown:
+        shown.show(40, 200, {"a, seed 0": display.Doing("step", 40, 100), "b, seed 0": display.Doing("reading", 1, 9)})
+    assert capsys.readouterr().err == "all: steps 40/200; a, seed 0: step 40/100; b, seed 0: reading 1/9\n"

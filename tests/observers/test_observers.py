@@ -82,5 +82,5 @@ def test_a_collapsed_generator_is_warned_of_and_its_diversity_logged(toy, ganfor
     assert result.status == 0, result.err
     assert "the generator has collapsed" in " ".join(result.out.split())
     lines = [json.loads(line) for line in (tmp_path / "runs" / "toy" / "0001" / "log.jsonl").read_text().splitlines()]
-    assert [line["step"] for line in lines if "diversity" in line] == [0, 4, 8]
-    assert all(line["diversity"]["AB"] < 0.01 for line in lines if "diversity" in line)
+    assert [line["step"] for line in lines if "sample_diversity" in line] == [0, 4, 8]
+    assert all(line["sample_diversity"]["AB"] < 0.01 for line in lines if "sample_diversity" in line)

@@ -12,6 +12,7 @@ from types import SimpleNamespace
 import pytest
 
 from ganforge.folder import Folder
+from tests.runs.forms import FORMS, make
 
 csv_log = importlib.import_module("ganforge_observers.csv_log")
 
@@ -90,6 +91,55 @@ def test_a_loss_that_comes_later_makes_the_table_wider(tmp_path):
     run.step = 2
     table.ganforge_started(run)
     assert [row["step"] for row in rows(tmp_path)] == ["1", "2"]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        b"2,8.0,0.",
+        b"2,8.0,0.1,0.2\n",
+        b"2,8.0\n",
+        b"2,8.0,0.5",
+        b"\xff\n",
+        b"2,\0,1\n",
+        b'2,8.0,"x\n',
+        b"x,1,2\n",
+        b"\n",
+        b"9" * 5000 + b",1,2\n",
+        b"x" * 2_000_000 + b"\n",
+        b"2," + b"x" * 200_000 + b",1\n",
+    ],
+    ids=lambda damage: repr(damage[:20]),
+)
+def test_a_line_of_the_table_that_is_not_whole_is_dropped_when_the_run_goes_on(damage, tmp_path):
+    sound = b"step,steps_per_second,generator\n1,9.5,0.25\n"
+    (tmp_path / "log.csv").write_bytes(sound + damage)
+    csv_log.CsvLog().ganforge_started(SimpleNamespace(folder=tmp_path, step=5))
+    assert (tmp_path / "log.csv").read_bytes() == sound
+
+
+def test_the_table_goes_on_after_a_line_that_a_full_disk_cut_off(tmp_path):
+    run, table = SimpleNamespace(folder=tmp_path, step=5), csv_log.CsvLog()
+    table.ganforge_started(run)
+    for step in (1, 2, 3):
+        table.ganforge_logged(run, {"step": step, "steps_per_second": 9.5, "losses": {"generator": 0.25}})
+        with (tmp_path / "log.csv").open("ab") as file:
+            file.write(b"9,9.5,0.2")
+    assert (tmp_path / "log.csv").read_text().splitlines()[:-1] == [
+        "step,steps_per_second,generator",
+        "1,9.5,0.25",
+        "2,9.5,0.25",
+        "3,9.5,0.25",
+    ]
+
+
+@pytest.mark.parametrize("form", [form for form in FORMS if form != "folder"])
+def test_whatever_stands_in_the_tables_place_makes_way(form, tmp_path):
+    make(tmp_path / "log.csv", form)
+    run, table = SimpleNamespace(folder=tmp_path, step=5), csv_log.CsvLog()
+    table.ganforge_started(run)
+    table.ganforge_logged(run, {"step": 1, "steps_per_second": 9.5, "losses": {}})
+    assert (tmp_path / "log.csv").read_text() == "step,steps_per_second\n1,9.5\n"
 
 
 @pytest.mark.parametrize(

@@ -2,10 +2,14 @@
 
 import importlib
 import json
+import os
 import re
 import shutil
+import struct
 import subprocess
 import sys
+import tracemalloc
+import zlib
 from html.parser import HTMLParser
 
 import numpy as np
@@ -92,7 +96,7 @@ def test_a_run_ends_with_a_page_of_everything(toy, ganforge, tmp_path):
     run = tmp_path / "runs" / "toy" / "0001"
     page = read(run)
     for words in (
-        "toy 0001 What you will see. state finished steps 8 of 8 speed",
+        "toy 0001 What you will see. state finished steps 8 of 8 median speed",
         "generator phase",
         "weighted sum",
         "reconstruction AB",
@@ -214,9 +218,10 @@ def test_a_page_that_cannot_be_written_is_warned_of(toy, ganforge, tmp_path):
     )
     result = ganforge("run", toy, "--plugin", "block.py")
     assert result.status == 0
-    assert "warning: report.html is not written: Is a directory" in result.out
+    message = "cannot write runs/toy/0001/report.html: Is a directory"
+    assert f"warning: {message}" in result.out
     run = tmp_path / "runs" / "toy" / "0001"
-    assert '"warning": "report.html is not written: Is a directory"' in (run / "log.jsonl").read_text()
+    assert f'"warning": "{message}"' in (run / "log.jsonl").read_text()
     assert not list(run.glob(".report*"))
 
 
@@ -266,7 +271,7 @@ def test_nothing_that_comes_from_files_becomes_part_of_the_page(folder):
 def test_what_cannot_be_read_is_left_out(folder):
     (folder / "log.jsonl").write_text(
         '{"step": 1, "losses": {"generator": 1.0, "generator.a": NaN}, "steps_per_second": 3}\n'
-        '{"step": 2, "losses": {"generator": Infinity, "generator.a": NaN}, "steps_per_second": "fast"}\n'
+        '{"step": 2, "losses": {"generator": Infinity, "generator.a": NaN}, "steps_per_second": NaN}\n'
         '{"step": 3, "losses": {"generator": 1e300, "generator.a": "x"}}\n'
         '[1, 2]\n{"step": "x"}\n\xff\n{"step": 4, "losses": 7, "metrics": [1]}\n'
         '{"step": 5, "losses": {"generator": 2.0, "discriminator": -1e-320}}\n{"step": 6, "los',
@@ -280,7 +285,9 @@ def test_what_cannot_be_read_is_left_out(folder):
     (folder / "samples" / "step-00000002.png").write_text("no picture")
     (folder / "samples" / "step-x.png").write_text("no sample")
     page = written(folder)
-    assert "state not finished steps 5 of 100 speed 3 steps/s" in page.text
+    assert "state not finished steps 5 of 100 median speed 3 steps/s" in page.text
+    assert "6 damaged lines of" in page.text
+    assert "metrics.json is damaged: it does not hold a step and metrics" in page.text
     assert "weighted sum 2 " in page.text
     assert len(page.all("img")) == 1
     assert not page.all("script")
@@ -367,42 +374,141 @@ def test_a_page_of_big_pictures_stays_small(folder):
     assert len(page.all("img")) == 16 + 8
 
 
+def test_pictures_come_from_inside_of_the_runs_folder_alone(folder, tmp_path):
+    picture(tmp_path / "outside" / "secret.png")
+    samples, figures = folder / "samples", folder / "figures"
+    picture(samples / "step-00000000.png")
+    picture(folder / "kept" / "elsewhere.png")
+    (samples / "step-00000001.png").symlink_to(tmp_path / "outside" / "secret.png")
+    (samples / "step-00000002.png").symlink_to(folder / "kept" / "elsewhere.png")
+    (samples / "step-00000003.png").symlink_to("/dev/zero")
+    (samples / "step-00000004.png").symlink_to("nowhere.png")
+    (samples / "step-00000005.png").symlink_to("step-00000005.png")
+    (samples / "step-00000006.png").mkdir()
+    os.mkfifo(samples / "step-00000007.png")
+    with (samples / "step-00000008.png").open("wb") as file:
+        file.truncate(1 << 32)
+    figures.symlink_to(tmp_path / "outside")
+    page = written(folder)
+    assert [found["data-step"] for found in page.all("figure") if "data-step" in found] == ["0", "2"]
+    assert len(page.all("img")) == 2
+
+
+def png(width, height, body=b""):
+    """The bytes of a PNG whose header promises pixels that its body does not hold."""
+
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", body) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"\0", png(20_000, 20_000), png(10_000, 9_500), png(0, 0), png(8, 8, noise := os.urandom(3_000_000)), noise],
+    ids=["empty", "nul", "bomb", "nearly a bomb", "no pixels", "damaged", "noise"],
+)
+def test_a_picture_that_is_none_is_left_out(folder, content, capfd):
+    picture(folder / "figures" / "good.png")
+    (folder / "figures" / "bad.png").write_bytes(content)
+    assert [found["alt"] for found in written(folder).all("img")] == ["figure good"]
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("name", ["samples", "figures", "checkpoints", "checkpoints/latest", "report.html"])
+@pytest.mark.parametrize("form", ["file", "folder", "pipe", "link to /", "link to itself", "link to /dev/zero"])
+def test_whatever_lies_in_the_folder_a_page_or_one_line_comes_out(folder, ganforge, name, form):
+    path = folder / name
+    path.parent.mkdir(exist_ok=True)
+    forms = {
+        "file": lambda: path.write_bytes(b"\xff" * 10),
+        "folder": path.mkdir,
+        "pipe": lambda: os.mkfifo(path),
+        "link to /": lambda: path.symlink_to("/"),
+        "link to itself": lambda: path.symlink_to(path.name),
+        "link to /dev/zero": lambda: path.symlink_to("/dev/zero"),
+    }
+    forms[form]()
+    result = ganforge("report", folder)
+    if (name, form) == ("report.html", "folder"):
+        assert (result.status, len(result.err.splitlines())) == (2, 1)
+    else:
+        assert (result.status, result.err) == (0, "")
+        assert read(folder).text.startswith(" cats2dogs 0001")
+
+
 def test_a_transparent_picture_is_laid_on_white():
     image = Image.new("RGBA", (2, 1), (255, 0, 0, 255))
     image.putpixel((1, 0), (0, 0, 0, 0))
     assert list(report.on_white(image).tobytes()) == [255, 0, 0, 255, 255, 255]
 
 
-def test_a_curve_of_many_points_is_made_of_the_means_of_neighbours():
-    points = [(step, float(step)) for step in range(1, 1001)]
-    assert report.downsample(points)[:2] == [(2, 1.5), (4, 3.5)]
-    assert len(report.downsample(points)) == 500
-    assert report.downsample(points[:500]) == points[:500]
-    gap = [(1, 1.0), (2, float("nan")), *points[2:]]
-    assert report.downsample(gap)[0] == (2, 1.0)
+def test_a_curve_of_many_points_keeps_its_ends_and_its_extremes():
+    points = [(step, float(step % 7)) for step in range(1, 100_001)]
+    points[31_234], points[77_777] = (31_235, 50.0), (77_778, -50.0)
+    thin = report.thinned(points)
+    assert 400 < len(thin) <= 500
+    assert thin == sorted(thin)
+    assert [thin[0], thin[-1]] == [points[0], points[-1]]
+    assert {(31_235, 50.0), (77_778, -50.0)} <= set(thin)
+    assert report.thinned(points[:500]) == points[:500]
+    courses = {}
+    for step, value in points:
+        report.follow(courses, step, {"a": value})
+    assert len(courses["a"]) <= report.WAITING
+    assert {points[0], points[-1], (31_235, 50.0), (77_778, -50.0)} <= set(report.thinned(courses["a"]))
+
+
+def test_names_without_end_do_not_fill_the_memory():
+    courses = {}
+    for step in range(10_000):
+        report.follow(courses, step, {f"loss {step}": 1.0, "long " * 1000: 1.0})
+    assert len(courses) == report.CURVES
+
+
+def test_a_long_log_costs_little_memory(folder, monkeypatch):
+    monkeypatch.setattr(report, "WAITING", 1000)
+    report.template()
+    record = {"step": 0, "losses": {f"generator.{name}.AB": 0.123456789 for name in "abcdef"}, "steps_per_second": 1.0}
+    with (folder / "log.jsonl").open("w") as file:
+        file.writelines(json.dumps({**record, "step": step}) + "\n" for step in range(6_000))
+    tracemalloc.start()
+    report.write(folder)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 4e6  # all records are more than 8 MB
+    assert "steps 5,999 of 100" in read(folder).text
+
+
+def test_a_chart_of_one_record_shows_a_point(folder):
+    log(folder, {"step": 5, "losses": {"generator": 1.0}})
+    page = written(folder)
+    (dot,) = page.all("circle")
+    assert (dot["cx"], dot["cy"]) == ("58.0", "122.0")
 
 
 def test_a_chart_lays_its_points_between_its_borders():
     chart = report.draw("losses", {"a AB": [(0, 0.0), (50, 10.0), (100, 5.0)], "a BA": [(0, 0.0)], "b": [(0, 1.0)]})
     assert [curve.look for curve in chart.curves] == ["colour-1 dash-0", "colour-1 dash-1", "colour-2 dash-0"]
     left, right, top, bottom = 58, 450, 20.2, 223.8  # the values have a margin of a twentieth at both ends
-    assert chart.curves[0].path == f"M{left} {bottom}h0L{(left + right) / 2:g} {top}L{right} {(top + bottom) / 2:g}"
+    assert chart.curves[0].path == f"M{left} {bottom}L{(left + right) / 2:g} {top}L{right} {(top + bottom) / 2:g}"
     assert [text for _, text in chart.x.ticks] == ["0", "20", "40", "60", "80", "100"]
     assert [text for _, text in chart.y.ticks] == ["0", "5", "10"]
 
 
 def test_a_chart_of_very_different_values_is_logarithmic_and_one_with_none_is_left_out():
-    chart = report.draw("losses", {"": [(0, 1000.0), (1, float("nan")), (2, 0.1)]}, may_be_logarithmic=True)
+    chart = report.draw("losses", {"": [(0, 1000.0), (1, 1e300), (2, 0.1)]}, may_be_logarithmic=True)
     assert chart.y.logarithmic
     assert [text for _, text in chart.y.ticks] == ["0.1", "1", "10", "100", "1,000"]
-    assert chart.curves[0].path.count("M") == 2
-    assert report.draw("losses", {"": [(0, float("nan"))]}) is None
+    assert chart.curves[0].path.count("L") == 1, "a value that no chart holds is left out"
+    assert report.draw("losses", {"": []}) is None
 
 
 @pytest.mark.parametrize("value", [0.0, 7.0, -3e29, 1e-30, 5.0000000001])
 def test_a_flat_curve_has_room_around_it(value):
     chart = report.draw("flat", {"": [(0, value), (9, value)]})
-    assert chart.curves[0].path == "M58 122h0L450 122"
+    assert chart.curves[0].path == "M58 122L450 122"
     assert len(chart.y.ticks) >= 2
 
 

@@ -1,0 +1,208 @@
+"""What a run leaves as text, read without trust: `log.jsonl`, `metrics.json`, the locked recipe. JSON that is JSON.
+
+A run's folder may be a stranger's, edited, or half written. No reader here waits for a pipe or a device, follows a link
+out of the folder, or holds more than some megabytes.
+"""
+
+import json
+import math
+import os
+import tomllib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from ganforge.errors import InputError
+from ganforge.folder import Folder
+
+LOG = "log.jsonl"
+METRICS = "metrics.json"
+LOCK = "recipe.lock.toml"
+LINE_BYTES = 1 << 20  # of the log, at most
+TEXT_BYTES = 1 << 18  # of any other text, at most
+DOTS = 1000  # in a line of TOML, at most: its parser takes minutes for a key of 100,000 parts
+TAIL_BYTES = 1 << 16
+STEPS = 1 << 53  # beyond it a float cannot tell one step from the next
+
+Record = dict[str, Any]
+
+
+# Files of a run's folder
+
+
+@contextmanager
+def open_inside(folder: Path, name: str) -> Iterator[BinaryIO]:
+    """Open a file of a run's folder for reading.
+
+    Raises:
+        FileNotFoundError: it is not there.
+        InputError: it is no regular file, lies outside of the folder, or cannot be read; the message names it.
+    """
+    try:
+        with Folder(folder) as held, held.open(name) as file:
+            yield file
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise FileNotFoundError(*error.args) from error
+    except OSError as error:
+        raise InputError(f"{folder / name} cannot be read: {error.strerror}") from error
+
+
+def read_inside(folder: Path, name: str, most: int = TEXT_BYTES) -> bytes:
+    """Read a file of a run's folder that has at most so many bytes; it raises what `open_inside` raises."""
+    with open_inside(folder, name) as file:
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise InputError(f"{folder / name} has more than {most:,} bytes")
+    return content
+
+
+def read_lock(folder: Path) -> tuple[str, dict[str, Any]]:
+    """Return a run's locked recipe as text and as tables.
+
+    Raises:
+        FileNotFoundError: it is not there.
+        InputError: it cannot be read, or is no TOML.
+    """
+    try:
+        text = read_inside(folder, LOCK).decode()
+        if any(line.count(".") > DOTS for line in text.splitlines()):
+            raise ValueError("too deep a nest")
+        return text, tomllib.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{folder / LOCK}: {error}") from error
+
+
+def read_metrics(folder: Path) -> dict[str, Any]:
+    """Return what a run's `metrics.json` holds: the step and each evaluation's metrics; nothing if it is not there.
+
+    A metric that is not finite is left out. An InputError says that the file cannot be read or holds something else.
+    """
+    try:
+        found = _loads(read_inside(folder, METRICS))
+        step = _whole(found.pop("step"))
+        return {"step": step, **_tables(found)}
+    except FileNotFoundError:
+        return {}
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise InputError(f"{folder / METRICS} is damaged: it does not hold a step and metrics") from error
+
+
+# The log
+
+
+def records(folder: Path) -> Iterator[Record]:
+    """Yield the records of a run's log, each with its `step`; lines that hold none are skipped.
+
+    A value that is not finite is left out of its table. An InputError names a log that is no file.
+    """
+    return (record for _, record in log_lines(folder) if record is not None)
+
+
+def log_lines(folder: Path) -> Iterator[tuple[bytes, Record | None]]:
+    """Yield each line of a run's log with its record; None where it holds none. It raises what `records` raises."""
+    try:
+        with open_inside(folder, LOG) as file:
+            for line in bounded_lines(file):
+                yield line, record_of(line)
+    except FileNotFoundError:
+        return
+
+
+def last_step(folder: Path) -> int:
+    """Return the step of a log's last record, if it is one of its last lines; else 0."""
+    try:
+        with open_inside(folder, LOG) as file:
+            file.seek(max(0, os.fstat(file.fileno()).st_size - TAIL_BYTES))
+            lines = file.read(TAIL_BYTES).splitlines()
+    except (InputError, FileNotFoundError):
+        return 0
+    return next((record["step"] for line in reversed(lines) if (record := record_of(line))), 0)
+
+
+def bounded_lines(file: BinaryIO) -> Iterator[bytes]:
+    """Yield the lines of a file with their ends; one of more than `LINE_BYTES` is passed over, and given as empty."""
+    while line := file.readline(LINE_BYTES):
+        whole = line
+        while len(whole) == LINE_BYTES and not whole.endswith(b"\n"):
+            line, whole = b"", file.readline(LINE_BYTES)
+        yield line
+
+
+def record_of(line: bytes) -> Record | None:
+    """Return the record that a line of a log holds; None where it holds none.
+
+    >>> record_of(b'{"step": 2, "losses": {"a": 0.5, "b": null}}')
+    {'step': 2, 'losses': {'a': 0.5}}
+    >>> record_of(b'{"step": 2, "losses": {"a": 0.')
+    """
+    try:
+        found = {key: FORMS[key](value) if key in FORMS else value for key, value in _loads(line).items()}
+        if "diversity" in found:  # as logs of version 0.1 call it
+            found["sample_diversity"] = found.pop("diversity")
+        return found if "step" in found else None
+    except (ValueError, TypeError, AttributeError):
+        return None
+
+
+def _loads(content: bytes) -> Any:
+    """Read JSON in which no key stands twice; a ValueError says that it is none."""
+    try:
+        return _decoder.decode(content.decode())
+    except RecursionError as error:
+        raise ValueError("too deep a nest") from error
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    table = dict(pairs)
+    if len(table) < len(pairs):
+        raise ValueError("a key stands twice")
+    return table
+
+
+_decoder = json.JSONDecoder(object_pairs_hook=_once, parse_constant=lambda _: None)
+
+
+def _whole(value: Any) -> int:
+    if type(value) not in (int, float) or not 0 <= value <= STEPS or value != int(value):
+        raise ValueError("expected a whole number")
+    return int(value)
+
+
+def _number(value: Any) -> float | None:
+    """Return a finite number; None for one that is not finite."""
+    if value is None:
+        return None
+    if type(value) not in (int, float):
+        raise ValueError("expected a number")
+    try:
+        return float(value) if math.isfinite(value) else None
+    except OverflowError:
+        return None
+
+
+def _numbers(table: Any) -> dict[str, float]:
+    return {name: number for name, value in table.items() if (number := _number(value)) is not None}
+
+
+def _tables(tables: Any) -> dict[str, dict[str, float]]:
+    return {name: _numbers(table) for name, table in tables.items()}
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError("expected a text")
+    return value
+
+
+# What is known of a record's parts; others may hold any JSON.
+FORMS: Mapping[str, Callable[[Any], Any]] = {
+    "step": _whole,
+    "losses": _numbers,
+    "rates": _numbers,
+    "steps_per_second": _number,
+    "metrics": _tables,
+    "sample_diversity": _numbers,
+    "diversity": _numbers,
+    "warning": _text,
+}
