@@ -1,10 +1,8 @@
 """`ganforge evaluate`."""
 
-import json
-
 import typer
 
-from ganforge import AsJson, Device, InputError, NormName, PluginFiles, RunFolder, plugins_with, print_metrics
+from ganforge import AsJson, Device, InputError, NormName, PluginFiles, RunFolder, plugins_with, print_metrics, to_json
 
 
 def evaluate(
@@ -25,7 +23,7 @@ def evaluate(
     with trained.evaluating():
         metrics = evaluate_trained(trained, run)
     if as_json:
-        typer.echo(json.dumps(metrics))
+        typer.echo(to_json(metrics))
     elif metrics:
         print_metrics(metrics)
         typer.echo(f"figures: {run / 'figures'}")
