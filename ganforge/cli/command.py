@@ -1,6 +1,5 @@
 """What the commands share: their common options, reading a recipe, tables and progress bars."""
 
-import json
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -18,6 +17,7 @@ from ganforge.components.plugins import Plugins
 from ganforge.errors import InputError, Problem, RecipeError, printable
 from ganforge.recipe import layers
 from ganforge.recipe.layers import Recipe
+from ganforge.runs.log import to_json
 
 if TYPE_CHECKING:
     from ganforge.recipe.plan import Plan
@@ -92,7 +92,7 @@ def understand(context: typer.Context, name: str, sets: Sequence[str] | None, fi
 def print_rows(rows: Sequence[dict[str, Any]], as_json: bool) -> None:
     """Print rows as a table, or as a JSON list of objects."""
     if as_json:
-        typer.echo(json.dumps(list(rows), default=str))
+        typer.echo(to_json(list(rows), default=str))
         return
     table = Table(box=None, header_style="bold", pad_edge=False)
     for name in rows[0] if rows else ():

@@ -198,7 +198,7 @@ def newest_sound(parent: Path, say: Callable[[str], None]) -> Path:
             say(f"{reason}; going on from {folder.name}")
         return folder
     missing = f"no checkpoint in {parent}: the run was stopped before its first one"
-    raise InputError("\n".join(refused) or missing)
+    raise InputError(*(refused or [missing]))
 
 
 def load_training(folder: Path) -> Any:

@@ -1,11 +1,10 @@
 """`ganforge bench`."""
 
-import json
 from typing import Annotated
 
 import typer
 
-from ganforge import AsJson, Device, PluginFiles, RecipeName, Sets, print_rows, progress, understand
+from ganforge import AsJson, Device, PluginFiles, RecipeName, Sets, print_rows, progress, to_json, understand
 
 
 def bench(
@@ -27,7 +26,7 @@ def bench(
     with progress() as report:
         found = measure(plan, place, seconds=seconds / 2, real_data=data, report=report)
     if as_json:
-        typer.echo(json.dumps(found))
+        typer.echo(to_json(found))
         return
     parts = {f"  {name}, ms": value for name, value in found.pop("parts_ms").items()}
     rows = [
