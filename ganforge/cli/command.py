@@ -14,10 +14,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from ganforge.components.plugins import Plugins
+from ganforge.disk import to_json
 from ganforge.errors import InputError, Problem, RecipeError, printable
 from ganforge.recipe import layers
 from ganforge.recipe.layers import Recipe
-from ganforge.runs.log import to_json
 
 if TYPE_CHECKING:
     from ganforge.recipe.plan import Plan
