@@ -30,7 +30,8 @@ def stored(trained: Trained, split: Split, domain: str, least: int = 1) -> Store
     if not isinstance(found, Stored):
         raise InputError(f"the {split} samples of domain {domain} are drawn afresh; this needs fixed ones")
     if found.length < least:
-        known = fields_dict(type(trained.dataset)) if has(type(trained.dataset)) else ()
+        kind = type(trained.dataset)
+        known = fields_dict(kind) if has(kind) else ()
         settings = ", ".join(f"dataset.{name}" for name in known if name.startswith(split))
         hint = f"; see {settings}" if settings else ""
         raise InputError(f"needs at least {least} {split} samples of each domain, {domain} has {found.length}{hint}")
