@@ -95,12 +95,13 @@ def kernel_distance(one: Tensor, other: Tensor) -> float:
 def _features(trained: Trained, path: Path | None, limit: int, name: str) -> dict[str, tuple[Tensor, Tensor]]:
     """Return for each direction the features of translations and of real targets."""
     require_pictures(trained, name)
-    limit = LEAST if trained.rehearsal else limit
+    limit, features = (LEAST, LEAST) if trained.rehearsal else (limit, None)  # the root of all takes seconds
     read = _inception(path, trained.device)
     found = {}
     for direction in trained.directions:
         real = inputs(trained, trained.target(direction), limit, least=LEAST)
-        found[direction] = (read(translations(trained, direction, limit, LEAST)), read(real))
+        fake = translations(trained, direction, limit, LEAST)
+        found[direction] = (read(fake)[:, :features], read(real)[:, :features])
     return found
 
 

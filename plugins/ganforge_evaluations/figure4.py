@@ -14,7 +14,7 @@ from ganforge import Seen
 GRID = 200
 SHOWN = 1500
 # A mode's colour and marker: no two of seventy are alike, and neighbours differ in both.
-COLOURS, MARKERS = [colormaps["tab10"](number) for number in range(10)], "osDv^P*"
+COLOURS, MARKERS = [colormaps["tab10"](place) for place in range(10)], "osDv^P*"
 
 
 def draw_figure4(

@@ -30,8 +30,8 @@ def stored(trained: Trained, split: Split, domain: str, least: int = 1) -> Store
     if not isinstance(found, Stored):
         raise InputError(f"the {split} samples of domain {domain} are drawn afresh; this needs fixed ones")
     if found.length < least:
-        made: type = type(trained.dataset)
-        known = fields_dict(made) if has(made) else ()
+        kind = type(trained.dataset)
+        known = fields_dict(kind) if has(kind) else ()
         settings = ", ".join(f"dataset.{name}" for name in known if name.startswith(split))
         hint = f"; see {settings}" if settings else ""
         raise InputError(f"needs at least {least} {split} samples of each domain, {domain} has {found.length}{hint}")

@@ -5,6 +5,7 @@ import importlib
 import numpy as np
 import pytest
 import torch
+from attrs import evolve
 from PIL import Image
 from torch import nn
 
@@ -173,3 +174,28 @@ def test_domains_that_no_attribute_tells_apart_are_refused(translator, monkeypat
     monkeypatch.setattr(attributes, "tell_apart", lambda of_a, of_b: {})
     with pytest.raises(InputError, match="no attribute is on all training pictures of one domain and on none of"):
         evaluate(translator({"G_AB": nn.Identity()}))
+
+
+def test_a_rehearsal_knows_all_labels_and_learns_for_one_step(translator, monkeypatch):
+    steps = []
+    learn = attributes.learn
+    monkeypatch.setattr(
+        attributes, "learn", lambda *given, **settings: steps.append(settings["steps"]) or learn(*given, **settings)
+    )
+    told = []
+    tell = attributes.tell_apart
+    monkeypatch.setattr(attributes, "tell_apart", lambda a, b: told.append(len(a["Bar"])) or tell(a, b))
+    evaluate(evolve(translator({"G_AB": nn.Identity()}), rehearsal=4))
+    assert (steps, told) == ([1], [40])
+
+
+class Broken(nn.Module):
+    """No number for any input."""
+
+    def forward(self, pictures):
+        return pictures * torch.nan
+
+
+def test_of_translations_that_are_no_numbers_nothing_is_known(translator):
+    metrics, _ = evaluate(translator({"G_AB": Broken()}), steps=1)
+    assert all(np.isnan(value) for name, value in metrics.items() if name.endswith("_AB"))

@@ -2,11 +2,13 @@
 
 import importlib
 import json
+import math
 from functools import partial
 from math import sqrt
 
 import pytest
 import torch
+from attrs import evolve
 from torch import nn
 
 from ganforge import InputError
@@ -89,6 +91,18 @@ def test_inputs_from_one_angle_give_no_correlation_and_nothing_that_is_not_a_num
     assert (found["correlation"], found["angle_spread"]) == (0, 0)
 
 
+def test_a_prediction_that_is_no_number_leaves_nothing_to_measure():
+    found = azimuth.measure(torch.tensor([0.0, 30.0]), torch.tensor([0.0, math.nan]))
+    assert len(found) == 5
+    assert all(map(math.isnan, found.values()))
+
+
+@pytest.mark.parametrize("label", [None, "left", math.inf])
+def test_an_azimuth_that_is_no_number_is_named(label):
+    with pytest.raises(InputError, match="the label 'azimuth' of domain A is no number"):
+        azimuth._degrees(label, "A")
+
+
 def test_angles_survive_as_sine_and_cosine():
     angles = torch.tensor([-179.0, -90.0, 0.0, 15.0, 179.0])
     assert azimuth.to_degrees(3 * azimuth.to_units(angles)).tolist() == pytest.approx(angles.tolist())
@@ -148,6 +162,15 @@ def test_an_identity_is_as_good_as_the_regressor_and_a_mirror_image_is_mirrored(
     }
     assert [len(figures["azimuth"].axes), len(figures["turning"].axes)] == [2, 4]
     assert [label.get_text() for label in figures["turning"].axes[0].get_yticklabels()] == ["A", "to B", "and back"]
+
+
+def test_a_rehearsal_learns_for_one_step(translator, monkeypatch):
+    steps = []
+    monkeypatch.setattr(azimuth, "learn", lambda *given, **settings: steps.append(settings["steps"]) or ZERO)
+    trained = evolve(translator({"G_AB": nn.Identity()}, models=2, test_models=1, step=75.0), rehearsal=16)
+    with trained.evaluating():
+        azimuth.azimuth(trained)
+    assert steps == [1]
 
 
 def test_a_collapse_onto_one_picture_shows(translator):

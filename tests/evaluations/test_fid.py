@@ -1,6 +1,7 @@
 """Distances of distributions against numbers worked out by hand, and by NumPy's general eigenvalues."""
 
 import importlib
+import math
 
 import numpy as np
 import pytest
@@ -39,6 +40,12 @@ def test_the_kernel_distance_of_a_few_numbers():
     """Features 0, 1 and 2, 2; k(x, y) = (xy + 1)^3: within 1 and 125; between 1, 1, 27, 27."""
     one, other = torch.tensor([[0.0], [1.0]]), torch.tensor([[2.0], [2.0]])
     assert fid.kernel_distance(one, other) == pytest.approx(1 + 125 - 2 * (1 + 1 + 27 + 27) / 4)
+
+
+def test_features_that_are_not_finite_have_no_distance():
+    one, other = torch.full((3, 2), math.nan), torch.eye(3, 2)
+    assert math.isnan(fid.frechet(one, other))
+    assert math.isnan(fid.kernel_distance(one, other))
 
 
 @pytest.fixture

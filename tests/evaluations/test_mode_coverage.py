@@ -1,9 +1,12 @@
 """The toy's metrics against cases worked out by hand."""
 
 import importlib
+import math
 
 import pytest
 import torch
+
+from ganforge import InputError, Stored
 
 mode_coverage = importlib.import_module("ganforge_evaluations.mode_coverage")
 
@@ -58,6 +61,18 @@ def test_cycle_error_is_zero_for_identity_and_one_for_the_mean():
     points = torch.randn(500, 2) * 3 + 7
     assert mode_coverage.cycle_error(points, points) == 0
     assert mode_coverage.cycle_error(points, points.mean(0).expand(500, 2)) == pytest.approx(1, abs=1e-5)
+
+
+def test_points_that_are_alike_have_no_cycle_error_and_a_single_image_no_spread():
+    assert math.isnan(mode_coverage.cycle_error(torch.ones(3, 2), torch.ones(3, 2)))
+    found = mode_coverage.measure(MODES[:2], torch.tensor([0, 1]), MODES, sigma=0.5)
+    assert (found["coverage"], found["spread"]) == (2, 0)
+
+
+@pytest.mark.parametrize("labels", [{}, {"mode": ["one"]}, {"mode": [-1]}])
+def test_probes_without_their_mode_are_refused(labels):
+    with pytest.raises(InputError, match="with the label 'mode', a whole number from 0 on"):
+        mode_coverage.modes_of(Stored(1, lambda indices: MODES[:1], labels))
 
 
 def test_it_refuses_pictures(ganforge, pairs, toy):

@@ -2,18 +2,21 @@
 
 import importlib
 import math
+import sys
+from types import SimpleNamespace
 
 import pytest
 import torch
 from attrs import evolve
+from PIL import Image
 from torch import nn
 
-from ganforge import InputError
+from ganforge import Drawn, InputError
 from tests.conftest import as_trained
 
-paired_error, reconstruction, diversity, grid, pictures = (
+paired_error, reconstruction, diversity, grid, pictures, fid = (
     importlib.import_module(f"ganforge_evaluations.{name}")
-    for name in ("paired_error", "reconstruction", "diversity", "grid", "pictures")
+    for name in ("paired_error", "reconstruction", "diversity", "grid", "pictures", "fid")
 )
 
 
@@ -141,3 +144,59 @@ def test_figures_are_drawn_of_any_number_of_channels(make, tmp_path):
     for channels in (1, 2, 5):
         pictures.rows_figure([("row", torch.rand(4, channels, 8, 8)), ("short", torch.rand(2, channels, 8, 8))])
     assert {path.name for path in tmp_path.glob("*.png")} == {"grid.png", "paired.png"}
+
+
+@pytest.fixture
+def few(understand, tmp_path):
+    """Make identities that were trained on two folders, with any numbers of test pictures of A and B."""
+
+    def call(a, b, colour=None, **trained):
+        folders = {"a": 2, "b": 2, "test_a": a, "test_b": b}
+        for name, count in folders.items():
+            (tmp_path / name).mkdir()
+            for number in range(count):
+                Image.new("RGB", (8, 8), colour or (40 * number, 9, 9)).save(tmp_path / name / f"{number}.png")
+        path = tmp_path / "few.toml"
+        keys = "".join(f'{name} = "{tmp_path / name}"\n' for name in folders)
+        path.write_text(f'extends = "base_64"\n[dataset]\nuse = "folders"\nsize = 8\n{keys}')
+        found = as_trained(understand(path), {"G_AB": nn.Identity(), "G_BA": nn.Identity()}, 1)
+        return evolve(found, **trained)
+
+    return call
+
+
+@pytest.mark.parametrize("rehearsal", [0, 16])
+@pytest.mark.parametrize("evaluation", [fid.fid, fid.kid])
+def test_too_few_test_pictures_are_counted_and_the_settings_named(evaluation, rehearsal, few, monkeypatch):
+    monkeypatch.setattr(fid, "_inception", lambda path, device: lambda pictures: pictures.flatten(1))
+    message = (
+        "needs at least 2 test samples of each domain, B has 1; see dataset.test_a, dataset.test_b, dataset.test_share"
+    )
+    with pytest.raises(InputError, match=message):
+        evaluation(few(2, 1, rehearsal=rehearsal))
+
+
+def test_a_single_sample_and_samples_that_are_alike_have_no_ratio(few):
+    found = few(1, 2, "red")
+    assert all(map(math.isnan, diversity.diversity(found).metrics.values()))
+    metrics = reconstruction.reconstruction(found).metrics
+    assert (metrics["cycle_l1_A"], metrics["cycle_rmse_B"]) == (0, 0)
+    assert math.isnan(metrics["cycle_error_A"])
+    assert math.isnan(metrics["cycle_error_B"])
+    assert set(grid.grid(found).figures) == {"grid"}
+
+
+def test_a_rehearsal_draws_a_few_samples_of_a_domain_that_is_drawn():
+    counts = []
+    drawn = Drawn(lambda count, random: counts.append(count) or torch.zeros(count, 2))
+    for rehearsal in (0, 16, sys.maxsize):
+        pictures.inputs(SimpleNamespace(drawn={"A": drawn}, rehearsal=rehearsal), "A", 4096)
+    assert counts == [4096, 16, 16]
+
+
+def test_a_rehearsal_reads_two_pictures_and_two_features(few, monkeypatch):
+    seen = []
+    monkeypatch.setattr(fid, "_inception", lambda path, device: lambda some: seen.append(len(some)) or some.flatten(1))
+    monkeypatch.setattr(fid, "frechet", lambda one, other: float(one.shape[1]))
+    assert fid.fid(few(5, 5, rehearsal=16)).metrics == {"fid_AB": 2, "fid_BA": 2}
+    assert seen == [2, 2, 2, 2]

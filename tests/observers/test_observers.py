@@ -5,7 +5,7 @@ import json
 
 import torch
 
-diagnosis = importlib.import_module("ganforge_observers.diagnosis")
+diagnosis, samples = (importlib.import_module(f"ganforge_observers.{name}") for name in ("diagnosis", "samples"))
 
 
 def test_a_unit_is_dead_when_it_is_the_same_for_every_input():
@@ -84,3 +84,28 @@ def test_a_collapsed_generator_is_warned_of_and_its_diversity_logged(toy, ganfor
     lines = [json.loads(line) for line in (tmp_path / "runs" / "toy" / "0001" / "log.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines if "sample_diversity" in line] == [0, 4, 8]
     assert all(line["sample_diversity"]["AB"] < 0.01 for line in lines if "sample_diversity" in line)
+
+
+def seen(name, domains, **values):
+    """A direction whose values are known."""
+    found = dict(values)
+    return type("View", (dict,), {"name": name, "domains": domains, "fields": {"source": domains[0]}})(found)
+
+
+def test_rows_of_pictures_are_named_at_the_left_and_keep_their_pixels():
+    inputs, translations = torch.rand(2, 3, 64, 64), torch.rand(2, 1, 32, 64)
+    view = seen("AB", ("A", "B"), source=inputs, fake=translations, reconstructed=inputs)
+    assert [samples.name_row(view, name) for name in samples.ROWS] == ["A", "→ B", "→ A"]
+    assert samples.name_row(seen("Z", ("Z",), fake=inputs), "fake") == "Z"
+    grid = samples.picture_grid([view])
+    assert grid.shape[1] == 68 + 36 + 68
+    margin = grid.shape[2] - (2 * 66 + 2)
+    assert torch.equal(grid[:, 2:66, margin + 2 : margin + 66], inputs[0])
+    assert grid[:, :, :margin].amin() < 0.2, "nothing is written"
+
+
+def test_long_names_of_rows_are_cut():
+    short = samples.label_rows(["A"], [68])
+    long = samples.label_rows(["a photograph\nof a very long name " * 40], [68])
+    assert short.shape[2] < long.shape[2] <= samples.LETTER * (samples.WIDEST + 1)
+    assert samples._cut("a b", samples._letters(11), 0) == ""
