@@ -85,14 +85,18 @@ class Folder:
             descriptor = os.open(last, flags, 0o666, dir_fd=place)
             about = _require_regular(descriptor)
             try:
-                whole = about.st_size == 0 or os.pread(descriptor, 1, about.st_size - 1) == b"\n"
-                data = (text if whole else f"\n{text}").encode()
+                data = (f"\n{text}" if _is_torn(descriptor) else text).encode()
                 while data and about.st_nlink == 1:
                     data = data[os.write(descriptor, data) :]
             finally:
                 os.close(descriptor)
         if data:  # what has another name besides is left as it is under that one
             self.write(name, self.read(name) + data)
+
+    def is_torn(self, name: str) -> bool:
+        """Whether the last line of a file has no end: a full disk or a kill cut it off."""
+        with self.open(name) as file:
+            return _is_torn(file.fileno())
 
     def read(self, name: str) -> bytes:
         """Read a file; see `open`."""
@@ -117,9 +121,9 @@ class Folder:
                     descriptor = os.open(last, flags, dir_fd=place)
             _require_regular(descriptor)
         except ValueError as error:
-            raise InputError(f"'{self.path / name}' is a link that leads out of its folder") from error
+            raise InputError(f"{self.path / name} is a link that leads out of its folder") from error
         except IsADirectoryError as error:
-            raise InputError(f"'{self.path / name}' is no file") from error
+            raise InputError(f"{self.path / name} is no file") from error
         return os.fdopen(descriptor, "rb")
 
     def names(self, pattern: str = "*") -> list[str]:
@@ -214,3 +218,8 @@ def _require_regular(descriptor: int) -> os.stat_result:
         os.close(descriptor)
         raise IsADirectoryError(errno.EISDIR, "no file")
     return about
+
+
+def _is_torn(descriptor: int) -> bool:
+    size = os.fstat(descriptor).st_size
+    return size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -13,9 +14,11 @@ from ganforge.cli import command, main as cli
 from ganforge.components.plugins import Plugins
 from ganforge.data import batches as data
 from ganforge.data.batches import Batches
+from ganforge.folder import Folder
 from ganforge.recipe import layers as recipe
 from ganforge.recipe.plan import Plan
 from ganforge.recipe.resolve import resolve
+from ganforge.runs import checkpoint
 from ganforge.runs.trained import Trained
 from ganforge.training import build
 from ganforge.training.engine import Engine
@@ -114,6 +117,17 @@ def as_trained(plan: Plan, networks: Mapping[str, nn.Module], step: int) -> Trai
     device = torch.device("cpu")
     scheme, _ = build.make_scheme(plan, networks, device, {})
     return Trained(plan, build.make_dataset(plan), scheme, device, step)
+
+
+def write_weights(path: Path, tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str]) -> None:
+    """Write a weights file, with a digest that fits."""
+    with Folder(path.parent) as folder:
+        checkpoint.write_tensors(folder, path.stem, tensors, metadata)
+
+
+def run_at(folder: Path, step: int = 0) -> SimpleNamespace:
+    """What an observer sees of a run that stands at a step, not evaluated."""
+    return SimpleNamespace(folder=folder, files=Folder(folder), step=step, is_evaluated=False)
 
 
 class Result:

@@ -30,7 +30,8 @@ class CsvLog:
     def ganforge_logged(self, run: "Run", record: Mapping[str, Any]) -> None:
         """Append a line; a loss that the first record lacked makes the table wider."""
         row = {"step": record["step"], "steps_per_second": record["steps_per_second"], **record["losses"]}
-        if added := [name for name in row if name not in self.columns]:
+        added = [name for name in row if name not in self.columns]
+        if added or run.files.is_torn(NAME):  # half a number might pass for a whole one
             self._rewrite(run, added)
         run.files.append(NAME, _line([row.get(name, "") for name in self.columns]).decode())
 

@@ -231,7 +231,9 @@ def test_names_that_are_one_file_on_this_disk_lose_nothing(folder, ganforge, tmp
 
     file_at = translate._file_at
     monkeypatch.setattr(translate, "_file_at", lambda path: file_at(lower(path)))
-    monkeypatch.setattr(output, "write_file", lambda path, content: write_file(lower(path), content))
+    monkeypatch.setattr(
+        output, "write_file", lambda path, content, **options: write_file(lower(path), content, **options)
+    )
     result = ganforge("translate", folder, "one", "two", "--direction", "AB", "--out", "out")
     assert result.status == 2
     assert "1 of 2 pictures translated" in result.out

@@ -7,7 +7,8 @@ import torch
 
 from ganforge.components.plugins import Plugins
 from ganforge.runs import fit, load
-from ganforge.runs.checkpoint import read_tensors, write_tensors
+from ganforge.runs.checkpoint import read_tensors
+from tests.conftest import write_weights
 
 PLUGIN = """
 import torch
@@ -52,7 +53,7 @@ def forged(folder):
         change(tensors)
         recipe = {"recipe": found["recipe"].replace(old, new)} if old else {}
         path = folder.parent / "forged.safetensors"
-        write_tensors(path, tensors, {**found, **recipe, **metadata})
+        write_weights(path, tensors, {**found, **recipe, **metadata})
         return path
 
     return call
@@ -79,7 +80,7 @@ def test_what_lies_beside_a_named_file_is_taken_by_what_it_says_and_strangers_ar
     assert ganforge(*words, "--out", "one").status == 0
     assert ganforge(*words, "--out", "two", "--direction", "ba").status == 0
     tensors, metadata = read_tensors(folder / "a_way_back.safetensors")
-    write_tensors(folder / "a_way_back.safetensors", tensors, {**metadata, "step": "7"})
+    write_weights(folder / "a_way_back.safetensors", tensors, {**metadata, "step": "7"})
     result = ganforge(*words, "--out", "three", "--direction", "BA")
     assert result.status == 2
     assert "the direction BA needs the network G_BA: " in result.err
@@ -89,7 +90,7 @@ def test_what_lies_beside_a_named_file_is_taken_by_what_it_says_and_strangers_ar
 def test_of_two_files_for_a_network_the_named_one_wins_then_the_usual_name(folder, zoo, ganforge, plugins):
     tensors, metadata = read_tensors(folder / "G_AB.safetensors")
     copy = folder / "A_copy.safetensors"
-    write_tensors(copy, {key: value + 1 for key, value in tensors.items()}, metadata)
+    write_weights(copy, {key: value + 1 for key, value in tensors.items()}, metadata)
     assert load.find_saved(copy, plugins).weights.files["G_AB"] == copy
     assert load.find_saved(folder, plugins).weights.files["G_AB"] == folder / "G_AB.safetensors"
     (folder / "G_AB.safetensors").rename(folder / "B_copy.safetensors")
@@ -102,7 +103,7 @@ def test_of_two_files_for_a_network_the_named_one_wins_then_the_usual_name(folde
 
 def test_a_folder_of_two_trainings_is_refused(folder, zoo, ganforge):
     tensors, metadata = read_tensors(folder / "D_B.safetensors")
-    write_tensors(folder / "D_B.safetensors", tensors, {**metadata, "step": "7"})
+    write_weights(folder / "D_B.safetensors", tensors, {**metadata, "step": "7"})
     result = ganforge("translate", folder, zoo, "--direction", "AB", "--out", "out")
     assert result.status == 2
     assert "are not of one training and step" in result.err
@@ -132,7 +133,7 @@ def test_files_that_hold_no_direction_are_refused(name, message, folder, zoo, ga
         ({"network": "G_XY"}, "holds a network 'G_XY', which its recipe does not have"),
         ({"recipe": "x" * 200_000}, "its recipe is too long to be one, 200,000 characters"),
         ({"recipe": "a" + ".a" * 20_000 + " = 1"}, "its recipe is too long to be one"),
-        ({"recipe": "a = " + "[" * 2_000}, "not valid TOML"),
+        ({"recipe": "a = " + "[" * 2_000}, "lie more than 32 deep"),
     ],
     ids=["step", "network", "long", "dotted", "nested"],
 )
@@ -200,7 +201,7 @@ batch = 1
         named = {"layer": layer, "back": back}
         tensors = {f"{n}.{key}": value for n, module in named.items() for key, value in module.state_dict().items()}
         metadata = {"ganforge": "2", "network": "G", "step": "1", "recipe": text}
-        write_tensors(tmp_path / "G.safetensors", tensors, metadata)
+        write_weights(tmp_path / "G.safetensors", tensors, metadata)
         return load.find_saved(tmp_path / "G.safetensors", plugins)
 
     return call

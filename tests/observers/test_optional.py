@@ -7,11 +7,10 @@ import shutil
 import subprocess
 import sys
 import tomllib
-from types import SimpleNamespace
 
 import pytest
 
-from ganforge.folder import Folder
+from tests.conftest import run_at
 from tests.runs.forms import FORMS, make
 
 csv_log = importlib.import_module("ganforge_observers.csv_log")
@@ -80,7 +79,7 @@ def test_a_run_that_goes_on_from_an_older_checkpoint_writes_each_step_once(toy, 
 
 
 def test_a_loss_that_comes_later_makes_the_table_wider(tmp_path):
-    run, table = SimpleNamespace(files=Folder(tmp_path), step=3), csv_log.CsvLog()
+    run, table = run_at(tmp_path, 3), csv_log.CsvLog()
     table.ganforge_started(run)
     table.ganforge_logged(run, {"step": 1, "steps_per_second": 9.5, "losses": {"generator": 0.25}})
     table.ganforge_logged(run, {"step": 2, "steps_per_second": 9.0, "losses": {"generator": 0.5, 'odd "," one': 2.0}})
@@ -114,12 +113,12 @@ def test_a_loss_that_comes_later_makes_the_table_wider(tmp_path):
 def test_a_line_of_the_table_that_is_not_whole_is_dropped_when_the_run_goes_on(damage, tmp_path):
     sound = b"step,steps_per_second,generator\n1,9.5,0.25\n"
     (tmp_path / "log.csv").write_bytes(sound + damage)
-    csv_log.CsvLog().ganforge_started(SimpleNamespace(folder=tmp_path, step=5))
+    csv_log.CsvLog().ganforge_started(run_at(tmp_path, 5))
     assert (tmp_path / "log.csv").read_bytes() == sound
 
 
 def test_the_table_goes_on_after_a_line_that_a_full_disk_cut_off(tmp_path):
-    run, table = SimpleNamespace(folder=tmp_path, step=5), csv_log.CsvLog()
+    run, table = run_at(tmp_path, 5), csv_log.CsvLog()
     table.ganforge_started(run)
     for step in (1, 2, 3):
         table.ganforge_logged(run, {"step": step, "steps_per_second": 9.5, "losses": {"generator": 0.25}})
@@ -136,7 +135,7 @@ def test_the_table_goes_on_after_a_line_that_a_full_disk_cut_off(tmp_path):
 @pytest.mark.parametrize("form", [form for form in FORMS if form != "folder"])
 def test_whatever_stands_in_the_tables_place_makes_way(form, tmp_path):
     make(tmp_path / "log.csv", form)
-    run, table = SimpleNamespace(folder=tmp_path, step=5), csv_log.CsvLog()
+    run, table = run_at(tmp_path, 5), csv_log.CsvLog()
     table.ganforge_started(run)
     table.ganforge_logged(run, {"step": 1, "steps_per_second": 9.5, "losses": {}})
     assert (tmp_path / "log.csv").read_text() == "step,steps_per_second\n1,9.5\n"

@@ -2,13 +2,13 @@
 
 import json
 import os
-from types import SimpleNamespace
 
 import pytest
 
 from ganforge import InputError, last_step, read_lock, read_metrics, records, to_json
 from ganforge.runs import log
 from ganforge_observers import log as writer
+from tests.conftest import run_at
 from tests.runs.forms import FORMS, make
 
 SOUND = b'{"step": 1, "losses": {"a": 0.5}}\n'
@@ -92,7 +92,7 @@ def test_a_line_that_is_no_record_is_skipped(line, tmp_path):
     assert [record["step"] for record in records(tmp_path)] == [1, 9]
     (tmp_path / "log.jsonl").write_bytes(SOUND + later + line)
     assert [record["step"] for record in records(tmp_path)] == [1, 9]
-    writer.cut(SimpleNamespace(folder=tmp_path, step=8))
+    writer.cut(run_at(tmp_path, 8))
     assert (tmp_path / "log.jsonl").read_bytes() == SOUND
 
 
@@ -134,7 +134,7 @@ def test_no_form_of_a_file_hangs_a_reader_or_ends_it_otherwise_than_with_its_nam
 
 @pytest.mark.parametrize("form", FORMS)
 def test_whatever_stands_in_the_logs_place_makes_way_when_a_run_goes_on(form, tmp_path):
-    run = SimpleNamespace(folder=tmp_path, step=4)
+    run = run_at(tmp_path, 4)
     make(tmp_path / "log.jsonl", form)
     if form == "folder":
         with pytest.raises(IsADirectoryError):
@@ -152,7 +152,7 @@ def test_metrics_that_are_not_finite_are_absent(tmp_path):
 
 
 def test_a_record_begins_on_a_line_of_its_own_after_one_that_is_torn(tmp_path):
-    run = SimpleNamespace(folder=tmp_path)
+    run = run_at(tmp_path)
     writer.append(run, {"step": 1})
     with (tmp_path / "log.jsonl").open("ab") as file:
         file.write(b'{"step": 2, "los')  # the disk was full
@@ -163,7 +163,7 @@ def test_a_record_begins_on_a_line_of_its_own_after_one_that_is_torn(tmp_path):
 
 def test_a_log_whose_last_line_has_no_end_keeps_its_record(tmp_path):
     (tmp_path / "log.jsonl").write_text('{"step": 1}\n{"step": 2}')
-    writer.cut(SimpleNamespace(folder=tmp_path, step=2))
+    writer.cut(run_at(tmp_path, 2))
     assert (tmp_path / "log.jsonl").read_text() == '{"step": 1}\n{"step": 2}\n'
     assert os.listdir(tmp_path) == ["log.jsonl"]
 
