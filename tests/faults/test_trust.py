@@ -284,3 +284,42 @@ def test_a_state_of_another_recipe_is_refused_in_one_line(run, ganforge):
     result = ganforge("resume", run, "--set", "train.steps=10")
     assert result.status == 2
     assert "does not fit its recipe" in result.err
+
+
+STOPPING = """\
+import os, signal
+from ganforge import Findings, hookimpl
+
+def stopping(trained):
+    \"\"\"Somebody presses Ctrl-C after the last step.\"\"\"
+    if trained.step:
+        os.kill(os.getpid(), signal.SIGINT)
+    return Findings({"value": 1.0})
+
+@hookimpl
+def ganforge_register(register):
+    register.evaluation("stopping", stopping)
+"""
+
+
+def test_an_interruption_of_the_last_evaluation_says_how_to_go_on(toy, ganforge, tmp_path):
+    (tmp_path / "stopping.py").write_text(STOPPING)
+    words = ["--plugin", "stopping.py", "--set", "evaluations.stop={use='stopping'}"]
+    result = ganforge("run", toy, *words)
+    assert result.status == 130
+    assert "interrupted at step 8; go on with: ganforge resume runs/toy/0001" in result.err
+    run = tmp_path / "runs" / "toy" / "0001"
+    (run / "plugins" / "stopping.py").write_text(STOPPING.replace("if trained.step", "if False"))
+    assert ganforge("resume", run).status == 0
+    assert json.loads((run / "metrics.json").read_text()) == {"step": 8, "stop": {"value": 1.0}}
+
+
+def test_what_a_run_writes_has_the_permissions_of_the_umask(toy, ganforge, tmp_path):
+    older = os.umask(0o027)
+    try:
+        assert ganforge("run", toy).status == 0
+    finally:
+        os.umask(older)
+    run = tmp_path / "runs" / "toy" / "0001"
+    modes = {path.stat().st_mode & 0o777 for path in run.rglob("*") if path.is_file() and path.name != ".lock"}
+    assert modes == {0o640}
