@@ -22,7 +22,7 @@ from ganforge.recipe.layers import Recipe
 if TYPE_CHECKING:
     from ganforge.recipe.plan import Plan
 
-errors = Console(stderr=True)
+errors = Console(stderr=True, emoji=False)  # `x.toml:100: ...` names a line
 
 _plugin = typer.Option("--plugin", metavar="FILE", help="Load a plugin file too; repeatable.")
 _set = typer.Option("--set", metavar="KEY=VALUE", help="Override a key, such as train.steps=1000; repeatable.")
@@ -101,7 +101,7 @@ def print_rows(rows: Sequence[dict[str, Any]], as_json: bool) -> None:
         broken = bool(row.get("error"))
         table.add_row(*(escape(printable(str(value))) for value in row.values()), style="red" if broken else "")
     # Where nobody looks on, a row is a line, for grep.
-    Console(width=None if sys.stdout.isatty() else 250).print(table)
+    Console(width=None if sys.stdout.isatty() else 250, emoji=False).print(table)
 
 
 def print_metrics(metrics: Mapping[str, Mapping[str, float]]) -> None:
@@ -114,7 +114,12 @@ def print_metrics(metrics: Mapping[str, Mapping[str, float]]) -> None:
 def progress(*, in_bytes: bool = False) -> Iterator[Callable[[str, int, int], None]]:
     """Yield what shows (what goes on, done, total) as a bar each; as a line now and then where there is no terminal."""
     units = (bars.DownloadColumn(), bars.TransferSpeedColumn()) if in_bytes else (bars.MofNCompleteColumn(),)
-    columns = (bars.TextColumn("{task.description}"), bars.BarColumn(), *units, bars.TimeRemainingColumn())
+    columns = (
+        bars.TextColumn("{task.description}", markup=False),
+        bars.BarColumn(),
+        *units,
+        bars.TimeRemainingColumn(),
+    )
     tasks: dict[str, bars.TaskID] = {}
     said, shown = time.monotonic(), errors.is_terminal and not errors.is_dumb_terminal
     with bars.Progress(*columns, console=errors, transient=True, disable=not shown) as bar:
@@ -122,7 +127,7 @@ def progress(*, in_bytes: bool = False) -> Iterator[Callable[[str, int, int], No
         def report(what: str, done: int, total: int) -> None:
             nonlocal said
             if what not in tasks:
-                tasks[what] = bar.add_task(escape(printable(what)), total=total)
+                tasks[what] = bar.add_task(printable(what), total=total)
             bar.update(tasks[what], completed=done, total=total)
             if not shown and time.monotonic() - said > PLAIN_SECONDS:
                 said = time.monotonic()

@@ -60,7 +60,7 @@ def show(
     if as_json:
         typer.echo(text)
         return
-    console = Console()
+    console = Console(emoji=False)
     console.print(f"{shown['kind']} {shown['name']}  ({shown['plugin']})", style="bold", markup=False)
     console.print(shown["doc"], markup=False, highlight=False)
     for player, names in shown["asks"].items():

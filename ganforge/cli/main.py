@@ -1,5 +1,6 @@
 """The command line. Torch is imported inside of the commands that need it, so that the others answer at once."""
 
+import errno
 import os
 import sys
 import traceback
@@ -13,7 +14,8 @@ from ganforge.cli import look, train
 from ganforge.cli.command import say, tell
 from ganforge.cli.streams import lasting
 from ganforge.components.plugins import ALLOWED, Plugins
-from ganforge.errors import GanforgeError, PluginError, StoppedError
+from ganforge.disk import UNWRITABLE
+from ganforge.errors import GanforgeError, InputError, PluginError, StoppedError
 
 NO_PLUGINS = "--no-plugins"
 VERSION = "--version"
@@ -53,6 +55,13 @@ def _answer() -> int:
             for line in "".join(traceback.format_exception(error.__cause__)).rstrip().split("\n"):
                 say(line)
         return error.status
+    except OSError as error:
+        if error.errno not in UNWRITABLE | {errno.ENAMETOOLONG, errno.ENOENT}:  # a name, or a file that is gone
+            raise
+        say(
+            f"error: {os.fsdecode(error.filename or '')}: {error.strerror}".replace("error: : ", "error: "), style="red"
+        )
+        return InputError.status
     except StoppedError as stopped:
         return 128 + stopped.number
     except KeyboardInterrupt:

@@ -14,7 +14,7 @@ from importlib import import_module
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
-from types import ModuleType
+from types import CodeType, ModuleType
 from typing import Any
 
 from attrs import field, frozen
@@ -144,7 +144,14 @@ def _installed(name: str) -> ModuleSpec | None:
 
 
 class _Loader(SourceFileLoader):
-    """Runs a module of a folder with an `import` of its own."""
+    """Runs a module of a folder with an `import` of its own, and only what its source says.
+
+    A `__pycache__` that came with a stranger's folder may hold any code.
+    """
+
+    def get_code(self, fullname: str) -> CodeType:
+        """Compile the source; what was compiled before is neither read nor written."""
+        return self.source_to_code(self.get_data(self.path), self.path)
 
     def exec_module(self, module: ModuleType) -> None:
         folder = folders[module.__name__.partition(".")[0]]

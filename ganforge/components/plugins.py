@@ -1,5 +1,6 @@
 """Finding and loading plugins: installed ones by entry point, local ones by file; a broken one takes nobody along."""
 
+import os
 from collections.abc import Callable, Collection, Iterable, Iterator
 from importlib.machinery import all_suffixes
 from importlib.metadata import EntryPoint, version
@@ -65,7 +66,7 @@ class Plugins:
             InputError: there is no such file, or a plugin of its name is loaded already.
             PluginError: it raised while it was imported or registered its components, or answers hooks wrongly.
         """
-        if not path.is_file():
+        if not os.path.isfile(path):  # which also answers for names that no file can have
             hint = nearest(path.name, (other.name for other in path.parent.glob("*.py")))
             raise InputError(f"no plugin file '{path}'" + (f"; {hint}" if hint else ""))
         if self._allowed is not None and path.resolve() not in map(Path.resolve, map(Path, self._allowed)):

@@ -209,6 +209,8 @@ class Run:
             if time.monotonic() - ticked > TICK_SECONDS:
                 ticked = time.monotonic()
                 self.notify("ganforge_ticked")
+        if asked.stop is not None:  # the signal may have come after the step was looked at
+            self._saving.save()
 
     def _after_step(self, asked: Requests) -> None:
         """Log, draw, evaluate and save what is due."""

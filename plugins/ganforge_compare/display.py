@@ -7,7 +7,6 @@ from types import TracebackType
 
 from attrs import frozen
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from ganforge import printable
@@ -28,8 +27,13 @@ class Display(AbstractContextManager["Display"]):
     """Shows a bar for all steps and one for each training that goes on; a line now and then without a terminal."""
 
     def __init__(self) -> None:
-        self.console = Console(stderr=True)
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        self.console = Console(stderr=True, emoji=False)
+        columns = (
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+        )
         self.bar = Progress(*columns, console=self.console, transient=True, disable=not self.console.is_terminal)
         self.tasks: dict[str, TaskID] = {}
         self.said = time.monotonic()
@@ -51,7 +55,7 @@ class Display(AbstractContextManager["Display"]):
         for label, doing in everything.items():
             if label not in self.tasks:
                 self.tasks[label] = self.bar.add_task("")
-            text = escape(printable(f"{label}: {doing.what}"))
+            text = printable(f"{label}: {doing.what}")
             self.bar.update(self.tasks[label], description=text, completed=doing.done, total=doing.total)
         if not self.console.is_terminal and time.monotonic() - self.said > PLAIN_SECONDS:
             self.said = time.monotonic()

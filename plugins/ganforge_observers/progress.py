@@ -5,7 +5,6 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from rich.console import Console, RenderableType
-from rich.markup import escape
 from rich.measure import Measurement
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
@@ -25,7 +24,7 @@ class Line(Progress):
 
     def __init__(self, console: Console) -> None:
         what, losses, speed = (
-            TextColumn(f"{{task.{name}}}") for name in ("description", "fields[losses]", "fields[speed]")
+            TextColumn(f"{{task.{name}}}", markup=False) for name in ("description", "fields[losses]", "fields[speed]")
         )
         bar = BarColumn()
         self.whole = (what, bar, MofNCompleteColumn(), speed, TimeRemainingColumn(), losses)
@@ -55,7 +54,7 @@ class ProgressBar:
     """Shows reading and training."""
 
     def __init__(self) -> None:
-        self.console = Console()
+        self.console = Console(emoji=False)
         self.live = self.console.is_terminal and not self.console.is_dumb_terminal
         self.bar = Line(self.console)
         self.tasks: dict[str, TaskID] = {}
@@ -135,7 +134,7 @@ class ProgressBar:
             self.bar.start()
             name = printable(what)
             name = name if len(name) <= LONGEST else f"{name[: LONGEST - 3]}..."
-            self.tasks[what] = self.bar.add_task(escape(name), completed=done, total=total, speed="", losses="")
+            self.tasks[what] = self.bar.add_task(name, completed=done, total=total, speed="", losses="")
         self.bar.update(self.tasks[what], completed=done, total=total, **fields)  # type: ignore[arg-type]
 
 

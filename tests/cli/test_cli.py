@@ -128,3 +128,16 @@ def test_names_with_control_characters_do_not_reach_the_terminal(ganforge):
     result = ganforge("run", "a\x1b[31mb")
     assert "\x1b[31mb" not in result.err
     assert "a\\x1b[31mb" in result.err
+
+
+def test_the_number_of_a_line_is_no_emoji(ganforge, toy):
+    toy.write_text("\n" * 99 + "[trains]\nsteps = 3\n" + toy.read_text())
+    assert "toy.toml:100: " in ganforge("validate", toy).err
+
+
+@pytest.mark.parametrize("words", [("resume",), ("evaluate",), ("run",), ("validate", "toy.toml", "--plugin")])
+@pytest.mark.parametrize("name", ["a" * 300, "a" * 300 + "/b.py", "b/" * 3000 + "x.py"], ids=["file", "folder", "way"])
+def test_a_name_that_is_too_long_is_wrong_input(words, name, toy, ganforge):
+    answer = ganforge(*words, name)
+    assert answer.status == 2
+    assert len(answer.err.splitlines()) == 1

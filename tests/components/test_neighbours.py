@@ -1,5 +1,6 @@
 """Plugins of several files: each folder has its own modules, and a run keeps what it began with."""
 
+import py_compile
 import shutil
 import sys
 
@@ -145,3 +146,13 @@ def test_the_copies_plugins_lie_in_the_run_and_nowhere_else(ganforge, toy, tmp_p
         result = ganforge("resume", lock.parent, "--set", "train.steps=9")
         assert (result.status, "a locked recipe's plugins lie in the run's own folder" in result.err) == (2, True)
         lock.write_text(lock.read_text().replace(f'"{name}"', '"plugins/mine.py"'))
+
+
+def test_what_was_compiled_beside_a_plugin_is_neither_read_nor_written(tmp_path):
+    for name in ("mine", "helpers"):
+        file = write(tmp_path, **{name: "NAME = 'other'"}) / f"{name}.py"
+        py_compile.compile(str(file), invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH)
+    write(tmp_path, mine="import helpers, third\nNAME = 'mine'", helpers="NAME = 'helpers'", third="")
+    (module,) = load(tmp_path / "mine.py")
+    assert (module.NAME, module.helpers.NAME) == ("mine", "helpers")
+    assert len(list((tmp_path / "__pycache__").iterdir())) == 2
