@@ -341,6 +341,30 @@ def ganforge_register(register):
     assert "losses.off.AB: 'cut_off/cut-off' gives no gradient to the generator" in result.err
 
 
+@pytest.mark.parametrize(
+    ("returned", "message"),
+    [
+        ("fake.sub_(1).abs().mean()", "error: losses of the generator (adversarial.AB, "),
+        ("fake.mean() * 1j", "losses.wrong.AB: 'wrong/wrong' must return a real number, got one of torch.complex64"),
+    ],
+)
+def test_a_loss_that_cannot_be_differentiated_is_named_in_one_line(returned, message, tmp_path, toy, ganforge):
+    (tmp_path / "wrong.py").write_text(
+        HEAD
+        + f"""
+def wrong(fake):
+    return {returned}
+@hookimpl
+def ganforge_register(register):
+    register.loss("wrong", wrong)
+"""
+    )
+    result = ganforge("run", toy, "--plugin", tmp_path / "wrong.py", "--set", "losses.wrong={use='wrong'}")
+    assert result.status == 3
+    assert message in result.err
+    assert "Traceback" not in result.err
+
+
 def test_values_that_ask_for_each_other_are_refused(toy, with_plugin, make_engine):
     with_plugin(
         "circle",

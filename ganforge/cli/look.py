@@ -52,6 +52,8 @@ def show(
     """Show a component, or a table of the engine: settings with types, defaults and ranges, and what it asks for."""
     with aside():
         plugins = plugins_with(context, plugin)
+        if name is not None and kind in TABLES:
+            raise InputError(f"'{kind}' is a table of the engine, which is shown alone; {nearest(kind, KINDS)}")
         if name is None:
             shown = _about_table(kind, plugins.registry)
         else:

@@ -260,8 +260,8 @@ def _parse_set(text: str) -> Layer:
         parsed = {}
     (leaf,) = table
     if leaf in ("extends", "plugins", "lock") or table[leaf] == 0:
-        hint = nearest(key.partition(".")[0], TABLES)
-        raise InputError(f"{name}: expected a key inside of a table of recipes; {hint}")
+        hint = ", such as train.steps=1000" if leaf in TABLES else f"; {nearest(leaf, TABLES)}"
+        raise InputError(f"{name}: expected a key inside of a table of recipes{hint}")
     inner = table
     while inner[leaf] != 0:
         inner = inner[leaf]

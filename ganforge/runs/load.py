@@ -38,7 +38,8 @@ POINTER_BYTES = 64  # a file called `latest` or `best` that is larger is no poin
 def find_run(path: Path) -> tuple[Path | None, Path]:
     """Find (run folder, checkpoint folder) for either, or for a weights file; an InputError says if it is none."""
     if not os.path.exists(path):  # which also answers for names that no file can have
-        beside = [other.name for other in path.parent.iterdir()] if path.parent.is_dir() else []
+        there = path.parent.iterdir() if path.parent.is_dir() else ()
+        beside = [other.name for other in there if other.is_dir() or other.suffix == ".safetensors"]
         raise InputError(f"no run at '{path}'; {nearest(path.name, beside)}".removesuffix("; "))
     if (path / LOCK).is_file():
         return path, checkpoint.pointed(path / "checkpoints", "latest")

@@ -12,6 +12,7 @@ from ganforge.components.schedule import Schedule
 from ganforge.errors import PluginError
 from ganforge.recipe.plan import LossPlan
 from ganforge.training.formula import Formula, cut
+from ganforge.training.numerics import out_of_memory
 from ganforge.training.values import Values
 
 
@@ -44,6 +45,8 @@ class Term:
             problem = f"must return a scalar tensor, got {got}"
         elif device is not None and value.device != device:
             problem = f"must return a tensor on {device}, got one on {value.device}"
+        elif value.is_complex():
+            problem = f"must return a real number, got one of {value.dtype}"
         elif not value.requires_grad:
             problem = f"gives no gradient to the {player}: what it returns is cut off from the {player}'s networks"
         else:
@@ -139,9 +142,20 @@ class Player:
         return float(self.optimizer.param_groups[0]["lr"])
 
     def differentiate(self, losses: Sequence[Tensor], scales: Sequence[Tensor]) -> list[Tensor | None]:
-        """Return the gradients of a weighted sum of losses; None for parameters that it does not depend on."""
+        """Return the gradients of a weighted sum of losses; None for parameters that it does not depend on.
+
+        Raises:
+            PluginError: the sum cannot be differentiated, as where a loss changed a value in place.
+        """
         scales = [self.scaler.scale(scale) for scale in scales]
-        found = torch.autograd.grad(list(losses), self.parameters, scales, allow_unused=True)
+        try:
+            found = torch.autograd.grad(list(losses), self.parameters, scales, allow_unused=True)
+        except RuntimeError as error:
+            if out_of_memory(error):
+                raise
+            names = ", ".join(term.name for term in self.terms)
+            reason = str(error).partition(" Hint: enable anomaly")[0]
+            raise PluginError(f"losses of the {self.name} ({names}) cannot be differentiated: {reason}") from None
         return _separate(found, self.parameters)
 
     def watch(self, values: Values) -> None:

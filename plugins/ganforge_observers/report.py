@@ -145,7 +145,8 @@ def require_run(path: Path) -> None:
         if (path / LOCK).is_file():
             return
         if not path.exists():
-            beside = [other.name for other in path.parent.iterdir()] if path.parent.is_dir() else []
+            there = path.parent.iterdir() if path.parent.is_dir() else ()
+            beside = [other.name for other in there if other.is_dir()]
             raise InputError(f"no run at '{path}'; {nearest(path.name, beside)}".removesuffix("; "))
         runs = sorted(other.name for other in path.iterdir() if (other / LOCK).is_file()) if path.is_dir() else []
     except OSError as error:

@@ -314,6 +314,12 @@ def test_what_is_no_run_is_named(folder, ganforge, name, message):
     assert message in result.err
 
 
+def test_files_beside_are_not_offered_as_runs(tmp_path, ganforge):
+    (tmp_path / "notes.txt").write_text("")
+    for command in ("report", "resume"):
+        assert ganforge(command, tmp_path / "0001").err == f"error: no run at '{tmp_path / '0001'}'\n"
+
+
 def test_a_lock_that_is_no_toml_and_a_folder_that_cannot_be_written_are_named(folder, ganforge, monkeypatch):
     (folder / "recipe.lock.toml").write_text("[train")
     result = ganforge("report", folder)

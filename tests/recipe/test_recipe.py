@@ -68,6 +68,11 @@ def test_a_set_without_key_or_value_is_refused_or_taken_as_text(base, text):
         recipe.load(base, [text])
 
 
+def test_a_set_of_a_whole_table_is_answered_by_an_example(base):
+    with pytest.raises(InputError, match=r"expected a key inside of a table of recipes, such as train\.steps=1000$"):
+        recipe.load(base, ["train=3"])
+
+
 def test_where_names_the_file_and_line_of_the_strongest_layer(base):
     loaded = child(base, "[train]\n\nsteps = 99")
     assert loaded.where(("train", "steps")) == f"{base.with_name('child.toml')}:4"
