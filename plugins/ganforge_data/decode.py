@@ -67,7 +67,10 @@ def open_picture(path: Path, channels: int = 3, background: str = "white") -> li
     try:
         if path.exists() and not path.is_file():
             raise InputError(f"'{path}' is no file")  # a pipe or a device would never end
-        return _bands_of(path, channels, background)
+        bands = _bands_of(path, channels, background)
+        if not all(bands[0].size):
+            raise InputError(f"'{path}' holds no pixels: it is {bands[0].width}x{bands[0].height}")
+        return bands
     except InputError:
         raise
     except FileNotFoundError as error:
@@ -77,7 +80,7 @@ def open_picture(path: Path, channels: int = 3, background: str = "white") -> li
             f"'{path}' has more than {MAX_PIXELS:,} pixels; refused as a possible decompression bomb"
         ) from error
     except Exception as error:  # decoders raise whatever they stumble over
-        reason = " ".join(str(error).split()) or type(error).__name__
+        reason = " ".join(re.sub(" at 0x[0-9a-f]+", "", str(error)).split()) or type(error).__name__
         raise InputError(f"'{path}' is not a readable picture: {reason}") from error
 
 

@@ -54,6 +54,12 @@ def test_whatever_a_decoder_raises_the_picture_is_named_as_broken(error, step, t
         open_picture(tmp_path / "odd.jpg", 1)
 
 
+def test_a_picture_without_pixels_is_broken(tmp_path):
+    np.save(tmp_path / "none.npy", np.zeros((0, 5, 3), np.uint8))
+    with pytest.raises(InputError, match="none.npy' holds no pixels: it is 5x0"):
+        open_picture(tmp_path / "none.npy", 3)
+
+
 def with_exif(path, entries, tail=b""):
     """A JPEG with EXIF entries (tag, type, count, value)."""
     body = b"Exif\0\0II*\0" + struct.pack("<IH", 8, len(entries))
