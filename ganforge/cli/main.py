@@ -1,5 +1,6 @@
 """The command line. Torch is imported inside of the commands that need it, so that the others answer at once."""
 
+import logging
 import os
 import sys
 import traceback
@@ -30,6 +31,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
 
 def main() -> None:
     """Run the command line and exit with ganforge's exit status."""
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it tells at length of a home that cannot be written
     with lasting() as refused:
         status = _answer()
         if (error := refused()) and not status:

@@ -56,7 +56,7 @@ def test_whatever_a_decoder_raises_the_picture_is_named_as_broken(error, step, t
 
 def test_a_picture_without_pixels_is_broken(tmp_path):
     np.save(tmp_path / "none.npy", np.zeros((0, 5, 3), np.uint8))
-    with pytest.raises(InputError, match="none.npy' holds no pixels: it is 5x0"):
+    with pytest.raises(InputError, match=r"none.npy' holds no pixels: it is 5x0"):
         open_picture(tmp_path / "none.npy", 3)
 
 
