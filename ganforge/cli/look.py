@@ -16,6 +16,7 @@ from ganforge.components.guard import aside
 from ganforge.components.plugins import Plugins
 from ganforge.components.registry import KINDS, Component, Registry
 from ganforge.components.settings import Setting, plain, read_fields
+from ganforge.disk import to_json
 from ganforge.errors import InputError, PluginError, Problem, RecipeError, nearest
 from ganforge.recipe.layers import summary
 
@@ -58,7 +59,7 @@ def show(
             shown = _about_table(kind, plugins.registry)
         else:
             shown = _about_component(plugins.registry.find(_known(kind), name))
-        text = json.dumps(shown, default=str)
+        text = to_json(shown, default=str)
     if as_json:
         typer.echo(text)
         return

@@ -1,6 +1,7 @@
 """The command line. Torch is imported inside of the commands that need it, so that the others answer at once."""
 
 import errno
+import logging
 import os
 import sys
 import traceback
@@ -32,6 +33,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
 
 def main() -> None:
     """Run the command line and exit with ganforge's exit status."""
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it tells at length of a home that cannot be written
     with lasting() as refused:
         status = _answer()
         if (error := refused()) and not status:

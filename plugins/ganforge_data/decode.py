@@ -67,7 +67,10 @@ def open_picture(path: Path, channels: int = 3, background: str = "white") -> li
     try:
         if path.exists() and not path.is_file():
             raise InputError(f"'{path}' is no file")  # a pipe or a device would never end
-        return _bands_of(path, channels, background)
+        bands = _bands_of(path, channels, background)
+        if not all(bands[0].size):
+            raise InputError(f"'{path}' holds no pixels: it is {bands[0].width}x{bands[0].height}")
+        return bands
     except InputError:
         raise
     except FileNotFoundError as error:
@@ -77,7 +80,7 @@ def open_picture(path: Path, channels: int = 3, background: str = "white") -> li
             f"'{path}' has more than {MAX_PIXELS:,} pixels; refused as a possible decompression bomb"
         ) from error
     except Exception as error:  # decoders raise whatever they stumble over
-        reason = " ".join(str(error).split()) or type(error).__name__
+        reason = " ".join(re.sub(" at 0x[0-9a-f]+", "", str(error)).split()) or type(error).__name__
         raise InputError(f"'{path}' is not a readable picture: {reason}") from error
 
 
@@ -162,10 +165,14 @@ def _open_tiff(path: Path) -> Image.Image:
     channels = array.shape[2] if array.ndim == 3 else 1
     if channels not in MODES:
         raise InputError(f"'{path}' has {channels} channels; set dataset.channels = {channels}", key="channels")
+    kinds = tifffile.PHOTOMETRIC
     with tifffile.TiffFile(path) as file:
-        if file.pages.first.photometric not in (tifffile.PHOTOMETRIC.MINISBLACK, tifffile.PHOTOMETRIC.RGB):
-            raise ValueError(f"{array.dtype} of {file.pages.first.photometric!r} cannot be read")
+        kind = file.pages.first.photometric
+    if kind not in (kinds.MINISBLACK, kinds.MINISWHITE, kinds.RGB):
+        raise ValueError(f"{array.dtype} of {kind!r} cannot be read")
     array = scale_to_eight_bits(array)
+    if kind == kinds.MINISWHITE:
+        array = 255 - array
     return _turned(Image.fromarray(array[:, :, 0] if array.shape[2:] == (1,) else array), orientation)
 
 
@@ -248,11 +255,12 @@ def _eight_bit(picture: Image.Image) -> Image.Image:
 
 
 def _require_known_numbers(picture: ImageFile.ImageFile) -> None:
-    """Refuse what Pillow would misread: signed bytes, and 16 bits a channel in planes, of a TIFF."""
+    """Refuse what Pillow would misread: signed bytes, and 16 bits a channel in planes or from white on, of a TIFF."""
     tags = getattr(picture, "tag_v2", {})
     bits, signed, planar = max(tags.get(258, (1,))), 2 in tags.get(339, ()), tags.get(284) == 2
-    if (signed and bits == 8) or (planar and bits > 8):
-        raise ValueError(f"a TIFF of {bits} bits, signed or in planes")
+    negative = tags.get(262) == 0
+    if (signed and bits == 8) or ((planar or negative) and bits > 8):
+        raise ValueError(f"a TIFF of {bits} bits, signed, in planes or from white to black")
 
 
 def _is_deep_colour(picture: ImageFile.ImageFile) -> bool:

@@ -27,6 +27,16 @@ def test_list_has_a_line_for_each_component_with_plugin_version_and_summary(ganf
     assert "mlp" not in table
 
 
+def test_a_default_that_json_does_not_know_is_shown_as_null(ganforge, tmp_path):
+    (tmp_path / "mine.py").write_text(
+        "from torch import Tensor\nfrom ganforge import hookimpl\n"
+        "def capped(fake_score: Tensor, *, cap: float = float('inf')) -> Tensor: return fake_score\n"
+        "@hookimpl\ndef ganforge_register(register): register.loss('capped', capped)"
+    )
+    shown = ganforge("show", "loss", "capped", "--plugin", tmp_path / "mine.py", "--json").out
+    assert [setting["default"] for setting in json.loads(shown)["settings"]] == [None]
+
+
 def test_show_tells_settings_with_types_defaults_ranges_and_the_tensors_asked_for(ganforge):
     shown = json.loads(ganforge("show", "loss", "gan", "--json").out)
     assert shown["asks"] == {"discriminator": ["real_score", "fake_score"], "generator": ["fake_score"]}

@@ -191,3 +191,10 @@ def test_an_error_is_answered_a_line_for_each_of_its_arguments(ganforge, monkeyp
 
     monkeypatch.setattr(cli, "_plugins", fail)
     assert ganforge("list").err == "error: one\\nline\nerror: another\n"
+
+
+def test_matplotlib_tells_nothing_of_a_home_that_cannot_be_written(tmp_path):
+    (tmp_path / "file").touch()
+    home = {**os.environ, "HOME": str(tmp_path / "file"), "XDG_CONFIG_HOME": "", "MPLCONFIGDIR": ""}
+    with start("list", "evaluation", env=home, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
+        assert process.communicate()[1] == b""

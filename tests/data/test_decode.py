@@ -54,6 +54,20 @@ def test_whatever_a_decoder_raises_the_picture_is_named_as_broken(error, step, t
         open_picture(tmp_path / "odd.jpg", 1)
 
 
+def test_a_picture_without_pixels_is_broken(tmp_path):
+    np.save(tmp_path / "none.npy", np.zeros((0, 5, 3), np.uint8))
+    with pytest.raises(InputError, match=r"none.npy' holds no pixels: it is 5x0"):
+        open_picture(tmp_path / "none.npy", 3)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+def test_a_tiff_whose_zero_is_white_is_no_negative(dtype, tmp_path):
+    full = 1 if dtype is np.float32 else np.iinfo(dtype).max
+    grey = (PIXELS[:, :, 0] / 255 * full).astype(dtype)
+    tifffile.imwrite(tmp_path / "white.tif", grey, photometric="miniswhite")
+    assert np.abs(opened(tmp_path / "white.tif", 1)[0] - (255.0 - PIXELS[:, :, 0])).max() <= 1
+
+
 def with_exif(path, entries, tail=b""):
     """A JPEG with EXIF entries (tag, type, count, value)."""
     body = b"Exif\0\0II*\0" + struct.pack("<IH", 8, len(entries))
