@@ -60,9 +60,8 @@ def _answer() -> int:
     except OSError as error:
         if error.errno not in UNWRITABLE | {errno.ENAMETOOLONG, errno.ENOENT}:  # a name, or a file that is gone
             raise
-        say(
-            f"error: {os.fsdecode(error.filename or '')}: {error.strerror}".replace("error: : ", "error: "), style="red"
-        )
+        where = f"{os.fsdecode(error.filename)}: " if error.filename else ""
+        say(f"error: {where}{error.strerror}", style="red")
         return InputError.status
     except StoppedError as stopped:
         return 128 + stopped.number

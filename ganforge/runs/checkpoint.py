@@ -104,7 +104,14 @@ def pointed(parent: Path, pointer: str) -> Path:
         raise InputError(f"{path} is damaged: {error}") from error
     if not re.fullmatch(r"step-[0-9]+", name) or not (parent / name).is_dir():
         raise InputError(f"{path} names '{printable(name)}', which is not there")
-    return parent / name
+    return _inside(parent / name)
+
+
+def _inside(folder: Path) -> Path:
+    """Return a checkpoint's folder; an InputError says if a link leads out of the run's folder to it."""
+    if not folder.resolve().is_relative_to(folder.parent.parent.resolve()):
+        raise InputError(f"{folder} is reached by a link that leads out of the run's folder")
+    return folder
 
 
 def write_tensors(folder: Folder, name: str, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str:
@@ -190,7 +197,7 @@ def newest_sound(parent: Path, say: Callable[[str], None]) -> Path:
     refused = []
     for folder in sorted(parent.glob("step-*"), reverse=True):
         try:
-            verify(folder)
+            verify(_inside(folder))
         except InputError as error:
             refused.append(str(error))
             continue

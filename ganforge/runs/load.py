@@ -180,6 +180,9 @@ def find_saved(path: Path, plugins: Plugins, norm: norms.Norm | None = None, set
     """
     run, folder = find_run(path)
     weights = find_weights(folder, None if path.is_dir() or _is_pointer(path) else path)
+    for file in weights.files.values():
+        if run is not None and not file.resolve().is_relative_to(run.resolve()):
+            raise InputError(f"{file} is a link that leads out of the run's folder")
     try:
         plan = read_plan(placed(weights.head.recipe, run), run, plugins, str(weights.first), sets)
     except RecursionError as error:
