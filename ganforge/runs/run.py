@@ -116,7 +116,8 @@ class Run:
                 self._recalibration.forget()
                 self.measured_at = self.step
             shown.append(self._recalibration.shown)
-        return Trained(self.plan, self.dataset, self.engine.scheme, self.device, self.step, tuple(shown))
+        scheme, sources = self.engine.scheme, dict(self.sources)
+        return Trained(self.plan, self.dataset, scheme, self.device, self.step, tuple(shown), sources=sources)
 
     def notify(self, hook: str, **arguments: Any) -> None:
         """Call an observers' hook."""

@@ -64,7 +64,7 @@ class Trained:
     them. Each of `shown` returns tensors that are laid over the weights of a network while it is looked at. `ignored`
     says of networks that are not there why the files that seem to hold them are none of these weights. Where
     `rehearsal` is not 0, evaluations are only tried: on so many samples of each domain at most, and with as little work
-    as shows whether they can do it.
+    as shows whether they can do it. `sources` are what was read of the data so far.
     """
 
     plan: Plan
@@ -75,6 +75,7 @@ class Trained:
     shown: Sequence[Callable[[str], Mapping[str, Tensor]]] = ()
     ignored: Mapping[str, str] = field(factory=dict)
     rehearsal: int = 0
+    sources: dict[Split, Sources] = field(factory=dict, repr=False)
 
     @property
     def networks(self) -> Mapping[str, nn.Module]:
@@ -102,10 +103,12 @@ class Trained:
 
     def samples(self, split: Split) -> Sources:
         """Return the samples of each domain in a split, ready to load, and the fields that are drawn."""
-        noise = {field: normal(shape) for field, shape in self.plan.coupling.noise.items()}
-        plan, ready = self.plan, build.ready_of(self.plan)
-        found = read(self.dataset, split, ready, name=plan.name, labels=build.labels_of(plan))
-        return {**noise, **{name: self._few(samples) for name, samples in found.items()}}
+        if split not in self.sources:
+            noise = {field: normal(shape) for field, shape in self.plan.coupling.noise.items()}
+            plan, ready = self.plan, build.ready_of(self.plan)
+            found = read(self.dataset, split, ready, name=plan.name, labels=build.labels_of(plan))
+            self.sources[split] = {**noise, **found}
+        return {name: self._few(samples) for name, samples in self.sources[split].items()}
 
     def _few(self, samples: Stored | Drawn) -> Stored | Drawn:
         """Return the samples, but not more of them than a rehearsal wants."""
@@ -229,7 +232,7 @@ class Trained:
 
         networks = make_networks(self.plan, shapes, self.device, mean_of)
         scheme, _ = build.make_scheme(self.plan, networks, self.device, {})
-        return Trained(self.plan, self.dataset, scheme, self.device, 0)
+        return Trained(self.plan, self.dataset, scheme, self.device, 0, sources=self.sources)
 
 
 @contextmanager
