@@ -130,6 +130,17 @@ def run_at(folder: Path, step: int = 0) -> SimpleNamespace:
     return SimpleNamespace(folder=folder, files=Folder(folder), step=step, is_evaluated=False)
 
 
+def run_command(*words: object) -> int:
+    """Run the command line where a fixture needs it for many tests; return its exit status."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sys.argv", ["ganforge", *map(str, words)])
+        try:
+            cli.main()
+        except SystemExit as stop:
+            return int(stop.code or 0)
+    return 0
+
+
 class Result:
     """What a command did."""
 

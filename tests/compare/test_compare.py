@@ -19,6 +19,7 @@ from tests.runs.forms import FORMS, make
 
 comparison, results = (importlib.import_module(f"ganforge_compare.{name}") for name in ("comparison", "results"))
 
+pytestmark = pytest.mark.xdist_group("compare")  # the comparison that most tests share is made once
 SETS = ["train.steps=6", "record.evaluate_every=2", "generator.hidden=8", "discriminator.hidden=8", "train.batch=8"]
 WORDS = [word for text in SETS for word in ("--set", text)]
 RECIPES = ["gan_toy", "discogan_toy"]

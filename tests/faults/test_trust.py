@@ -16,16 +16,26 @@ from safetensors.torch import load_file
 from ganforge.errors import InputError
 from ganforge.folder import Folder
 from ganforge.runs import checkpoint
+from tests.conftest import TOY, run_command
 
 WORDS = ["--set", "evaluations.modes={use='mode-coverage'}", "--set", "record.observers=['csv']"]
 PRECIOUS = "precious\n"
 
 
-@pytest.fixture
-def run(toy, ganforge, tmp_path):
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
     """A finished run with everything that a run writes."""
-    assert ganforge("run", toy, *WORDS, "--set", "record.sample_every=4").status == 0
-    return tmp_path / "runs" / "toy" / "0001"
+    folder = tmp_path_factory.mktemp("finished")
+    (folder / "toy.toml").write_text(TOY)
+    words = [*WORDS, "--set", "record.sample_every=4", "--out", str(folder)]
+    assert run_command("run", folder / "toy.toml", *words) == 0
+    return folder / "toy" / "0001"
+
+
+@pytest.fixture
+def run(finished, tmp_path):
+    """A copy of the run."""
+    return Path(shutil.copytree(finished, tmp_path / "runs" / "toy" / "0001"))
 
 
 def outside_of(tmp_path):

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ganforge.cli import main as cli
-from tests.conftest import draw_pairs
+from tests.conftest import draw_pairs, run_command
 
 SETS = ["dataset.size=[16,32]", "generator.width=2", "discriminator.width=2", "train.batch=4", "train.steps=1"]
 NONE = [f"evaluations.{name}=false" for name in ("diversity", "grid", "pairs")]
@@ -19,10 +18,7 @@ def shared_run(tmp_path_factory):
     place = tmp_path_factory.mktemp("shared")
     sets = [*SETS, f"dataset.root={draw_pairs(place / 'pairs')}", *NONE, "record.sample_every=0"]
     words = ["run", "discogan_edges2shoes", *(word for text in sets for word in ("--set", text)), "--out", place]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("sys.argv", ["ganforge", *map(str, words)])
-        with pytest.raises(SystemExit, match="0"):
-            cli.main()
+    assert run_command(*words) == 0
     return place / "discogan_edges2shoes" / "0001"
 
 

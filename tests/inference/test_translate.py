@@ -15,7 +15,7 @@ from ganforge.errors import PluginError
 from ganforge.runs.checkpoint import read_tensors
 from ganforge.runs.load import load_trained
 from ganforge_inference.translate import plan_jobs, translate
-from tests.conftest import write_weights
+from tests.conftest import draw_pairs, run_command, write_weights
 
 SMALL = ["--set", "dataset.size=[16,32]", "--set", "generator.width=2", "--set", "discriminator.width=2"]
 SHORT = [
@@ -35,12 +35,19 @@ def pixels(path):
         return np.array(picture)
 
 
-@pytest.fixture
-def run(pairs, ganforge, tmp_path):
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
     """A run of three steps on small pairs."""
-    result = ganforge("run", "discogan_edges2shoes", "--set", f"dataset.root={pairs}", *SMALL, *SHORT)
-    assert result.status == 0, result.err
-    return tmp_path / "runs" / "discogan_edges2shoes" / "0001"
+    place = tmp_path_factory.mktemp("finished")
+    root = f"dataset.root={draw_pairs(place / 'pairs')}"
+    assert run_command("run", "discogan_edges2shoes", "--set", root, *SMALL, *SHORT, "--out", place) == 0
+    return place / "discogan_edges2shoes" / "0001"
+
+
+@pytest.fixture
+def run(finished, tmp_path):
+    """A copy of the run."""
+    return shutil.copytree(finished, tmp_path / "runs" / "discogan_edges2shoes" / "0001")
 
 
 def test_one_file_in_one_file_out_named_after_the_input(run, zoo, ganforge, tmp_path):
