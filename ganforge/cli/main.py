@@ -2,7 +2,6 @@
 
 import os
 import sys
-import traceback
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Annotated, Any
@@ -12,6 +11,7 @@ import typer
 from ganforge.cli import look, train
 from ganforge.cli.command import say, tell
 from ganforge.cli.streams import lasting
+from ganforge.components.guard import trace
 from ganforge.components.plugins import ALLOWED, Plugins
 from ganforge.errors import GanforgeError, PluginError, StoppedError
 
@@ -50,7 +50,7 @@ def _answer() -> int:
         for line in error.args:
             say(f"error: {line}", style="red")
         if isinstance(error, PluginError) and error.__cause__ is not None:
-            for line in "".join(traceback.format_exception(error.__cause__)).rstrip().split("\n"):
+            for line in trace(error.__cause__):
                 say(line)
         return error.status
     except StoppedError as stopped:
