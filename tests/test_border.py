@@ -211,7 +211,7 @@ def ganforge_register(register):
     assert result.status == 0, result.err
     run = tmp_path / "runs" / "words_recipe" / "0001"
     metrics = json.loads((run / "metrics.json").read_text())
-    assert {"l1_day", "l1_night"} <= metrics["back"].keys()
+    assert {"cycle_l1_day", "cycle_l1_night"} <= metrics["back"].keys()
     assert "diversity_day2night" in metrics["diversity"]
     picture = next((pairs / "val").glob("*.jpg"))
     translated = ganforge("translate", run, picture, "--direction", "night2day", "--out", tmp_path / "out")
