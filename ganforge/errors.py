@@ -87,12 +87,12 @@ def nearest(name: str, options: Iterable[str]) -> str:
 
     >>> nearest("epss", ["eps", "delta"])
     "did you mean 'eps'?"
-    >>> nearest("zzz", ["eps", "delta"])
+    >>> nearest("zzz", ["eps", "delta", "eps"])
     'there are: delta, eps'
     >>> nearest("zzz", [])
     ''
     """
-    known = sorted(options)
+    known = sorted(set(options))
     close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
     if close:
         return f"did you mean '{close[0]}'?"

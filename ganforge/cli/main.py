@@ -4,7 +4,6 @@ import errno
 import logging
 import os
 import sys
-import traceback
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Annotated, Any
@@ -14,6 +13,7 @@ import typer
 from ganforge.cli import look, train
 from ganforge.cli.command import say, tell
 from ganforge.cli.streams import lasting
+from ganforge.components.guard import trace
 from ganforge.components.plugins import ALLOWED, Plugins
 from ganforge.disk import UNWRITABLE
 from ganforge.errors import GanforgeError, InputError, PluginError, StoppedError
@@ -54,7 +54,7 @@ def _answer() -> int:
         for line in error.args:
             say(f"error: {line}", style="red")
         if isinstance(error, PluginError) and error.__cause__ is not None:
-            for line in "".join(traceback.format_exception(error.__cause__)).rstrip().split("\n"):
+            for line in trace(error.__cause__):
                 say(line)
         return error.status
     except OSError as error:

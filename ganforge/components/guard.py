@@ -118,6 +118,14 @@ def brief(error: BaseException) -> str:
     return " ".join((text if place in text else f"{text} ({place})").splitlines())
 
 
+def trace(error: BaseException) -> list[str]:
+    """Return the lines of an exception's traceback from the plugin's own code on, without the way that led there."""
+    way = error.__traceback__
+    while way and not _is_foreign(way.tb_frame.f_code.co_filename):
+        way = way.tb_next
+    return "".join(traceback.format_exception(error.with_traceback(way))).rstrip().split("\n")
+
+
 def _is_foreign(file: str) -> bool:
     """Whether a file is neither of this room nor of the standard library."""
     standard = file.startswith(("<frozen", STANDARD_LIBRARY)) and "site-packages" not in file

@@ -8,6 +8,7 @@ import torch
 from attrs import frozen
 from torch import Tensor
 
+from ganforge.components.guard import brief
 from ganforge.errors import InputError, PluginError, UnrecordableError
 from ganforge.recipe.plan import Choice
 from ganforge.training.numerics import Precision, out_of_memory, single_value
@@ -54,7 +55,8 @@ class Formula:
                     hint = "set train.batch to 2 or more; for one sample alone take another norm than 'batch'"
                 problem = f"a network normalises over one value for each channel of a {whole}"
                 raise InputError(f"{self.label}: {problem}; {hint}") from error
-            raise PluginError(f"{self.label}: '{self.choice.component.qualified}' raised") from error
+            problem = f"'{self.choice.component.qualified}' raised {brief(error)}"
+            raise PluginError(f"{self.label}: {problem}") from error
 
     def call(self, player: str) -> Callable[..., Any]:
         """Return what is called for a player."""

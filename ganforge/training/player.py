@@ -8,6 +8,7 @@ import torch
 from attrs import frozen
 from torch import Tensor, nn
 
+from ganforge.components.guard import brief
 from ganforge.components.schedule import Schedule
 from ganforge.errors import PluginError
 from ganforge.recipe.plan import LossPlan
@@ -96,7 +97,8 @@ class Update:
         except PluginError:
             raise
         except Exception as error:
-            raise PluginError(f"updates.{self.role}: '{type(self.made).__name__}.{name}' raised") from error
+            problem = f"'{type(self.made).__name__}.{name}' raised {brief(error)}"
+            raise PluginError(f"updates.{self.role}: {problem}") from error
 
 
 class Player:

@@ -52,6 +52,7 @@ def test_every_recipe_is_trained_with_every_seed_and_one_table_one_figure_one_pa
     assert "modes.cycle_error_B" not in found["gan_toy"]["metrics"]
     assert (out / "comparison.png").stat().st_size > 10_000
     page = (out / "comparison.html").read_text()
+    assert 'aria-label="figure"><img ' in page  # it scrolls where the page is narrow
     assert "modes.cycle_error_B" in page
     assert "http" not in page.replace("http-equiv", "")
     table = result.stdout.splitlines()

@@ -250,6 +250,16 @@ def test_a_local_file_that_fails_is_answered_by_its_failure(code, message, ganfo
     assert f"error: plugin file {file} failed: {message.format(file=file)}" in result.err
 
 
+def test_a_traceback_begins_in_the_plugins_own_code(ganforge, tmp_path):
+    (tmp_path / "broken.py").write_text("def f(:\n")
+    (tmp_path / "wrong.py").write_text("1 / 0\n")
+    result = ganforge("list", "--plugin", tmp_path / "broken.py")
+    assert (result.status, "Traceback" in result.err) == (3, False)
+    assert "SyntaxError: invalid syntax" in result.err
+    err = ganforge("list", "--plugin", tmp_path / "wrong.py").err
+    assert f'Traceback (most recent call last):\n  File "{tmp_path / "wrong.py"}", line 1' in err
+
+
 def test_a_forgotten_mark_is_told(ganforge, tmp_path):
     file = tmp_path / "mine.py"
     file.write_text("def ganforge_register(register): pass\n")
