@@ -12,6 +12,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from filelock import FileLock
 from matplotlib.figure import Figure
 
 from ganforge import InputError, hold
@@ -19,7 +20,6 @@ from tests.runs.forms import FORMS, make
 
 comparison, results = (importlib.import_module(f"ganforge_compare.{name}") for name in ("comparison", "results"))
 
-pytestmark = pytest.mark.xdist_group("compare")  # the comparison that most tests share is made once
 SETS = ["train.steps=6", "record.evaluate_every=2", "generator.hidden=8", "discriminator.hidden=8", "train.batch=8"]
 WORDS = [word for text in SETS for word in ("--set", text)]
 RECIPES = ["gan_toy", "discogan_toy"]
@@ -27,9 +27,15 @@ RECIPES = ["gan_toy", "discogan_toy"]
 
 @pytest.fixture(scope="module")
 def compared(tmp_path_factory):
-    """A comparison of two recipes and two seeds, and what the command printed."""
-    folder = tmp_path_factory.mktemp("compared")
-    return folder, compare(folder, *RECIPES, "--seeds", "2", *WORDS)
+    """A comparison of two recipes and two seeds, and what the command printed; made once for all of pytest's workers."""
+    root = tmp_path_factory.getbasetemp()
+    folder = (root.parent if "PYTEST_XDIST_WORKER" in os.environ else root) / "compared"
+    with FileLock(f"{folder}.lock"):
+        if not (folder / "said.json").exists():
+            folder.mkdir()
+            result = compare(folder, *RECIPES, "--seeds", "2", *WORDS)
+            (folder / "said.json").write_text(json.dumps([result.returncode, result.stdout, result.stderr]))
+    return folder, subprocess.CompletedProcess([], *json.loads((folder / "said.json").read_text()))
 
 
 def compare(folder, *words):

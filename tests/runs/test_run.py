@@ -191,7 +191,7 @@ def pictures(tmp_path, pairs):
 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16", "fp32", "tf32"])
-@pytest.mark.parametrize("channels_last", ["true", "false"])
+@pytest.mark.parametrize("channels_last", ["true", pytest.param("false", marks=pytest.mark.slow)])
 def test_a_resumed_run_of_any_precision_and_layout_ends_as_an_undisturbed_one(
     precision, channels_last, pictures, ganforge, tmp_path
 ):
