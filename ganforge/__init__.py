@@ -20,7 +20,12 @@ from ganforge.errors import (
     nearest as nearest,
     printable as printable,
 )
-from ganforge.folder import Folder as Folder, write_file as write_file
+from ganforge.folder import (
+    Folder as Folder,
+    leads_out as leads_out,
+    write_file as write_file,
+    write_output as write_output,
+)
 
 # What is imported on first use, by the module where it stands; for type checkers it is said once more below.
 _HOMES = {

@@ -6,7 +6,6 @@ import json
 import math
 import os
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -52,15 +51,6 @@ def read_text(path: Path) -> str:
         line = error.object.count(b"\n", 0, error.start) + 1
         byte = error.object[error.start]
         raise InputError(f"'{path}' is not UTF-8: line {line} holds the byte {byte:#04x}; save it as UTF-8") from error
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON object; an empty one where there is no such file, or where it is damaged."""
-    with suppress(OSError, ValueError, RecursionError):
-        if path.is_file():  # a pipe would never end
-            found: Any = json.loads(path.read_bytes())
-            return found if isinstance(found, dict) else {}
-    return {}
 
 
 def to_json(nest: Any, **options: Any) -> str:

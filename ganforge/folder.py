@@ -32,6 +32,20 @@ def write_file(path: Path, content: Content, *, lasting: bool = True) -> None:
         folder.write(path.name, content, lasting=lasting)
 
 
+def write_output(path: Path, content: Content) -> Path:
+    """Write a file that the user asked for, and return its path; an InputError says why it cannot be written."""
+    try:
+        write_file(path, content)
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror}") from error
+    return path
+
+
+def leads_out(path: Path, folder: Path) -> bool:
+    """Whether a path in a folder leads out of it, through links."""
+    return not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
+
+
 class Folder:
     """A folder that is held open: what is done in it stays in it, whatever links it holds, and wherever it is moved.
 
@@ -152,6 +166,7 @@ class Folder:
         except BaseException:
             with suppress(OSError):
                 _remove(aside, self._descriptor)
+                self._rename(older, name)
             raise
         os.fsync(self._descriptor)
         with suppress(FileNotFoundError):

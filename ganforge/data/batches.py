@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import Literal
 
 import torch
+from attrs import evolve
 from torch import Tensor
 
 from ganforge.data.augment import Augment
@@ -70,7 +71,8 @@ def read(
         elif ready is None:
             raise InputError(f"{what} has to be prepared, but no plugin offers a cache; see `ganforge plugins`")
         else:
-            sources[domain] = ready(samples=samples, shape=dataset.shapes[domain], what=what, report=report)
+            stored = ready(samples=samples, shape=dataset.shapes[domain], what=what, report=report)
+            sources[domain] = evolve(stored, made_of=samples)
     require(sources, batch)  # again: broken samples may have been left out
     return {**sources, **{field: label_of(sources, field) for field in labels if field not in sources}}
 

@@ -29,6 +29,7 @@ class Stored:
         labels: what is known of each sample, by name of the label; `length` entries each.
         skipped: what was left out because it is broken, a line each.
         notes: what is odd about those that are used all the same.
+        made_of: what they were made of, where they had to be prepared.
     """
 
     length: int
@@ -36,6 +37,7 @@ class Stored:
     labels: Mapping[str, Sequence[Any]] = field(factory=dict)
     skipped: Sequence[str] = ()
     notes: Sequence[Note] = ()
+    made_of: "Prepared | None" = field(default=None, repr=False)
 
 
 @frozen

@@ -2,23 +2,25 @@
 
 import hashlib
 import os
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from ganforge.data.dataset import SPLITS, Dataset, Prepared
+from ganforge.data.dataset import Prepared, Samples, Split, Stored
 
 CONTENTS = 64  # files of a domain whose contents are looked at
 BEGINNING = 1 << 16  # bytes of such a file
 
 
-def fingerprints(dataset: Dataset) -> dict[str, str]:
-    """Return, for each split and domain whose samples are made of files or the like, their number and a digest.
-
-    Raises:
-        InputError: the files are not there.
-    """
-    opened = [(split, name, samples) for split in SPLITS for name, samples in dataset.open(split).items()]
-    return {f"{split}.{name}": _fingerprint(s) for split, name, s in opened if isinstance(s, Prepared)}
+def fingerprints(parts: Mapping[Split, Mapping[str, Samples]]) -> dict[str, str]:
+    """Return, for each split and domain whose samples are made of files or the like, their number and a digest."""
+    found = {}
+    for split, domains in parts.items():
+        for name, samples in domains.items():
+            made_of = samples.made_of if isinstance(samples, Stored) else samples
+            if isinstance(made_of, Prepared):
+                found[f"{split}.{name}"] = _fingerprint(made_of)
+    return found
 
 
 def _fingerprint(samples: Prepared) -> str:

@@ -4,7 +4,8 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from ganforge.data.dataset import Dataset
+from ganforge.data.batches import Sources
+from ganforge.data.dataset import SPLITS, Dataset, Split
 from ganforge.data.fingerprint import fingerprints
 from ganforge.errors import InputError
 from ganforge.recipe.plan import Plan
@@ -26,12 +27,12 @@ def require_same_run(plan: Plan, sets: Sequence[str], changeable: Sequence[str] 
     return any(text.strip().startswith("dataset.") for text in sets)
 
 
-def notes_of(folder: Path, dataset: Dataset) -> dict[str, dict[str, str]]:
+def notes_of(folder: Path, sources: Mapping[Split, Sources]) -> dict[str, dict[str, str]]:
     """Return what tells later whether data, or the copies of local plugins, have changed."""
     code = sorted((folder / "plugins").rglob("*.py"))
     digests = {path: hashlib.blake2b(path.read_bytes(), digest_size=8).hexdigest() for path in code if path.is_file()}
     files = {path.relative_to(folder).as_posix(): digest for path, digest in digests.items()}
-    return {"data": fingerprints(dataset), "files": files}
+    return {"data": fingerprints(sources), "files": files}
 
 
 def changes(plan: Plan, now: Mapping[str, Mapping[str, str]]) -> list[str]:
@@ -47,7 +48,9 @@ def changes(plan: Plan, now: Mapping[str, Mapping[str, str]]) -> list[str]:
     return found
 
 
-def require_same_data(plan: Plan, data: Mapping[str, str]) -> None:
-    """Refuse with an InputError data that are not those that a locked recipe notes."""
+def require_same_data(plan: Plan, dataset: Dataset) -> None:
+    """Refuse with an InputError data that are not those that a locked recipe notes, before they are prepared."""
+    with plan.located(("dataset",)):
+        data = fingerprints({split: dataset.open(split) for split in SPLITS})
     for change in changes(plan, {"data": data}):
         raise InputError(f"these are not the data of the run: {change}")

@@ -16,6 +16,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +25,9 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from ganforge.disk import read_json, to_json
 from ganforge.errors import InputError, printable
-from ganforge.folder import Folder
-from ganforge.runs.log import METRICS
+from ganforge.folder import Folder, leads_out
+from ganforge.runs.log import METRICS, metrics_text, read_metrics
 
 FORMAT = "2"
 POINTERS = ("latest", "best")
@@ -61,7 +61,7 @@ def save(
         state = {"format": FORMAT, "step": step, "files": digests, "training": packed}
         folder.write("state.json", json.dumps({**state, "digest": _digest_text(state)}))
         if metrics:
-            folder.write(METRICS, to_json(metrics))
+            folder.write(METRICS, metrics_text(step, metrics))
     parent.write("latest", name)
     return parent.path / name
 
@@ -80,16 +80,9 @@ def prune(parent: Folder, newest: str, keep: int) -> None:
 
 def measured(folder: Path) -> Metrics:
     """Return what evaluations found of a checkpoint; nothing if they were not all done, or if that cannot be read."""
-    return numbers_of(read_json(folder / METRICS))
-
-
-def numbers_of(metrics: Mapping[str, Any]) -> Metrics:
-    """Return the numbers in a nest {evaluation: {metric: number}}, and nothing else that may be in it."""
-    return {
-        role: {name: float(value) for name, value in found.items() if type(value) in (int, float)}
-        for role, found in metrics.items()
-        if isinstance(found, dict)
-    }
+    with suppress(InputError):
+        return {role: found for role, found in read_metrics(folder).items() if role != "step"}
+    return {}
 
 
 def pointed(parent: Path, pointer: str) -> Path:
@@ -109,7 +102,7 @@ def pointed(parent: Path, pointer: str) -> Path:
 
 def _inside(folder: Path) -> Path:
     """Return a checkpoint's folder; an InputError says if a link leads out of the run's folder to it."""
-    if not folder.resolve().is_relative_to(folder.parent.parent.resolve()):
+    if leads_out(folder, folder.parent.parent):
         raise InputError(f"{folder} is reached by a link that leads out of the run's folder")
     return folder
 
@@ -181,12 +174,12 @@ def read_recipe(path: Path) -> str:
 
 def read_step(folder: Path) -> int:
     """Return how many steps were done when a checkpoint was written."""
-    return int(_read_state(folder)["step"])
+    return int(read_state(folder)["step"])
 
 
 def verify(folder: Path) -> None:
     """Read all of a checkpoint; an InputError says which file is missing, damaged, or of another checkpoint."""
-    for name, digest in _read_state(folder)["files"].items():
+    for name, digest in read_state(folder)["files"].items():
         tensors, metadata = read_tensors(folder / name)
         if _digest(tensors, metadata) != digest:
             raise InputError(f"{folder / name} is not of this checkpoint")
@@ -212,15 +205,19 @@ def load_training(folder: Path) -> Any:
     """Return the nest that was saved as `training`."""
     tensors, _ = read_tensors(folder / "training.safetensors")
     try:
-        return unpack(_read_state(folder)["training"], tensors)
+        return unpack(read_state(folder)["training"], tensors)
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(f"the checkpoint {folder} is damaged: {error}") from error
 
 
-def _read_state(folder: Path) -> dict[str, Any]:
+def read_state(folder: Path) -> dict[str, Any]:
+    """Return what a checkpoint's `state.json` holds, but its digest, which fits."""
     path = folder / "state.json"
-    state = read_json(path)
-    if state.keys() != {"format", "step", "files", "training", "digest"}:
+    try:
+        state: Any = json.loads(path.read_bytes()) if path.is_file() else None  # a pipe would never end
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"{path} is damaged: {error}") from error
+    if not isinstance(state, dict) or state.keys() != {"format", "step", "files", "training", "digest"}:
         raise InputError(f"{path} is damaged, or of another version of ganforge")
     if state.pop("digest") != _digest_text(state):
         raise InputError(f"{path} is damaged: its content does not fit its digest")

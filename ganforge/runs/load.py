@@ -1,6 +1,5 @@
 """Loading what was trained, from a run's folder, a checkpoint of it, or weights alone."""
 
-import json
 import os
 import tomllib
 from collections.abc import Callable, Sequence
@@ -15,9 +14,9 @@ from torch import nn
 
 from ganforge.components.neighbours import copied_as
 from ganforge.components.plugins import Plugins
-from ganforge.data.fingerprint import fingerprints
 from ganforge.disk import read_text
 from ganforge.errors import InputError, nearest
+from ganforge.folder import leads_out
 from ganforge.recipe import layers as recipe
 from ganforge.recipe.plan import Plan
 from ganforge.recipe.resolve import resolve
@@ -151,12 +150,11 @@ class Saved:
             return {"held": {}}
         if self.weights.named:
             try:
-                checkpoint.read_step(folder)
+                files = checkpoint.read_state(folder)["files"]
             except InputError as error:
                 self.say(f"warning: {error}; the weights are loaded without it")
                 return {"held": {}}
-            state = json.loads((folder / "state.json").read_text(encoding="utf-8"))
-            if self.weights.head.digest not in state["files"].values():
+            if self.weights.head.digest not in files.values():
                 return {"held": {}}
         return checkpoint.load_training(folder)
 
@@ -181,7 +179,7 @@ def find_saved(path: Path, plugins: Plugins, norm: norms.Norm | None = None, set
     run, folder = find_run(path)
     weights = find_weights(folder, None if path.is_dir() or _is_pointer(path) else path)
     for file in weights.files.values():
-        if run is not None and not file.resolve().is_relative_to(run.resolve()):
+        if run is not None and leads_out(file, run):
             raise InputError(f"{file} is a link that leads out of the run's folder")
     try:
         plan = read_plan(placed(weights.head.recipe, run), run, plugins, str(weights.first), sets)
@@ -198,7 +196,7 @@ def find_saved(path: Path, plugins: Plugins, norm: norms.Norm | None = None, set
     scheme, _ = build.make_scheme(plan, {name: nn.Identity() for name in there}, META, {})
     dataset = build.make_dataset(plan)
     if require_same_run(plan, sets):
-        require_same_data(plan, fingerprints(dataset))
+        require_same_data(plan, dataset)
     outline = Trained(plan, dataset, scheme, META, weights.head.step, (), weights.ignored)
     return Saved(outline, weights, saved, plugins.say)
 

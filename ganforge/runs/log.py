@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from ganforge.disk import to_json
 from ganforge.errors import InputError
 from ganforge.folder import Folder
 
@@ -86,6 +87,11 @@ def read_metrics(folder: Path) -> dict[str, Any]:
         return {}
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise InputError(f"{folder / METRICS} is damaged: it does not hold a step and metrics") from error
+
+
+def metrics_text(step: int, metrics: Mapping[str, Mapping[str, float]]) -> str:
+    """Return what `metrics.json` holds."""
+    return to_json({"step": step, **metrics}, indent=2) + "\n"
 
 
 # The log

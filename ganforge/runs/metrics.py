@@ -11,13 +11,12 @@ from typing import Any
 from attrs import evolve
 
 from ganforge.components.guard import brief, contained
-from ganforge.disk import to_json
 from ganforge.errors import GanforgeError, InputError, PluginError, RecipeError, nearest
 from ganforge.folder import Folder
 from ganforge.recipe.plan import Choice, Plan
 from ganforge.runs import checkpoint
 from ganforge.runs.checkpoint import Metrics
-from ganforge.runs.log import METRICS
+from ganforge.runs.log import METRICS, metrics_text
 from ganforge.runs.trained import Findings, Trained
 
 FEW = 16  # samples of a domain with which an evaluation is tried before the training
@@ -39,7 +38,7 @@ def evaluate(trained: Trained, folder: Folder, *, figures: bool = True) -> tuple
         except GanforgeError as error:
             failures.append(error)
     if found:
-        folder.write(METRICS, to_json({"step": trained.step, **found}, indent=2) + "\n")
+        folder.write(METRICS, metrics_text(trained.step, found))
     return found, failures
 
 

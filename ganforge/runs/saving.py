@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING
 from torch import nn
 
 from ganforge.data.dataset import derive
-from ganforge.disk import to_json
 from ganforge.errors import DivergedError, InputError, RecipeError
 from ganforge.folder import Folder
 from ganforge.runs import checkpoint
 from ganforge.runs.checkpoint import Metrics
-from ganforge.runs.log import METRICS
+from ganforge.runs.log import METRICS, metrics_text
 from ganforge.runs.metrics import best_of
 from ganforge.runs.trained import laid_over
 from ganforge.training.meter import first_not_finite
@@ -125,7 +124,7 @@ class Saving:
         if self._is_best(metrics):
             self.save(best=True)
         if self.saved_at == self.evaluated_at == step and metrics:
-            self._folder.write(f"{self.newest}/{METRICS}", to_json(metrics))  # only now is the step all done
+            self._folder.write(f"{self.newest}/{METRICS}", metrics_text(step, metrics))  # only now is the step all done
 
     def take_up_best(self, start: Path) -> None:
         """Find the best metrics so far: also those of a run that was killed before it noted that they are."""

@@ -39,7 +39,7 @@ def create(plan: Plan, plugins: Plugins, out: Path, device: torch.device, report
     folder = Folder(_new_folder(out / plan.name))
     held = hold(folder.path)
     plan = evolve(plan, plugin_files=tuple(copy_plugins(plan.plugin_files, folder.path / "plugins")))
-    run = Run(folder, plan, plugins, device, dataset, sources, held, notes=notes_of(folder.path, dataset))
+    run = Run(folder, plan, plugins, device, dataset, sources, held, notes=notes_of(folder.path, sources))
     folder.write(LOCK, run.locked())
     return run
 
@@ -85,11 +85,11 @@ def reopen(
     except OSError as error:
         raise InputError(f"cannot write to {folder}: {error.strerror}") from error
     dataset = build.make_dataset(plan)
-    sources = build.read_data(plan, dataset, report)
-    notes = notes_of(folder, dataset)
-    run = Run(files, plan, plugins, device, dataset, sources, held, checkpoint.read_step(newest), newest, notes)
     if moved:
-        require_same_data(plan, notes["data"])
+        require_same_data(plan, dataset)
+    sources = build.read_data(plan, dataset, report)
+    notes = notes_of(folder, sources)
+    run = Run(files, plan, plugins, device, dataset, sources, held, checkpoint.read_step(newest), newest, notes)
     if sets and not run.done:
         files.write(LOCK, run.locked())
     return run

@@ -17,7 +17,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
-from ganforge import InputError, RunFailedError, printable, read_inside, read_metrics, records, to_json, write_file
+from ganforge import InputError, RunFailedError, printable, read_inside, read_metrics, records, to_json, write_output
 from ganforge_compare.comparison import Member
 
 LAST = 0.8  # of a training; metrics after it are averaged
@@ -191,26 +191,17 @@ def write(out: Path, wanted: Sequence[Member], say: Callable[[str], None]) -> tu
     if not trained:
         raise RunFailedError("no run came far enough to be compared")
     summary = summarise(trained, [metrics for _, metrics in late if metrics is not None])
-    _put(out / "comparison.json", (to_json(summary, indent=2) + "\n").encode())
+    write_output(out / "comparison.json", (to_json(summary, indent=2) + "\n").encode())
     written, picture = {}, ""
     figure = draw(trained)
     if figure is not None:
         drawn = BytesIO()
         figure.savefig(drawn, dpi=150)
-        written["figure"] = _put(out / "comparison.png", drawn.getvalue())
+        written["figure"] = write_output(out / "comparison.png", drawn.getvalue())
         data = b64encode(drawn.getvalue()).decode()
         picture = f'<img alt="figures of each recipe, side by side" src="data:image/png;base64,{data}">'
-    written["page"] = _put(out / "comparison.html", _page(summary, picture).encode())
+    written["page"] = write_output(out / "comparison.html", _page(summary, picture).encode())
     return summary, written
-
-
-def _put(path: Path, content: bytes) -> Path:
-    """Write a file whole or not at all."""
-    try:
-        write_file(path, content)
-    except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror}") from error
-    return path
 
 
 def _page(summary: Mapping[str, Any], picture: str) -> str:

@@ -30,13 +30,14 @@ from PIL import Image
 from ganforge import (
     InputError,
     hookimpl,
+    leads_out,
     log_lines,
     nearest,
     open_inside,
     read_inside,
     read_lock,
     read_metrics,
-    write_file,
+    write_output,
 )
 
 if TYPE_CHECKING:
@@ -169,16 +170,7 @@ def write(folder: Path, state: str = "", say: Callable[[str], None] = lambda _: 
     found = gather(folder, state)
     for text in found["unread"]:
         say(text)
-    return _put(folder / NAME, template().render(found))
-
-
-def _put(path: Path, text: str) -> Path:
-    """Write a file whole or not at all."""
-    try:
-        write_file(path, text)
-    except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror}") from error
-    return path
+    return write_output(folder / NAME, template().render(found))
 
 
 def gather(folder: Path, state: str) -> dict[str, Any]:
@@ -375,7 +367,7 @@ def figure_files(folder: Path) -> list[tuple[str, str]]:
 
 def pictures_of(folder: Path, part: str) -> list[str]:
     """Return the names of the pictures in a part of the run's folder; none where that lies elsewhere."""
-    if not Path(os.path.realpath(folder / part)).is_relative_to(folder.resolve()):
+    if leads_out(folder / part, folder):
         return []
     return [f"{part}/{path.name}" for path in (folder / part).glob("*.png")]
 
