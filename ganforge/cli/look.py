@@ -4,6 +4,7 @@ import inspect
 import json
 import re
 from contextlib import suppress
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -16,7 +17,7 @@ from ganforge.components.guard import aside
 from ganforge.components.plugins import Plugins
 from ganforge.components.registry import KINDS, Component, Registry
 from ganforge.components.settings import Setting, plain, read_fields
-from ganforge.disk import to_json
+from ganforge.disk import read_text, to_json
 from ganforge.errors import InputError, PluginError, Problem, RecipeError, nearest
 from ganforge.recipe.layers import summary
 
@@ -121,8 +122,16 @@ def _known(kind: str) -> str:
 def list_recipes(context: typer.Context, as_json: AsJson = False) -> None:
     """List the shipped recipes."""
     shipped = {name: path for name, path in context.obj.recipes().items() if not name.startswith("base_")}
-    rows = [{"name": name, "summary": summary(path.read_text(encoding="utf-8"))} for name, path in shipped.items()]
+    rows = [{"name": name, "summary": _summary(path)} for name, path in shipped.items()]
     print_rows(rows, as_json)
+
+
+def _summary(path: Path) -> str:
+    """Return what a recipe says of itself, or why it cannot be read."""
+    try:
+        return summary(read_text(path))
+    except InputError as error:
+        return str(error)
 
 
 def list_plugins(context: typer.Context, plugin: PluginFiles = None, as_json: AsJson = False) -> None:

@@ -11,21 +11,24 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from ganforge.data.batches import free_memory
 from ganforge.data.dataset import Shape
 from ganforge.errors import GanforgeError, InputError, PluginError
 from ganforge.recipe.plan import Plan
 from ganforge.runs import checkpoint
-from ganforge.training.networks import Undrawn, make_networks
+from ganforge.training.networks import make_networks
 
 META = torch.device("meta")
 TENSORS = 100_000  # that are made for all networks, at most
+# What nearly all networks are initialised with.
+DRAWING = {Tensor.normal_, Tensor.uniform_, nn.init.normal_, nn.init.uniform_, nn.init.kaiming_uniform_}
 FILLING = {torch.zeros, torch.ones, torch.full, torch.rand, torch.randn, torch.arange, torch.linspace, torch.eye}
 SPARE = 2**30  # bytes of what no file holds, in networks that the device `meta` does not know
 
 
-class Limit(Undrawn):
+class Limit(TorchFunctionMode):
     """Refuses more bytes of tensors than `most`, and more tensors than any networks have, while they are made."""
 
     def __init__(self, most: float = math.inf) -> None:
@@ -33,12 +36,14 @@ class Limit(Undrawn):
         self.most, self.count, self.bytes = most, 0, 0
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if func in DRAWING and (tensor := args[0] if args else kwargs["tensor"]).is_meta:
+            return tensor  # there is nothing to fill; torch would first import what takes seconds
         if func in FILLING:  # memory counts from when it is filled
-            kwargs = kwargs or {}
             options = {key: value for key, value in kwargs.items() if key != "generator"}
             self._add(func(*args, **{**options, "device": META}))
             return func(*args, **kwargs)
-        made = super().__torch_function__(func, types, args, kwargs)
+        made = func(*args, **kwargs)
         if isinstance(made, Tensor) and not any(made is given for given in args):  # else it was changed in place
             self._add(made)
         return made

@@ -3,7 +3,7 @@
 import signal
 import threading
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -14,6 +14,9 @@ from attrs import define
 from ganforge.errors import InputError, RunFailedError, StoppedError
 from ganforge.runs import checkpoint
 from ganforge.training import numerics
+
+Handler = Callable[[int, FrameType | None], None]
+STOPPING = ("SIGINT", "SIGTERM", "SIGHUP")  # signals that ask to stop
 
 
 @define
@@ -29,15 +32,31 @@ class Requests:
 
 
 @contextmanager
-def requests() -> Iterator[Requests]:
-    """Collect SIGINT, SIGTERM and SIGHUP (stop after this step; a second one acts at once); SIGUSR1 (save and go on).
+def handling(wanted: Mapping[str, Handler], older: dict[int, Any] | None = None) -> Iterator[None]:
+    """Have signals, named such as `SIGTERM`, handled by functions meanwhile; put the older handlers into `older`.
 
-    A signal that whoever started the process has it ignore, as `nohup` does, stays ignored.
+    One that this system does not have, or that whoever started the process has it ignore, as `nohup` does, is left
+    alone; so are all of them outside of the main thread.
     """
+    older = {} if older is None else older
+    if threading.current_thread() is threading.main_thread():
+        for name, handler in wanted.items():
+            number = getattr(signal, name, None)
+            if number is not None and signal.getsignal(number) != signal.SIG_IGN:
+                older[number] = signal.getsignal(number)
+                signal.signal(number, handler)
+    try:
+        yield
+    finally:
+        for number, handler in older.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def requests() -> Iterator[Requests]:
+    """Collect SIGINT, SIGTERM, SIGHUP (stop after this step; a second one acts at once), SIGUSR1 (save and go on)."""
     found = Requests()
-    if threading.current_thread() is not threading.main_thread():
-        yield found
-        return
+    older: dict[int, Any] = {}
 
     def stop(number: int, frame: FrameType | None) -> None:
         found.stop = number
@@ -48,17 +67,8 @@ def requests() -> Iterator[Requests]:
     def save(number: int, frame: FrameType | None) -> None:
         found.save = True
 
-    handlers: dict[str, Any] = {"SIGINT": stop, "SIGTERM": stop, "SIGHUP": stop, "SIGUSR1": save}
-    wanted = {getattr(signal, name): handler for name, handler in handlers.items() if hasattr(signal, name)}
-    older: dict[int, Any] = {number: signal.getsignal(number) for number in wanted}
-    older = {number: handler for number, handler in older.items() if handler != signal.SIG_IGN}
-    for number in older:
-        signal.signal(number, wanted[number])
-    try:
+    with handling({**dict.fromkeys(STOPPING, stop), "SIGUSR1": save}, older):
         yield found
-    finally:
-        for number, handler in older.items():
-            signal.signal(number, handler)
 
 
 @contextmanager

@@ -6,7 +6,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
 
 from ganforge.components.coupling import Network
 from ganforge.components.settings import Key
@@ -17,20 +16,6 @@ from ganforge.training.numerics import single_value
 
 Mean = Callable[[str], Tensor]
 Problems = Callable[[Key, str, str], None]  # is told of (key, message, hint)
-
-
-# What nearly all networks are initialised with.
-DRAWING = {Tensor.normal_, Tensor.uniform_, nn.init.normal_, nn.init.uniform_, nn.init.kaiming_uniform_}
-
-
-class Undrawn(TorchFunctionMode):
-    """Leaves tensors of the device `meta` undrawn: they have no numbers, and torch would import what takes seconds."""
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        kwargs = kwargs or {}
-        if func in DRAWING and (tensor := args[0] if args else kwargs["tensor"]).is_meta:
-            return tensor
-        return func(*args, **kwargs)
 
 
 def make_networks(
@@ -75,7 +60,7 @@ def check_networks(plan: Plan, shapes: Mapping[str, Shape], report: Problems) ->
     made: dict[str, nn.Module] = {}
     for name, (network, choice) in plan.networks.items():
         try:
-            with device, Undrawn():
+            with device:
                 made[name] = _make_network(network, choice, shapes, zeros.__getitem__, made)
                 _check_network(made[name], network, choice, shapes, min(2, plan.train.batch))
         except PluginError:

@@ -5,21 +5,21 @@ import re
 import signal
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
-from types import FrameType
 
 import torch
 from attrs import define, evolve, frozen
 from filelock import BaseFileLock
 
 from ganforge import (
+    STOPPING,
     InputError,
     Plan,
     StoppedError,
+    handling,
     hold,
     is_finished,
     last_step,
@@ -169,7 +169,9 @@ def train(wanted: Sequence[Member], options: Sequence[str], device: torch.device
     total = sum(member.plan.train.steps for member in wanted)
     working: list[Worker] = []
     failures: list[str] = []
-    with _signals() as asked:
+    asked: list[int] = []
+    # However many signals come, the trainings have time to save.
+    with handling(dict.fromkeys(STOPPING, lambda number, frame: asked.append(number))):
         try:
             while waiting or working:
                 while waiting and len(working) < jobs:
@@ -186,28 +188,6 @@ def train(wanted: Sequence[Member], options: Sequence[str], device: torch.device
         finally:
             _stop(working)
     return failures
-
-
-@contextmanager
-def _signals() -> Iterator[list[int]]:
-    """Collect the numbers of the signals that ask to stop; however many come, the trainings have time to save."""
-    asked: list[int] = []
-    if threading.current_thread() is not threading.main_thread():
-        yield asked
-        return
-
-    def note(number: int, frame: FrameType | None) -> None:
-        asked.append(number)
-
-    names = [name for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
-    numbers = [getattr(signal, name) for name in names]
-    # One that is ignored, as nohup has it, stays so.
-    older = {number: signal.signal(number, note) for number in numbers if signal.getsignal(number) != signal.SIG_IGN}
-    try:
-        yield asked
-    finally:
-        for number, handler in older.items():
-            signal.signal(number, handler)
 
 
 def _stop(working: Sequence[Worker]) -> None:

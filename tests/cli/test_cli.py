@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from ganforge.components.plugins import Plugins
 from ganforge.components.registry import KINDS
 
 COMMANDS = ["run", "resume", "translate", "evaluate", "list", "show", "recipes", "plugins", "validate"]
@@ -152,3 +153,11 @@ def test_a_name_that_is_too_long_is_wrong_input(words, name, toy, ganforge):
     answer = ganforge(*words, name)
     assert answer.status == 2
     assert len(answer.err.splitlines()) == 1
+
+
+def test_a_shipped_recipe_that_is_no_text_is_told_in_its_row(ganforge, tmp_path, monkeypatch):
+    (tmp_path / "odd.toml").write_bytes(b"# caf\xe9\n")
+    monkeypatch.setattr(Plugins, "recipes", lambda _: {"odd": tmp_path / "odd.toml"})
+    result = ganforge("recipes", "--json")
+    assert result.status == 0
+    assert "odd.toml' is not UTF-8: line 1 holds the byte 0xe9" in json.loads(result.out)[0]["summary"]
