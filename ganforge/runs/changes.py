@@ -22,8 +22,8 @@ def require_same_run(plan: Plan, sets: Sequence[str], changeable: Sequence[str] 
     paths = [f"dataset.{name}" for name, value in plan.dataset.settings.items() if isinstance(value, Path)]
     for text in sets:
         if text.partition("=")[0].strip() not in (*changeable, *paths):
-            allowed = ", ".join((*changeable, *paths))
-            raise InputError(f"--set {text}: that would be another run; a resumed one may change {allowed}")
+            allowed = ", ".join((*changeable, *paths)) or "nothing"
+            raise InputError(f"--set {text}: that would be another run; here it may change {allowed}")
     return any(text.strip().startswith("dataset.") for text in sets)
 
 
