@@ -24,14 +24,15 @@ Plain = Callable[[Modules, Modules], Callable[[int, Mapping[str, Tensor]], None]
 
 
 class Case:
-    """A foreign plugin with a recipe of a few tiny steps."""
+    """A method with a recipe of a few tiny steps; where it is no shipped one, with a plugin file."""
 
-    def __init__(self, plugin: Path, recipe: str, folder: Path) -> None:
-        self.recipe = folder / f"{plugin.stem}_case.toml"
-        self.recipe.write_text(f'plugins = ["{plugin}"]\n{recipe}')
+    def __init__(self, recipe: str, folder: Path, plugin: Path | None = None) -> None:
+        self.recipe = folder / "case.toml"
+        self.recipe.write_text((f'plugins = ["{plugin}"]\n' if plugin else "") + recipe)
         self.plugins = Plugins()
         self.plugins.load_installed()
-        self.plugins.load_file(plugin)
+        if plugin:
+            self.plugins.load_file(plugin)
 
     def engine(self, *sets: str) -> tuple[Engine, Batches]:
         """Make the engine and its batches."""

@@ -19,7 +19,6 @@ PLUGIN = Path(__file__).parent / "methods" / "cut.py"
 def case(tmp_path: Path) -> Case:
     root = draw_folders(tmp_path / "data")
     return Case(
-        PLUGIN,
         settings("cut", root)
         + """
 [generator]
@@ -44,6 +43,7 @@ patches = 5
 weight = 0.5
 """,
         tmp_path,
+        PLUGIN,
     )
 
 

@@ -44,7 +44,7 @@ sample_every = 0
 
 @pytest.fixture
 def case(tmp_path):
-    return Case(PLUGIN, RECIPE, tmp_path)
+    return Case(RECIPE, tmp_path, PLUGIN)
 
 
 def plain(networks, held):

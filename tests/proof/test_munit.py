@@ -46,7 +46,7 @@ on = { reconstructed = "style_again", source = "style" }
 @pytest.fixture
 def case(tmp_path: Path) -> Case:
     tables = settings("munit", draw_folders(tmp_path / "data")).replace('use = "munit"', 'use = "munit"\nstyle = 3')
-    return Case(PLUGIN, tables + RECIPE, tmp_path)
+    return Case(tables + RECIPE, tmp_path, PLUGIN)
 
 
 def plain(nets, held):

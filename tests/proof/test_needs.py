@@ -62,7 +62,7 @@ def case(tmp_path):
     plugin.write_text(PLUGIN)
 
     def make(more: str = "") -> Case:
-        return Case(plugin, TOY + more, tmp_path)
+        return Case(TOY + more, tmp_path, plugin)
 
     return make
 

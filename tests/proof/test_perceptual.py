@@ -47,7 +47,7 @@ sample_every = 0
 @pytest.fixture
 def case(tmp_path):
     draw_pairs(tmp_path / "pairs")
-    return Case(PLUGIN, RECIPE.replace('"pairs"', f'"{tmp_path / "pairs"}"'), tmp_path)
+    return Case(RECIPE.replace('"pairs"', f'"{tmp_path / "pairs"}"'), tmp_path, PLUGIN)
 
 
 def plain(networks, held):

@@ -39,7 +39,7 @@ weight = 100.0
 
 @pytest.fixture
 def case(tmp_path: Path) -> Case:
-    return Case(PLUGIN, RECIPE + settings("pix2pix"), tmp_path)
+    return Case(RECIPE + settings("pix2pix"), tmp_path, PLUGIN)
 
 
 def plain(nets, held):

@@ -43,7 +43,7 @@ weight = 10.0
 @pytest.fixture
 def case(tmp_path: Path) -> Case:
     recipe = settings("stargan").replace("batch = 3", "batch = 3\nevery = { generator = 2 }")
-    return Case(PLUGIN, RECIPE + recipe, tmp_path)
+    return Case(RECIPE + recipe, tmp_path, PLUGIN)
 
 
 def plain(nets, held):

@@ -50,7 +50,7 @@ PICTURES = (
 
 @pytest.fixture
 def case(tmp_path):
-    return Case(PLUGIN, RECIPE, tmp_path)
+    return Case(RECIPE, tmp_path, PLUGIN)
 
 
 @pytest.fixture
