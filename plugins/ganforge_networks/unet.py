@@ -1,4 +1,4 @@
-"""pix2pix's generator (Isola et al. 2017, arXiv 1611.07004, section 3.2.1 and appendix 6.1), as in the authors' PyTorch."""
+"""pix2pix's generator (Isola et al. 2017, arXiv 1611.07004, section 3.2.1) as in the authors' PyTorch."""
 
 from collections.abc import Sequence
 from typing import Annotated, Literal
@@ -118,4 +118,6 @@ def _require_halvings(shape: Shape, levels: int) -> None:
         most += 1
     if most < levels:
         hint = f"set levels to {most} or less" if most > 1 else "take other sizes"
-        raise ValueError(f"'unet' halves pictures {levels} times, but {size_of(shape)} can be halved {most} times; {hint}")
+        raise ValueError(
+            f"'unet' halves pictures {levels} times, but {size_of(shape)} can be halved {most} times; {hint}"
+        )
