@@ -5,6 +5,9 @@ import torch
 from torch.nn.functional import pad
 
 from ganforge_updates.augment import ADA, ADAState, ada, diffaugment
+from tests.conftest import draw_pairs
+from tests.proof.harness import Case, assert_half, assert_recorded
+from tests.proof.test_ada import RECIPE
 
 PICTURES = torch.rand(5, 3, 16, 24, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 GREY = 0.5
@@ -127,3 +130,11 @@ def test_the_probability_follows_the_mean_sign_of_each_interval():
         found.append(round(float(held()[0]), 4))
     #    mean signs: 1, 1; 0.5, 1; 0, 1 (which is the target); 0, 0; ...
     assert found == [0, 0.1, 0.1, 0.2, 0.2, 0.2, 0.2, 0.1, 0.1, 0, 0, 0]
+
+
+def test_steps_with_changes_are_recorded_and_computed_in_half_precision(tmp_path):
+    draw_pairs(tmp_path / "pairs")
+    recipe = RECIPE.replace('"pairs"', f'"{tmp_path / "pairs"}"').replace('"ada"', '"diffaugment"')
+    case = Case(recipe.split("[updates.ada]")[0] + "[optimizer]" + recipe.split("[optimizer]")[1], tmp_path)
+    assert assert_recorded(case) == ""
+    assert_half(case)
