@@ -21,8 +21,8 @@ def ssim(
 ) -> Tensor:
     """One minus the mean structural similarity of pictures (Wang et al. 2004, Eq. 13 to 17), in 0..2.
 
-    Each channel is compared in every Gaussian window that lies inside of the picture. The mean is over windows, channels
-    and pictures. In a picture smaller than the window there is one window, as large as the picture.
+    Each channel is compared in every Gaussian window that lies inside of the picture. The mean is over windows,
+    channels and pictures. In a picture smaller than the window there is one window, as large as the picture.
 
     Args:
         reconstructed: [N, C, H, W] in [0, 1].
