@@ -23,7 +23,7 @@ layers = 1
 [values.shown]
 size = 6
 [optimizer]
-lr = { steps = [0, 3, 9], values = [2e-3, 2e-3, 0.0], between = "linear" }
+lr = { steps = [0, 3, 9], values = [2e-4, 2e-4, 0.0], between = "linear" }
 [train]
 steps = 9
 batch = 3
@@ -67,7 +67,7 @@ def plain(networks, held):
 
     def play(step, batch):
         for optimizer in (for_G, for_D):
-            optimizer.param_groups[0]["lr"] = 2e-3 * (1 if step < 3 else (9 - step) / 6)
+            optimizer.param_groups[0]["lr"] = 2e-4 * (1 if step < 3 else (9 - step) / 6)
         x, y = batch["A"], batch["B"]
         fake_y, fake_x = G(x), F(y)
         loss = ((score(D_Y, fake_y) - 1) ** 2).mean() + ((score(D_X, fake_x) - 1) ** 2).mean()
