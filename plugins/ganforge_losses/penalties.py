@@ -32,7 +32,8 @@ class GradientPenalty:
         count, *rest = shown_real.shape
         share = torch.rand(count, *(1 for _ in rest), dtype=shown.dtype, device=shown.device)  # [N, 1, ...]
         between = share * shown_real + (1 - share) * shown
-        return (slope(discriminator, between).norm(dim=1) / self.scale - self.target).square().mean()
+        norms: Tensor = slope(discriminator, between).norm(dim=1) / self.scale  # [N]
+        return (norms - self.target).square().mean()
 
 
 @frozen

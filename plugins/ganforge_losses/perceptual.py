@@ -34,6 +34,9 @@ class Perceptual(nn.Module):
             0.5 for all six numbers, which makes pixels in [-1, 1].
     """
 
+    mean: Tensor
+    deviation: Tensor
+
     def __init__(
         self,
         *,

@@ -41,7 +41,8 @@ def ssim(
     variances = (xx - x.square()).clamp(min=0) + (yy - y.square()).clamp(min=0)  # rounding may make them negative
     c1, c2 = K1**2, K2**2
     likeness = (2 * x * y + c1) * (2 * (xy - x * y) + c2) / ((x.square() + y.square() + c1) * (variances + c2))
-    return 1 - likeness.mean()
+    found: Tensor = 1 - likeness.mean()
+    return found
 
 
 def total_variation(fake: Tensor, *, scale: Scale = 1.0) -> Tensor:
