@@ -52,14 +52,14 @@ class Coats(AlikePictures):
             raise InputError("expected 1 or 3", key="channels")
 
     @property
-    def domains(self) -> Sequence[str]:
+    def domain_names(self) -> Sequence[str]:
         """A domain for each coat."""
         return DOMAINS[: len(self.coats)]
 
     @property
     def groups(self) -> Sequence[Sequence[str]]:
         """All domains together, if they are paired."""
-        return [self.domains] if self.paired else [[domain] for domain in self.domains]
+        return [self.domain_names] if self.paired else [[domain] for domain in self.domain_names]
 
     def samples(self, split: Split) -> Mapping[str, Prepared]:
         """Return the pictures of a split."""
@@ -69,7 +69,7 @@ class Coats(AlikePictures):
         stride = 1 if alike else len(self.coats)
         return {
             domain: self._animals(split, coat, range(0 if alike else place, count * stride, stride))
-            for place, (domain, coat) in enumerate(zip(self.domains, self.coats, strict=True))
+            for place, (domain, coat) in enumerate(zip(self.domain_names, self.coats, strict=True))
         }
 
     def _animals(self, split: Split, coat: str, numbers: Sequence[int]) -> Prepared:
