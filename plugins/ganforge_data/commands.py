@@ -115,11 +115,15 @@ def fetch(
     from ganforge_data.fetch import fetch as fetch_archive
 
     archive = archives[name]
-    typer.echo(f"{name}, about {archive.size / 1e9:.2g} GB to download. {archive.licence}")
+    size = f", about {archive.size / 1e9:.2g} GB to download" if archive.files else ""
+    typer.echo(f"{name}{size}. {archive.licence}")
+    told: list[str] = []
     with progress(in_bytes=True) as report:
         target = fetch_archive(
-            archive, folder, report, mirrors=mirror or (), accept_checksum=accept_checksum, keep=keep
+            archive, folder, report, tell=told.append, mirrors=mirror or (), accept_checksum=accept_checksum, keep=keep
         )
+    for line in told:
+        typer.echo(printable(line))
     typer.echo(printable(f"{name} is in {target}"))
 
 
