@@ -1,0 +1,17 @@
+"""MUNIT: many translations of one picture, by content and style (Huang et al. 2018, arXiv 1804.04732)."""
+
+from ganforge import Register, hookimpl
+
+
+@hookimpl
+def ganforge_register(register: Register) -> None:
+    """Register the coupling, its encoders, decoder and discriminator, and the values of a direction."""
+    from ganforge_munit import networks, wiring
+
+    register.coupling("munit", wiring.MUNIT)
+    register.network("content-encoder", networks.ContentEncoder)
+    register.network("style-encoder", networks.StyleEncoder)
+    register.network("decoder", networks.Decoder)
+    register.discriminator("munit", networks.Discriminator)
+    for value in wiring.VALUES:
+        register.value(value.__name__, value)
