@@ -1,17 +1,31 @@
-"""Losses of the paper and of its reference code."""
+"""Losses that many methods share: adversarial ones, penalties, and distances of samples, features and pictures."""
 
 from ganforge import Register, hookimpl
 
 
 @hookimpl
 def ganforge_register(register: Register) -> None:
-    """Register the adversarial loss, the reconstruction distances and feature matching."""
-    from ganforge_losses import adversarial, distances, features
+    """Register the adversarial losses, the penalties on gradients, the distances, and what compares features."""
+    from ganforge_losses import adversarial, distances, features, penalties, perceptual, pictures
 
     register.loss("gan", adversarial.GAN)
+    register.loss("least-squares", adversarial.LeastSquares)
+    register.loss("hinge-gan", adversarial.HingeGAN)
+    register.loss("wasserstein", adversarial.Wasserstein)
+    register.loss("relativistic", adversarial.Relativistic)
+
+    register.loss("gradient-penalty", penalties.GradientPenalty, precision="fp32")
+    register.loss("r1", penalties.R1, precision="fp32")
+    register.loss("r2", penalties.R2, precision="fp32")
+
     register.loss("l1", distances.l1)
     register.loss("l2", distances.l2)
     register.loss("huber", distances.huber)
     register.loss("cosine", distances.cosine)
     register.loss("hinge", distances.hinge)
+    register.loss("ssim", pictures.ssim, precision="fp32")  # variances are small differences of squares
+    register.loss("total-variation", pictures.total_variation)
+
     register.loss("feature-matching", features.feature_matching)
+    register.loss("feature-l1", features.feature_l1)
+    register.loss("perceptual", perceptual.Perceptual)

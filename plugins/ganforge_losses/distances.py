@@ -1,6 +1,7 @@
 """Distances d(x_ABA, x_A) for the reconstruction loss (Kim et al. 2017, Eq. 3): any metric will do.
 
-All take two tensors of one shape, [N, ...], and return their mean distance as a scalar.
+All take two tensors of one shape, [N, ...], and return their mean distance as a scalar. With `scale`, differences are
+multiplied by it first: 2 where a paper has pixels in [-1, 1], and ganforge in [0, 1].
 """
 
 from typing import Annotated
@@ -9,35 +10,42 @@ from attrs.validators import ge, gt
 from torch import Tensor
 from torch.nn.functional import cosine_similarity, huber_loss
 
+Scale = Annotated[float, gt(0)]
 
-def l1(reconstructed: Tensor, source: Tensor) -> Tensor:
+
+def l1(reconstructed: Tensor, source: Tensor, *, scale: Scale = 1.0) -> Tensor:
     """Mean of |reconstructed - source|."""
-    return _difference(reconstructed, source).abs().mean()
+    return scale * difference(reconstructed, source).abs().mean()
 
 
-def l2(reconstructed: Tensor, source: Tensor) -> Tensor:
+def l2(reconstructed: Tensor, source: Tensor, *, scale: Scale = 1.0) -> Tensor:
     """Mean of (reconstructed - source)^2: the mean squared error."""
-    return _difference(reconstructed, source).square().mean()
+    return scale**2 * difference(reconstructed, source).square().mean()
 
 
-def huber(reconstructed: Tensor, source: Tensor, *, delta: Annotated[float, gt(0)] = 1.0) -> Tensor:
+def huber(
+    reconstructed: Tensor, source: Tensor, *, delta: Annotated[float, gt(0)] = 1.0, scale: Scale = 1.0
+) -> Tensor:
     """Huber distance: r^2/2 up to delta, delta (|r| - delta/2) beyond (Huber 1964), mean over all elements."""
-    _difference(reconstructed, source)
-    return huber_loss(reconstructed, source, delta=delta)
+    difference(reconstructed, source)
+    return huber_loss(scale * reconstructed, scale * source, delta=delta)
 
 
 def cosine(reconstructed: Tensor, source: Tensor) -> Tensor:
     """One minus the cosine of the angle between the flattened samples, in 0..2, mean over the batch."""
-    _difference(reconstructed, source)
+    difference(reconstructed, source)
     return 1 - cosine_similarity(reconstructed.flatten(1), source.flatten(1)).mean()
 
 
-def hinge(reconstructed: Tensor, source: Tensor, *, margin: Annotated[float, ge(0)] = 0.02) -> Tensor:
+def hinge(
+    reconstructed: Tensor, source: Tensor, *, margin: Annotated[float, ge(0)] = 0.02, scale: Scale = 1.0
+) -> Tensor:
     """Mean of max(0, |reconstructed - source| - margin): what lies within the margin is good enough (Vapnik 1995)."""
-    return (_difference(reconstructed, source).abs() - margin).clamp(min=0).mean()
+    return (scale * difference(reconstructed, source).abs() - margin).clamp(min=0).mean()
 
 
-def _difference(reconstructed: Tensor, source: Tensor) -> Tensor:
-    if reconstructed.shape != source.shape:
-        raise ValueError(f"shapes differ: {list(reconstructed.shape)} and {list(source.shape)}")
-    return reconstructed - source
+def difference(one: Tensor, other: Tensor) -> Tensor:
+    """Return the difference of two tensors; a ValueError says that their shapes differ, which torch might not mind."""
+    if one.shape != other.shape:
+        raise ValueError(f"shapes differ: {list(one.shape)} and {list(other.shape)}")
+    return one - other

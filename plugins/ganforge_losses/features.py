@@ -1,10 +1,15 @@
 """Feature matching: the translations should excite the discriminator as real samples do."""
 
-from typing import Annotated
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Any
 
 import torch
 from attrs.validators import ge
 from torch import Tensor
+
+from ganforge_losses.distances import difference
+
+LAYERS = 4  # of the discriminator of pix2pixHD, whose weights are 1
 
 
 def feature_matching(
@@ -19,3 +24,26 @@ def feature_matching(
     """
     pairs = list(zip(real_features, fake_features, strict=True))[-last:]
     return torch.stack([(real.mean(0) - fake.mean(0)).square().mean() for real, fake in pairs]).sum()
+
+
+def feature_l1(real_features: Sequence[Any], fake_features: Sequence[Any]) -> Tensor:
+    """L1 distance of activations, sample by sample, four times its mean over layers and scales (pix2pixHD, Wang 2018).
+
+    Eq. 8 sums over the layers of a scale. The authors' code weighs each with 4 / layers, which is the same where there
+    are four, and takes the mean over the scales. Real and fake are compared in pairs, so the data should be paired.
+
+    Args:
+        real_features: activations of the discriminator's hidden layers, [N, ...] each; of several scales all of them,
+            or a sequence for each scale, with as many layers.
+        fake_features: the same for translations.
+    """
+    pairs = zip(_flat(real_features), _flat(fake_features), strict=True)
+    return LAYERS * torch.stack([difference(fake, real).abs().mean() for real, fake in pairs]).mean()
+
+
+def _flat(features: Tensor | Sequence[Any]) -> Iterator[Tensor]:
+    if isinstance(features, Tensor):
+        yield features
+        return
+    for one in features:
+        yield from _flat(one)

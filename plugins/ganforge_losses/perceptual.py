@@ -1,0 +1,137 @@
+"""The perceptual loss: a distance between activations of a network that was trained to recognise things."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Literal
+
+import torch
+from attrs.validators import min_len
+from torch import Tensor, nn
+
+from ganforge import InputError, nearest
+from ganforge_losses.distances import difference
+
+VGG19 = ["features.1", "features.6", "features.11", "features.20", "features.29"]  # the first ReLU of each of 5 blocks
+Colour = tuple[float, float, float]
+Weights = Literal["DEFAULT"] | Path
+
+
+class Perceptual(nn.Module):
+    """The feature reconstruction loss (Johnson et al. 2016, arXiv 1603.08155, Eq. 2) with any network of torchvision.
+
+    By default the layers and weights of pix2pixHD (Wang et al. 2018), whose code compares them by L1. The network is
+    frozen, and made anew of its weights for each run. Pictures are [N, C, H, W] in [0, 1], C being 3, or 1.
+
+    Args:
+        weights: a safetensors file of the network's state; or `DEFAULT` for torchvision's own weights.
+        download: torchvision may fetch its own weights; without, they must be in the cache of torch.hub.
+        network: its name in torchvision.
+        layers: names of its modules; `torchvision.models.feature_extraction.get_graph_node_names` lists them.
+        factors: what the distance of each layer counts.
+        distance: mean absolute difference, or mean squared difference, of activations.
+        mean: of each colour, subtracted from pixels; ImageNet's.
+        deviation: of each colour, by which pixels are then divided; ImageNet's. The code of pix2pixHD takes
+            0.5 for all six numbers, which makes pixels in [-1, 1].
+    """
+
+    def __init__(
+        self,
+        *,
+        weights: Weights,
+        download: bool = False,
+        network: str = "vgg19",
+        layers: Annotated[list[str], min_len(1)] = VGG19,
+        factors: list[float] = [1 / 32, 1 / 16, 1 / 8, 1 / 4, 1.0],  # noqa: B006  # a setting's default, never changed
+        distance: Literal["l1", "l2"] = "l1",
+        mean: Colour = (0.485, 0.456, 0.406),
+        deviation: Colour = (0.229, 0.224, 0.225),
+    ) -> None:
+        super().__init__()
+        if len(factors) != len(layers):
+            raise InputError(f"{len(layers)} layers need as many factors, got {len(factors)}", key="factors")
+        if min(deviation) <= 0:
+            raise InputError("expected three numbers > 0", key="deviation")
+        self.factors, self.distance = tuple(factors), distance
+        self.phi = _extractor(network, layers)
+        _load(self.phi, network, _state(network, weights, download=download), weights)
+        self.phi.requires_grad_(False)
+        for name, colour in (("mean", mean), ("deviation", deviation)):
+            self.register_buffer(name, torch.tensor(colour)[:, None, None], persistent=False)  # [3, 1, 1]
+        self.eval()
+
+    def generator(self, reconstructed: Tensor, source: Tensor) -> Tensor:
+        """Sum over layers of factor times the mean distance of activations; pictures have one shape, [N, C, H, W]."""
+        difference(reconstructed, source)
+        pairs = zip(self.factors, self._activations(reconstructed), self._activations(source), strict=True)
+        return torch.stack([factor * self._distance(one, other) for factor, one, other in pairs]).sum()
+
+    def train(self, mode: bool = True) -> "Perceptual":
+        """Stay in evaluation mode: statistics and dropout of a frozen network do not move."""
+        return super().train(False)
+
+    def _distance(self, one: Tensor, other: Tensor) -> Tensor:
+        return (one - other).abs().mean() if self.distance == "l1" else (one - other).square().mean()
+
+    def _activations(self, pictures: Tensor) -> list[Tensor]:
+        if pictures.ndim != 4 or pictures.shape[1] not in (1, 3):
+            raise ValueError(f"'perceptual' is for pictures of 1 or 3 channels, not for {list(pictures.shape)}")
+        colour = pictures.expand(-1, 3, -1, -1)
+        return list(self.phi((colour - self.mean) / self.deviation).values())
+
+
+def _extractor(network: str, layers: Sequence[str]) -> nn.Module:
+    """Return a network of torchvision up to the last of these layers, without memory for its weights yet."""
+    import torchvision
+    from torchvision.models.feature_extraction import create_feature_extractor, get_graph_node_names
+
+    known = torchvision.models.list_models(torchvision.models)
+    if network not in known:
+        hint = nearest(network, known)
+        raise InputError(f"torchvision has no network '{network}'; {hint or 'it classifies pictures'}", key="network")
+    with torch.device("meta"):
+        whole = torchvision.models.get_model(network, weights=None).eval()
+    for module in whole.modules():
+        if hasattr(module, "inplace"):
+            module.inplace = False  # else a layer would change what the one before it returned
+    _, nodes = get_graph_node_names(whole)
+    for layer in layers:
+        if layer not in nodes and not any(node.startswith(f"{layer}.") for node in nodes):
+            raise InputError(f"{network} has no layer '{layer}'; {nearest(layer, nodes)}", key="layers")
+    extractor: nn.Module = create_feature_extractor(whole, {layer: layer for layer in layers})
+    return extractor
+
+
+def _state(network: str, weights: Weights, *, download: bool) -> dict[str, Tensor]:
+    """Read weights from a file, or torchvision's own from its cache, or from where it publishes them."""
+    if weights != "DEFAULT":
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+
+        try:
+            return load_file(weights)
+        except (OSError, SafetensorError) as error:
+            raise InputError(f"'{weights}' cannot be read: {error}", key="weights") from error
+    import torchvision
+
+    url = torchvision.models.get_model_weights(network).DEFAULT.url
+    cached = Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]
+    if not cached.is_file() and not download:
+        problem = f"torchvision's weights are not in {cached.parent}"
+        raise InputError(f"{problem}; set download = true to fetch {url}, or name a safetensors file", key="weights")
+    try:
+        # Tensors and nothing else are read of it.
+        state: dict[str, Tensor] = torch.hub.load_state_dict_from_url(
+            url, map_location="cpu", progress=False, check_hash=True, weights_only=True
+        )
+    except Exception as error:
+        raise InputError(f"{url} cannot be had: {error}", key="weights") from error
+    return state
+
+
+def _load(phi: nn.Module, network: str, state: dict[str, Tensor], weights: Weights) -> None:
+    """Give the network what it needs of a state; the layers behind the last one are not there."""
+    wanted = phi.state_dict()
+    missing = [name for name in wanted if name not in state or state[name].shape != wanted[name].shape]
+    if missing:
+        raise InputError(f"'{weights}' does not hold the weights of {network}: see '{missing[0]}'", key="weights")
+    phi.load_state_dict({name: state[name] for name in wanted}, assign=True)
