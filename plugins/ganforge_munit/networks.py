@@ -13,7 +13,7 @@ from torch.nn.functional import instance_norm, relu
 from ganforge import Shape
 
 Width = Annotated[int, ge(1), le(4096)]
-Blocks = Annotated[int, ge(0), le(100)]
+Blocks = Annotated[int, ge(1), le(100)]
 Halvings = Annotated[int, ge(1), le(8)]
 
 
@@ -101,8 +101,8 @@ class Decoder(nn.Module):
 
     def forward(self, content: Tensor, style: Tensor) -> Tensor:
         """Make pictures, [N, C, H, W] in [0, 1], of contents and styles."""
-        affine = self.affine(style)[:, :, None, None].chunk(max(1, len(self.blocks)), 1)
-        for block, own in zip(self.blocks, affine, strict=False):
+        affine = self.affine(style)[:, :, None, None].chunk(len(self.blocks), 1)
+        for block, own in zip(self.blocks, affine, strict=True):
             content = block(content, own)
         made: Tensor = self.layers(content)
         return (made + 1) / 2

@@ -8,7 +8,6 @@ from torch import Tensor, nn
 
 from ganforge import Shape
 
-Judgement = tuple[Tensor, tuple[Tensor, ...], Tensor]
 Width = Annotated[int, ge(1), le(4096)]
 
 
@@ -94,7 +93,7 @@ class Discriminator(nn.Module):
         self.judge = nn.Conv2d(channels[-1], 1, 3, 1, 1, bias=False)
         self.classify = nn.Conv2d(channels[-1], domains, left, bias=False)
 
-    def forward(self, pictures: Tensor) -> Judgement:
+    def forward(self, pictures: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Judge pictures.
 
         Args:
@@ -102,14 +101,13 @@ class Discriminator(nn.Module):
 
         Returns:
             score: of being real, a map [N, 1, H/2**halvings, W/2**halvings].
-            features: the activation after each halving, [N, ...] each.
-            classes: logits of the domains, [N, domains].
+            features: the activation after each halving, [N, ...] each; and last the logits of D_cls, [N, domains].
         """
         features, hidden = [], 2 * pictures - 1
         for halve in self.halve:
             hidden = halve(hidden)  # [N, width 2^level, H/2^(level+1), W/2^(level+1)]
             features.append(hidden)
-        return self.judge(hidden), tuple(features), self.classify(hidden).flatten(1)
+        return self.judge(hidden), (*features, self.classify(hidden).flatten(1))
 
 
 def _normed(convolution: nn.Conv2d | nn.ConvTranspose2d) -> list[nn.Module]:

@@ -7,7 +7,6 @@ from attrs import field, frozen
 from torch import Tensor, nn
 
 from ganforge import Coupling, Network, View
-from ganforge_stargan.networks import Judgement
 
 
 def relabelled(generator: nn.Module, source: Tensor, target_label: int) -> Tensor:
@@ -35,15 +34,18 @@ def part(generator: nn.Module, samples: Tensor, place: tuple[int, int]) -> Tenso
 
 
 class Classification:
-    """L_cls: the domain of a real sample is known, Eq. 2; a fake should be taken for one of its target's, Eq. 3."""
+    """L_cls: the domain of a real sample is known, Eq. 2; a fake should be taken for one of its target's, Eq. 3.
 
-    def discriminator(self, judged_real: Judgement, target_label: int) -> Tensor:
+    The logits of D_cls, [N, domains], are the last of the discriminator's features.
+    """
+
+    def discriminator(self, real_features: Sequence[Tensor], target_label: int) -> Tensor:
         """E[-log D_cls(c'|x)], Eq. 2; c' is the domain of the real samples, to which the direction leads."""
-        return -judged_real[2].log_softmax(1)[:, target_label].mean()
+        return -real_features[-1].log_softmax(1)[:, target_label].mean()
 
-    def generator(self, judged_fake: Judgement, target_label: int) -> Tensor:
+    def generator(self, fake_features: Sequence[Tensor], target_label: int) -> Tensor:
         """E[-log D_cls(c|G(x, c))], Eq. 3."""
-        return -judged_fake[2].log_softmax(1)[:, target_label].mean()
+        return -fake_features[-1].log_softmax(1)[:, target_label].mean()
 
 
 def _names(_: object, attribute: object, domains: Sequence[str]) -> None:
