@@ -1,12 +1,12 @@
-"""The paper: its three models as couplings, and its networks for pictures and for points."""
+"""DiscoGAN and its two baselines: unpaired translation with a way back (Kim et al. 2017, arXiv 1703.05192)."""
 
 from ganforge import Register, hookimpl
 
 
 @hookimpl
 def ganforge_register(register: Register) -> None:
-    """Register the values of a direction, the couplings gan, gan-recon and discogan, and the networks conv and mlp."""
-    from ganforge_translation import conv, couplings, mlp, values
+    """Register the values of a direction, and the couplings gan, gan-recon and discogan."""
+    from ganforge_translation import couplings, values
 
     for value in values.VALUES:
         register.value(value.__name__, value)
@@ -14,7 +14,3 @@ def ganforge_register(register: Register) -> None:
     register.coupling("gan", couplings.GAN)
     register.coupling("gan-recon", couplings.GANRecon)
     register.coupling("discogan", couplings.DiscoGAN)
-    register.generator("conv", conv.Generator)
-    register.discriminator("conv", conv.Discriminator)
-    register.generator("mlp", mlp.Generator)
-    register.discriminator("mlp", mlp.Discriminator)

@@ -46,7 +46,7 @@ def test_show_tells_settings_with_types_defaults_ranges_and_the_tensors_asked_fo
     ]
     assert "Goodfellow" in shown["doc"]
     table = ganforge("show", "generator", "conv").out
-    assert '"torch" or "dcgan" or "skt2017"' in table
+    assert '"torch" or "dcgan" or "xavier" or "kaiming"' in table
     assert "(required)" in ganforge("show", "dataset", "edges2photo").out
 
 

@@ -6,7 +6,7 @@ from torch import nn
 
 from ganforge.testing import components_of
 
-MADE = {(c.kind, c.name): c.factory for c in components_of("ganforge_translation")}
+MADE = {(c.kind, c.name): c.factory for c in components_of("ganforge_networks")}
 SQUARE = (3, 64, 64)
 
 

@@ -1,15 +1,16 @@
 """The paper's convolutional networks, with the widths of the authors' code (Kim et al. 2017, section 3.2)."""
 
+from collections.abc import Sequence
 from typing import Annotated
 
-from attrs.validators import ge, in_, le
+from attrs.validators import in_
 from torch import Tensor, nn
 
 from ganforge import Shape
-from ganforge_translation.initialise import Preset, initialise
+from ganforge_networks.initialise import Preset, initialise
+from ganforge_networks.layers import Width, activations, size_of
 
 STRIDED = 4
-Width = Annotated[int, ge(1), le(4096)]
 
 
 class Generator(nn.Module):
@@ -39,7 +40,7 @@ class Generator(nn.Module):
         left = _left_over(source_shape)
         if source_shape[1:] != target_shape[1:]:
             raise ValueError(
-                f"'conv' keeps the size of pictures, but A and B differ: {_size(source_shape)}, {_size(target_shape)}"
+                f"'conv' keeps the size of pictures, but A and B differ: {size_of(source_shape)}, {size_of(target_shape)}"
             )
         channels = [source_shape[0], *(width * 2**level for level in range(STRIDED))]
         blocks: list[nn.Module] = []
@@ -61,6 +62,14 @@ class Generator(nn.Module):
         """Translate pictures: [N, C, H, W] in [0, 1] to [N, C', H, W] in [0, 1]."""
         translated: Tensor = self.layers(pictures)
         return translated
+
+    def features(self, pictures: Tensor, layers: Sequence[int]) -> list[Tensor]:
+        """Return the activations after some layers of the sequence, from 0, computed no further than these.
+
+        Raises:
+            ValueError: there is no such layer.
+        """
+        return activations(self.layers, pictures, layers)
 
 
 class Discriminator(nn.Module):
@@ -121,10 +130,7 @@ def _left_over(shape: Shape) -> tuple[int, int]:
         near = (max(1, round(height / step)) * step, max(1, round(width / step)) * step)
         raise ValueError(
             f"'conv' halves pictures {STRIDED} times, so height and width must be multiples of {step}; "
-            f"got {_size(shape)}, try {near[0]}x{near[1]}"
+            f"got {size_of(shape)}, try {near[0]}x{near[1]}"
         )
     return height // step, width // step
 
-
-def _size(shape: Shape) -> str:
-    return "x".join(map(str, shape[1:]))

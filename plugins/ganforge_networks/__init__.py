@@ -1,0 +1,19 @@
+"""Networks that many methods share: for pictures, for points and from noise."""
+
+from ganforge import Register, hookimpl
+
+
+@hookimpl
+def ganforge_register(register: Register) -> None:
+    """Register generators and discriminators."""
+    from ganforge_networks import conv, dcgan, mlp, patch, resnet, unet
+
+    register.generator("conv", conv.Generator)
+    register.discriminator("conv", conv.Discriminator)
+    register.generator("mlp", mlp.Generator)
+    register.discriminator("mlp", mlp.Discriminator)
+    register.generator("resnet", resnet.Generator)
+    register.generator("unet", unet.Generator)
+    register.discriminator("patch", patch.Discriminator)
+    register.generator("dcgan", dcgan.Generator)
+    register.discriminator("dcgan", dcgan.Discriminator)
