@@ -5,13 +5,9 @@ from ganforge import Register, hookimpl
 
 @hookimpl
 def ganforge_register(register: Register) -> None:
-    """Register the coupling, its encoders, decoder and discriminator, and the values of a direction."""
-    from ganforge_munit import networks, wiring
+    """Register the coupling and the values of a direction."""
+    from ganforge_munit import wiring
 
     register.coupling("munit", wiring.MUNIT)
-    register.network("content-encoder", networks.ContentEncoder)
-    register.network("style-encoder", networks.StyleEncoder)
-    register.network("decoder", networks.Decoder)
-    register.discriminator("munit", networks.Discriminator)
     for value in wiring.VALUES:
         register.value(value.__name__, value)

@@ -5,12 +5,10 @@ from ganforge import Register, hookimpl
 
 @hookimpl
 def ganforge_register(register: Register) -> None:
-    """Register the coupling, its networks, the values of a labelled direction, and the classification losses."""
-    from ganforge_stargan import networks, wiring
+    """Register the coupling, the values of a labelled direction, and the classification losses."""
+    from ganforge_stargan import wiring
 
     register.coupling("stargan", wiring.StarGAN)
-    register.generator("stargan", networks.Generator)
-    register.discriminator("stargan", networks.Discriminator)
     register.value("relabelled", wiring.relabelled)
     register.value("part", wiring.part)
     register.loss("classification", wiring.Classification)

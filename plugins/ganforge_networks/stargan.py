@@ -1,4 +1,4 @@
-"""StarGAN's networks (Choi et al. 2018, appendix, Tables 4 and 5); pixels lie in [0, 1], and inside in [-1, 1]."""
+"""StarGAN's networks (Choi et al. 2018, appendix, Tables 4 and 5)."""
 
 from typing import Annotated
 
@@ -7,8 +7,7 @@ from attrs.validators import ge, le
 from torch import Tensor, nn
 
 from ganforge import Shape
-
-Width = Annotated[int, ge(1), le(4096)]
+from ganforge_networks.layers import Width, from_signed, require_pictures, size_of, to_signed
 
 
 class Generator(nn.Module):
@@ -25,6 +24,8 @@ class Generator(nn.Module):
         blocks: residual blocks.
     """
 
+    codes: Tensor
+
     def __init__(
         self,
         source_shape: Shape,
@@ -35,7 +36,7 @@ class Generator(nn.Module):
         blocks: Annotated[int, ge(0), le(100)] = 6,
     ) -> None:
         super().__init__()
-        _require_picture(source_shape, 4)
+        _require_multiples(4, source_shape, target_shape)
         channels = [width, 2 * width, 4 * width]
         layers = _normed(nn.Conv2d(source_shape[0] + domains, width, 7, 1, 3, bias=False))  # [N, width, H, W]
         for level in range(2):
@@ -49,10 +50,9 @@ class Generator(nn.Module):
 
     def forward(self, pictures: Tensor, label: int) -> Tensor:
         """Translate pictures, [N, C, H, W] in [0, 1], into the domain with this label; returned in [0, 1]."""
-        code: Tensor = self.get_buffer("codes")[label].to(pictures.dtype)  # [domains]
+        code = self.codes[label].to(pictures.dtype)  # [domains]
         planes = code[None, :, None, None].expand(len(pictures), -1, *pictures.shape[2:])
-        translated: Tensor = self.layers(torch.cat([2 * pictures - 1, planes], 1))
-        return (translated + 1) / 2
+        return from_signed(self.layers(torch.cat([to_signed(pictures), planes], 1)))
 
 
 class Residual(nn.Module):
@@ -84,7 +84,8 @@ class Discriminator(nn.Module):
         self, shape: Shape, domains: int, *, width: Width = 64, halvings: Annotated[int, ge(1), le(10)] = 6
     ) -> None:
         super().__init__()
-        left = _require_picture(shape, 2**halvings)
+        _require_multiples(2**halvings, shape)
+        left = (shape[1] // 2**halvings, shape[2] // 2**halvings)
         channels = [shape[0], *(width * 2**level for level in range(halvings))]
         self.halve = nn.ModuleList(
             nn.Sequential(nn.Conv2d(before, after, 4, 2, 1), nn.LeakyReLU(0.01))
@@ -103,7 +104,7 @@ class Discriminator(nn.Module):
             score: of being real, a map [N, 1, H/2**halvings, W/2**halvings].
             features: the activation after each halving, [N, ...] each; and last the logits of D_cls, [N, domains].
         """
-        features, hidden = [], 2 * pictures - 1
+        features, hidden = [], to_signed(pictures)
         for halve in self.halve:
             hidden = halve(hidden)  # [N, width 2^level, H/2^(level+1), W/2^(level+1)]
             features.append(hidden)
@@ -115,15 +116,7 @@ def _normed(convolution: nn.Conv2d | nn.ConvTranspose2d) -> list[nn.Module]:
     return [convolution, nn.InstanceNorm2d(convolution.out_channels, affine=True), nn.ReLU(inplace=True)]
 
 
-def _require_picture(shape: Shape, step: int) -> tuple[int, int]:
-    """Return height and width divided by a step.
-
-    Raises:
-        ValueError: the shape is no picture's, or cannot be divided.
-    """
-    if len(shape) != 3:
-        raise ValueError(f"'stargan' is for pictures [channels, height, width], not for samples {list(shape)}")
-    _, height, width = shape
-    if height % step or width % step:
-        raise ValueError(f"height and width must be multiples of {step}; got {height}x{width}")
-    return height // step, width // step
+def _require_multiples(step: int, *shapes: Shape) -> None:
+    require_pictures("stargan", *shapes)
+    if any(side % step for side in shapes[0][1:]):
+        raise ValueError(f"'stargan' needs height and width that are multiples of {step}; got {size_of(shapes[0])}")

@@ -1,4 +1,4 @@
-"""MUNIT's networks (Huang et al. 2018, section 5.1 and appendix B); pixels lie in [0, 1], and inside in [-1, 1].
+"""MUNIT's networks (Huang et al. 2018, section 5.1 and appendix B).
 
 All convolutions have a bias and pad by reflection.
 """
@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from torch.nn.functional import instance_norm, relu
 
 from ganforge import Shape
+from ganforge_networks.initialise import initialise
+from ganforge_networks.layers import Width, from_signed, require_pictures, size_of, to_signed
 
-Width = Annotated[int, ge(1), le(4096)]
 Blocks = Annotated[int, ge(1), le(100)]
 Halvings = Annotated[int, ge(1), le(8)]
 
@@ -29,18 +30,18 @@ class ContentEncoder(nn.Module):
 
     def __init__(self, shape: Shape, *, width: Width = 64, halvings: Halvings = 2, blocks: Blocks = 4) -> None:
         super().__init__()
-        _require_picture(shape, 2**halvings)
+        _require_sides("content-encoder", shape, step=2**halvings, least=2 ** (halvings + 1))
         self.halvings, self.channels = halvings, width * 2**halvings
         layers = [*_convolution(shape[0], width, 7), nn.InstanceNorm2d(width), nn.ReLU(inplace=True)]
         for level in range(halvings):
             layers += _convolution(width * 2**level, width * 2 ** (level + 1), 4, 2)
             layers += [nn.InstanceNorm2d(width * 2 ** (level + 1)), nn.ReLU(inplace=True)]
         self.layers = nn.Sequential(*layers, *(Residual(self.channels) for _ in range(blocks)))
-        _initialise(self)
+        initialise(self, "kaiming")
 
     def forward(self, pictures: Tensor) -> Tensor:
         """Encode pictures, [N, C, H, W] in [0, 1], as [N, width 2**halvings, H/2**halvings, W/2**halvings]."""
-        content: Tensor = self.layers(2 * pictures - 1)
+        content: Tensor = self.layers(to_signed(pictures))
         return content
 
 
@@ -56,17 +57,17 @@ class StyleEncoder(nn.Module):
 
     def __init__(self, shape: Shape, style: int, *, width: Width = 64, halvings: Halvings = 4) -> None:
         super().__init__()
-        _require_picture(shape, 1, 2**halvings)
+        _require_sides("style-encoder", shape, least=max(4, 2**halvings))
         layers = [*_convolution(shape[0], width, 7), nn.ReLU(inplace=True)]
         channels = [width * 2 ** min(level, 2) for level in range(halvings + 1)]
         for before, after in zip(channels[:-1], channels[1:], strict=True):
             layers += [*_convolution(before, after, 4, 2), nn.ReLU(inplace=True)]
         self.layers = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Conv2d(channels[-1], style, 1), nn.Flatten())
-        _initialise(self)
+        initialise(self, "kaiming")
 
     def forward(self, pictures: Tensor) -> Tensor:
         """Encode pictures, [N, C, H, W] in [0, 1], as styles, [N, style]."""
-        style: Tensor = self.layers(2 * pictures - 1)
+        style: Tensor = self.layers(to_signed(pictures))
         return style
 
 
@@ -97,15 +98,14 @@ class Decoder(nn.Module):
             layers += [LayerNorm(channels // 2), nn.ReLU(inplace=True)]
             channels //= 2
         self.layers = nn.Sequential(*layers, *_convolution(channels, shape[0], 7), nn.Tanh())
-        _initialise(self)
+        initialise(self, "kaiming")
 
     def forward(self, content: Tensor, style: Tensor) -> Tensor:
         """Make pictures, [N, C, H, W] in [0, 1], of contents and styles."""
         affine = self.affine(style)[:, :, None, None].chunk(len(self.blocks), 1)
         for block, own in zip(self.blocks, affine, strict=True):
             content = block(content, own)
-        made: Tensor = self.layers(content)
-        return (made + 1) / 2
+        return from_signed(self.layers(content))
 
 
 class Residual(nn.Module):
@@ -153,7 +153,7 @@ class Discriminator(nn.Module):
         self, shape: Shape, *, width: Width = 64, layers: Halvings = 4, scales: Annotated[int, ge(1), le(8)] = 3
     ) -> None:
         super().__init__()
-        _require_picture(shape, 1, 2 ** (layers + scales - 1))
+        _require_sides("munit", shape, least=2 ** (layers + scales - 1))
         channels = [shape[0], *(width * 2**level for level in range(layers))]
         self.halve = nn.ModuleList(
             nn.ModuleList(
@@ -164,10 +164,7 @@ class Discriminator(nn.Module):
         )
         self.judge = nn.ModuleList(nn.Conv2d(channels[-1], 1, 1) for _ in range(scales))
         self.shrink = nn.AvgPool2d(3, 2, 1, count_include_pad=False)
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d) and module.bias is not None:
-                nn.init.normal_(module.weight, 0.0, 0.02)
-                nn.init.zeros_(module.bias)
+        initialise(self, "dcgan")
 
     def forward(self, pictures: Tensor) -> tuple[list[Tensor], tuple[Tensor, ...]]:
         """Judge pictures.
@@ -179,7 +176,7 @@ class Discriminator(nn.Module):
             scores: a map for each scale, the finest first; [N, 1, H/2**layers, W/2**layers] is the first one.
             features: the activation after each halving, scale by scale, [N, ...] each.
         """
-        scores, features, shown = [], [], 2 * pictures - 1
+        scores, features, shown = [], [], to_signed(pictures)
         for halvings, judge in zip(self.halve, self.judge, strict=True):
             hidden = shown
             for halve in halvings:  # type: ignore[attr-defined]
@@ -196,24 +193,9 @@ def _convolution(channels_in: int, channels_out: int, kernel: int, stride: int =
     return [border, nn.Conv2d(channels_in, channels_out, kernel, stride)]
 
 
-def _initialise(network: nn.Module) -> None:
-    """Draw weights as He et al. 2015 do, with biases of zero, as in the authors' code."""
-    for module in network.modules():
-        if isinstance(module, nn.Conv2d | nn.Linear):
-            nn.init.kaiming_normal_(module.weight)
-            nn.init.zeros_(module.bias)  # type: ignore[arg-type]
-
-
-def _require_picture(shape: Shape, step: int, least: int = 4) -> None:
-    """Refuse what is no picture, or cannot be halved so often.
-
-    Raises:
-        ValueError: it says so.
-    """
-    if len(shape) != 3:
-        raise ValueError(f"it is for pictures [channels, height, width], not for samples {list(shape)}")
-    _, height, width = shape
-    if height % step or width % step:
-        raise ValueError(f"height and width must be multiples of {step}; got {height}x{width}")
-    if min(height, width) < max(least, 4):
-        raise ValueError(f"height and width must be {max(least, 4)} or more; got {height}x{width}")
+def _require_sides(name: str, shape: Shape, step: int = 1, least: int = 4) -> None:
+    require_pictures(name, shape)
+    if any(side % step for side in shape[1:]):
+        raise ValueError(f"'{name}' needs height and width that are multiples of {step}; got {size_of(shape)}")
+    if min(shape[1:]) < least:
+        raise ValueError(f"'{name}' needs pictures of {least}x{least} or more; got {size_of(shape)}")

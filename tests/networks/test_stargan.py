@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.nn.functional import conv2d, conv_transpose2d, leaky_relu, relu
 
-from ganforge_stargan.networks import Discriminator, Generator
+from ganforge_networks.stargan import Discriminator, Generator
 
 
 def normed(x, scale, shift):
@@ -92,8 +92,8 @@ def test_the_generator_makes_the_channels_of_the_target():
     ("make", "message"),
     [
         (lambda: Generator((2,), (2,), 3), "'stargan' is for pictures [channels, height, width], not for samples [2]"),
-        (lambda: Generator((3, 8, 6), (3, 8, 6), 3), "height and width must be multiples of 4; got 8x6"),
-        (lambda: Discriminator((3, 96, 64), 3), "height and width must be multiples of 64; got 96x64"),
+        (lambda: Generator((3, 8, 6), (3, 8, 6), 3), "'stargan' needs height and width that are multiples of 4; got 8x6"),
+        (lambda: Discriminator((3, 96, 64), 3), "'stargan' needs height and width that are multiples of 64; got 96x64"),
     ],
 )
 def test_what_does_not_fit_is_said(make, message):
