@@ -9,6 +9,8 @@ from torch import Tensor, nn
 from ganforge import Shape
 from ganforge_networks.layers import Width, from_signed, require_pictures, size_of, to_signed
 
+Domains = Annotated[int, ge(1), le(1000)]
+
 
 class Generator(nn.Module):
     """G(x, c): planes with the label's one-hot code are stacked to the picture (section 3.1).
@@ -19,7 +21,7 @@ class Generator(nn.Module):
     Args:
         source_shape: (channels, height, width) of a picture; height and width are multiples of 4.
         target_shape: the same; only the channels may differ.
-        domains: how many there are; the coupling says it.
+        domains: how many the coupling has.
         width: channels after the first convolution.
         blocks: residual blocks.
     """
@@ -30,8 +32,8 @@ class Generator(nn.Module):
         self,
         source_shape: Shape,
         target_shape: Shape,
-        domains: int,
         *,
+        domains: Domains,
         width: Width = 64,
         blocks: Annotated[int, ge(0), le(100)] = 6,
     ) -> None:
@@ -49,7 +51,9 @@ class Generator(nn.Module):
         self.register_buffer("codes", torch.eye(domains), persistent=False)
 
     def forward(self, pictures: Tensor, label: int) -> Tensor:
-        """Translate pictures, [N, C, H, W] in [0, 1], into the domain with this label; returned in [0, 1]."""
+        """Translate pictures, [N, C, H, W] in [0, 1], into the domain with this label, to [N, C', H, W] in [0, 1]."""
+        if label >= len(self.codes):
+            raise ValueError(f"there is no domain of label {label}; set generator.domains to what the coupling has")
         code = self.codes[label].to(pictures.dtype)  # [domains]
         planes = code[None, :, None, None].expand(len(pictures), -1, *pictures.shape[2:])
         return from_signed(self.layers(torch.cat([to_signed(pictures), planes], 1)))
@@ -75,13 +79,13 @@ class Discriminator(nn.Module):
 
     Args:
         shape: (channels, height, width) of a picture; height and width are multiples of 2**halvings.
-        domains: how many there are; the coupling says it.
+        domains: how many the coupling has.
         width: channels after the first convolution; they double with each halving.
         halvings: 4x4 convolutions that halve the picture.
     """
 
     def __init__(
-        self, shape: Shape, domains: int, *, width: Width = 64, halvings: Annotated[int, ge(1), le(10)] = 6
+        self, shape: Shape, *, domains: Domains, width: Width = 64, halvings: Annotated[int, ge(1), le(10)] = 6
     ) -> None:
         super().__init__()
         _require_multiples(2**halvings, shape)

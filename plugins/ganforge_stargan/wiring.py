@@ -41,11 +41,18 @@ class Classification:
 
     def discriminator(self, real_features: Sequence[Tensor], target_label: int) -> Tensor:
         """E[-log D_cls(c'|x)], Eq. 2; c' is the domain of the real samples, to which the direction leads."""
-        return -real_features[-1].log_softmax(1)[:, target_label].mean()
+        return _surprise(real_features[-1], target_label)
 
     def generator(self, fake_features: Sequence[Tensor], target_label: int) -> Tensor:
         """E[-log D_cls(c|G(x, c))], Eq. 3."""
-        return -fake_features[-1].log_softmax(1)[:, target_label].mean()
+        return _surprise(fake_features[-1], target_label)
+
+
+def _surprise(logits: Tensor, label: int) -> Tensor:
+    """E[-log p(label)] of logits [N, domains]."""
+    if label >= logits.shape[1]:
+        raise ValueError(f"there is no domain of label {label}; set discriminator.domains to what the coupling has")
+    return -logits.log_softmax(1)[:, label].mean()
 
 
 def _names(_: object, attribute: object, domains: Sequence[str]) -> None:
@@ -66,9 +73,8 @@ class StarGAN(Coupling):
 
     @property
     def networks(self) -> Sequence[Network]:
-        """G and D, which are told how many domains there are."""
-        facts, first = {"domains": len(self.domains)}, (self.domains[0],)
-        return (Network("G", "generator", first, facts=facts), Network("D", "discriminator", first, facts=facts))
+        """G and D, for samples of one shape in all domains."""
+        return (Network("G", "generator", (self.domains[0],)), Network("D", "discriminator", (self.domains[0],)))
 
     @property
     def views(self) -> Sequence[View]:

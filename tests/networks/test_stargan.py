@@ -46,7 +46,7 @@ def random_weights(network: nn.Module) -> list[torch.Tensor]:
 
 @torch.no_grad()
 def test_the_generator_is_the_papers():
-    network = Generator((3, 16, 24), (3, 16, 24), 5, width=4, blocks=2).double()
+    network = Generator((3, 16, 24), (3, 16, 24), domains=5, width=4, blocks=2).double()
     weights, pictures = random_weights(network), torch.rand(2, 3, 16, 24, dtype=torch.float64)
     code = torch.eye(5, dtype=torch.float64)[[3, 3]]
     expected = (plain_generator(2 * pictures - 1, code, weights, 2) + 1) / 2
@@ -56,7 +56,7 @@ def test_the_generator_is_the_papers():
 
 @torch.no_grad()
 def test_the_discriminator_is_the_papers():
-    network = Discriminator((3, 32, 16), 5, width=4, halvings=3).double()
+    network = Discriminator((3, 32, 16), domains=5, width=4, halvings=3).double()
     weights, pictures = random_weights(network), torch.rand(2, 3, 32, 16, dtype=torch.float64)
     score, classes = plain_discriminator(2 * pictures - 1, weights, 3)
     mine, features = network(pictures)
@@ -73,7 +73,7 @@ def count(network: nn.Module) -> int:
 def test_parameters_are_as_many_as_the_authors_code_has():
     """For five attributes at 128x128."""
     with torch.device("meta"):
-        generator, discriminator = Generator((3, 128, 128), (3, 128, 128), 5), Discriminator((3, 128, 128), 5)
+        generator, discriminator = Generator((3, 128, 128), (3, 128, 128), domains=5), Discriminator((3, 128, 128), domains=5)
     normed = [64, 128, 256, *[256] * 12, 128, 64]
     kernels = [8 * 64 * 49, 64 * 128 * 16, 128 * 256 * 16, *[256 * 256 * 9] * 12, 256 * 128 * 16, 128 * 64 * 16, 64 * 3 * 49]
     assert count(generator) == sum(kernels) + 2 * sum(normed) == 8_430_528
@@ -84,19 +84,24 @@ def test_parameters_are_as_many_as_the_authors_code_has():
 
 def test_the_generator_makes_the_channels_of_the_target():
     with torch.device("meta"):
-        made = Generator((1, 8, 8), (3, 8, 8), 2, width=2, blocks=0)(torch.zeros(2, 1, 8, 8), 1)
+        made = Generator((1, 8, 8), (3, 8, 8), domains=2, width=2, blocks=0)(torch.zeros(2, 1, 8, 8), 1)
     assert made.shape == (2, 3, 8, 8)
 
 
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Generator((2,), (2,), 3), "'stargan' is for pictures [channels, height, width], not for samples [2]"),
-        (lambda: Generator((3, 8, 6), (3, 8, 6), 3), "'stargan' needs height and width that are multiples of 4; got 8x6"),
-        (lambda: Discriminator((3, 96, 64), 3), "'stargan' needs height and width that are multiples of 64; got 96x64"),
+        (lambda: Generator((2,), (2,), domains=3), "'stargan' is for pictures [channels, height, width], not for samples [2]"),
+        (lambda: Generator((3, 8, 6), (3, 8, 6), domains=3), "'stargan' needs height and width that are multiples of 4; got 8x6"),
+        (lambda: Discriminator((3, 96, 64), domains=3), "'stargan' needs height and width that are multiples of 64; got 96x64"),
     ],
 )
 def test_what_does_not_fit_is_said(make, message):
     with pytest.raises(ValueError) as caught:  # noqa: PT011  # compared below
         make()
     assert str(caught.value) == message
+
+
+def test_a_label_without_a_domain_is_named():
+    with pytest.raises(ValueError, match=r"no domain of label 3; set generator.domains to what the coupling has"):
+        Generator((3, 8, 8), (3, 8, 8), domains=3, width=2, blocks=0)(torch.zeros(1, 3, 8, 8), 3)
