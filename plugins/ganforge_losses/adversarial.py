@@ -127,7 +127,9 @@ class Relativistic:
         if self.average:
             return softplus(lower.mean() - higher).mean() + softplus(lower - higher.mean()).mean()
         if higher.shape != lower.shape:
-            raise ValueError(f"scores are compared in pairs, but have the shapes {[*higher.shape]} and {[*lower.shape]}")
+            raise ValueError(
+                f"scores are compared in pairs, but have the shapes {[*higher.shape]} and {[*lower.shape]}"
+            )
         return softplus(lower - higher).mean()
 
 

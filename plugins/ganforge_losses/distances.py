@@ -23,9 +23,7 @@ def l2(reconstructed: Tensor, source: Tensor, *, scale: Scale = 1.0) -> Tensor:
     return scale**2 * difference(reconstructed, source).square().mean()
 
 
-def huber(
-    reconstructed: Tensor, source: Tensor, *, delta: Annotated[float, gt(0)] = 1.0, scale: Scale = 1.0
-) -> Tensor:
+def huber(reconstructed: Tensor, source: Tensor, *, delta: Annotated[float, gt(0)] = 1.0, scale: Scale = 1.0) -> Tensor:
     """Huber distance: r^2/2 up to delta, delta (|r| - delta/2) beyond (Huber 1964), mean over all elements."""
     difference(reconstructed, source)
     return huber_loss(scale * reconstructed, scale * source, delta=delta)

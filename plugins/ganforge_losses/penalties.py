@@ -82,4 +82,3 @@ def _total(score: Tensor | Sequence[Any]) -> Tensor:
 
 def _half_square(slopes: Tensor, scale: float) -> Tensor:
     return (slopes / scale).square().sum(1).mean() / 2
-

@@ -133,4 +133,3 @@ def _left_over(shape: Shape) -> tuple[int, int]:
             f"got {size_of(shape)}, try {near[0]}x{near[1]}"
         )
     return height // step, width // step
-

@@ -118,4 +118,6 @@ def _require_halvings(shape: Shape, levels: int) -> None:
         most += 1
     if most < levels:
         hint = f"set levels to {most} or less" if most > 1 else "take other sizes"
-        raise ValueError(f"'unet' halves pictures {levels} times, but {size_of(shape)} can be halved {most} times; {hint}")
+        raise ValueError(
+            f"'unet' halves pictures {levels} times, but {size_of(shape)} can be halved {most} times; {hint}"
+        )

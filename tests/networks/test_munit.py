@@ -46,7 +46,11 @@ def plain_style(pictures, weights, halvings):
 
 def plain_decoder(content, style, weights, halvings, blocks):
     """The linear layers make, for each norm in turn, first all shifts and then all scales."""
-    residual, (w1, b1, w2, b2, w3, b3), rest = weights[: 4 * blocks], weights[4 * blocks : 4 * blocks + 6], weights[4 * blocks + 6 :]
+    residual, (w1, b1, w2, b2, w3, b3), rest = (
+        weights[: 4 * blocks],
+        weights[4 * blocks : 4 * blocks + 6],
+        weights[4 * blocks + 6 :],
+    )
     numbers = linear(relu(linear(relu(linear(style, w1, b1)), w2, b2)), w3, b3)
     pieces = iter(numbers.split(content.shape[1], 1))
 
@@ -128,7 +132,9 @@ def count(network):
 
 def test_parameters_at_the_published_widths():
     with torch.device("meta"):
-        content, style, discriminator = (one((3, 256, 256), *more) for one, more in ((ContentEncoder, ()), (StyleEncoder, (8,)), (Discriminator, ())))
+        content, style, discriminator = (
+            one((3, 256, 256), *more) for one, more in ((ContentEncoder, ()), (StyleEncoder, (8,)), (Discriminator, ()))
+        )
         decoder = Decoder((3, 256, 256), 8, content)
     first = 3 * 64 * 49 + 64 + 64 * 128 * 16 + 128 + 128 * 256 * 16 + 256
     assert count(content) == first + 8 * (256 * 256 * 9 + 256)
@@ -159,8 +165,14 @@ def test_they_start_as_in_the_authors_code():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: ContentEncoder((2,)), "'content-encoder' is for pictures [channels, height, width], not for samples [2]"),
-        (lambda: ContentEncoder((3, 16, 18)), "'content-encoder' needs height and width that are multiples of 4; got 16x18"),
+        (
+            lambda: ContentEncoder((2,)),
+            "'content-encoder' is for pictures [channels, height, width], not for samples [2]",
+        ),
+        (
+            lambda: ContentEncoder((3, 16, 18)),
+            "'content-encoder' needs height and width that are multiples of 4; got 16x18",
+        ),
         (lambda: StyleEncoder((3, 8, 32), 8), "'style-encoder' needs pictures of 16x16 or more; got 8x32"),
         (lambda: Discriminator((3, 32, 32)), "'munit' needs pictures of 64x64 or more; got 32x32"),
     ],

@@ -265,7 +265,9 @@ def test_discriminators_of_several_scales():
 def test_parameter_counts_are_the_published_ones():
     picture = (3, 256, 256)
     with torch.device("meta"):
-        resnet, unet, patch = (MADE[k] for k in (("generator", "resnet"), ("generator", "unet"), ("discriminator", "patch")))
+        resnet, unet, patch = (
+            MADE[k] for k in (("generator", "resnet"), ("generator", "unet"), ("discriminator", "patch"))
+        )
         assert count(resnet(picture, picture)) == 11_378_179
         assert count(resnet(picture, picture, blocks=6)) == 7_837_699
         assert count(resnet(picture, picture, down="antialiased", up="antialiased")) == 11_378_179

@@ -73,9 +73,20 @@ def count(network: nn.Module) -> int:
 def test_parameters_are_as_many_as_the_authors_code_has():
     """For five attributes at 128x128."""
     with torch.device("meta"):
-        generator, discriminator = Generator((3, 128, 128), (3, 128, 128), domains=5), Discriminator((3, 128, 128), domains=5)
+        generator, discriminator = (
+            Generator((3, 128, 128), (3, 128, 128), domains=5),
+            Discriminator((3, 128, 128), domains=5),
+        )
     normed = [64, 128, 256, *[256] * 12, 128, 64]
-    kernels = [8 * 64 * 49, 64 * 128 * 16, 128 * 256 * 16, *[256 * 256 * 9] * 12, 256 * 128 * 16, 128 * 64 * 16, 64 * 3 * 49]
+    kernels = [
+        8 * 64 * 49,
+        64 * 128 * 16,
+        128 * 256 * 16,
+        *[256 * 256 * 9] * 12,
+        256 * 128 * 16,
+        128 * 64 * 16,
+        64 * 3 * 49,
+    ]
     assert count(generator) == sum(kernels) + 2 * sum(normed) == 8_430_528
     widths = [3, 64, 128, 256, 512, 1024, 2048]
     halvings = sum(16 * before * after + after for before, after in zip(widths, widths[1:], strict=False))
@@ -91,9 +102,18 @@ def test_the_generator_makes_the_channels_of_the_target():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Generator((2,), (2,), domains=3), "'stargan' is for pictures [channels, height, width], not for samples [2]"),
-        (lambda: Generator((3, 8, 6), (3, 8, 6), domains=3), "'stargan' needs height and width that are multiples of 4; got 8x6"),
-        (lambda: Discriminator((3, 96, 64), domains=3), "'stargan' needs height and width that are multiples of 64; got 96x64"),
+        (
+            lambda: Generator((2,), (2,), domains=3),
+            "'stargan' is for pictures [channels, height, width], not for samples [2]",
+        ),
+        (
+            lambda: Generator((3, 8, 6), (3, 8, 6), domains=3),
+            "'stargan' needs height and width that are multiples of 4; got 8x6",
+        ),
+        (
+            lambda: Discriminator((3, 96, 64), domains=3),
+            "'stargan' needs height and width that are multiples of 64; got 96x64",
+        ),
     ],
 )
 def test_what_does_not_fit_is_said(make, message):

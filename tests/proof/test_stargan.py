@@ -109,7 +109,7 @@ def test_recorded_steps_are_the_same(case: Case) -> None:
 
 
 def test_resumes_and_translates(case: Case, ganforge, tmp_path: Path) -> None:
-    weights = assert_resumes(case, ganforge, tmp_path)
+    weights = assert_resumes(case, ganforge, tmp_path, stop=2, steps=4)
     G = with_weights(case.engine()[0].networks["G"], weights, "G")
     trained = load_trained(weights, case.plugins, CPU)
     assert trained.directions == ("AB", "AC", "BA", "BC", "CA", "CB")
