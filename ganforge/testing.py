@@ -20,6 +20,7 @@ from ganforge.components.coupling import Coupling
 from ganforge.components.plugins import Plugins
 from ganforge.components.registry import KINDS, Component
 from ganforge.components.settings import Setting, plain, structure
+from ganforge.data.dataset import Shape
 from ganforge.errors import InputError, nearest
 from ganforge.recipe.resolve import misfits
 
@@ -29,7 +30,8 @@ TENSORS = (
     *("real_score", "fake_score", "real_features", "fake_features"),
 )
 Settings = dict[str, Any]
-SHAPES = ((3, 64, 64), (1, 32, 64), (2,))
+SHAPES = ((3, 64, 64), (1, 32, 64), (2,))  # what networks are tried on, each alike on both sides
+MORE = (((8,), (3, 32, 32)), ((3, 256, 256), (3, 256, 256)))  # source and target for those that take none of them
 
 
 def components_of(plugin: str | Path | None = None) -> list[Component]:
@@ -71,30 +73,32 @@ def _assert_default(component: Component, setting: Setting) -> None:
     assert read == setting.default, f"{component.qualified}: the default of '{setting.name}' is read back as {read}"
 
 
-def _networks(component: Component, settings: Settings) -> Iterator[tuple[tuple[int, ...], nn.Module]]:
-    """Yield a network for each shape that is not refused with a ValueError; it must take one."""
+def _networks(component: Component, settings: Settings) -> Iterator[tuple[Shape, Shape, nn.Module]]:
+    """Yield source, target and a network for each pair that is not refused with a ValueError; it must take one."""
     fits = 0
-    for shape in SHAPES:
-        offered = {"shape": shape, "source_shape": shape, "target_shape": shape, "target_mean": torch.zeros(shape)}
+    for source, target in (*((shape, shape) for shape in SHAPES), *MORE):
+        if fits and (source, target) in MORE:
+            return
+        offered = {"shape": target, "source_shape": source, "target_shape": target, "target_mean": torch.zeros(target)}
         try:
             network = component.factory(*(offered[name] for name in component.signature.given), **settings)
         except (ValueError, InputError):
             continue
         assert isinstance(network, nn.Module), f"{component.qualified} makes no torch.nn.Module"
         fits += 1
-        yield shape, network
-    assert fits, f"{component.qualified} takes none of the shapes {SHAPES}"
+        yield source, target, network
+    assert fits, f"{component.qualified} takes none of the shapes {SHAPES} and {MORE}"
 
 
 def _assert_generator(component: Component, settings: Settings) -> None:
-    for shape, network in _networks(component, settings):
-        made = network(torch.rand(2, *shape))
-        assert made.shape == (2, *shape), f"{component.qualified} makes {list(made.shape)} of {[2, *shape]}"
+    for source, target, network in _networks(component, settings):
+        made = network(torch.rand(2, *source))
+        assert made.shape == (2, *target), f"{component.qualified} makes {list(made.shape)} of {[2, *source]}"
         assert torch.isfinite(made).all(), f"{component.qualified} makes numbers that are not finite"
 
 
 def _assert_discriminator(component: Component, settings: Settings) -> None:
-    for shape, network in _networks(component, settings):
+    for _, shape, network in _networks(component, settings):
         score, features = network(torch.rand(2, *shape))
         scores = score if isinstance(score, list | tuple) else [score]
         assert all(len(one) == 2 for one in scores), f"{component.qualified}: one score, or one map, for each sample"

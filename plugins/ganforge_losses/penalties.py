@@ -1,8 +1,8 @@
 """Penalties on the discriminator's gradient with respect to what it is shown.
 
-They ask for `shown_real` and `shown`, which is what the discriminator sees: of a conditional one, the source as well. Of
-a map of scores, or of several scales, it is the gradient of the sum, as in the public code of CycleGAN and StarGAN. They
-differentiate twice, so that they are registered with `precision="fp32"`.
+They ask for `shown_real` and `shown`, which is what the discriminator sees: of a conditional one, the source as well.
+Of a map of scores, or of several scales, it is the gradient of the sum, as in the public code of CycleGAN and StarGAN.
+They differentiate twice, so that they are registered with `precision="fp32"`.
 """
 
 from collections.abc import Sequence
@@ -26,13 +26,14 @@ class GradientPenalty:
     scale: float = field(default=1.0, validator=validators.gt(0))
 
     def discriminator(self, discriminator: nn.Module, shown_real: Tensor, shown: Tensor) -> Tensor:
-        """E[(|grad D(x^)| - target)^2] at x^ = e x + (1 - e) G(z), e ~ U[0, 1] for each sample; samples are [N, ...]."""
+        """E[(|grad D(x^)| - target)^2] at x^ = e x + (1 - e) G(z), e ~ U[0, 1] for each sample, [N, ...]."""
         if shown_real.shape != shown.shape:
             raise ValueError(f"real and fake samples differ in shape: {[*shown_real.shape]} and {[*shown.shape]}")
         count, *rest = shown_real.shape
         share = torch.rand(count, *(1 for _ in rest), dtype=shown.dtype, device=shown.device)  # [N, 1, ...]
         between = share * shown_real + (1 - share) * shown
-        return (slope(discriminator, between).norm(dim=1) / self.scale - self.target).square().mean()
+        norms: Tensor = slope(discriminator, between).norm(dim=1) / self.scale  # [N]
+        return (norms - self.target).square().mean()
 
 
 @frozen

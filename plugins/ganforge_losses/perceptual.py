@@ -34,6 +34,9 @@ class Perceptual(nn.Module):
             0.5 for all six numbers, which makes pixels in [-1, 1].
     """
 
+    mean: Tensor
+    deviation: Tensor
+
     def __init__(
         self,
         *,
@@ -86,16 +89,16 @@ def _extractor(network: str, layers: Sequence[str]) -> nn.Module:
 
     known = torchvision.models.list_models(torchvision.models)
     if network not in known:
-        hint = nearest(network, known)
-        raise InputError(f"torchvision has no network '{network}'; {hint or 'it classifies pictures'}", key="network")
+        raise InputError(f"torchvision has no network '{network}'; {nearest(network, known)}", key="network")
     with torch.device("meta"):
         whole = torchvision.models.get_model(network, weights=None).eval()
     for module in whole.modules():
         if hasattr(module, "inplace"):
             module.inplace = False  # else a layer would change what the one before it returned
-    _, nodes = get_graph_node_names(whole)
+    nodes = get_graph_node_names(whole)[1]
+    nodes += [name for name, _ in whole.named_modules() if any(node.startswith(f"{name}.") for node in nodes)]
     for layer in layers:
-        if layer not in nodes and not any(node.startswith(f"{layer}.") for node in nodes):
+        if layer not in nodes:
             raise InputError(f"{network} has no layer '{layer}'; {nearest(layer, nodes)}", key="layers")
     extractor: nn.Module = create_feature_extractor(whole, {layer: layer for layer in layers})
     return extractor

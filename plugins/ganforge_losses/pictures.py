@@ -21,8 +21,8 @@ def ssim(
 ) -> Tensor:
     """One minus the mean structural similarity of pictures (Wang et al. 2004, Eq. 13 to 17), in 0..2.
 
-    Each channel is compared in every Gaussian window that lies inside of the picture. The mean is over windows, channels
-    and pictures. In a picture smaller than the window there is one window, as large as the picture.
+    Each channel is compared in every Gaussian window that lies inside of the picture. The mean is over windows,
+    channels and pictures. In a picture smaller than the window there is one window, as large as the picture.
 
     Args:
         reconstructed: [N, C, H, W] in [0, 1].
@@ -41,7 +41,8 @@ def ssim(
     variances = (xx - x.square()).clamp(min=0) + (yy - y.square()).clamp(min=0)  # rounding may make them negative
     c1, c2 = K1**2, K2**2
     likeness = (2 * x * y + c1) * (2 * (xy - x * y) + c2) / ((x.square() + y.square() + c1) * (variances + c2))
-    return 1 - likeness.mean()
+    found: Tensor = 1 - likeness.mean()
+    return found
 
 
 def total_variation(fake: Tensor, *, scale: Scale = 1.0) -> Tensor:

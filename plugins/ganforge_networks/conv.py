@@ -39,9 +39,8 @@ class Generator(nn.Module):
         super().__init__()
         left = _left_over(source_shape)
         if source_shape[1:] != target_shape[1:]:
-            raise ValueError(
-                f"'conv' keeps the size of pictures, but A and B differ: {size_of(source_shape)}, {size_of(target_shape)}"
-            )
+            sizes = f"{size_of(source_shape)}, {size_of(target_shape)}"
+            raise ValueError(f"'conv' keeps the size of pictures, but A and B differ: {sizes}")
         channels = [source_shape[0], *(width * 2**level for level in range(STRIDED))]
         blocks: list[nn.Module] = []
         for level in range(STRIDED):
@@ -69,7 +68,7 @@ class Generator(nn.Module):
         Raises:
             ValueError: there is no such layer.
         """
-        return activations(self.layers, pictures, layers)
+        return activations(list(self.layers), pictures, layers)
 
 
 class Discriminator(nn.Module):

@@ -99,7 +99,7 @@ class Generator(nn.Module):
         Raises:
             ValueError: there is no such layer.
         """
-        return activations(self.layers, to_signed(pictures), layers)
+        return activations(list(self.layers), to_signed(pictures), layers)
 
 
 class Block(nn.Module):

@@ -1,4 +1,4 @@
-"""pix2pix's generator (Isola et al. 2017, arXiv 1611.07004, section 3.2.1 and appendix 6.1), as in the authors' PyTorch."""
+"""pix2pix's generator (Isola et al. 2017, arXiv 1611.07004, section 3.2.1) as in the authors' PyTorch."""
 
 from collections.abc import Sequence
 from typing import Annotated, Literal

@@ -32,13 +32,28 @@ def adam(
     *,
     lr: Rate = 2e-4,
     betas: Betas = (0.5, 0.999),
+    beta2: Share | None = None,
     eps: Small = 1e-8,
     weight_decay: Decay = 0.0,
 ) -> torch.optim.Optimizer:
-    """Adam (Kingma & Ba 2015) with weight decay as an L2 penalty, as Kim et al. 2017 use it."""
-    return torch.optim.Adam(
+    """Adam (Kingma & Ba 2015) with weight decay as an L2 penalty, as Kim et al. 2017 use it.
+
+    `beta2` takes the place of the second one of `betas`, and may follow a schedule (R3GAN, Huang et al. 2024).
+    """
+    optimizer = torch.optim.Adam(
         parameters, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, fused=_fused(parameters)
     )
+    if beta2 is not None:
+        for group in optimizer.param_groups:
+            group["beta2"] = beta2
+        optimizer.register_step_pre_hook(_take_beta2)
+    return optimizer
+
+
+def _take_beta2(optimizer: torch.optim.Optimizer, *_: Any) -> None:
+    """Have Adam use what stands beside its betas by now."""
+    for group in optimizer.param_groups:
+        group["betas"] = (group["betas"][0], group["beta2"])
 
 
 def adamw(

@@ -1,13 +1,18 @@
-"""What happens around an optimizer's step: averaged weights, clipping, and batches larger than the memory."""
+"""Averaged weights, clipping, batches larger than the memory, and changes of what the discriminator is shown."""
 
 from ganforge import Register, hookimpl
 
 
 @hookimpl
 def ganforge_register(register: Register) -> None:
-    """Register ema, clip and accumulate."""
-    from ganforge_updates import updates
+    """Register ema, clip and accumulate; diffaugment; and ada, which is a value and the update that steers it."""
+    from ganforge_updates import augment, updates
 
     register.update("ema", updates.EMA)
     register.update("clip", updates.Clip)
     register.update("accumulate", updates.Accumulate)
+
+    register.value("diffaugment", augment.diffaugment)
+    register.value("ada", augment.ada)
+    register.value("ada_state", augment.ADAState)
+    register.update("ada", augment.ADA)

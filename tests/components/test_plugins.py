@@ -128,6 +128,7 @@ def test_an_observer_that_raises_is_disabled_and_named_once(tmp_path):
 
 FIRST_PARTY = [
     "ganforge_translation",
+    "ganforge_networks",
     "ganforge_optimizers",
     "ganforge_losses",
     "ganforge_data",

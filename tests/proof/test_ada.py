@@ -1,16 +1,14 @@
 """Adaptive augmentation: a probability that an update steers, and changes through which the generator learns."""
 
-from pathlib import Path
-
 import pytest
 import torch
+from torch.nn.functional import pad
 
 from ganforge import load_trained
 from tests.conftest import draw_pairs
 from tests.proof.harness import CPU, Case, assert_equals_plain, assert_half, assert_recorded, assert_resumes
 from tests.proof.plain import adam, calls, descend, score, with_weights
 
-PLUGIN = Path(__file__).parent / "methods" / "ada.py"
 RECIPE = """
 [dataset]
 use = "edges2photo"
@@ -26,16 +24,16 @@ use = "mlp"
 hidden = 8
 layers = 3
 [values.shown]
-use = "changed"
+use = "ada"
 [values.shown_real]
-use = "changed"
+use = "ada"
 on = { fake = "real" }
 [losses.adversarial]
 use = "gan"
 [updates.ada]
-use = "adaptive"
+use = "ada"
 target = -0.5
-speed = 0.1
+pictures = 80
 interval = 2
 [optimizer]
 use = "adam"
@@ -52,31 +50,63 @@ sample_every = 0
 @pytest.fixture
 def case(tmp_path):
     draw_pairs(tmp_path / "pairs")
-    return Case(RECIPE.replace('"pairs"', f'"{tmp_path / "pairs"}"'), tmp_path, PLUGIN)
+    return Case(RECIPE.replace('"pairs"', f'"{tmp_path / "pairs"}"'), tmp_path)
+
+
+def changed(pictures, p):
+    """Appendix B of the paper, picture by picture."""
+    count, size = len(pictures), pictures.shape[-1]
+
+    def uniform():
+        return torch.rand(count, dtype=pictures.dtype)
+
+    def normal():
+        return torch.randn(count, dtype=pictures.dtype)
+
+    flips = uniform() < p, uniform() < 0.5
+    turns = uniform() < p, (4 * uniform()).floor()
+    moves = uniform() < p, ((2 * uniform() - 1) * size / 8).round(), ((2 * uniform() - 1) * size / 8).round()
+    brighter, contrasted, saturated = ((uniform() < p, normal()) for _ in range(3))
+    found = []
+    for n, x in enumerate(2 * pictures - 1):
+        if flips[0][n] and flips[1][n]:
+            x = x.flip(-1)
+        if turns[0][n]:
+            x = x.rot90(int(turns[1][n]), (-2, -1))
+        if moves[0][n]:
+            down, right = int(moves[1][n]), int(moves[2][n])
+            x = pad(x, (1, 1, 1, 1), mode="reflect")[:, 1 - down : 1 - down + size, 1 - right : 1 - right + size]
+        if brighter[0][n]:
+            x = x + 0.2 * brighter[1][n]
+        if contrasted[0][n]:
+            x = x * 2 ** (0.5 * contrasted[1][n])
+        if saturated[0][n]:
+            luma = x.mean(0, keepdim=True)
+            x = luma + (x - luma) * 2 ** saturated[1][n]
+        found.append((x + 1) / 2)
+    return torch.stack(found)
 
 
 def plain(networks, held):
     ways = (("AB", "A", "B", "G_AB", "D_B"), ("BA", "B", "A", "G_BA", "D_A"))
     for_D = adam(networks["D_A"], networks["D_B"])
     for_G = adam(networks["G_AB"], networks["G_BA"])
-    p = {way: held[f"values.probability.{way}"].p for way, *_ in ways}
-
-    def changed(x, p):
-        now = torch.rand(len(x), 1, 1, 1, dtype=x.dtype) < p
-        return x + now * 0.2 * torch.randn(len(x), 1, 1, 1, dtype=x.dtype)
+    state = {way: held[f"values.ada_state.{way}"].state for way, *_ in ways}
 
     def play(step, batch):
         loss, shown, signs = 0, {}, {}
         for way, source, target, G, D in ways:
-            real = score(networks[D], changed(batch[target], p[way]))
-            shown[way] = changed(networks[G](batch[source]), p[way])
+            real = score(networks[D], changed(batch[target], state[way][0]))
+            shown[way] = changed(networks[G](batch[source]), state[way][0])
             fake = score(networks[D], shown[way].detach())
             loss = loss - torch.log(torch.sigmoid(real)).mean() - torch.log(1 - torch.sigmoid(fake)).mean()
             signs[way] = real.detach().sign().mean()
         descend(for_D, loss)
-        if step % 2 == 0:
-            for way, sign in signs.items():
-                p[way].copy_((p[way] + 0.1 * (sign + 0.5).sign()).clamp(0, 1))
+        for way, sign in signs.items():
+            state[way][1] += sign
+            if step % 2 == 1:  # two steps of four pictures, in 80
+                p = state[way][0] + 0.1 * (state[way][1] / 2 + 0.5).sign()
+                state[way].copy_(torch.stack([p.clamp(0, 1), torch.zeros_like(p)]))
         descend(for_G, sum(-torch.log(torch.sigmoid(score(networks[D], shown[way]))).mean() for way, *_, D in ways))
 
     return play
@@ -86,14 +116,14 @@ def test_equals_a_plain_loop(case):
     assert_equals_plain(case, plain)
 
 
-def test_the_probability_moves_with_the_mean_sign(case):
+def test_the_probability_of_each_direction_moves_with_its_mean_sign(case):
     engine, batches = case.engine("updates.ada.target=-1.5")
-    p = [engine.held[f"values.probability.{way}"].module.p for way in ("AB", "BA")]
+    states = [engine.held[f"values.ada_state.{way}"].module.state for way in ("AB", "BA")]
     seen = []
     for step in range(5):
         engine.step(step, batches(step))
-        seen.append(tuple(round(float(one), 3) for one in p))
-    assert seen == [(0.1, 0.1), (0.1, 0.1), (0.2, 0.2), (0.2, 0.2), (0.3, 0.3)]
+        seen.append(tuple(round(float(one[0]), 3) for one in states))
+    assert seen == [(0, 0), (0.1, 0.1), (0.1, 0.1), (0.2, 0.2), (0.2, 0.2)]
 
 
 def test_the_generators_turn_judges_no_real_samples_for_the_update(case):

@@ -84,13 +84,13 @@ def test_averages_are_shown_while_training_goes_on_with_the_weights(understand, 
     ids=["ema", "clip", "accumulate", "both"],
 )
 def test_a_run_that_is_stopped_ends_with_the_same_bits(more, ganforge, tmp_path):
-    case = Case(LEARNED, TOY + HEAD + more, tmp_path)
+    case = Case(TOY + HEAD + more, tmp_path, LEARNED)
     assert_resumes(case, ganforge, tmp_path)
 
 
 def test_steps_with_updates_are_recorded_all_the_same(tmp_path):
     more = '[updates.clip]\nuse = "clip"\nnorm = 0.1\n[updates.turns]\nuse = "accumulate"\nturns = 2\n'
-    case = Case(LEARNED, TOY + HEAD + more + '[updates.ema]\nuse = "ema"\n', tmp_path)
+    case = Case(TOY + HEAD + more + '[updates.ema]\nuse = "ema"\n', tmp_path, LEARNED)
     assert assert_recorded(case) == ""
 
 
