@@ -33,7 +33,7 @@ _HOMES = {
     "components.neighbours": "PluginFolder folders sources",
     "components.plugins": "Plugins",
     "data.batches": "Batches normal oddities",
-    "data.dataset": "SPLITS Dataset Drawn OnBroken PictureDataset Prepared Report Samples Shape Split "
+    "data.dataset": "SPLITS Crop Dataset Drawn OnBroken PictureDataset Prepared Report Samples Shape Split "
     "Stored as_float random_generator",
     "data.files": "Found find_pictures natural",
     "data.notes": "Note compare gather_notes note_lines noting",
@@ -90,6 +90,7 @@ if TYPE_CHECKING:
     from ganforge.data.batches import Batches as Batches, normal as normal, oddities as oddities
     from ganforge.data.dataset import (
         SPLITS as SPLITS,
+        Crop as Crop,
         Dataset as Dataset,
         Drawn as Drawn,
         OnBroken as OnBroken,

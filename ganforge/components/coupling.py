@@ -79,6 +79,9 @@ class Coupling(ABC):
     noise: Mapping[str, tuple[int, ...]] = {}
     """Fields of the batch that are drawn from N(0, 1) at every step, with the shape of a sample."""
 
+    pairs: Sequence[Sequence[str]] = ()
+    """Fields of the batch whose samples must belong together, such as `(("A", "B"),)`."""
+
     @property
     @abstractmethod
     def networks(self) -> Sequence[Network]:

@@ -1,4 +1,6 @@
-"""Random changes of training pictures, on the device, as a pure function of the seed and the step."""
+"""Random crops and changes of training pictures, on the device, as a pure function of the seed and the step."""
+
+from collections.abc import Sequence
 
 import torch
 from attrs import field, frozen, validators
@@ -13,7 +15,8 @@ class Augment:
 
     Attributes:
         flip: probability that a picture is mirrored, left to right.
-        shift: largest shift in each direction, as a share of the side; the border is repeated.
+        shift: largest shift in each direction, as a share of the side; the border is repeated, where nothing lies
+            beyond it that was cropped away.
         brightness: largest value that is added to, or taken from, all of a picture, whose values lie in [0, 1].
         contrast: largest share by which values move away from, or towards, the picture's mean.
     """
@@ -27,17 +30,25 @@ class Augment:
         """Tell whether anything is changed."""
         return self != Augment()
 
-    def place(self, pictures: Tensor, random: torch.Generator) -> Tensor:
-        """Mirror and shift pictures [N, C, H, W]; the same random generator moves other pictures alike."""
-        count, channels, height, width = pictures.shape
-        if not (self.flip or self.shift):
+    def place(self, pictures: Tensor, random: torch.Generator, size: tuple[int, int] | None = None) -> Tensor:
+        """Crop pictures [N, C, H, W] to a size at random, mirror and shift them.
+
+        The same random generator moves other pictures alike, if as much of them is cropped away.
+        """
+        count, channels, *whole = pictures.shape
+        height, width = size or whole
+        if not (self.flip or self.shift or size):
             return pictures
         mirrored, down, right = torch.rand(3, count, 1, generator=random)
         rows = torch.arange(height) + _whole(down, self.shift * height)  # [N, H]
         columns = torch.arange(width) + _whole(right, self.shift * width)  # [N, W]
         columns = torch.where(mirrored < self.flip, width - 1 - columns, columns)
+        if size:
+            top, left = torch.rand(2, count, 1, generator=random)
+            rows = rows + (top * (whole[0] - height + 1)).long()
+            columns = columns + (left * (whole[1] - width + 1)).long()
         sample, channel = torch.arange(count)[:, None, None, None], torch.arange(channels)[None, :, None, None]
-        rows, columns = rows.clamp(0, height - 1)[:, None, :, None], columns.clamp(0, width - 1)[:, None, None, :]
+        rows, columns = rows.clamp(0, whole[0] - 1)[:, None, :, None], columns.clamp(0, whole[1] - 1)[:, None, None, :]
         moved: Tensor = pictures[tuple(index.to(pictures.device) for index in (sample, channel, rows, columns))]
         return moved
 
@@ -49,6 +60,12 @@ class Augment:
         mean = pictures.mean((1, 2, 3), keepdim=True)
         changed: Tensor = (pictures - mean) * (1 + self.contrast * factor) + mean + self.brightness * added
         return changed.clamp(0, 1)
+
+
+def cut_middle(pictures: Tensor, size: Sequence[int]) -> Tensor:
+    """Crop pictures [N, C, H, W] to (height, width) around their middle."""
+    top, left = ((whole - side) // 2 for whole, side in zip(pictures.shape[-2:], size, strict=True))
+    return pictures[..., top : top + size[0], left : left + size[1]]
 
 
 def _whole(random: Tensor, reach: float) -> Tensor:

@@ -10,8 +10,9 @@ import torch
 from attrs import evolve
 from torch import Tensor
 
-from ganforge.data.augment import Augment
+from ganforge.data.augment import Augment, cut_middle
 from ganforge.data.dataset import (
+    Crop,
     Dataset,
     Drawn,
     Prepared,
@@ -71,10 +72,34 @@ def read(
         elif ready is None:
             raise InputError(f"{what} has to be prepared, but no plugin offers a cache; see `ganforge plugins`")
         else:
-            stored = ready(samples=samples, shape=dataset.shapes[domain], what=what, report=report)
+            shape = dataset.shapes[domain]
+            stored = ready(samples=samples, shape=samples.shape or shape, what=what, report=report)
             sources[domain] = evolve(stored, made_of=samples)
+    for group in dataset.groups:
+        _leave_out_together(sources, group)
+    for domain, made in sources.items():
+        if isinstance(made, Stored) and made.made_of is not None and made.made_of.shape is not None:
+            sources[domain] = _cropped(made, dataset.shapes[domain], made.made_of.crop)
     require(sources, batch)  # again: broken samples may have been left out
     return {**sources, **{field: label_of(sources, field) for field in labels if field not in sources}}
+
+
+def _leave_out_together(sources: dict[str, Stored | Drawn], group: Sequence[str]) -> None:
+    """Leave out what belongs to a sample that was left out because it is broken."""
+    found = {name: samples for name in group if isinstance(samples := sources.get(name), Stored)}
+    if any(samples.places is not None for samples in found.values()):
+        kept = set.intersection(*(set(samples.places or range(samples.length)) for samples in found.values()))
+        if not kept:
+            raise InputError(f"of the domains {', '.join(found)}, which belong together, no whole sample is left")
+        sources.update({name: samples.chosen(sorted(kept)) for name, samples in found.items()})
+
+
+def _cropped(stored: Stored, shape: Shape, crop: Crop) -> Stored:
+    """Cut the middle out of samples that are larger than the data set says; batches may want the whole ones."""
+    whole = stored.load
+    return evolve(
+        stored, load=lambda indices: cut_middle(whole(indices), shape[1:]), whole=whole if crop == "random" else None
+    )
 
 
 def oddities(sources: Mapping[Split, Sources], *, skipped: bool = True) -> list[str]:
@@ -174,6 +199,7 @@ class Batches:
         self.sources = sources
         self.residency = _place(stored, device) if residency == "auto" else residency
         self._augment = augment or Augment()
+        self._sizes = {domain: samples.load(range(1)).shape[2:] for domain, samples in stored.items() if samples.whole}
         several = [group for group in groups if len(group) > 1]
         names = ["all" if len(groups) == 1 else "+".join(group) for group in several]
         self._together = {domain: name for group, name in zip(several, names, strict=True) for domain in group}
@@ -185,17 +211,21 @@ class Batches:
     def __call__(self, step: int) -> dict[str, Tensor]:
         """Return the batch of a step, [batch, *shape] of each domain, on the device."""
         stored = self._fetched(step, self._fetcher) if self._fetcher else self._fetch(step)
-        batch = {domain: as_float(samples) for domain, samples in stored.items()}
+        batch = {domain: self._changed(domain, samples, step) for domain, samples in stored.items()}
         for domain, drawn in self.sources.items():
             if isinstance(drawn, Drawn):
                 random = random_generator(self.seed, "batch", domain, step)
                 batch[domain] = drawn.draw(self.batch, random).to(self.device)
-        for domain, rows in stored.items():
-            if self._augment and rows.ndim == 4:
-                group = self._group(domain)  # what belongs together moves together
-                moved = self._augment.place(batch[domain], random_generator(self.seed, "place", group, step))
-                batch[domain] = self._augment.colour(moved, random_generator(self.seed, "colour", domain, step))
         return batch
+
+    def _changed(self, domain: str, samples: Tensor, step: int) -> Tensor:
+        """Return samples as floats, pictures at random cropped and changed; what belongs together moves together."""
+        size = self._sizes.get(domain)
+        if samples.ndim != 4 or not (self._augment or size):
+            return as_float(samples)
+        random = random_generator(self.seed, "place", self._group(domain), step)
+        moved = as_float(self._augment.place(samples, random, size))
+        return self._augment.colour(moved, random_generator(self.seed, "colour", domain, step))
 
     def reseed(self, seed: int) -> None:
         """Take other samples in every step from now on."""
@@ -209,14 +239,15 @@ class Batches:
 
     def _reader(self, samples: Stored, what: str, report: Report) -> Callable[[Tensor], Tensor]:
         """Return what reads rows: from the disk, or from a tensor that all samples are loaded into now."""
+        load = samples.whole or samples.load
         if self.residency == "disk":
-            return lambda indices: samples.load(indices.tolist())
-        first = samples.load(range(1))
+            return lambda indices: load(indices.tolist())
+        first = load(range(1))
         loaded = torch.empty(samples.length, *first.shape[1:], dtype=first.dtype)
         for start in range(0, samples.length, CHUNK):
             report(what, start, samples.length)
             stop = min(start + CHUNK, samples.length)
-            loaded[start:stop] = samples.load(range(start, stop))
+            loaded[start:stop] = load(range(start, stop))
         report(what, samples.length, samples.length)
         placed = loaded.to(self.device) if self.residency == "device" else loaded
         return lambda indices: placed[indices]
@@ -258,7 +289,7 @@ class Batches:
 
 def _place(stored: Mapping[str, Stored], device: torch.device) -> Residency:
     """Choose the fastest place where the samples fit."""
-    need = sum(samples.length * samples.load(range(1)).nbytes for samples in stored.values())
+    need = sum(samples.length * (samples.whole or samples.load)(range(1)).nbytes for samples in stored.values())
     if device.type == "cuda" and need <= SHARE * torch.cuda.mem_get_info(device)[0]:
         return "device"
     if need > SHARE * free_memory():

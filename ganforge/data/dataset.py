@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 from torch import Tensor
 
 from ganforge.data.notes import Note
@@ -16,6 +16,7 @@ Shape = tuple[int, ...]
 Split = Literal["train", "test"]
 SPLITS: tuple[Split, ...] = ("train", "test")
 OnBroken = Literal["stop", "skip"]
+Crop = Literal["random", "centre"]
 Report = Callable[[str, int, int], None]  # is told of (what goes on, done, total)
 
 
@@ -30,6 +31,9 @@ class Stored:
         skipped: what was left out because it is broken, a line each.
         notes: what is odd about those that are used all the same.
         made_of: what they were made of, where they had to be prepared.
+        places: of the samples among those that they were made of, where some are left out.
+        whole: for pictures of which training takes crops at random: as `load`, but gives the larger pictures, of which
+            `load` cuts out the middle.
     """
 
     length: int
@@ -38,6 +42,20 @@ class Stored:
     skipped: Sequence[str] = ()
     notes: Sequence[Note] = ()
     made_of: "Prepared | None" = field(default=None, repr=False)
+    places: Sequence[int] | None = None
+    whole: Callable[[Sequence[int]], Tensor] | None = None
+
+    def chosen(self, places: Sequence[int]) -> "Stored":
+        """Return only the samples at these places among those that they were made of."""
+        at = {place: index for index, place in enumerate(self.places or range(self.length))}
+        rows = [at[place] for place in places]
+        load = self.load
+        labels = {name: [values[row] for row in rows] for name, values in self.labels.items()}
+
+        def load_chosen(indices: Sequence[int]) -> Tensor:
+            return load([rows[index] for index in indices])
+
+        return evolve(self, length=len(rows), load=load_chosen, labels=labels, places=tuple(places))
 
 
 @frozen
@@ -53,6 +71,8 @@ class Prepared:
         labels: what is known of each item, by name of the label.
         on_broken: whether one broken item stops everything, or is told and left out.
         left_out: what else lies where the items were found, for people to read; see `Found`.
+        shape: of a sample as it is made, where it is larger than the data set says, so that it is cropped.
+        crop: where a larger sample is cropped: at random for training batches, or in the middle always.
     """
 
     items: Sequence[Any]
@@ -61,6 +81,8 @@ class Prepared:
     labels: Mapping[str, Sequence[Any]] = field(factory=dict)
     on_broken: OnBroken = "stop"
     left_out: str = ""
+    shape: Shape | None = None
+    crop: Crop = "random"
 
     @property
     def length(self) -> int:

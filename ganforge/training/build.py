@@ -83,6 +83,11 @@ def check(plan: Plan, dataset: Dataset) -> Bound:
             if field.partition(".")[0] not in shapes:
                 message = f"the view {view.name} needs a domain '{field}', which the data set does not have"
                 report(("coupling",), message, nearest(field, shapes))
+    for pair in plan.coupling.pairs:
+        if not any({*pair} <= {*group} for group in dataset.groups):
+            name, data = plan.coupling_choice.component.name, plan.dataset.component.name
+            message = f"the coupling '{name}' needs pairs of {' and '.join(pair)}; the data set '{data}' draws them"
+            report(("coupling", "use"), f"{message} independently", "try 'pairs'")
     check_networks(plan, shapes, report)
     wirings = [Wiring(view, plan.values) for view in plan.coupling.views]
     players = tuple(plan.coupling.players)

@@ -114,12 +114,12 @@ def ready(
     if entry is None:
         raise InputError(f"the cache '{folder}' cannot be read back; set GANFORGE_CACHE to a folder on another disk")
     tensor = _map(folder)
-    labels = samples.labels
+    labels, kept = samples.labels, None
     if entry.skipped:
         broken = set(json.loads((folder / ABOUT).read_text(encoding="utf-8"))["broken"])
         kept = [index for index in range(samples.length) if index not in broken]
         labels = {name: [values[index] for index in kept] for name, values in labels.items()}
-    return Stored(len(tensor), partial(_take, tensor), labels, entry.skipped, entry.notes)
+    return Stored(len(tensor), partial(_take, tensor), labels, entry.skipped, entry.notes, places=kept)
 
 
 def entries() -> Iterator[Entry]:

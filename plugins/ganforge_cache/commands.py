@@ -58,5 +58,5 @@ def _cached(plan: "Plan") -> "Iterator[Entry]":
         with plan.located(("dataset",)):
             opened = dataset.open(split)
         for domain, samples in opened.items():
-            if isinstance(samples, Prepared) and (entry := find(samples, dataset.shapes[domain])):
+            if isinstance(samples, Prepared) and (entry := find(samples, samples.shape or dataset.shapes[domain])):
                 yield entry

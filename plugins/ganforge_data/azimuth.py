@@ -11,8 +11,9 @@ from typing import Annotated, Any
 
 from attrs import field, frozen, validators
 
-from ganforge import InputError, Prepared, Samples, Split, printable
-from ganforge_data.pictures import AlikePictures, list_pictures, names_of, require_folder
+from ganforge import InputError, Prepared, Split, printable
+from ganforge_data.listing import list_pictures, names_of, require_folder
+from ganforge_data.pictures import AlikePictures
 
 # Searched in a picture's path below the folder, with slashes.
 PATTERNS = {
@@ -93,7 +94,7 @@ class Azimuth(AlikePictures):
         if self.elevations and self.elevations[0] > self.elevations[1]:
             raise InputError("expected [smallest, largest]", key="elevations")
 
-    def open(self, split: Split) -> Mapping[str, Samples]:
+    def pictures(self, split: Split) -> Mapping[str, Prepared]:
         """Return the pictures of each domain's models."""
         if self.root is None:
             assert self.a is not None

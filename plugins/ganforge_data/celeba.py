@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 from attrs import field, frozen, validators
 
-from ganforge import InputError, Samples, Split, nearest, read_text
-from ganforge_data.pictures import AlikePictures, require_folder
+from ganforge import InputError, Prepared, Split, nearest, read_text
+from ganforge_data.listing import require_folder
+from ganforge_data.pictures import AlikePictures
 
 PICTURES = "img_align_celeba"
 ATTRIBUTES = ("list_attr_celeba.txt", "list_attr_celeba.csv")
@@ -39,7 +40,7 @@ class CelebA(AlikePictures):
     where: list[str] = field(factory=list)
     test_share: float = field(default=0.1, validator=[validators.gt(0), validators.lt(1)])
 
-    def open(self, split: Split) -> Mapping[str, Samples]:
+    def pictures(self, split: Split) -> Mapping[str, Prepared]:
         """Return the pictures of a split that have the attributes."""
         root = self._find_root()
         names, columns = _read_table(_find(root, ATTRIBUTES, "root"))
@@ -64,7 +65,7 @@ class CelebA(AlikePictures):
 
     def _domain(
         self, root: Path, names: Sequence[str], columns: Mapping[str, Flags], chosen: Flags, key: str, attribute: str
-    ) -> Samples:
+    ) -> Prepared:
         if not chosen.any():
             wanted = f"{key} = {attribute}" + (f", where = {self.where}" if self.where else "")
             raise InputError(f"no picture of this split has the attributes: {wanted}; choose others", key=key)

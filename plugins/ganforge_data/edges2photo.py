@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import numpy as np
 from attrs import frozen
@@ -11,11 +11,10 @@ from attrs.validators import ge
 from PIL import Image
 from torch import Tensor
 
-from ganforge import Found, InputError, Prepared, Samples, Split
+from ganforge import InputError, Prepared, Split
 from ganforge_data.decode import open_picture
-from ganforge_data.pictures import AlikePictures, Pictures, list_pictures, require_folder
-
-Side = Literal["left", "right"]
+from ganforge_data.halves import Side, cut_half, opposite, split_files
+from ganforge_data.pictures import AlikePictures, Pictures
 
 
 @frozen(kw_only=True)
@@ -36,7 +35,7 @@ class Edges2Photo(Pictures):
     edges: Side = "left"
     thicken: Annotated[int, ge(0)] = 1
 
-    def open(self, split: Split) -> Mapping[str, Samples]:
+    def pictures(self, split: Split) -> Mapping[str, Prepared]:
         """Return the halves of the files."""
         found = split_files(self.root, "root", split)
         paths = found.files
@@ -66,7 +65,7 @@ class Edges2Photo(Pictures):
         return self.prepared(partial(self._read_half, domain), paths, names, *more, left_out=left_out)
 
     def _read_half(self, domain: str, path: Path) -> Tensor:
-        side: Side = self.edges if domain == "A" else ("right" if self.edges == "left" else "left")
+        side: Side = self.edges if domain == "A" else opposite(self.edges)
         return self._prepare(domain, cut_half(open_picture(path, self.channels, self.background), side, path))
 
 
@@ -86,7 +85,7 @@ class Photos(AlikePictures):
     b: Path
     half: Side = "right"
 
-    def open(self, split: Split) -> Mapping[str, Samples]:
+    def pictures(self, split: Split) -> Mapping[str, Prepared]:
         """Return the photos of each archive's split."""
         return {"A": self._photos(self.a, "a", split), "B": self._photos(self.b, "b", split)}
 
@@ -114,30 +113,3 @@ def thicken(picture: Image.Image) -> Image.Image:
         np.minimum(least[before], values[after], out=least[before])
         values = least
     return Image.fromarray(values)
-
-
-def split_files(root: Path, key: str, split: Split) -> Found:
-    """List the pictures of `train/`, or of `test/` or else `val/`, in an archive's folder."""
-    root = require_folder(root, key)
-    folder = root / split
-    if split == "test" and not folder.is_dir():
-        folder = root / "val"
-    if not folder.is_dir():
-        inner = [path.name for path in root.iterdir() if (path / "train").is_dir()]
-        hint = f"; did you mean '{root / inner[0]}'?" if inner else f"; dataset.{key} holds train/ and val/ or test/"
-        raise InputError(f"'{root}' holds no folder '{folder.name}'{hint}", key=key)
-    return list_pictures(folder, key)
-
-
-def cut_half(bands: Sequence[Image.Image], side: Side, path: Path) -> list[Image.Image]:
-    """Return one half of a picture that holds a pair.
-
-    Raises:
-        InputError: its width is odd.
-    """
-    width, height = bands[0].size
-    if width % 2:
-        raise InputError(f"'{path}' is {width} pixels wide and cannot be halved into a pair")
-    middle = width // 2
-    box = (0, 0, middle, height) if side == "left" else (middle, 0, width, height)
-    return [band.crop(box) for band in bands]

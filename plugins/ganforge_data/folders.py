@@ -1,16 +1,14 @@
 """Two folders of pictures."""
 
-import hashlib
-import math
-import os
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
 from attrs import field, frozen, validators
 
-from ganforge import InputError, Prepared, Samples, Split, natural
-from ganforge_data.pictures import AlikePictures, list_pictures, names_of, require_folder
+from ganforge import InputError, Prepared, Split
+from ganforge_data.listing import hold_out, list_pictures, names_of, require_folder
+from ganforge_data.pictures import AlikePictures
 
 
 @frozen(kw_only=True)
@@ -42,7 +40,7 @@ class Folders(AlikePictures):
         if self.root is not None and (self.test_a or self.test_b):
             raise InputError("a `root` has its own testA/ and testB/", key="test_a" if self.test_a else "test_b")
 
-    def open(self, split: Split) -> Mapping[str, Samples]:
+    def pictures(self, split: Split) -> Mapping[str, Prepared]:
         """Return the pictures of a split."""
         return {"A": self._pictures("a", split), "B": self._pictures("b", split)}
 
@@ -74,8 +72,4 @@ class Folders(AlikePictures):
         """Hold a share of the files out: those whose names hash lowest."""
         if len(paths) < 2:
             raise InputError(f"'{folder}' holds one picture; training and testing need one each", key=key)
-        count = min(math.ceil(len(paths) * self.test_share), len(paths) - 1)
-        names = names_of(paths, folder)
-        ranked = sorted(names, key=lambda name: hashlib.sha256(os.fsencode(name)).digest())
-        chosen = ranked[:count] if split == "test" else ranked[count:]
-        return [folder / name for name in sorted(chosen, key=natural)]
+        return [folder / name for name in hold_out(names_of(paths, folder), self.test_share, split)]

@@ -1,21 +1,28 @@
-"""What all data sets of pictures share: their settings, listing files, and making pictures fit as uint8 tensors."""
+"""What all data sets of pictures share: their settings, and making pictures fit as uint8 tensors."""
 
-import os
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
+from abc import abstractmethod
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
 import PIL
 import torch
-from attrs import field, frozen, validators
+from attrs import evolve, field, frozen, validators
 from PIL import Image, ImageColor, ImageOps
 from torch import Tensor
 
-from ganforge import Found, InputError, OnBroken, PictureDataset, Prepared, Shape, find_pictures, printable
-from ganforge_data.archives import way_to
+from ganforge import (
+    Crop,
+    InputError,
+    OnBroken,
+    PictureDataset,
+    Prepared,
+    Samples,
+    Shape,
+    Split,
+)
 from ganforge_data.decode import MODES, open_picture
 
 Fit = Literal["squash", "crop", "pad"]
@@ -34,6 +41,15 @@ def _colour(_: object, attribute: Any, name: str) -> None:
         raise ValueError(f"{attribute.name} must be a colour without transparency")
 
 
+def _covering(dataset: Any, _: Any, load: Size | None) -> None:
+    """1 to 8192, or [height, width] of these, and no smaller than `size`."""
+    size = pair(dataset.size)
+    if load is not None and any(whole < side for whole, side in zip(pair(load), size, strict=True)):
+        raise InputError(
+            f"{list(pair(load))} is smaller than the size {list(size)}, to which it is cropped", key="load"
+        )
+
+
 PictureSize = Annotated[Size, _positive]
 
 
@@ -48,6 +64,9 @@ class Pictures(PictureDataset):
 
     Attributes:
         size: height and width of a sample, one number or [height, width].
+        load: height and width at which training pictures are made, to be cropped to `size`; by default they are made at
+            `size` as test pictures always are.
+        crop: where they are cropped: elsewhere in every step, at random, or in the middle always.
         fit: how a picture of another aspect ratio is made to fit: squashed, cropped around its centre, or padded.
         channels: 3 for colour, 1 for grey; 2 and 4 keep transparency as a channel; any other number takes files of just
             so many channels: TIFF, or NumPy arrays [H, W, C] in .npy.
@@ -56,6 +75,8 @@ class Pictures(PictureDataset):
     """
 
     size: PictureSize = 64
+    load: PictureSize | None = field(default=None, validator=_covering)
+    crop: Crop = "random"
     fit: Fit = "squash"
     channels: int = field(default=3, validator=[validators.ge(1), validators.le(64)])
     background: str = field(default="white", validator=_colour)
@@ -66,6 +87,22 @@ class Pictures(PictureDataset):
         """Pictures of the size and channels that are set, alike in both domains."""
         shape = (self.channels, *pair(self.size))
         return {"A": shape, "B": shape}
+
+    def open(self, split: Split) -> Mapping[str, Samples]:
+        """Return the pictures of a split: those that training crops are larger."""
+        if self.load is None or split == "test":
+            return self.pictures(split)
+        larger = evolve(self, size=self.load, load=None)
+        made, shapes = larger.pictures(split), larger.shapes
+        return {domain: evolve(samples, shape=shapes[domain], crop=self.crop) for domain, samples in made.items()}
+
+    @abstractmethod
+    def pictures(self, split: Split) -> Mapping[str, Prepared]:
+        """Return the pictures of each domain, all of the size that is set.
+
+        Raises:
+            InputError: as of `open`.
+        """
 
     def fitted(self, bands: Sequence[Image.Image]) -> Tensor:
         """Resize a picture to the size that is set, uint8 [C, H, W]."""
@@ -136,41 +173,3 @@ def to_tensor(picture: Image.Image) -> Tensor:
     """Return an 8-bit grey or RGB picture as uint8 [C, H, W]."""
     array = np.array(picture)
     return torch.from_numpy(array[None] if array.ndim == 2 else array.transpose(2, 0, 1).copy())
-
-
-def require_folder(folder: Path, key: str) -> Path:
-    """Return the folder with `~` expanded.
-
-    Raises:
-        InputError: there is no such folder; `key` is the setting that named it.
-    """
-    folder = Path(os.path.expanduser(folder))  # Path.expanduser fails where there is no home
-    if os.path.isdir(folder):
-        return folder
-    beside: list[str] = []
-    with suppress(OSError):
-        beside = sorted(os.listdir(folder.parent))
-    hint = f" (there are: {', '.join(beside[:5])})" if beside else ""
-    raise InputError(printable(f"no folder '{folder}'{hint}; {way_to(folder)}, or set dataset.{key}"), key=key)
-
-
-def list_pictures(folder: Path, key: str) -> Found:
-    """List the pictures in a folder and all folders below it, as `find_pictures` does.
-
-    Raises:
-        InputError: there is no such folder, or no picture in it; `key` is the setting that named it.
-    """
-    folder = require_folder(folder, key)
-    try:
-        found = find_pictures(folder)
-    except InputError as error:
-        raise InputError(str(error), key=key) from error
-    if not found.files:
-        besides = f", only {found.left_out}" if found.left_out else ""
-        raise InputError(printable(f"no picture in '{folder}'{besides}; set dataset.{key}"), key=key)
-    return found
-
-
-def names_of(paths: Iterable[Path], folder: Path) -> list[str]:
-    """Return the paths relative to the folder they were found in, with slashes."""
-    return [path.relative_to(folder).as_posix() for path in paths]

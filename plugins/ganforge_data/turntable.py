@@ -9,7 +9,7 @@ from attrs import field, frozen, validators
 from PIL import Image
 from torch import Tensor
 
-from ganforge import InputError, Samples, Split
+from ganforge import InputError, Prepared, Split
 from ganforge_data.decode import MODES
 from ganforge_data.pictures import AlikePictures, pair
 from ganforge_data.render import render
@@ -53,7 +53,7 @@ class Turntable(AlikePictures):
         if not self.elevations:
             raise InputError("expected at least one angle", key="elevations")
 
-    def open(self, split: Split) -> Mapping[str, Samples]:
+    def pictures(self, split: Split) -> Mapping[str, Prepared]:
         """Return the pictures of every model of the split at every angle."""
         count = self.models if split == "train" else self.test_models
         skip = 0 if split == "train" else self.models
@@ -65,7 +65,7 @@ class Turntable(AlikePictures):
             "B": self._views(self.b, [number + stride - 1 for number in numbers]),
         }
 
-    def _views(self, shape: str, models: Sequence[int]) -> Samples:
+    def _views(self, shape: str, models: Sequence[int]) -> Prepared:
         steps = int((self.angles[1] - self.angles[0]) / self.step + 1e-6)
         azimuths = [self.angles[0] + self.step * number for number in range(steps + 1)]
         views = [

@@ -1,0 +1,48 @@
+"""Pictures that hold a pair side by side, as in the archives of pix2pix (Isola et al. 2017)."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from PIL import Image
+
+from ganforge import Found, InputError, Split
+from ganforge_data.listing import list_pictures, require_folder
+
+Side = Literal["left", "right"]
+
+
+def opposite(side: Side) -> Side:
+    """Return the other side."""
+    return "right" if side == "left" else "left"
+
+
+def split_folder(root: Path, split: Split) -> Path:
+    """Return an archive's `train/`, or its `test/` or else `val/`; it need not be there."""
+    folder = root / split
+    return root / "val" if split == "test" and not folder.is_dir() else folder
+
+
+def split_files(root: Path, key: str, split: Split) -> Found:
+    """List the pictures of `train/`, or of `test/` or else `val/`, in an archive's folder."""
+    root = require_folder(root, key)
+    folder = split_folder(root, split)
+    if not folder.is_dir():
+        inner = [path.name for path in root.iterdir() if (path / "train").is_dir()]
+        hint = f"; did you mean '{root / inner[0]}'?" if inner else f"; dataset.{key} holds train/ and val/ or test/"
+        raise InputError(f"'{root}' holds no folder '{folder.name}'{hint}", key=key)
+    return list_pictures(folder, key)
+
+
+def cut_half(bands: Sequence[Image.Image], side: Side, path: Path) -> list[Image.Image]:
+    """Return one half of a picture that holds a pair.
+
+    Raises:
+        InputError: its width is odd.
+    """
+    width, height = bands[0].size
+    if width % 2:
+        raise InputError(f"'{path}' is {width} pixels wide and cannot be halved into a pair")
+    middle = width // 2
+    box = (0, 0, middle, height) if side == "left" else (middle, 0, width, height)
+    return [band.crop(box) for band in bands]

@@ -1,0 +1,56 @@
+"""Which files of a folder are pictures, and which of them are held out for testing."""
+
+import hashlib
+import math
+import os
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from ganforge import Found, InputError, Split, find_pictures, natural, printable
+from ganforge_data.archives import way_to
+
+
+def require_folder(folder: Path, key: str) -> Path:
+    """Return the folder with `~` expanded.
+
+    Raises:
+        InputError: there is no such folder; `key` is the setting that named it.
+    """
+    folder = Path(os.path.expanduser(folder))  # Path.expanduser fails where there is no home
+    if os.path.isdir(folder):
+        return folder
+    beside: list[str] = []
+    with suppress(OSError):
+        beside = sorted(os.listdir(folder.parent))
+    hint = f" (there are: {', '.join(beside[:5])})" if beside else ""
+    raise InputError(printable(f"no folder '{folder}'{hint}; {way_to(folder)}, or set dataset.{key}"), key=key)
+
+
+def list_pictures(folder: Path, key: str) -> Found:
+    """List the pictures in a folder and all folders below it, as `find_pictures` does.
+
+    Raises:
+        InputError: there is no such folder, or no picture in it; `key` is the setting that named it.
+    """
+    folder = require_folder(folder, key)
+    try:
+        found = find_pictures(folder)
+    except InputError as error:
+        raise InputError(str(error), key=key) from error
+    if not found.files:
+        besides = f", only {found.left_out}" if found.left_out else ""
+        raise InputError(printable(f"no picture in '{folder}'{besides}; set dataset.{key}"), key=key)
+    return found
+
+
+def names_of(paths: Iterable[Path], folder: Path) -> list[str]:
+    """Return the paths relative to the folder they were found in, with slashes."""
+    return [path.relative_to(folder).as_posix() for path in paths]
+
+
+def hold_out(names: Sequence[str], share: float, split: Split) -> list[str]:
+    """Return a split's share of at least two names, in natural order: those whose names hash lowest are held out."""
+    count = min(math.ceil(len(names) * share), len(names) - 1)
+    ranked = sorted(names, key=lambda name: hashlib.sha256(os.fsencode(name)).digest())
+    return sorted(ranked[:count] if split == "test" else ranked[count:], key=natural)

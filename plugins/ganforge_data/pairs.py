@@ -1,0 +1,158 @@
+"""Pairs: two pictures of the same thing, side by side in one file, or in two folders under the same name."""
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+from attrs import field, frozen, validators
+from torch import Tensor
+
+from ganforge import InputError, Prepared, Split, natural, printable
+from ganforge_data.decode import open_picture
+from ganforge_data.halves import Side, cut_half, opposite, split_folder
+from ganforge_data.listing import hold_out, list_pictures, names_of, require_folder
+from ganforge_data.pictures import AlikePictures
+
+SHOWN = 3
+LAYOUTS = "train/ with pairs side by side, trainA/ and trainB/, or A/train/ and B/train/"
+
+
+@frozen(kw_only=True)
+class Pairs(AlikePictures):
+    """Pictures of A and B that belong together, and are drawn, cropped and mirrored together (Isola et al. 2017).
+
+    In two folders, pictures belong together whose paths below them are the same but for the suffix, and for an ending
+    `_A` or `_B`, as in `1_A.jpg` and `1_B.jpg`. Their sizes may differ.
+
+    Attributes:
+        root: folder of the pairs. It holds `train/`, and `test/` or `val/` if there are any, with pictures that hold a
+            pair side by side, as pix2pix's archives unpack; or `trainA/` and `trainB/`, and `testA/` and `testB/`; or
+            `A/train/` and `B/train/`, and `test/` or `val/` beside them.
+        a: instead of `root`, the folder of domain A.
+        b: the same for B.
+        test_a: folder of test pictures of A; by default a share of the pairs is held out.
+        test_b: the same for B.
+        a_side: the side of A in pictures that hold a pair. In pix2pix's archives the edges are on the left; facades
+            and cityscapes have the photo on the left, so that `right` translates from labels to photos, as the authors
+            do; so does `right` for maps, from maps to aerial photos.
+        unpaired: `stop` refuses a folder with pictures that have no partner, `skip` leaves them out.
+        test_share: share of the pairs that is held out where there is no test folder; which ones depends on nothing but
+            their names.
+    """
+
+    root: Path | None = None
+    a: Path | None = None
+    b: Path | None = None
+    test_a: Path | None = None
+    test_b: Path | None = None
+    a_side: Side = "left"
+    unpaired: Literal["stop", "skip"] = "stop"
+    test_share: float = field(default=0.1, validator=[validators.gt(0), validators.lt(1)])
+
+    def __attrs_post_init__(self) -> None:
+        if (self.root is None) == (self.a is None and self.b is None):
+            raise InputError(f"needs a `root`, which holds {LAYOUTS}; or the folders `a` and `b`", key="root")
+        if self.root is None and (self.a is None or self.b is None):
+            raise InputError("needs a folder for each domain", key="a" if self.a is None else "b")
+        if self.root is not None and (self.test_a or self.test_b):
+            raise InputError("a `root` has its own test folders", key="test_a" if self.test_a else "test_b")
+        if (self.test_a is None) != (self.test_b is None):
+            raise InputError("needs a folder for each domain", key="test_a" if self.test_a is None else "test_b")
+
+    @property
+    def groups(self) -> Sequence[Sequence[str]]:
+        """A and B belong together."""
+        return [["A", "B"]]
+
+    def pictures(self, split: Split) -> Mapping[str, Prepared]:
+        """Return both pictures of each pair of a split, in the same order."""
+        if self.root is None:
+            train, test = (self.a, self.b), (self.test_a, self.test_b)
+            keys = ("a", "b") if split == "train" or self.test_a is None else ("test_a", "test_b")
+            return self._by_name(train, test, split, keys)
+        root = require_folder(self.root, "root")
+        if (root / "train").is_dir():
+            return self._halves(root, split)
+        if any((root / f"train{domain}").is_dir() for domain in "AB"):
+            train, test = (tuple(root / f"{part}{domain}" for domain in "AB") for part in ("train", "test"))
+        elif any((root / domain / "train").is_dir() for domain in "AB"):
+            train, test = (tuple(split_folder(root / d, part) for d in "AB") for part in ("train", "test"))
+        else:
+            inner = [path for path in sorted(root.iterdir()) if (path / "train").is_dir() or (path / "trainA").is_dir()]
+            hint = f"did you mean '{inner[0]}'?" if inner else f"it needs {LAYOUTS}"
+            raise InputError(f"'{root}' holds no pairs; {hint}", key="root")
+        there = any(folder.is_dir() for folder in test)
+        return self._by_name(train, test if there else (None, None), split, ("root", "root"))
+
+    def _halves(self, root: Path, split: Split) -> dict[str, Prepared]:
+        """Return the halves of the pictures in `train/`, or in `test/` or `val/`."""
+        divided = split_folder(root, "test").is_dir()
+        folder = split_folder(root, split) if divided else root / "train"
+        found = list_pictures(folder, "root")
+        names = names_of(found.files, folder)
+        paths = [folder / name for name in (names if divided else self._share(names, split, "root"))]
+        labels = {"file": names_of(paths, folder)}
+        sides = {"A": self.a_side, "B": opposite(self.a_side)}
+        return {
+            domain: self.prepared(partial(self._read_half, side), paths, labels, side, left_out=found.left_out)
+            for domain, side in sides.items()
+        }
+
+    def _read_half(self, side: Side, path: Path) -> Tensor:
+        return self.fitted(cut_half(open_picture(path, self.channels, self.background), side, path))
+
+    def _by_name(
+        self, train: Sequence[Path | None], test: Sequence[Path | None], split: Split, keys: Sequence[str]
+    ) -> dict[str, Prepared]:
+        """Return the pictures of two folders that have the same names; without test folders a share of them."""
+        chosen = test if split == "test" and None not in test else train
+        folders = [require_folder(folder, key) for folder, key in zip(chosen, keys, strict=True) if folder is not None]
+        founds = [list_pictures(folder, key) for folder, key in zip(folders, keys, strict=True)]
+        of_a, of_b = (
+            _named(found.files, *place) for found, *place in zip(founds, folders, ("A", "B"), keys, strict=True)
+        )
+        together = self._together(of_a, of_b, folders, keys)
+        names = self._share(together, split, keys[0]) if None in test else together
+        made = {}
+        for domain, files, folder, found in zip("AB", (of_a, of_b), folders, founds, strict=True):
+            paths, alone = [files[name] for name in names], len(files) - len(together)
+            besides = [found.left_out, f"{alone:,} unpaired" if alone else ""]
+            left_out = ", ".join(filter(None, besides))
+            labels = {"file": names_of(paths, folder)}
+            made[domain] = self.prepared(partial(self.read, domain), paths, labels, left_out=left_out)
+        return made
+
+    def _together(
+        self, of_a: Mapping[str, Path], of_b: Mapping[str, Path], folders: Sequence[Path], keys: Sequence[str]
+    ) -> list[str]:
+        """Return the names that both folders have."""
+        names = sorted(of_a.keys() & of_b.keys(), key=natural)
+        places = f"'{folders[0]}' and '{folders[1]}'"
+        alone = [(of_a if name in of_a else of_b)[name] for name in sorted(of_a.keys() ^ of_b.keys(), key=natural)]
+        shown = ", ".join(f"'{path}'" for path in alone[:SHOWN])
+        more = f" and {len(alone) - SHOWN} more" if len(alone) > SHOWN else ""
+        if not names:
+            raise InputError(printable(f"no picture in {places} has the name of another: {shown}{more}"), key=keys[1])
+        if alone and self.unpaired == "stop":
+            raise InputError(
+                printable(f'without a partner of the same name: {shown}{more}; or set dataset.unpaired = "skip"'),
+                key=keys[1],
+            )
+        return names
+
+    def _share(self, names: Sequence[str], split: Split, key: str) -> list[str]:
+        if len(names) < 2:
+            raise InputError("there is one pair; training and testing need one each", key=key)
+        return hold_out(names, self.test_share, split)
+
+
+def _named(files: Sequence[Path], folder: Path, domain: str, key: str) -> dict[str, Path]:
+    """Return pictures by the name that their partners have, too."""
+    named: dict[str, Path] = {}
+    for path in files:
+        name = path.relative_to(folder).with_suffix("").as_posix().removesuffix(f"_{domain}")
+        if name in named:
+            raise InputError(printable(f"'{named[name]}' and '{path}' have one name: which is the partner's?"), key=key)
+        named[name] = path
+    return named
