@@ -91,7 +91,12 @@ class MUNIT(Coupling):
 def _view(a: str, b: str) -> View:
     """Wire a direction: encode, decode in both domains, encode again."""
     networks = {
-        **{"content_encoder": f"Ec_{a}", "style_encoder": f"Es_{a}", "own_decoder": f"G_{a}", "decoder": f"G_{b}"},
-        **{"content_encoder_of_target": f"Ec_{b}", "style_encoder_of_target": f"Es_{b}", "discriminator": f"D_{b}"},
+        "content_encoder": f"Ec_{a}",
+        "style_encoder": f"Es_{a}",
+        "own_decoder": f"G_{a}",
+        "decoder": f"G_{b}",
+        "content_encoder_of_target": f"Ec_{b}",
+        "style_encoder_of_target": f"Es_{b}",
+        "discriminator": f"D_{b}",
     }
     return View(a + b, (a, b), {"source": a, "real": b, "style": f"S_{b}"}, networks)

@@ -3,6 +3,7 @@
 All convolutions have a bias and pad by reflection.
 """
 
+from itertools import pairwise
 from typing import Annotated
 
 import torch
@@ -60,7 +61,7 @@ class StyleEncoder(nn.Module):
         _require_sides("style-encoder", shape, least=max(4, 2**halvings))
         layers = [*_convolution(shape[0], width, 7), nn.ReLU(inplace=True)]
         channels = [width * 2 ** min(level, 2) for level in range(halvings + 1)]
-        for before, after in zip(channels[:-1], channels[1:], strict=True):
+        for before, after in pairwise(channels):
             layers += [*_convolution(before, after, 4, 2), nn.ReLU(inplace=True)]
         self.layers = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Conv2d(channels[-1], style, 1), nn.Flatten())
         initialise(self, "kaiming")
@@ -158,7 +159,7 @@ class Discriminator(nn.Module):
         self.halve = nn.ModuleList(
             nn.ModuleList(
                 nn.Sequential(*_convolution(before, after, 4, 2), nn.LeakyReLU(0.2))
-                for before, after in zip(channels[:-1], channels[1:], strict=True)
+                for before, after in pairwise(channels)
             )
             for _ in range(scales)
         )

@@ -1,5 +1,6 @@
 """StarGAN's networks (Choi et al. 2018, appendix, Tables 4 and 5)."""
 
+from itertools import pairwise
 from typing import Annotated
 
 import torch
@@ -93,7 +94,7 @@ class Discriminator(nn.Module):
         channels = [shape[0], *(width * 2**level for level in range(halvings))]
         self.halve = nn.ModuleList(
             nn.Sequential(nn.Conv2d(before, after, 4, 2, 1), nn.LeakyReLU(0.01))
-            for before, after in zip(channels[:-1], channels[1:], strict=True)
+            for before, after in pairwise(channels)
         )
         self.judge = nn.Conv2d(channels[-1], 1, 3, 1, 1, bias=False)
         self.classify = nn.Conv2d(channels[-1], domains, left, bias=False)

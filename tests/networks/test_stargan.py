@@ -1,5 +1,7 @@
 """StarGAN's networks against others, built from the tables of the paper's appendix, tensor for tensor."""
 
+from itertools import pairwise
+
 import pytest
 import torch
 from torch import nn
@@ -89,7 +91,7 @@ def test_parameters_are_as_many_as_the_authors_code_has():
     ]
     assert count(generator) == sum(kernels) + 2 * sum(normed) == 8_430_528
     widths = [3, 64, 128, 256, 512, 1024, 2048]
-    halvings = sum(16 * before * after + after for before, after in zip(widths, widths[1:], strict=False))
+    halvings = sum(16 * before * after + after for before, after in pairwise(widths))
     assert count(discriminator) == halvings + 2048 * 9 + 2048 * 5 * 4 == 44_762_048
 
 
