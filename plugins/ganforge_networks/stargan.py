@@ -93,8 +93,7 @@ class Discriminator(nn.Module):
         left = (shape[1] // 2**halvings, shape[2] // 2**halvings)
         channels = [shape[0], *(width * 2**level for level in range(halvings))]
         self.halve = nn.ModuleList(
-            nn.Sequential(nn.Conv2d(before, after, 4, 2, 1), nn.LeakyReLU(0.01))
-            for before, after in pairwise(channels)
+            nn.Sequential(nn.Conv2d(before, after, 4, 2, 1), nn.LeakyReLU(0.01)) for before, after in pairwise(channels)
         )
         self.judge = nn.Conv2d(channels[-1], 1, 3, 1, 1, bias=False)
         self.classify = nn.Conv2d(channels[-1], domains, left, bias=False)
