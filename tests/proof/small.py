@@ -17,6 +17,17 @@ def draw_folders(root: Path, side: int = 8, count: int = 6) -> Path:
     return root
 
 
+def draw_negatives(root: Path, side: int = 8, count: int = 6) -> Path:
+    """Draw pictures of noise, each with its negative to the right of it."""
+    random = np.random.default_rng(0)
+    for name in ("train", "test"):
+        (root / name).mkdir(parents=True)
+        for index in range(count):
+            pixels = random.integers(0, 256, (side, side, 3)).astype(np.uint8)
+            Image.fromarray(np.concatenate([pixels, 255 - pixels], 1)).save(root / name / f"{index}.png")
+    return root
+
+
 SETTINGS = """
 [coupling]
 use = "{coupling}"

@@ -1,4 +1,4 @@
-"""pix2pix as a foreign plugin (Isola et al. 2017), with a generator that draws random numbers whenever it is used."""
+"""pix2pix as it is shipped (Isola et al. 2017): its generator draws random numbers whenever it is used."""
 
 from pathlib import Path
 
@@ -11,35 +11,36 @@ from torch.nn.functional import softplus
 
 from ganforge.data.dataset import derive
 from tests.proof.harness import Case, assert_equals_plain, assert_half, assert_recorded, assert_resumes
-from tests.proof.small import settings
+from tests.proof.small import draw_negatives
 
-PLUGIN = Path(__file__).parent / "methods" / "pix2pix.py"
 RECIPE = """
+extends = "base_pix2pix"
 [dataset]
-use = "negatives"
+use = "pairs"
+root = "{root}"
+load = 20
+size = 16
 [generator]
-use = "pix2pix"
-width = 4
+width = 2
+levels = 3
 [discriminator]
-use = "pix2pix"
-width = 4
-[values.shown]
-use = "paired"
-on = { target = "fake" }
-[values.shown_real]
-use = "paired"
-on = { target = "real" }
-[losses.adversarial]
-use = "gan"
-[losses.distance]
-use = "paired-l1"
-weight = 100.0
+width = 2
+layers = 1
+[optimizer]
+lr = 2e-4
+[train]
+steps = 6
+batch = 3
+[record]
+checkpoint_every = 4
+sample_every = 0
+observers = []
 """
 
 
 @pytest.fixture
 def case(tmp_path: Path) -> Case:
-    return Case(RECIPE + settings("pix2pix"), tmp_path, PLUGIN)
+    return Case(RECIPE.format(root=draw_negatives(tmp_path / "data", side=20)), tmp_path)
 
 
 def plain(nets, held):
@@ -54,10 +55,12 @@ def plain(nets, held):
         fake = G(x)
         of_D.zero_grad()
         real_score, fake_score = D(torch.cat([x, y], 1))[0], D(torch.cat([x, fake.detach()], 1))[0]
-        (softplus(-real_score).mean() + softplus(fake_score).mean()).backward()  # Eq. 1
+        ((softplus(-real_score).mean() + softplus(fake_score).mean()) / 2).backward()  # Eq. 1, halved in the authors' code
         of_D.step()
         of_G.zero_grad()
-        (softplus(-D(torch.cat([x, fake], 1))[0]).mean() + 100 * (y - fake).abs().mean()).backward()  # Eq. 4
+        score = D(torch.cat([x, fake], 1))[0]
+        distance = (2 * y - 2 * fake).abs().mean()  # the paper's pixels lie in -1..1
+        (softplus(-score).mean() + 100 * distance).backward()  # Eq. 4
         of_G.step()
 
     return play
@@ -77,11 +80,11 @@ def test_recorded_steps_are_the_same(case: Case) -> None:
 
 def test_resumes_and_translates(case: Case, ganforge, tmp_path: Path) -> None:
     weights = assert_resumes(case, ganforge, tmp_path)
-    pixels = np.random.default_rng(1).integers(0, 256, (8, 8, 3), np.uint8)
+    pixels = np.random.default_rng(1).integers(0, 256, (16, 16, 3), np.uint8)
     Image.fromarray(pixels).save(tmp_path / "new.png")
     result = ganforge("translate", weights, tmp_path / "new.png", "--direction", "AB", "--out", tmp_path / "out")
     assert result.status == 0, result.err
-    G = case.engine()[0].networks["G"].eval()
+    G = case.engine()[0].networks["G"].train()  # batch norm by the picture itself, as `train.norm` says
     G.load_state_dict(load_file(weights / "G.safetensors"))
     torch.manual_seed(derive(0, "look"))  # what every look draws from
     made = G(torch.from_numpy(pixels).permute(2, 0, 1)[None] / 255)[0]
