@@ -1,4 +1,4 @@
-"""What is far apart should stay far apart when it is translated (Benaim & Wolf 2017, section 3.2)."""
+"""What is far apart should stay far apart when it is translated (Benaim & Wolf 2017, section 3)."""
 
 from typing import Annotated, Literal
 
@@ -11,16 +11,16 @@ SMALL = 1e-6
 
 
 class Distance(nn.Module):
-    """The distance constraint: |d(x_i, x_j) - d(G(x_i), G(x_j))|, each d less its mean over its deviation (Eq. 5).
+    """The distance constraint: |d(x_i, x_j) - d(G(x_i), G(x_j))|, each d less its mean, over its deviation.
 
-    d is the mean absolute difference. The means and deviations of distances between samples of A, and between samples of
-    B, are those of all that this loss has seen so far; the authors' code measures them on 900 samples before it trains.
-    They are buffers: saved with the run, and no setting of the data.
+    d is the mean absolute difference. The means and deviations of distances between samples of A, and between samples
+    of B, are those of all that this loss has seen so far. They are saved with the run. (The authors' code measures them
+    on up to 900 samples before it trains.)
 
     Args:
-        between: which distances: those of all pairs of `samples` in the batch (Eq. 5); or in each picture, which a batch
-            of one will do for, that of its two `sides`, left and right (the self-distance, Eq. 7), or of its upper and
-            lower `halves`, which the authors' code takes instead.
+        between: which distances: those of all pairs of `samples` in the batch; or in each picture, for which a batch of
+            one will do, that of its two `sides`, left and right (the paper's self-distance), or of its upper and lower
+            `halves` (the self-distance of the authors' code).
         normalised: whether means and deviations are used at all.
         known: distances of each domain that must have been seen before the loss counts; it is 0 until then.
         scale: distances are multiplied by it: 2 where a paper has pixels in [-1, 1]. It matters where they are not
@@ -61,9 +61,9 @@ class Distance(nn.Module):
         if self.between == "samples":
             if len(samples) < 2:
                 raise ValueError("pairs need 2 samples or more in a batch; for one alone set between = 'sides'")
-            first, second = torch.triu_indices(len(samples), len(samples), 1, device=samples.device)
+            pairs = torch.triu_indices(len(samples), len(samples), 1, device=samples.device)  # [2, N (N - 1) / 2]
             flat = samples.flatten(1)
-            return torch.cdist(flat, flat, p=1)[first, second] / flat.shape[1]
+            return torch.cdist(flat, flat, p=1)[pairs[0], pairs[1]] / flat.shape[1]
         if samples.ndim != 4:
             raise ValueError(
                 f"'{self.between}' are of pictures [N, channels, height, width], not of {[*samples.shape]}"

@@ -1,8 +1,8 @@
-"""GcGAN's coupling, and values that hold a translation against that of the turned sample.
+"""GcGAN's coupling, and values that hold a translation against that of the turned sample (Fu et al. 2019, section 3).
 
-f turns a picture, x~ = f(x). A picture's content turns with it, so that G(f(x)) should be f(G(x)); that distance is the
-geometry consistency of Eq. 4, said by `l1` over `turned_fake` and `fake_turned`. The generator is shared: it translates x
-and x~. The turned samples have a discriminator of their own (section 3.2, Eq. 3), where the coupling offers one.
+f turns a picture: x~ = f(x). What is on it stays the same, so that G(f(x)) should be f(G(x)): that is the geometry
+consistency, the distance `l1` between `turned_fake` and `fake_turned`. One generator translates both. Turned samples
+have a discriminator of their own where the coupling offers one; the constraint alone fits any coupling.
 """
 
 from collections.abc import Callable
@@ -18,7 +18,7 @@ Turn = Callable[[Tensor], Tensor]
 
 
 def turn(*, geometry: Literal["rotation", "flip"] = "rotation") -> Turn:
-    """f: clockwise rotation by 90 degrees, or a vertical flip, of pictures [N, C, H, W] (section 3.2)."""
+    """f: clockwise rotation by 90 degrees, or a vertical flip, of pictures [N, C, H, W]."""
     return _rotated if geometry == "rotation" else _flipped
 
 
@@ -85,7 +85,7 @@ VALUES = (
 
 @frozen
 class GcGAN(Coupling):
-    """GcGAN: one direction, with a discriminator for samples and another one for turned samples (Figure 2, Eq. 5).
+    """GcGAN: one direction, with a discriminator for samples and one for turned samples.
 
     The generator plays first, as in the authors' code.
     """
