@@ -1,4 +1,4 @@
-"""Data sets: toy mixtures, pairs, folders, CelebA's attributes, azimuth folders, rendered turntables; and downloads."""
+"""Data sets: toy mixtures, pairs, folders, CelebA's attributes, azimuth folders, turntables, coats; and downloads."""
 
 from collections.abc import Iterable
 
@@ -10,7 +10,7 @@ from ganforge import Archive, Register, hookimpl
 @hookimpl
 def ganforge_register(register: Register) -> None:
     """Register the data sets."""
-    from ganforge_data import azimuth, celeba, edges2photo, folders, mixture, pairs, turntable
+    from ganforge_data import azimuth, celeba, coats, edges2photo, folders, mixture, pairs, turntable
 
     register.dataset("mixture", mixture.Mixture)
     register.dataset("edges2photo", edges2photo.Edges2Photo)
@@ -20,6 +20,7 @@ def ganforge_register(register: Register) -> None:
     register.dataset("celeba", celeba.CelebA)
     register.dataset("azimuth", azimuth.Azimuth)
     register.dataset("turntable", turntable.Turntable)
+    register.dataset("coats", coats.Coats)
 
 
 @hookimpl

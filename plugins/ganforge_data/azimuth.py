@@ -94,7 +94,7 @@ class Azimuth(AlikePictures):
         if self.elevations and self.elevations[0] > self.elevations[1]:
             raise InputError("expected [smallest, largest]", key="elevations")
 
-    def pictures(self, split: Split) -> Mapping[str, Prepared]:
+    def samples(self, split: Split) -> Mapping[str, Prepared]:
         """Return the pictures of each domain's models."""
         if self.root is None:
             assert self.a is not None

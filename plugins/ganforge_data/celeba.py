@@ -40,7 +40,7 @@ class CelebA(AlikePictures):
     where: list[str] = field(factory=list)
     test_share: float = field(default=0.1, validator=[validators.gt(0), validators.lt(1)])
 
-    def pictures(self, split: Split) -> Mapping[str, Prepared]:
+    def samples(self, split: Split) -> Mapping[str, Prepared]:
         """Return the pictures of a split that have the attributes."""
         root = self._find_root()
         names, columns = _read_table(_find(root, ATTRIBUTES, "root"))

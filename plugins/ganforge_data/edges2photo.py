@@ -35,7 +35,7 @@ class Edges2Photo(Pictures):
     edges: Side = "left"
     thicken: Annotated[int, ge(0)] = 1
 
-    def pictures(self, split: Split) -> Mapping[str, Prepared]:
+    def samples(self, split: Split) -> Mapping[str, Prepared]:
         """Return the halves of the files."""
         found = split_files(self.root, "root", split)
         paths = found.files
@@ -85,7 +85,7 @@ class Photos(AlikePictures):
     b: Path
     half: Side = "right"
 
-    def pictures(self, split: Split) -> Mapping[str, Prepared]:
+    def samples(self, split: Split) -> Mapping[str, Prepared]:
         """Return the photos of each archive's split."""
         return {"A": self._photos(self.a, "a", split), "B": self._photos(self.b, "b", split)}
 

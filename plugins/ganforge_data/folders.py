@@ -40,7 +40,7 @@ class Folders(AlikePictures):
         if self.root is not None and (self.test_a or self.test_b):
             raise InputError("a `root` has its own testA/ and testB/", key="test_a" if self.test_a else "test_b")
 
-    def pictures(self, split: Split) -> Mapping[str, Prepared]:
+    def samples(self, split: Split) -> Mapping[str, Prepared]:
         """Return the pictures of a split."""
         return {"A": self._pictures("a", split), "B": self._pictures("b", split)}
 

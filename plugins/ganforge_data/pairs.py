@@ -65,7 +65,7 @@ class Pairs(AlikePictures):
         """A and B belong together."""
         return [["A", "B"]]
 
-    def pictures(self, split: Split) -> Mapping[str, Prepared]:
+    def samples(self, split: Split) -> Mapping[str, Prepared]:
         """Return both pictures of each pair of a split, in the same order."""
         if self.root is None:
             train, test = (self.a, self.b), (self.test_a, self.test_b)

@@ -83,21 +83,25 @@ class Pictures(PictureDataset):
     on_broken: OnBroken = "stop"
 
     @property
+    def domains(self) -> Sequence[str]:
+        """The domains, A and B unless a data set says otherwise."""
+        return ("A", "B")
+
+    @property
     def shapes(self) -> Mapping[str, Shape]:
-        """Pictures of the size and channels that are set, alike in both domains."""
-        shape = (self.channels, *pair(self.size))
-        return {"A": shape, "B": shape}
+        """Pictures of the size and channels that are set, alike in all domains."""
+        return dict.fromkeys(self.domains, (self.channels, *pair(self.size)))
 
     def open(self, split: Split) -> Mapping[str, Samples]:
         """Return the pictures of a split: those that training crops are larger."""
         if self.load is None or split == "test":
-            return self.pictures(split)
+            return self.samples(split)
         larger = evolve(self, size=self.load, load=None)
-        made, shapes = larger.pictures(split), larger.shapes
+        made, shapes = larger.samples(split), larger.shapes
         return {domain: evolve(samples, shape=shapes[domain], crop=self.crop) for domain, samples in made.items()}
 
     @abstractmethod
-    def pictures(self, split: Split) -> Mapping[str, Prepared]:
+    def samples(self, split: Split) -> Mapping[str, Prepared]:
         """Return the pictures of each domain, all of the size that is set.
 
         Raises:
@@ -136,7 +140,7 @@ class Pictures(PictureDataset):
 
 @frozen(kw_only=True)
 class AlikePictures(Pictures):
-    """Pictures that are read alike for both domains."""
+    """Pictures that are read alike for all domains."""
 
     def read(self, domain: str, path: Path) -> Tensor:
         """Read one picture as a sample, uint8 [C, H, W]."""

@@ -33,6 +33,7 @@ class Turntable(AlikePictures):
         angles: the smallest and the largest azimuth, in degrees.
         step: degrees from one azimuth to the next.
         elevations: of the camera above the horizon, in degrees; every model is seen from each.
+        paired: whether sample i of A and of B are seen from the same azimuth and elevation, and belong together.
         seed: other models for another seed.
     """
 
@@ -43,6 +44,7 @@ class Turntable(AlikePictures):
     angles: tuple[float, float] = (-75.0, 75.0)
     step: float = field(default=15.0, validator=[validators.gt(0), validators.le(360)])
     elevations: list[float] = field(factory=lambda: [10.0])
+    paired: bool = False
     seed: int = field(default=0, validator=validators.ge(0))
 
     def __attrs_post_init__(self) -> None:
@@ -53,7 +55,12 @@ class Turntable(AlikePictures):
         if not self.elevations:
             raise InputError("expected at least one angle", key="elevations")
 
-    def pictures(self, split: Split) -> Mapping[str, Prepared]:
+    @property
+    def groups(self) -> Sequence[Sequence[str]]:
+        """A and B together, if they are paired: both list their views in one order."""
+        return [["A", "B"]] if self.paired else [["A"], ["B"]]
+
+    def samples(self, split: Split) -> Mapping[str, Prepared]:
         """Return the pictures of every model of the split at every angle."""
         count = self.models if split == "train" else self.test_models
         skip = 0 if split == "train" else self.models

@@ -212,3 +212,11 @@ def test_the_azimuth_of_unseen_models_can_be_learnt(shape, turntable):
     with torch.no_grad():
         error = (75 * network(pictures) - azimuths).square().mean().sqrt()
     assert float(error) <= 10, f"{shape}: RMSE {error:.2f} degrees"
+
+
+def test_paired_views_of_a_and_b_are_from_the_same_place(turntable):
+    paired, apart = (turntable(b="head", elevations=[0.0, 20.0], paired=paired) for paired in (True, False))
+    assert (paired.groups, apart.groups) == ([["A", "B"]], [["A"], ["B"]])
+    for split in ("train", "test"):
+        a, b = (paired.open(split)[domain].labels for domain in "AB")
+        assert (a["azimuth"], a["elevation"]) == (b["azimuth"], b["elevation"])

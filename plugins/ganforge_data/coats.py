@@ -1,0 +1,87 @@
+"""Drawn animals of different coats on a meadow, which need no files: horses to zebras in spirit (Zhu et al. 2017)."""
+
+from collections.abc import Mapping, Sequence
+from random import Random
+from typing import Any, Literal
+
+from attrs import field, frozen, validators
+from PIL import Image
+from torch import Tensor
+
+from ganforge import InputError, Prepared, Split
+from ganforge_data.animals import draw, faces_left
+from ganforge_data.decode import MODES
+from ganforge_data.pictures import AlikePictures, pair
+
+Coat = Literal["plain", "striped", "spotted"]
+Item = tuple[str, int, str]  # split, animal, coat
+DOMAINS = ("A", "B", "C")
+
+
+def _different(_: object, attribute: Any, coats: list[str]) -> None:
+    """Two or three different coats."""
+    if not 2 <= len(set(coats)) == len(coats):
+        raise ValueError(f"{attribute.name} must be two or three different ones")
+
+
+@frozen(kw_only=True)
+class Coats(AlikePictures):
+    """Four-legged animals with a plain, a striped or a spotted coat, each in a pose, a place and a light of its own.
+
+    The test split shows the same animals, poses and backgrounds in all domains: the true translation. Labels are the
+    coat and, true or false, whether it is `plain`, `striped` or `spotted`; the `animal`'s number; and whether it looks
+    to the `left`.
+
+    Attributes:
+        coats: of the domains A, B and, if there are three, C.
+        pictures: training pictures of each domain.
+        test_pictures: test pictures of each domain.
+        paired: whether training pictures, too, show the same animals in all domains, and belong together; else no
+            animal is in two domains.
+        seed: other animals for another seed.
+    """
+
+    coats: list[Coat] = field(factory=lambda: ["plain", "striped"], validator=_different)
+    pictures: int = field(default=1000, validator=validators.ge(2))
+    test_pictures: int = field(default=100, validator=validators.ge(1))
+    paired: bool = False
+    seed: int = field(default=0, validator=validators.ge(0))
+
+    def __attrs_post_init__(self) -> None:
+        if self.channels not in (1, 3):
+            raise InputError("expected 1 or 3", key="channels")
+
+    @property
+    def domains(self) -> Sequence[str]:
+        """A domain for each coat."""
+        return DOMAINS[: len(self.coats)]
+
+    @property
+    def groups(self) -> Sequence[Sequence[str]]:
+        """All domains together, if they are paired."""
+        return [self.domains] if self.paired else [[domain] for domain in self.domains]
+
+    def samples(self, split: Split) -> Mapping[str, Prepared]:
+        """Return the pictures of a split."""
+        alike = self.paired or split == "test"
+        count = self.pictures if split == "train" else self.test_pictures
+        # Where they are not alike, domains take turns, so that they show different animals.
+        stride = 1 if alike else len(self.coats)
+        return {
+            domain: self._animals(split, coat, range(0 if alike else place, count * stride, stride))
+            for place, (domain, coat) in enumerate(zip(self.domains, self.coats, strict=True))
+        }
+
+    def _animals(self, split: Split, coat: str, numbers: Sequence[int]) -> Prepared:
+        labels: dict[str, Sequence[Any]] = {"coat": [coat] * len(numbers), "animal": list(numbers)}
+        labels |= {other: [other == coat] * len(numbers) for other in self.coats}
+        labels["left"] = [faces_left(self._random(split, number)) for number in numbers]
+        return self.prepared(self._draw, [(split, number, coat) for number in numbers], labels, self.seed)
+
+    def _random(self, split: str, number: int) -> Random:
+        return Random(f"{self.seed} {split} {number}")
+
+    def _draw(self, item: Item) -> Tensor:
+        split, number, coat = item
+        picture = Image.fromarray(draw(self._random(split, number), pair(self.size), coat))
+        return self.fitted([picture.convert(MODES[self.channels])])
