@@ -19,6 +19,7 @@ def translate(
     out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for the translations.")],
     direction: Annotated[str | None, typer.Option(help="Such as AB or BA, if there are several.")] = None,
     beside: Annotated[bool, typer.Option("--beside", help="Put each input and its translation side by side.")] = False,
+    seed: Annotated[int, typer.Option(help="Of what is drawn, such as a style: the same one, the same pictures.")] = 0,
     overwrite: Overwrite = False,
     norm: NormName = None,
     plugin: PluginFiles = None,
@@ -43,7 +44,7 @@ def translate(
 
     with progress() as bar:
         report = partial(bar, "translating")
-        failed = dict(translating.translate(trained, chosen, jobs, report, warn, beside=beside))
+        failed = dict(translating.translate(trained, chosen, jobs, report, warn, beside=beside, seed=seed))
     tell(f"{len(jobs) - len(failed)} of {len(jobs)} pictures translated into {out}")
     if note := translating.size_note(trained, chosen, [job.source for job in jobs if job not in failed]):
         tell(f"note: {note}")

@@ -134,6 +134,7 @@ def translate(
     say: Callable[[str], None] = lambda line: None,
     *,
     beside: bool = False,
+    seed: int = 0,
 ) -> Iterator[tuple[Job, str]]:
     """Translate pictures; those that cannot be read are yielded with the reason, and the others still done.
 
@@ -144,6 +145,7 @@ def translate(
         report: told of (done, total).
         say: told, at the end, what is odd about pictures that were translated all the same, a line each.
         beside: put each picture, as the network sees it, and its translation side by side.
+        seed: of what a direction draws besides, such as a style.
 
     Raises:
         InputError: the run has no such direction, or does not translate pictures.
@@ -170,7 +172,7 @@ def translate(
         if readable:
             try:
                 with trained.evaluating():
-                    images = trained.translate(direction, torch.stack(pictures), BATCH).clamp(0, 1)
+                    images = trained.translate(direction, torch.stack(pictures), BATCH, seed=seed).clamp(0, 1)
             except InputError as error:
                 yield from ((job, f"'{job.source}' cannot be translated: {error}") for job in readable)
                 readable, pictures, images = [], [], torch.empty(0)

@@ -6,7 +6,7 @@ from ganforge import Register, hookimpl
 @hookimpl
 def ganforge_register(register: Register) -> None:
     """Register generators and discriminators."""
-    from ganforge_networks import conv, dcgan, mlp, patch, resnet, unet
+    from ganforge_networks import conv, dcgan, mlp, munit, patch, resnet, stargan, unet
 
     register.generator("conv", conv.Generator)
     register.discriminator("conv", conv.Discriminator)
@@ -17,3 +17,9 @@ def ganforge_register(register: Register) -> None:
     register.discriminator("patch", patch.Discriminator)
     register.generator("dcgan", dcgan.Generator)
     register.discriminator("dcgan", dcgan.Discriminator)
+    register.generator("stargan", stargan.Generator)
+    register.discriminator("stargan", stargan.Discriminator)
+    register.network("content-encoder", munit.ContentEncoder)
+    register.network("style-encoder", munit.StyleEncoder)
+    register.network("decoder", munit.Decoder)
+    register.discriminator("munit", munit.Discriminator)
