@@ -63,8 +63,11 @@ def list_components(
         return
     console = console_of_rows()
     widths = {key: max((len(row[key]) for row in rows), default=0) for key in ("kind", "name")}
-    for name in dict.fromkeys(row["plugin"] for row in rows):
+    names = {row["plugin"] for row in rows}
+    for number, name in enumerate(sorted(names, key=lambda name: (abouts[name]["heading"].lower(), name))):
         about = abouts[name]
+        if number:
+            console.print()
         console.print(printable(f"{about['heading'] or name}  ({name} {about['version']})"), style="bold", markup=False)
         table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 0, 0, 2))
         for key in ("kind", "name", "summary"):
