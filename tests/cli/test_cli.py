@@ -19,8 +19,7 @@ def test_every_command_explains_itself(command, ganforge):
 
 def test_list_has_a_line_for_each_component_with_plugin_version_and_summary(ganforge):
     rows = json.loads(ganforge("list", "--json").out)
-    # Of networks that are neither generator nor discriminator the shipped couplings have none.
-    assert {row["kind"] for row in rows} == set(KINDS) - {"network"}
+    assert {row["kind"] for row in rows} == set(KINDS)
     assert all(row["plugin"] and row["version"] and row["summary"] for row in rows)
     table = ganforge("list", "loss").out
     assert "l1" in table
@@ -60,7 +59,8 @@ def test_show_tells_settings_with_types_defaults_ranges_and_the_tensors_asked_fo
     shown = json.loads(ganforge("show", "loss", "gan", "--json").out)
     assert shown["asks"] == {"discriminator": ["real_score", "fake_score"], "generator": ["fake_score"]}
     assert shown["settings"] == [
-        {"setting": "smoothing", "type": "number", "default": 0.0, "required": False, "range": "x >= 0, x < 0.5"}
+        {"setting": "smoothing", "type": "number", "default": 0.0, "required": False, "range": "x >= 0, x < 0.5"},
+        {"setting": "halved", "type": "true or false", "default": False, "required": False, "range": ""},
     ]
     assert "Goodfellow" in shown["doc"]
     table = ganforge("show", "generator", "conv").out
