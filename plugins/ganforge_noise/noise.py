@@ -25,6 +25,11 @@ class FromNoise(Coupling):
     shape: list[int] = field(
         factory=lambda: [100], validator=[validators.min_len(1), validators.deep_iterable(validators.ge(1))]
     )
+    noise: Mapping[str, tuple[int, ...]] = field(init=False)
+
+    @noise.default
+    def _noise(self) -> Mapping[str, tuple[int, ...]]:
+        return {"Z": tuple(self.shape)}
 
     @property
     def networks(self) -> Sequence[Network]:
@@ -36,11 +41,6 @@ class FromNoise(Coupling):
         """The one direction; its `source` is the noise, unless the recipe makes another one of it."""
         fields = {"source": "Z", "noise": "Z", "real": self.domain}
         return (View(self.domain, ("Z", self.domain), fields, {"generator": "G", "discriminator": "D"}),)
-
-    @property
-    def noise(self) -> Mapping[str, tuple[int, ...]]:
-        """The noise, Z."""
-        return {"Z": tuple(self.shape)}
 
 
 def uniform(noise: Tensor) -> Tensor:

@@ -1,5 +1,6 @@
 """DCGAN, WGAN, WGAN-GP and R3GAN's loss, from noise: each equals a plain loop written from its paper."""
 
+import importlib
 import math
 
 import pytest
@@ -298,3 +299,13 @@ def test_sample_pictures_show_what_is_drawn_and_evaluations_judge_it(shape, gp, 
     result = ganforge("evaluate", next((tmp_path / "out").glob("*/*")))
     assert result.status == 0, result.err
     assert "diversity_B" in result.out
+
+
+@pytest.mark.parametrize("name", ["fid", "kid"])
+def test_what_is_drawn_is_compared_with_the_domain(name, gp, tmp_path, monkeypatch, ganforge):
+    module = importlib.import_module("ganforge_evaluations.fid")
+    monkeypatch.setattr(module, "_inception", lambda path, device: lambda pictures: pictures.flatten(1)[:, :8])
+    words = [word for text in [*on_pictures(tmp_path), "train.steps=1"] for word in ("--set", text)]
+    result = ganforge("run", gp.recipe, "--out", "out", *words, "--set", f"evaluations.judge={{use='{name}'}}")
+    assert result.status == 0, result.err
+    assert f"{name}_B" in result.out
