@@ -76,7 +76,7 @@ class Folders(AlikePictures):
     def _places(self, domain: str) -> tuple[Path, Path | None, tuple[str, str]]:
         """Return the training folder, the test folder where there is one, and the settings that name them."""
         if isinstance(self.domains, dict):
-            return self.domains[domain], None, (f"domains.{domain}", "")
+            return self.domains[domain], None, ("domains", "")
         if self.root is not None:
             root = require_folder(self.root, "root")
             train, test = (
