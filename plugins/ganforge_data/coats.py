@@ -74,7 +74,7 @@ class Coats(AlikePictures):
         return made
 
     def _animals(self, split: Split, coat: str, numbers: Sequence[int], more: Mapping[str, Sequence[Any]]) -> Prepared:
-        labels = {"coat": [coat] * len(numbers), "animal": list(numbers), **more}
+        labels: dict[str, Sequence[Any]] = {"coat": [coat] * len(numbers), "animal": list(numbers), **more}
         labels |= {other: [other == coat] * len(numbers) for other in self.coats}
         labels["left"] = [faces_left(self._random(split, number)) for number in numbers]
         return self.prepared(self._draw, [(split, number, coat) for number in numbers], labels, self.seed)
