@@ -138,8 +138,11 @@ def _needs(plugins: "Plugins", table: Mapping[str, Any]) -> Iterator[Path]:
     except InputError:
         return
     for name, setting in component.signature.settings.items():
-        if name in table and Path in (setting.type, *get_args(setting.type)):
+        kinds = (setting.type, *get_args(setting.type))
+        if name in table and Path in kinds:
             yield Path(str(table[name]))
+        elif dict[str, Path] in kinds and isinstance(table.get(name), dict):
+            yield from map(Path, map(str, table[name].values()))
 
 
 def _way_to(needed: Path, archives: Mapping[str, Archive]) -> str:

@@ -24,7 +24,7 @@ def fetch(
     parent: Path,
     report: Report,
     *,
-    tell: Callable[[str], None] = str,
+    tell: Callable[[str], object] = str,
     mirrors: Sequence[str] = (),
     accept_checksum: bool = False,
     keep: bool = False,
@@ -96,7 +96,7 @@ def _require_room(parent: Path, archive: Archive) -> None:
         )
 
 
-def _check(file: Path, remote: Remote, accept: bool, tell: Callable[[str], None]) -> None:
+def _check(file: Path, remote: Remote, accept: bool, tell: Callable[[str], object]) -> None:
     """Compare a file's checksum with the one that is known; where none is, tell what it is."""
     kind, expected = ("md5", remote.md5) if remote.md5 and not remote.sha256 else ("sha256", remote.sha256)
     digest = hashlib.new(kind, usedforsecurity=False)

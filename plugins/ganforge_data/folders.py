@@ -76,16 +76,16 @@ class Folders(AlikePictures):
     def _places(self, domain: str) -> tuple[Path, Path | None, tuple[str, str]]:
         """Return the training folder, the test folder where there is one, and the settings that name them."""
         if isinstance(self.domains, dict):
-            return self.domains[domain], None, (f"domains.{domain}", "")
+            return self.domains[domain], None, ("domains", "")
         if self.root is not None:
             root = require_folder(self.root, "root")
             train, test = (
                 root / f"{part}{domain}" if self.domains is None else root / part / domain for part in SPLITS
             )
             return train, test if test.is_dir() else None, ("root", "root")
-        train, test = (self.a, self.test_a) if domain == "A" else (self.b, self.test_b)
-        assert train is not None  # __attrs_post_init__ saw to it
-        return train, test, (domain.lower(), f"test_{domain.lower()}")
+        folder, held = (self.a, self.test_a) if domain == "A" else (self.b, self.test_b)
+        assert folder is not None  # __attrs_post_init__ saw to it
+        return folder, held, (domain.lower(), f"test_{domain.lower()}")
 
     def _share(self, folder: Path, paths: Sequence[Path], key: str, split: Split) -> list[Path]:
         """Hold a share of the files out: those whose names hash lowest."""
