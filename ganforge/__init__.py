@@ -32,11 +32,12 @@ _HOMES = {
     "components.coupling": "Coupling Network View",
     "components.neighbours": "PluginFolder folders sources",
     "components.plugins": "Plugins",
-    "data.batches": "Batches normal oddities",
+    "data.batches": "Batches",
     "data.dataset": "SPLITS Crop Dataset Drawn OnBroken PictureDataset Prepared Report Samples Shape Split "
     "Stored as_float random_generator",
     "data.files": "Found find_pictures natural",
     "data.notes": "Note compare gather_notes note_lines noting",
+    "data.reading": "normal oddities",
     "recipe.lock": "lock_text",
     "recipe.plan": "Compute Plan",
     "training.build": "make_dataset read_data",
@@ -87,7 +88,7 @@ if TYPE_CHECKING:
     from ganforge.components.coupling import Coupling as Coupling, Network as Network, View as View
     from ganforge.components.neighbours import PluginFolder as PluginFolder, folders as folders, sources as sources
     from ganforge.components.plugins import Plugins as Plugins
-    from ganforge.data.batches import Batches as Batches, normal as normal, oddities as oddities
+    from ganforge.data.batches import Batches as Batches
     from ganforge.data.dataset import (
         SPLITS as SPLITS,
         Crop as Crop,
@@ -112,6 +113,7 @@ if TYPE_CHECKING:
         note_lines as note_lines,
         noting as noting,
     )
+    from ganforge.data.reading import normal as normal, oddities as oddities
     from ganforge.recipe.lock import lock_text as lock_text
     from ganforge.recipe.plan import Compute as Compute, Plan as Plan
     from ganforge.runs.assemble import assemble as assemble, pick_device as pick_device, settle as settle

@@ -12,7 +12,7 @@ from torch import nn
 
 from ganforge.cli import command, main as cli
 from ganforge.components.plugins import Plugins
-from ganforge.data import batches as data
+from ganforge.data import reading as data
 from ganforge.data.batches import Batches
 from ganforge.folder import Folder
 from ganforge.recipe import layers as recipe

@@ -21,7 +21,8 @@ import torch
 from PIL import Image, ImageFilter
 
 from ganforge.components.plugins import Plugins
-from ganforge.data.batches import Batches, read
+from ganforge.data.batches import Batches
+from ganforge.data.reading import read
 from ganforge.recipe.layers import load
 from ganforge.recipe.resolve import resolve
 from ganforge.training import build

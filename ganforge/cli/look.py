@@ -157,7 +157,7 @@ def validate(
     try:
         with aside():
             plan = understand(context, recipe, sets, plugin)
-            from ganforge.data.batches import require
+            from ganforge.data.reading import require
             from ganforge.training import build
 
             dataset = build.make_dataset(plan)

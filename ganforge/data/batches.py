@@ -1,169 +1,22 @@
 """The batch of any training step as a pure function of seed and step, from wherever the samples fit."""
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from typing import Literal
 
 import torch
-from attrs import evolve
 from torch import Tensor
 
-from ganforge.data.augment import Augment, cut_middle
-from ganforge.data.dataset import (
-    Crop,
-    Dataset,
-    Drawn,
-    Prepared,
-    Report,
-    Samples,
-    Shape,
-    Split,
-    Stored,
-    as_float,
-    random_generator,
-)
-from ganforge.data.notes import note_lines
-from ganforge.errors import InputError, nearest
+from ganforge.data.augment import Augment
+from ganforge.data.dataset import Drawn, Report, Stored, as_float, random_generator
+from ganforge.data.reading import Sources, mean, require, silent
+from ganforge.errors import InputError
 
-Sources = Mapping[str, Stored | Drawn]
-Ready = Callable[..., Stored]  # takes (samples, shape, what, report)
 Residency = Literal["auto", "device", "host", "disk"]
 SHARE = 0.5  # of the memory that is free, which the samples may take
 CHUNK = 256  # samples that are read at a time
-
-
-def silent(what: str, done: int, total: int) -> None:
-    """Report nothing."""
-
-
-def read(
-    dataset: Dataset,
-    split: Split,
-    ready: Ready | None = None,
-    report: Report = silent,
-    name: str = "data",
-    batch: int = 0,
-    labels: Iterable[str] = (),
-) -> Sources:
-    """Open a split, and have all that has to be prepared made ready.
-
-    Args:
-        dataset: what to open.
-        split: which part of it.
-        ready: makes prepared samples ready to load, as a cache does.
-        report: told of (what, done, total).
-        name: of the data, for messages and lists.
-        batch: number of samples that every domain must have.
-        labels: fields to read as well, such as `B.age`: the label `age` of the samples of domain B.
-
-    Raises:
-        InputError: the files are not there, are broken or too few, have no such label, do not fit on the cache's disk,
-            or there is no cache.
-    """
-    opened = dataset.open(split)
-    require(opened, batch)
-    sources: dict[str, Stored | Drawn] = {}
-    for domain, samples in opened.items():
-        what = f"{name} {split} {domain}"
-        if not isinstance(samples, Prepared):
-            sources[domain] = samples
-        elif ready is None:
-            raise InputError(f"{what} has to be prepared, but no plugin offers a cache; see `ganforge plugins`")
-        else:
-            shape = dataset.shapes[domain]
-            stored = ready(samples=samples, shape=samples.shape or shape, what=what, report=report)
-            sources[domain] = evolve(stored, made_of=samples)
-    for group in dataset.groups:
-        _leave_out_together(sources, group)
-    for domain, made in sources.items():
-        if isinstance(made, Stored) and made.made_of is not None and made.made_of.shape is not None:
-            sources[domain] = _cropped(made, dataset.shapes[domain], made.made_of.crop)
-    require(sources, batch)  # again: broken samples may have been left out
-    return {**sources, **{field: label_of(sources, field) for field in labels if field not in sources}}
-
-
-def _leave_out_together(sources: dict[str, Stored | Drawn], group: Sequence[str]) -> None:
-    """Leave out what belongs to a sample that was left out because it is broken."""
-    found = {name: samples for name in group if isinstance(samples := sources.get(name), Stored)}
-    if any(samples.places is not None for samples in found.values()):
-        kept = set.intersection(*(set(samples.places or range(samples.length)) for samples in found.values()))
-        if not kept:
-            raise InputError(f"of the domains {', '.join(found)}, which belong together, no whole sample is left")
-        sources.update({name: samples.chosen(sorted(kept)) for name, samples in found.items()})
-
-
-def _cropped(stored: Stored, shape: Shape, crop: Crop) -> Stored:
-    """Cut the middle out of samples that are larger than the data set says; batches may want the whole ones."""
-    whole = stored.load
-    return evolve(
-        stored, load=lambda indices: cut_middle(whole(indices), shape[1:]), whole=whole if crop == "random" else None
-    )
-
-
-def oddities(sources: Mapping[Split, Sources], *, skipped: bool = True) -> list[str]:
-    """Say what is odd about the samples of all splits, a line each: what is `skipped`, and what is used anyway."""
-    stored = [(split, domain, s) for split in sources for domain, s in sources[split].items() if isinstance(s, Stored)]
-    said = [
-        f"{len(samples.skipped)} broken samples of {split} {domain} are skipped: {'; '.join(samples.skipped[:3])}"
-        for split, domain, samples in stored
-        if skipped and samples.skipped
-    ]
-    for wanted in dict.fromkeys(domain for _, domain, _ in stored):
-        # Train and test samples of a domain are compared, too.
-        said += note_lines(note for _, domain, samples in stored if domain == wanted for note in samples.notes)
-    return list(dict.fromkeys(said))
-
-
-def label_of(sources: Sources, field: str) -> Stored:
-    """Return a label of a domain's samples as a field of its own: whole numbers as int64, others as float32.
-
-    Args:
-        sources: the samples of each domain.
-        field: `domain.label`.
-
-    Raises:
-        InputError: there is no such label, or it is no number.
-    """
-    domain, _, label = field.partition(".")
-    samples = sources.get(domain)
-    known = dict(samples.labels) if isinstance(samples, Stored) else {}
-    if label not in known:
-        hint = nearest(label, known) or "it has no labels"
-        raise InputError(f"the samples of domain {domain} have no label '{label}'; {hint}")
-    try:
-        values = torch.tensor(known[label])
-    except (ValueError, TypeError) as error:
-        raise InputError(f"the label '{label}' of domain {domain} is no number: {known[label][0]!r}") from error
-    values = values if values.is_floating_point() else values.long()
-    return Stored(len(values), lambda indices: values[torch.as_tensor(indices, dtype=torch.long)])
-
-
-def normal(shape: Shape) -> Drawn:
-    """Return a field that is drawn from N(0, 1)."""
-    return Drawn(lambda count, random: torch.randn(count, *shape, generator=random))
-
-
-def require(sources: Mapping[str, Samples], batch: int) -> None:
-    """Refuse a split that cannot fill a batch.
-
-    Raises:
-        InputError: a domain has too few samples.
-    """
-    for domain, samples in sources.items():
-        if not isinstance(samples, Drawn) and samples.length < batch:
-            raise InputError(
-                f"domain {domain} has {samples.length} training samples, fewer than a batch of {batch}; "
-                f"set train.batch to {samples.length} or less"
-            )
-
-
-def mean(samples: Stored | Drawn, seed: int, domain: str) -> Tensor:
-    """Return the mean over (up to 4,096) training samples of a domain, [*shape], on the CPU."""
-    if isinstance(samples, Drawn):
-        return samples.draw(4096, random_generator(seed, "mean", domain)).mean(0)
-    return as_float(samples.load(range(min(4096, samples.length)))).mean(0)
 
 
 class Batches:
@@ -199,7 +52,7 @@ class Batches:
         self.sources = sources
         self.residency = _place(stored, device) if residency == "auto" else residency
         self._augment = augment or Augment()
-        self._sizes = {domain: samples.load(range(1)).shape[2:] for domain, samples in stored.items() if samples.whole}
+        self._sizes = {domain: _size(samples) for domain, samples in stored.items() if samples.whole}
         several = [group for group in groups if len(group) > 1]
         names = ["all" if len(groups) == 1 else "+".join(group) for group in several]
         self._together = {domain: name for group, name in zip(several, names, strict=True) for domain in group}
@@ -295,6 +148,12 @@ def _place(stored: Mapping[str, Stored], device: torch.device) -> Residency:
     if need > SHARE * free_memory():
         return "disk"
     return "device" if device.type == "cpu" else "host"
+
+
+def _size(samples: Stored) -> tuple[int, int]:
+    """Return height and width of pictures."""
+    height, width = samples.load(range(1)).shape[2:]
+    return height, width
 
 
 def free_memory() -> float:

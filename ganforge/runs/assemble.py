@@ -4,8 +4,9 @@ import torch
 from attrs import evolve
 from torch import Tensor
 
-from ganforge.data.batches import Batches, Sources, silent
+from ganforge.data.batches import Batches
 from ganforge.data.dataset import Dataset, Report, Stored, as_float, random_generator
+from ganforge.data.reading import Sources, silent
 from ganforge.errors import InputError
 from ganforge.recipe.plan import Plan
 from ganforge.training import build, numerics

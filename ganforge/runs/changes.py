@@ -4,9 +4,9 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from ganforge.data.batches import Sources
 from ganforge.data.dataset import SPLITS, Dataset, Split
 from ganforge.data.fingerprint import fingerprints
+from ganforge.data.reading import Sources
 from ganforge.errors import InputError
 from ganforge.recipe.plan import Plan
 

@@ -12,8 +12,9 @@ from filelock import FileLock
 from torch import Tensor
 
 from ganforge.components.plugins import Plugins
-from ganforge.data.batches import Batches, Sources, oddities
+from ganforge.data.batches import Batches
 from ganforge.data.dataset import Dataset, Split, Stored, derive
+from ganforge.data.reading import Sources, oddities
 from ganforge.disk import UNWRITABLE
 from ganforge.errors import DivergedError, GanforgeError, InputError, StoppedError
 from ganforge.folder import Folder

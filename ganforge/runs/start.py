@@ -11,8 +11,8 @@ from filelock import FileLock, Timeout
 
 from ganforge.components.neighbours import copy_plugins
 from ganforge.components.plugins import Plugins
-from ganforge.data.batches import silent
 from ganforge.data.dataset import Report
+from ganforge.data.reading import silent
 from ganforge.disk import read_text
 from ganforge.errors import InputError
 from ganforge.folder import Folder

@@ -9,8 +9,8 @@ import torch
 from attrs import evolve, field, frozen
 from torch import Tensor, nn
 
-from ganforge.data.batches import Sources, mean, normal, read
 from ganforge.data.dataset import Dataset, Drawn, PictureDataset, Split, Stored, derive, random_generator
+from ganforge.data.reading import Sources, mean, normal, read
 from ganforge.errors import InputError, nearest
 from ganforge.recipe.plan import Plan, usual
 from ganforge.training import build, norm as norms

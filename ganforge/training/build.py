@@ -10,8 +10,9 @@ from torch import nn
 
 from ganforge.components.coupling import View
 from ganforge.components.settings import Key
-from ganforge.data.batches import Batches, Ready, Sources, normal, read, silent
+from ganforge.data.batches import Batches
 from ganforge.data.dataset import SPLITS, Dataset, Report, Shape, Split, derive
+from ganforge.data.reading import Ready, Sources, normal, read, silent
 from ganforge.errors import PluginError, Problem, RecipeError, nearest
 from ganforge.recipe.plan import Choice, LossPlan, Plan
 from ganforge.training.engine import Engine

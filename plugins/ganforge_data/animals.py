@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from attrs import frozen
 
-Array = np.ndarray[Any, np.dtype[np.float32]]
+Array = np.ndarray[Any, np.dtype[np.floating[Any]]]
 Mask = np.ndarray[Any, np.dtype[np.bool_]]
 Colour = tuple[float, float, float]
 Point = tuple[float, float]
@@ -142,7 +142,7 @@ def make_animal(random: Random) -> Animal:
         Limb("head", neck, muzzle, (0.1, 0.056)),
     ]
     stride, turn = between(0.0, 0.17), between(0, 2 * math.pi)
-    far = []
+    far: list[Limb] = []
     for number, (hip, behind) in enumerate(((-0.4, True), (-0.36, True), (0.36, False), (0.33, False))):
         swing = stride * math.sin(turn + (0, math.pi, math.pi / 2, 1.5 * math.pi)[number])
         leg = _leg(hip, swing, max(back, chest) - 0.08, behind, max(0.0, stride * math.cos(turn + number)) * 0.25)
@@ -334,18 +334,21 @@ def _spots(points: Array, shift: float) -> Array:
     middles = cells + 0.5 + 0.22 * np.sin(noise)
     away = places[:, None] - middles
     away[..., 0] += 0.5 * (cells[..., 1] % 2 - cells[:, 4:5, 1] % 2)  # the rows above and below lie half a brick aside
-    return np.sqrt((away * away).sum(-1).min(1)).astype(np.float32)  # type: ignore[no-any-return]
+    nearest: Array = np.sqrt((away * away).sum(-1).min(1))
+    return nearest
 
 
 def _among(surface: Surface, limbs: Sequence[Limb], *names: str) -> Mask:
     """Tell which pixels belong to limbs of these names."""
-    return np.array([limb.name in names for limb in limbs])[surface.limb]
+    found: Mask = np.array([limb.name in names for limb in limbs])[surface.limb]
+    return found
 
 
 def _ends(surface: Surface, limbs: Sequence[Limb], begins: dict[str, float]) -> Array:
     """Return 1 near the end of limbs of these names, from such a share of their length on, and 0 elsewhere."""
     begin = np.array([begins.get(limb.name, 2.0) for limb in limbs], np.float32)[surface.limb]
-    return ((surface.share - begin) * 12 + 0.5).clip(0, 1)
+    found: Array = ((surface.share - begin) * 12 + 0.5).clip(0, 1)
+    return found
 
 
 def _cover(distance: Array, pixel: float) -> Array:

@@ -9,7 +9,7 @@ from attrs import field, frozen, validators
 
 from ganforge import InputError, Prepared, Split, nearest, read_text
 from ganforge_data.listing import require_folder
-from ganforge_data.pictures import AlikePictures
+from ganforge_data.pictures import AlikePictures, several
 
 PICTURES = "img_align_celeba"
 ATTRIBUTES = ("list_attr_celeba.txt", "list_attr_celeba.csv")
@@ -23,37 +23,58 @@ Flags = np.ndarray[tuple[int, ...], np.dtype[np.bool_]]
 class CelebA(AlikePictures):
     """Faces with an attribute (A) and faces with another one, or without it (B), of CelebA or in its layout.
 
-    A picture with both attributes is in neither domain. Pictures that the list names and the folder lacks are broken.
+    Or, with `domains`, several domains by attribute, such as colours of hair. A picture with more than one of the
+    domains' attributes is in none of them. Pictures that the list names and the folder lacks are broken.
 
     Attributes:
         root: folder that holds `img_align_celeba/` and `list_attr_celeba.txt`; `list_eval_partition.txt` splits it (0
             is train, 2 is test, 1 is left out), else the last pictures are the test split.
         a: the attribute of domain A, such as "Blond_Hair"; "-Male" means that it is absent.
         b: the attribute of domain B; by default the absence of A's.
+        domains: instead of these, two attributes or more, each the name of a domain of its own.
         where: attributes that the pictures of both domains have, such as ["Male", "-Eyeglasses"].
         test_share: share of the pictures that are the test split where there is no partition file.
     """
 
     root: Path
-    a: str
+    a: str | None = None
     b: str | None = None
+    domains: list[str] | None = field(default=None, validator=several)
     where: list[str] = field(factory=list)
     test_share: float = field(default=0.1, validator=[validators.gt(0), validators.lt(1)])
+
+    def __attrs_post_init__(self) -> None:
+        if self.domains is None and self.a is None:
+            raise InputError("needs an attribute `a`, or several `domains`", key="a")
+        if self.domains is not None and (self.a or self.b):
+            raise InputError("`domains` names the attributes already", key="a" if self.a else "b")
+
+    @property
+    def domain_names(self) -> Sequence[str]:
+        """A and B, or the attributes."""
+        return ("A", "B") if self.domains is None else tuple(self.domains)
+
+    @property
+    def _attributes(self) -> dict[str, tuple[str, str]]:
+        """For each domain its attribute, and the setting that names it."""
+        if self.domains is not None:
+            return {name: (name, "domains") for name in self.domains}
+        assert self.a is not None  # __attrs_post_init__ saw to it
+        other = self.b or (self.a[1:] if self.a.startswith("-") else f"-{self.a}")
+        return {"A": (self.a, "a"), "B": (other, "b")}
 
     def samples(self, split: Split) -> Mapping[str, Prepared]:
         """Return the pictures of a split that have the attributes."""
         root = self._find_root()
         names, columns = _read_table(_find(root, ATTRIBUTES, "root"))
-        first = _holds(columns, self.a, "a")
-        other = self.b or (self.a[1:] if self.a.startswith("-") else f"-{self.a}")
-        second = _holds(columns, other, "b")
+        holding = {domain: _holds(columns, *named) for domain, named in self._attributes.items()}
         chosen = self._split(root, names, split)
         for attribute in self.where:
             chosen &= _holds(columns, attribute, "where")
-        both = first & second
+        chosen &= np.sum(list(holding.values()), axis=0) == 1
         return {
-            "A": self._domain(root, names, columns, chosen & first & ~both, "a", self.a),
-            "B": self._domain(root, names, columns, chosen & second & ~both, "b", other),
+            domain: self._domain(root, names, columns, chosen & holding[domain], domain, key, attribute)
+            for domain, (attribute, key) in self._attributes.items()
         }
 
     def _find_root(self) -> Path:
@@ -64,7 +85,14 @@ class CelebA(AlikePictures):
         return root
 
     def _domain(
-        self, root: Path, names: Sequence[str], columns: Mapping[str, Flags], chosen: Flags, key: str, attribute: str
+        self,
+        root: Path,
+        names: Sequence[str],
+        columns: Mapping[str, Flags],
+        chosen: Flags,
+        domain: str,
+        key: str,
+        attribute: str,
     ) -> Prepared:
         if not chosen.any():
             wanted = f"{key} = {attribute}" + (f", where = {self.where}" if self.where else "")
@@ -75,7 +103,7 @@ class CelebA(AlikePictures):
         places = chosen.nonzero()[0].tolist()
         files = [names[place] for place in places]
         labels = {"file": files, **{name: column[places].tolist() for name, column in columns.items()}}
-        return self.prepared(partial(self.read, key.upper()), [folder / name for name in files], labels)
+        return self.prepared(partial(self.read, domain), [folder / name for name in files], labels)
 
     def _split(self, root: Path, names: Sequence[str], split: Split) -> Flags:
         """Tell for each picture whether it belongs to the split."""

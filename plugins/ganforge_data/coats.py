@@ -29,8 +29,8 @@ class Coats(AlikePictures):
     """Four-legged animals with a plain, a striped or a spotted coat, each in a pose, a place and a light of its own.
 
     The test split shows the same animals, poses and backgrounds in all domains: the true translation. Labels are the
-    coat and, true or false, whether it is `plain`, `striped` or `spotted`; the `animal`'s number; and whether it looks
-    to the `left`.
+    coat and, true or false, whether it is `plain`, `striped` or `spotted`; the number of the `animal`, a `pair` where
+    domains show the same ones; and whether it looks to the `left`.
 
     Attributes:
         coats: of the domains A, B and, if there are three, C.
@@ -52,14 +52,14 @@ class Coats(AlikePictures):
             raise InputError("expected 1 or 3", key="channels")
 
     @property
-    def domains(self) -> Sequence[str]:
+    def domain_names(self) -> Sequence[str]:
         """A domain for each coat."""
         return DOMAINS[: len(self.coats)]
 
     @property
     def groups(self) -> Sequence[Sequence[str]]:
         """All domains together, if they are paired."""
-        return [self.domains] if self.paired else [[domain] for domain in self.domains]
+        return [self.domain_names] if self.paired else [[domain] for domain in self.domain_names]
 
     def samples(self, split: Split) -> Mapping[str, Prepared]:
         """Return the pictures of a split."""
@@ -67,13 +67,14 @@ class Coats(AlikePictures):
         count = self.pictures if split == "train" else self.test_pictures
         # Where they are not alike, domains take turns, so that they show different animals.
         stride = 1 if alike else len(self.coats)
-        return {
-            domain: self._animals(split, coat, range(0 if alike else place, count * stride, stride))
-            for place, (domain, coat) in enumerate(zip(self.domains, self.coats, strict=True))
-        }
+        made = {}
+        for place, (domain, coat) in enumerate(zip(self.domain_names, self.coats, strict=True)):
+            numbers = range(0 if alike else place, count * stride, stride)
+            made[domain] = self._animals(split, coat, numbers, {"pair": list(numbers)} if alike else {})
+        return made
 
-    def _animals(self, split: Split, coat: str, numbers: Sequence[int]) -> Prepared:
-        labels: dict[str, Sequence[Any]] = {"coat": [coat] * len(numbers), "animal": list(numbers)}
+    def _animals(self, split: Split, coat: str, numbers: Sequence[int], more: Mapping[str, Sequence[Any]]) -> Prepared:
+        labels: dict[str, Sequence[Any]] = {"coat": [coat] * len(numbers), "animal": list(numbers), **more}
         labels |= {other: [other == coat] * len(numbers) for other in self.coats}
         labels["left"] = [faces_left(self._random(split, number)) for number in numbers]
         return self.prepared(self._draw, [(split, number, coat) for number in numbers], labels, self.seed)

@@ -115,11 +115,15 @@ def fetch(
     from ganforge_data.fetch import fetch as fetch_archive
 
     archive = archives[name]
-    typer.echo(f"{name}, about {archive.size / 1e9:.2g} GB to download. {archive.licence}")
+    size = f", about {archive.size / 1e9:.2g} GB to download" if archive.files else ""
+    typer.echo(f"{name}{size}. {archive.licence}")
+    told: list[str] = []
     with progress(in_bytes=True) as report:
         target = fetch_archive(
-            archive, folder, report, mirrors=mirror or (), accept_checksum=accept_checksum, keep=keep
+            archive, folder, report, tell=told.append, mirrors=mirror or (), accept_checksum=accept_checksum, keep=keep
         )
+    for line in told:
+        typer.echo(printable(line))
     typer.echo(printable(f"{name} is in {target}"))
 
 
@@ -134,8 +138,11 @@ def _needs(plugins: "Plugins", table: Mapping[str, Any]) -> Iterator[Path]:
     except InputError:
         return
     for name, setting in component.signature.settings.items():
-        if name in table and Path in (setting.type, *get_args(setting.type)):
+        kinds = (setting.type, *get_args(setting.type))
+        if name in table and Path in kinds:
             yield Path(str(table[name]))
+        elif dict[str, Path] in kinds and isinstance(table.get(name), dict):
+            yield from map(Path, map(str, table[name].values()))
 
 
 def _way_to(needed: Path, archives: Mapping[str, Archive]) -> str:

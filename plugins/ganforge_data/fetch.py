@@ -6,7 +6,7 @@ import shutil
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from http.client import HTTPException
 from pathlib import Path
 from typing import IO
@@ -24,6 +24,7 @@ def fetch(
     parent: Path,
     report: Report,
     *,
+    tell: Callable[[str], object] = str,
     mirrors: Sequence[str] = (),
     accept_checksum: bool = False,
     keep: bool = False,
@@ -35,14 +36,18 @@ def fetch(
         archive: what is wanted.
         parent: folder in which the data set's folder will be; what is downloaded so far waits there for another try.
         report: told of (what, done, total) in bytes.
+        tell: told, in a line, of each file that nobody has published a checksum of.
         mirrors: addresses of folders that hold the same files, to be tried first.
         accept_checksum: take a file whose checksum is another one.
         keep: keep the downloaded archives beside the folder.
         wait_seconds: before the first new try; it doubles.
 
     Raises:
-        InputError: it is there already, the network failed, a checksum is wrong, or an archive is unsafe.
+        InputError: it may only be had by hand, it is there already, the network failed, a checksum is wrong, or an
+            archive is unsafe.
     """
+    if not archive.files:
+        raise InputError(f"'{archive.name}' cannot be downloaded. By hand: {archive.by_hand}")
     target = parent / archive.name
     waiting = parent / f".{archive.name}.download"
     aside = parent / f".{archive.name}.unpacking"
@@ -54,7 +59,7 @@ def fetch(
         for remote in archive.files:
             _require_room(parent, archive)
             file = _download(remote, archive, waiting, mirrors, report, wait_seconds)
-            _check(file, remote, accept_checksum)
+            _check(file, remote, accept_checksum, tell)
         for remote in archive.files:
             file = waiting / remote.name
             aside.mkdir(exist_ok=True)
@@ -62,7 +67,7 @@ def fetch(
                 unpack(file, aside, report)
             else:
                 shutil.copyfile(file, aside / remote.name)
-        _lift(aside, archive.name).rename(target)
+        _lift(aside, {archive.name, *(remote.name.partition(".")[0] for remote in archive.files)}).rename(target)
         if keep:
             for remote in archive.files:
                 (waiting / remote.name).rename(parent / remote.name)
@@ -74,10 +79,10 @@ def fetch(
     return target
 
 
-def _lift(folder: Path, name: str) -> Path:
-    """Return the folder that holds the data: an archive may bring a folder of the data set's name, or none."""
-    inner = [path for path in folder.iterdir() if not path.name.startswith(".")]
-    return inner[0] if len(inner) == 1 and inner[0].name == name and inner[0].is_dir() else folder
+def _lift(folder: Path, names: Collection[str]) -> Path:
+    """Return the folder that holds the data: an archive may bring one of its own or the data set's name, or none."""
+    inner = [path for path in folder.iterdir() if not path.name.startswith((".", "__MACOSX"))]
+    return inner[0] if len(inner) == 1 and inner[0].name in names and inner[0].is_dir() else folder
 
 
 def _require_room(parent: Path, archive: Archive) -> None:
@@ -91,15 +96,19 @@ def _require_room(parent: Path, archive: Archive) -> None:
         )
 
 
-def _check(file: Path, remote: Remote, accept: bool) -> None:
-    digest = hashlib.md5(usedforsecurity=False)
+def _check(file: Path, remote: Remote, accept: bool, tell: Callable[[str], object]) -> None:
+    """Compare a file's checksum with the one that is known; where none is, tell what it is."""
+    kind, expected = ("md5", remote.md5) if remote.md5 and not remote.sha256 else ("sha256", remote.sha256)
+    digest = hashlib.new(kind, usedforsecurity=False)
     with file.open("rb") as source:
         while block := source.read(BLOCK):
             digest.update(block)
-    if digest.hexdigest() == remote.md5 or accept:
+    if not expected:
+        tell(f"{remote.name} has the sha256 {digest.hexdigest()}; nobody vouches for it: no checksum is published")
+    if not expected or digest.hexdigest() == expected or accept:
         return
     raise InputError(
-        f"'{file}' has the md5 {digest.hexdigest()}, expected {remote.md5}: the download was spoilt, or the publisher "
+        f"'{file}' has the {kind} {digest.hexdigest()}, expected {expected}: the download was spoilt, or the publisher "
         "changed the file. If you trust it, add --accept-checksum; to load it anew, delete it"
     )
 

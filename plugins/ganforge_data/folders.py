@@ -1,4 +1,4 @@
-"""Two folders of pictures."""
+"""Folders of pictures, one for each domain."""
 
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -6,19 +6,21 @@ from pathlib import Path
 
 from attrs import field, frozen, validators
 
-from ganforge import InputError, Prepared, Split
+from ganforge import SPLITS, InputError, Prepared, Split
 from ganforge_data.listing import hold_out, list_pictures, names_of, require_folder
-from ganforge_data.pictures import AlikePictures
+from ganforge_data.pictures import AlikePictures, several
 
 
 @frozen(kw_only=True)
 class Folders(AlikePictures):
-    """Any two folders of pictures, with all folders below them.
+    """Any two folders of pictures, or more, with all folders below them.
 
     Attributes:
         a: folder of domain A.
         b: folder of domain B.
         root: instead of these, a folder that holds `trainA/` and `trainB/`, and `testA/` and `testB/` if there are any.
+        domains: for other domains than A and B a folder for each of their names; or only the names, where `root` holds
+            `train/NAME/` of each, and `test/NAME/` if there are any.
         test_a: folder of test pictures of A; by default a share of `a` is held out.
         test_b: the same for B.
         test_share: share of a folder that is held out where it has no test folder; which files does not depend on their
@@ -28,11 +30,19 @@ class Folders(AlikePictures):
     a: Path | None = None
     b: Path | None = None
     root: Path | None = None
+    domains: dict[str, Path] | list[str] | None = field(default=None, validator=several)
     test_a: Path | None = None
     test_b: Path | None = None
     test_share: float = field(default=0.1, validator=[validators.gt(0), validators.lt(1)])
 
     def __attrs_post_init__(self) -> None:
+        if isinstance(self.domains, dict):
+            besides = [key for key in ("a", "b", "root", "test_a", "test_b") if getattr(self, key) is not None]
+            if besides:
+                raise InputError("`domains` names the folders already", key=besides[0])
+            return
+        if self.domains is not None and self.root is None:
+            raise InputError("needs a folder for each name, or a `root` that holds train/NAME/", key="domains")
         if (self.root is None) == (self.a is None and self.b is None):
             raise InputError("needs the folders `a` and `b`, or a `root` that holds trainA/ and trainB/", key="a")
         if self.root is None and (self.a is None or self.b is None):
@@ -40,33 +50,42 @@ class Folders(AlikePictures):
         if self.root is not None and (self.test_a or self.test_b):
             raise InputError("a `root` has its own testA/ and testB/", key="test_a" if self.test_a else "test_b")
 
+    @property
+    def domain_names(self) -> Sequence[str]:
+        """The domains by their names."""
+        return ("A", "B") if self.domains is None else tuple(self.domains)
+
     def samples(self, split: Split) -> Mapping[str, Prepared]:
         """Return the pictures of a split."""
-        return {"A": self._pictures("a", split), "B": self._pictures("b", split)}
+        return {domain: self._pictures(domain, split) for domain in self.domain_names}
 
-    def _pictures(self, side: str, split: Split) -> Prepared:
-        train, test, key = self._places(side)
+    def _pictures(self, domain: str, split: Split) -> Prepared:
+        train, test, keys = self._places(domain)
         if test is None:
-            folder = require_folder(train, key)
+            folder, key = require_folder(train, keys[0]), keys[0]
             found = list_pictures(folder, key)
             paths: Sequence[Path] = self._share(folder, found.files, key, split)
         else:
-            folder, key = (test, f"test_{side}" if self.root is None else key) if split == "test" else (train, key)
+            folder, key = (test, keys[1]) if split == "test" else (train, keys[0])
             folder = require_folder(folder, key)
             found = list_pictures(folder, key)
             paths = found.files
         labels = {"file": names_of(paths, folder)}
-        return self.prepared(partial(self.read, side.upper()), paths, labels, left_out=found.left_out)
+        return self.prepared(partial(self.read, domain), paths, labels, left_out=found.left_out)
 
-    def _places(self, side: str) -> tuple[Path, Path | None, str]:
-        """Return the training folder, the test folder where there is one, and the setting that names them."""
+    def _places(self, domain: str) -> tuple[Path, Path | None, tuple[str, str]]:
+        """Return the training folder, the test folder where there is one, and the settings that name them."""
+        if isinstance(self.domains, dict):
+            return self.domains[domain], None, ("domains", "")
         if self.root is not None:
             root = require_folder(self.root, "root")
-            test = root / f"test{side.upper()}"
-            return root / f"train{side.upper()}", test if test.is_dir() else None, "root"
-        train = self.a if side == "a" else self.b
-        assert train is not None  # __attrs_post_init__ saw to it
-        return train, self.test_a if side == "a" else self.test_b, side
+            train, test = (
+                root / f"{part}{domain}" if self.domains is None else root / part / domain for part in SPLITS
+            )
+            return train, test if test.is_dir() else None, ("root", "root")
+        folder, held = (self.a, self.test_a) if domain == "A" else (self.b, self.test_b)
+        assert folder is not None  # __attrs_post_init__ saw to it
+        return folder, held, (domain.lower(), f"test_{domain.lower()}")
 
     def _share(self, folder: Path, paths: Sequence[Path], key: str, split: Split) -> list[Path]:
         """Hold a share of the files out: those whose names hash lowest."""

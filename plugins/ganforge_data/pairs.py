@@ -8,13 +8,14 @@ from typing import Literal
 from attrs import field, frozen, validators
 from torch import Tensor
 
-from ganforge import InputError, Prepared, Split, natural, printable
+from ganforge import SPLITS, InputError, Prepared, Split, natural, printable
 from ganforge_data.decode import open_picture
 from ganforge_data.halves import Side, cut_half, opposite, split_folder
 from ganforge_data.listing import hold_out, list_pictures, names_of, require_folder
 from ganforge_data.pictures import AlikePictures
 
 SHOWN = 3
+TEST_KEYS = ("test_a", "test_b")
 LAYOUTS = "train/ with pairs side by side, trainA/ and trainB/, or A/train/ and B/train/"
 
 
@@ -67,23 +68,25 @@ class Pairs(AlikePictures):
 
     def samples(self, split: Split) -> Mapping[str, Prepared]:
         """Return both pictures of each pair of a split, in the same order."""
-        if self.root is None:
-            train, test = (self.a, self.b), (self.test_a, self.test_b)
-            keys = ("a", "b") if split == "train" or self.test_a is None else ("test_a", "test_b")
-            return self._by_name(train, test, split, keys)
+        if self.a is not None and self.b is not None:
+            train, keys = (self.a, self.b), ("a", "b")
+            if self.test_a is None or self.test_b is None:
+                return self._by_name(train, None, split, keys)
+            return self._by_name(train, (self.test_a, self.test_b), split, keys if split == "train" else TEST_KEYS)
+        assert self.root is not None  # __attrs_post_init__ saw to it
         root = require_folder(self.root, "root")
         if (root / "train").is_dir():
             return self._halves(root, split)
         if any((root / f"train{domain}").is_dir() for domain in "AB"):
-            train, test = (tuple(root / f"{part}{domain}" for domain in "AB") for part in ("train", "test"))
+            train, test = ((root / f"{split}A", root / f"{split}B") for split in SPLITS)
         elif any((root / domain / "train").is_dir() for domain in "AB"):
-            train, test = (tuple(split_folder(root / d, part) for d in "AB") for part in ("train", "test"))
+            train, test = ((split_folder(root / "A", split), split_folder(root / "B", split)) for split in SPLITS)
         else:
             inner = [path for path in sorted(root.iterdir()) if (path / "train").is_dir() or (path / "trainA").is_dir()]
             hint = f"did you mean '{inner[0]}'?" if inner else f"it needs {LAYOUTS}"
             raise InputError(f"'{root}' holds no pairs; {hint}", key="root")
         there = any(folder.is_dir() for folder in test)
-        return self._by_name(train, test if there else (None, None), split, ("root", "root"))
+        return self._by_name(train, test if there else None, split, ("root", "root"))
 
     def _halves(self, root: Path, split: Split) -> dict[str, Prepared]:
         """Return the halves of the pictures in `train/`, or in `test/` or `val/`."""
@@ -103,17 +106,18 @@ class Pairs(AlikePictures):
         return self.fitted(cut_half(open_picture(path, self.channels, self.background), side, path))
 
     def _by_name(
-        self, train: Sequence[Path | None], test: Sequence[Path | None], split: Split, keys: Sequence[str]
+        self, train: Sequence[Path], test: Sequence[Path] | None, split: Split, keys: Sequence[str]
     ) -> dict[str, Prepared]:
         """Return the pictures of two folders that have the same names; without test folders a share of them."""
-        chosen = test if split == "test" and None not in test else train
-        folders = [require_folder(folder, key) for folder, key in zip(chosen, keys, strict=True) if folder is not None]
+        chosen = test if split == "test" and test else train
+        folders = [require_folder(folder, key) for folder, key in zip(chosen, keys, strict=True)]
         founds = [list_pictures(folder, key) for folder, key in zip(folders, keys, strict=True)]
         of_a, of_b = (
-            _named(found.files, *place) for found, *place in zip(founds, folders, ("A", "B"), keys, strict=True)
+            _named(found.files, folder, domain, key)
+            for found, folder, domain, key in zip(founds, folders, "AB", keys, strict=True)
         )
         together = self._together(of_a, of_b, folders, keys)
-        names = self._share(together, split, keys[0]) if None in test else together
+        names = self._share(together, split, keys[0]) if test is None else together
         made = {}
         for domain, files, folder, found in zip("AB", (of_a, of_b), folders, founds, strict=True):
             paths, alone = [files[name] for name in names], len(files) - len(together)

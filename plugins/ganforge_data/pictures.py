@@ -2,7 +2,7 @@
 
 import warnings
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -53,6 +53,14 @@ def _covering(dataset: Any, _: Any, load: Size | None) -> None:
 PictureSize = Annotated[Size, _positive]
 
 
+def several(_: object, attribute: Any, domains: Collection[str] | None) -> None:
+    """Two domains or more, of different names without a dot."""
+    if domains is None:
+        return
+    if not 2 <= len(set(domains)) == len(domains) or not all(name and "." not in name for name in domains):
+        raise ValueError(f"{attribute.name} must be two or more, of different names without a dot")
+
+
 def pair(size: Size) -> tuple[int, int]:
     """Return (height, width) of a size setting; one number means a square."""
     return (size, size) if isinstance(size, int) else size
@@ -83,14 +91,14 @@ class Pictures(PictureDataset):
     on_broken: OnBroken = "stop"
 
     @property
-    def domains(self) -> Sequence[str]:
+    def domain_names(self) -> Sequence[str]:
         """The domains, A and B unless a data set says otherwise."""
         return ("A", "B")
 
     @property
     def shapes(self) -> Mapping[str, Shape]:
         """Pictures of the size and channels that are set, alike in all domains."""
-        return dict.fromkeys(self.domains, (self.channels, *pair(self.size)))
+        return dict.fromkeys(self.domain_names, (self.channels, *pair(self.size)))
 
     def open(self, split: Split) -> Mapping[str, Samples]:
         """Return the pictures of a split: those that training crops are larger."""

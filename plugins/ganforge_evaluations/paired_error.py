@@ -8,7 +8,7 @@ from attrs.validators import ge
 from torch import Tensor
 
 from ganforge import Findings, Trained
-from ganforge_evaluations.pictures import between, inputs, pairs, require_pictures, rows_figure, two_domains
+from ganforge_evaluations.pictures import between, inputs, pairs, require_pictures, rows_figure
 
 SHOWN = 10
 WINDOW, SIGMA = 11, 1.5  # of SSIM
@@ -31,13 +31,11 @@ def paired_error(trained: Trained, *, limit: Annotated[int, ge(1)] = 500) -> Fin
         InputError: the samples are no pictures, or the test split has no pairs.
     """
     require_pictures(trained, "paired-error")
-    domains = two_domains(trained)
-    both = dict(zip(domains, pairs(trained, limit), strict=True))
     metrics: dict[str, float] = {}
     rows: list[tuple[str, Tensor]] = []
-    for direction in between(trained, domains):
+    for direction in between(trained, list(trained.dataset.shapes)):
         aim = trained.target(direction)
-        source, target = both[trained.source(direction)], both[aim]
+        source, target = pairs(trained, limit, trained.source(direction), aim)
         translated = trained.translate(direction, source)
         guesses = {"": translated, "mean_": inputs(trained, aim, limit, "train").mean(0).expand_as(target)}
         if source.shape == target.shape:

@@ -89,29 +89,25 @@ def reconstructing(trained: Trained) -> set[str]:
     return {direction for direction in trained.directions if direction in offering and trained.translates(direction)}
 
 
-def two_domains(trained: Trained) -> tuple[str, str]:
-    """Return the first two domains; an InputError says if there is one only."""
-    found = list(trained.dataset.shapes)
-    if len(found) < 2:
-        raise InputError(f"needs two domains; the data set has {', '.join(found) or 'none'}")
-    return found[0], found[1]
-
-
-def pairs(trained: Trained, limit: int) -> tuple[Tensor, Tensor]:
-    """Load test samples of two domains that belong together: a group, or samples that carry the same label `file`.
+def pairs(trained: Trained, limit: int, one: str, other: str) -> tuple[Tensor, Tensor]:
+    """Load test samples of two domains that belong together: a group, or samples of the same label `pair` or `file`.
 
     Raises:
         InputError: the test split has no pairs.
     """
-    one, other = two_domains(trained)
     first, second = stored(trained, "test", one), stored(trained, "test", other)
     if any(one in group and other in group for group in trained.dataset.groups):
         places = {place: place for place in range(min(first.length, second.length))}
     else:
-        of_b = {name: place for place, name in enumerate(second.labels.get("file", ()))}
-        places = {place: of_b[name] for place, name in enumerate(first.labels.get("file", ())) if name in of_b}
+        label = "pair" if "pair" in first.labels else "file"
+        places_of = {name: place for place, name in enumerate(second.labels.get(label, ()))}
+        names = enumerate(first.labels.get(label, ()))
+        places = {place: places_of[name] for place, name in names if name in places_of}
     if not places:
-        raise InputError("paired-error needs a test split in which pictures of A and B belong together: edges2photo's")
+        raise InputError(
+            f"paired-error needs a test split in which pictures of {one} and {other} belong together, such as that of "
+            "'edges2photo', 'pairs' or 'coats'"
+        )
     chosen = [list(places)[place] for place in spread(len(places), limit)]
     return floats(first, chosen), floats(second, [places[place] for place in chosen])
 

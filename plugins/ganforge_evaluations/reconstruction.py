@@ -18,17 +18,19 @@ def reconstruction(trained: Trained, *, limit: Annotated[int, ge(1)] = 1000) -> 
         limit: number of test samples of each domain, at most.
 
     Returns:
-        For each such domain, such as A, the metrics of `measure` under names such as `cycle_l1_A`.
+        For each such domain, such as A, the metrics of `measure` under names such as `cycle_l1_A`; where a domain is
+        translated to several others, for each direction, such as `cycle_l1_AB`.
 
     Raises:
         InputError: there is no way back.
     """
     metrics: dict[str, float] = {}
-    for direction in sorted(reconstructing(trained)):
-        domain = trained.source(direction)
+    sources = {direction: trained.source(direction) for direction in sorted(reconstructing(trained))}
+    for direction, domain in sources.items():
+        label = domain if [*sources.values()].count(domain) == 1 else direction
         source = inputs(trained, domain, limit)
         back = trained.translate(direction, source, value="reconstructed")
-        metrics |= {f"{name}_{domain}": value for name, value in measure(source, back).items()}
+        metrics |= {f"{name}_{label}": value for name, value in measure(source, back).items()}
     if not metrics:
         raise InputError("reconstruction needs a coupling with a way back, such as 'gan-recon' or 'discogan'")
     return Findings(metrics)

@@ -6,7 +6,8 @@ from attrs import frozen
 
 from ganforge import Dataset, Drawn, InputError, Prepared, Stored
 from ganforge.data.augment import Augment
-from ganforge.data.batches import Batches, read
+from ganforge.data.batches import Batches
+from ganforge.data.reading import read
 
 
 @frozen

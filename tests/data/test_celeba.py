@@ -4,6 +4,7 @@ import pytest
 from PIL import Image
 
 from ganforge import InputError
+from ganforge.errors import RecipeError
 from ganforge.training.build import make_dataset
 from tests.conftest import read
 
@@ -42,7 +43,7 @@ def celeba(tmp_path, root, understand):
         path = tmp_path / "celeba.toml"
         path.write_text(
             'extends = "base_64.toml"\n[dataset]\nuse = "celeba"\n'
-            + "\n".join(f"{key} = {value!r}" for key, value in table.items())
+            + "\n".join(f"{key} = {value!r}" for key, value in table.items() if value is not None)
         )
         return make_dataset(understand(path))
 
@@ -207,3 +208,30 @@ def test_a_picture_that_is_missing_can_be_skipped_and_is_counted(root, celeba):
     assert train.labels["file"] == ["1.png", "5.png"]
     assert train.labels["Black_Hair"] == [False, True]
     assert train.load([0, 1])[:, 0, 0, 0].tolist() == [20, 100]
+
+
+def test_several_domains_are_pictures_with_just_one_of_the_attributes(celeba):
+    dataset = celeba(a=None, domains=["Blond_Hair", "Black_Hair", "Male"], test_share=0.2)
+    assert list(dataset.shapes) == ["Blond_Hair", "Black_Hair", "Male"]
+    assert files(dataset) == {"Blond_Hair": ["1.png"], "Black_Hair": ["3.png"], "Male": ["6.png"]}
+    assert read(celeba(a=None, domains=["Blond_Hair", "Black_Hair"]), "train")["Blond_Hair"].length == 3
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"a": None}, "dataset.a: needs an attribute `a`, or several `domains`"),
+        ({"domains": ["Male", "Blond_Hair"]}, "dataset.a: `domains` names the attributes already"),
+        ({"a": None, "domains": ["Male"]}, "dataset.domains: expected two domains or more"),
+        ({"a": None, "domains": ["Male", "Male"]}, "dataset.domains: expected two domains or more"),
+    ],
+)
+def test_domains_that_are_not_clear_are_refused(settings, message, celeba):
+    with pytest.raises(RecipeError, match="(?i)" + message):
+        celeba(**settings)
+
+
+def test_an_attribute_among_the_domains_that_is_not_there_is_named(celeba):
+    with pytest.raises(InputError, match="no attribute 'Blonde_Hair'; did you mean 'Blond_Hair'") as caught:
+        celeba(a=None, domains=["Blonde_Hair", "Male"]).open("train")
+    assert caught.value.key == "domains"

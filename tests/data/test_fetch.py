@@ -20,6 +20,7 @@ import pytest
 
 from ganforge import Archive, InputError, Remote
 from ganforge_data import unpack as module
+from ganforge_data.archives import ARCHIVES
 from ganforge_data.fetch import fetch
 from ganforge_data.unpack import unpack
 
@@ -378,6 +379,45 @@ def test_a_break_that_no_length_betrays_is_found_by_the_checksum(site, page, tmp
     assert files(tmp_path / "things") == FILES
 
 
+def test_a_better_checksum_counts_and_what_has_none_is_told(site, page, tmp_path):
+    digest = hashlib.sha256(page.content).hexdigest()
+    url, told = site.url("/things.tar.gz"), []
+
+    def archive(**sums):
+        return Archive("things", (Remote("things.tar.gz", (url,), **sums),), len(page.content), "Free.")
+
+    with pytest.raises(InputError, match=f"has the sha256 {digest}, expected 00"):
+        load(archive(md5=md5(page.content), sha256="00"), tmp_path)
+    load(archive(md5="11", sha256=digest), tmp_path, tell=told.append)
+    assert told == []
+    shutil.rmtree(tmp_path / "things")
+    load(archive(), tmp_path, tell=told.append)
+    assert told == [f"things.tar.gz has the sha256 {digest}; nobody vouches for it: no checksum is published"]
+    assert files(tmp_path / "things") == FILES
+
+
+def test_what_may_only_be_had_by_hand_says_how(tmp_path):
+    with pytest.raises(InputError, match=r"'things' cannot be downloaded\. By hand: ask them"):
+        load(Archive("things", (), 0, "Not free.", "ask them"), tmp_path)
+    assert names(tmp_path) == []
+
+
+def test_a_zip_archive_may_bring_a_folder_of_its_own_name(site, tmp_path):
+    packed = zipped(("maps/trainA/1.jpg", b"one"), ("__MACOSX/maps/._1.jpg", b"junk"))
+    site.pages["/maps.zip"] = Page(packed)
+    load(Archive("other_maps", (Remote("maps.zip", (site.url("/maps.zip"),), md5(packed)),), 99, "Free."), tmp_path)
+    assert files(tmp_path / "other_maps") == {"trainA/1.jpg": b"one"}
+
+
+def test_the_published_data_sets_have_names_and_checksums_of_their_own():
+    assert len({archive.name for archive in ARCHIVES}) == len(ARCHIVES) == 17
+    remotes = [remote for archive in ARCHIVES for remote in archive.files]
+    assert all(len(remote.sha256) in (0, 64) and len(remote.md5) in (0, 32) for remote in remotes)
+    sums = [remote.sha256 or remote.md5 for remote in remotes]
+    assert [remote.name for remote in remotes if not (remote.sha256 or remote.md5)] == ["night2day.tar.gz"]
+    assert len(set(sums)) == len(sums)
+
+
 @pytest.mark.parametrize("there", ["folder", "file", "dangling link"])
 def test_what_is_there_already_is_left_alone(there, site, page, tmp_path):
     target = tmp_path / "things"
@@ -655,10 +695,7 @@ def test_a_parent_that_is_a_file_is_refused(site, page, tmp_path):
 def test_an_unknown_data_set_is_answered_with_those_there_are(ganforge, tmp_path):
     result = ganforge("data", "fetch", "nonsense")
     assert result.status == 2
-    assert (
-        "no data set 'nonsense' to download; there are: celeba, edges2handbags, edges2shoes, facades, maps"
-        in result.err
-    )
+    assert "no data set 'nonsense' to download; there are: apple2orange, celeba, cezanne2photo" in result.err
     assert names(tmp_path) == []
 
 

@@ -23,11 +23,18 @@ def dataset(tmp_path, understand):
         table = {"use": use, "size": 4, **settings}
         path.write_text(
             'extends = "base_64.toml"\n[dataset]\n'
-            + "\n".join(f"{key} = {json.dumps(value, default=str)}" for key, value in table.items())
+            + "\n".join(f"{key} = {toml(value)}" for key, value in table.items())
         )
         return make_dataset(understand(path))
 
     return call
+
+
+def toml(value):
+    """Write a value as TOML does."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key} = {toml(inner)}" for key, inner in value.items()) + "}"
+    return json.dumps(value, default=str)
 
 
 def pairs_of(root, splits, left, right):
@@ -100,11 +107,44 @@ def test_a_root_without_test_folders_holds_a_share_out(tmp_path, dataset):
         ({"b": "x"}, r"dataset.a: needs a folder for each domain"),
         ({"a": "x", "b": "y", "root": "z"}, r"dataset.a: needs the folders"),
         ({"root": "z", "test_b": "x"}, r"dataset.test_b: a `root` has its own testA/ and testB/"),
+        ({"domains": {"day": "x", "night": "y"}, "a": "z"}, r"dataset.a: `domains` names the folders already"),
+        ({"domains": ["day", "night"]}, r"dataset.domains: needs a folder for each name, or a `root`"),
+        ({"domains": {"day": "x"}}, r"dataset.domains: expected Two domains or more"),
+        ({"root": "z", "domains": ["day", "a.b"]}, r"dataset.domains: expected Two domains or more"),
     ],
 )
 def test_folders_that_are_not_clear_are_refused(settings, message, dataset):
     with pytest.raises(RecipeError, match=message):
         dataset("folders", **settings)
+
+
+def test_several_folders_are_domains_of_any_names(tmp_path, dataset):
+    for name, colour in (("black", "black"), ("blond", "yellow"), ("brown", "brown")):
+        fill(tmp_path / name, 4, colour)
+    folders = dataset("folders", domains={name: str(tmp_path / name) for name in ("black", "blond", "brown")})
+    assert list(folders.shapes) == ["black", "blond", "brown"]
+    train, test = read(folders, "train"), read(folders, "test")
+    assert [(train[name].length, test[name].length) for name in folders.shapes] == [(3, 1)] * 3
+    assert colour_of(train["blond"]) == [255, 255, 0]
+
+
+def test_one_root_may_hold_train_and_test_folders_of_many_domains(tmp_path, dataset):
+    for name, count in (("day", 3), ("night", 4), ("dusk", 5)):
+        fill(tmp_path / "times" / "train" / name, count)
+        fill(tmp_path / "times" / "test" / name, 1)
+    folders = dataset("folders", root=tmp_path / "times", domains=["day", "night", "dusk"])
+    assert {name: samples.length for name, samples in folders.open("train").items()} == {
+        "day": 3,
+        "night": 4,
+        "dusk": 5,
+    }
+    assert [samples.length for samples in folders.open("test").values()] == [1, 1, 1]
+    with pytest.raises(InputError, match=r"no folder '.*train/noon'") as caught:
+        dataset("folders", root=tmp_path / "times", domains=["day", "noon"]).open("train")
+    assert caught.value.key == "root"
+    with pytest.raises(InputError, match=r"no folder '.*nowhere'") as caught:
+        dataset("folders", domains={"day": str(tmp_path), "noon": "nowhere"}).open("train")
+    assert caught.value.key == "domains"
 
 
 def test_padding_has_the_background_and_cropping_keeps_the_middle(tmp_path, dataset):

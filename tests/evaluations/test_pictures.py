@@ -73,7 +73,7 @@ def test_a_constant_is_collapsed_and_undone_no_better_than_by_the_mean(make):
 
 def test_a_perfect_mapping_has_no_error_and_the_diversity_of_real_pictures(make):
     empty = make(nn.Identity(), nn.Identity())
-    a, b = pictures.pairs(empty, 100)
+    a, b = pictures.pairs(empty, 100, "A", "B")
     metrics = paired_error.paired_error(found := make(Truth(a, b), Truth(b, a))).metrics
     assert (metrics["l1_AB"], metrics["psnr_AB"], metrics["ssim_AB"]) == (0.0, 100.0, pytest.approx(1))
     assert metrics["l1_mean_AB"] > 0
@@ -83,7 +83,7 @@ def test_a_perfect_mapping_has_no_error_and_the_diversity_of_real_pictures(make)
 
 def test_the_mean_picture_is_that_of_the_train_split(make):
     found = make(nn.Identity(), nn.Identity())
-    _, truth = pictures.pairs(found, 100)
+    _, truth = pictures.pairs(found, 100, "A", "B")
     train = pictures.stored(found, "train", "B")
     mean = (train.load(range(train.length)).float() / 255).mean(0)
     expected = float((mean - truth).abs().double().mean())

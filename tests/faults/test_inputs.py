@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ganforge.data.batches import silent
+from ganforge.data.reading import silent
 from ganforge.errors import InputError
 from ganforge_data.folders import Folders
 from ganforge_data.pictures import list_pictures
