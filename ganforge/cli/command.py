@@ -100,8 +100,12 @@ def print_rows(rows: Sequence[dict[str, Any]], as_json: bool) -> None:
     for row in rows:
         broken = bool(row.get("error"))
         table.add_row(*(escape(printable(str(value))) for value in row.values()), style="red" if broken else "")
-    # Where nobody looks on, a row is a line, for grep.
-    Console(width=None if sys.stdout.isatty() else 250, emoji=False).print(table)
+    console_of_rows().print(table)
+
+
+def console_of_rows() -> Console:
+    """Return what prints tables. Where nobody looks on, a row is a line, for grep."""
+    return Console(width=None if sys.stdout.isatty() else 250, emoji=False)
 
 
 def print_metrics(metrics: Mapping[str, Mapping[str, float]]) -> None:

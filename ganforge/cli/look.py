@@ -3,6 +3,7 @@
 import inspect
 import json
 import re
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,21 +11,35 @@ from typing import Annotated, Any
 import typer
 from attrs import NOTHING, asdict
 from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
 
-from ganforge.cli.command import AsJson, PluginFiles, RecipeName, Sets, plugins_with, print_rows, tell, understand
+from ganforge.cli.command import (
+    AsJson,
+    PluginFiles,
+    RecipeName,
+    Sets,
+    console_of_rows,
+    plugins_with,
+    print_rows,
+    tell,
+    understand,
+)
 from ganforge.components.describe import describe, describe_value
 from ganforge.components.guard import aside
-from ganforge.components.plugins import Plugins
+from ganforge.components.plugins import Plugin, Plugins
 from ganforge.components.registry import KINDS, Component, Registry
 from ganforge.components.settings import Setting, plain, read_fields
 from ganforge.disk import read_text, to_json
-from ganforge.errors import InputError, PluginError, Problem, RecipeError, nearest
+from ganforge.errors import InputError, PluginError, Problem, RecipeError, nearest, printable
 from ganforge.recipe.layers import summary
 
 TABLES = ("train", "compute", "record", "losses", "values")  # of a recipe, with keys of the engine's own
+NETWORKS = ("generator", "discriminator", "network")
 
 _some_kind = typer.Argument(metavar="[KIND]", help=f"One of {', '.join(KINDS)}.")
 _kind = typer.Argument(metavar="KIND", help=f"One of {', '.join(KINDS)}; or, alone, one of {', '.join(TABLES)}.")
+_set = typer.Option("--set", metavar="KEY=VALUE", help="A setting to count with, such as width=32; repeatable.")
 _name = typer.Argument(metavar="[NAME]", help="Its name, or plugin/name.")
 _ATTRIBUTE = re.compile(r"^ {4}(\w+): (.*(?:\n {5,}.*)*)", re.MULTILINE)  # of a docstring
 
@@ -35,31 +50,60 @@ def list_components(
     plugin: PluginFiles = None,
     as_json: AsJson = False,
 ) -> None:
-    """List the components there are."""
+    """List the components there are, under the plugins that they come from."""
     with aside():
         plugins = plugins_with(context, plugin)
         kinds = KINDS if kind is None else (_known(kind),)
         found = [component for one in kinds for component in plugins.registry.of(one)]
         rows = [{"kind": one.kind, "name": one.name, "summary": one.summary, "plugin": one.plugin} for one in found]
-    print_rows([{**row, "version": plugins.known[row["plugin"]].version} for row in rows], as_json)
+        abouts = {name: {"version": one.version, "heading": _heading(one)} for name, one in plugins.known.items()}
+    rows = [{**row, **abouts[row["plugin"]]} for row in rows]
+    if as_json:
+        print_rows(rows, as_json)
+        return
+    console = console_of_rows()
+    widths = {key: max((len(row[key]) for row in rows), default=0) for key in ("kind", "name")}
+    names = {row["plugin"] for row in rows}
+    for number, name in enumerate(sorted(names, key=lambda name: (abouts[name]["heading"].lower(), name))):
+        about = abouts[name]
+        if number:
+            console.print()
+        console.print(printable(f"{about['heading'] or name}  ({name} {about['version']})"), style="bold", markup=False)
+        table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 0, 0, 2))
+        for key in ("kind", "name", "summary"):
+            table.add_column(key, overflow="fold", no_wrap=key in widths, min_width=widths.get(key))
+        for row in (row for row in rows if row["plugin"] == name):
+            table.add_row(*(escape(printable(row[key])) for key in ("kind", "name", "summary")))
+        console.print(table)
+
+
+def _heading(plugin: Plugin) -> str:
+    """Return the first line that a plugin says of itself: the paper, where it is a method's."""
+    return str(getattr(plugin.module, "__doc__", None) or "").strip().partition("\n")[0]
 
 
 def show(
     context: typer.Context,
     kind: Annotated[str, _kind],
     name: Annotated[str | None, _name] = None,
+    sets: Annotated[list[str] | None, _set] = None,
     plugin: PluginFiles = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show a component, or a table of the engine: settings with types, defaults and ranges, and what it asks for."""
+    """Show a component, or a table of the engine: settings with types, defaults and ranges, and what it asks for.
+
+    Of a network for pictures it also says how many parameters it has, and how much arithmetic a picture takes.
+    """
     with aside():
         plugins = plugins_with(context, plugin)
         if name is not None and kind in TABLES:
             raise InputError(f"'{kind}' is a table of the engine, which is shown alone; {nearest(kind, KINDS)}")
+        if sets and (name is None or kind not in NETWORKS):
+            raise InputError(f"--set is for {', '.join(NETWORKS)}: how large they are with other settings")
         if name is None:
             shown = _about_table(kind, plugins.registry)
         else:
-            shown = _about_component(plugins.registry.find(_known(kind), name))
+            shown = _about_component(plugins.registry.find(_known(kind), name), sets or ())
         text = to_json(shown, default=str)
     if as_json:
         typer.echo(text)
@@ -76,14 +120,25 @@ def show(
     if shown["settings"]:
         console.print()
         print_rows(shown["settings"], as_json=False)
+    if shown["costs"]:
+        console.print()
+        rows = [
+            {**row, "parameters": f"{row['parameters']:,}", "gflop": f"{row['gflop']:.4g}"} for row in shown["costs"]
+        ]
+        print_rows(rows, as_json=False)
 
 
-def _about_component(component: Component) -> dict[str, Any]:
+def _about_component(component: Component, sets: Iterable[str]) -> dict[str, Any]:
     asks = component.asks() if component.kind in ("loss", "value") else {}
     about = {"kind": component.kind, "name": component.name, "plugin": component.plugin}
     doc = inspect.getdoc(component.factory) or ""
     settings = [_about_setting(one) for one in component.signature.settings.values()]
-    return {**about, "doc": doc, "settings": settings, "asks": asks}
+    costs: list[dict[str, Any]] = []
+    if component.kind in NETWORKS:
+        from ganforge.cli.costs import costs_of
+
+        costs = costs_of(component, sets)
+    return {**about, "doc": doc, "settings": settings, "asks": asks, "costs": costs}
 
 
 def _about_table(name: str, registry: Registry) -> dict[str, Any]:
@@ -99,7 +154,15 @@ def _about_table(name: str, registry: Registry) -> dict[str, Any]:
     doc, _, attributes = (inspect.getdoc(tables[name]) or "").partition("\n\nAttributes:\n")
     docs = {key: " ".join(text.split()) for key, text in _ATTRIBUTE.findall(attributes)}
     settings = [{**_about_setting(one), "doc": docs.get(key, "")} for key, one in read_fields(tables[name]).items()]
-    return {"kind": "table", "name": name, "plugin": "ganforge", "doc": doc, "settings": settings, "asks": {}}
+    return {
+        "kind": "table",
+        "name": name,
+        "plugin": "ganforge",
+        "doc": doc,
+        "settings": settings,
+        "asks": {},
+        "costs": [],
+    }
 
 
 def _about_setting(setting: Setting) -> dict[str, Any]:

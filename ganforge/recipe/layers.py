@@ -252,12 +252,6 @@ def _parse_set(text: str) -> Layer:
             raise tomllib.TOMLDecodeError
     except tomllib.TOMLDecodeError:
         raise InputError(f"{name}: expected KEY=VALUE, such as train.steps=1000") from None
-    try:
-        parsed = tomllib.loads(f"value = {value}")
-    except (ValueError, RecursionError):
-        parsed = {}
-    if _excess(parsed):
-        parsed = {}
     (leaf,) = table
     if leaf in ("extends", "plugins", "lock") or table[leaf] == 0:
         hint = ", such as train.steps=1000" if leaf in TABLES else f"; {nearest(leaf, TABLES)}"
@@ -266,5 +260,14 @@ def _parse_set(text: str) -> Layer:
     while inner[leaf] != 0:
         inner = inner[leaf]
         (leaf,) = inner
-    inner[leaf] = parsed["value"] if parsed.keys() == {"value"} else value
+    inner[leaf] = read_value(value)
     return Layer(name, text, table)
+
+
+def read_value(text: str) -> Any:
+    """Read what stands after `=`: TOML where it parses as such, else text."""
+    try:
+        parsed = tomllib.loads(f"value = {text}")
+    except (ValueError, RecursionError):
+        return text
+    return parsed["value"] if parsed.keys() == {"value"} and not _excess(parsed) else text

@@ -112,18 +112,18 @@ def _check_network(
 ) -> None:
     """Run one or two samples through a network on the meta device and look at what comes out."""
     label = f"{network.role} '{choice.component.qualified}'"
-    if network.kind == "generator" and _takes_one(module):
+    if network.kind == "generator" and takes_one(module):
         made = module(torch.zeros(count, *shapes[network.domains[0]]))
         expected = (count, *shapes[network.domains[-1]])
         if isinstance(made, Tensor) and tuple(made.shape) != expected:
             raise PluginError(f"{label} returned shape {list(made.shape)}, expected {list(expected)}")
-    elif network.kind == "discriminator" and len(network.domains) == 1 and _takes_one(module):
+    elif network.kind == "discriminator" and len(network.domains) == 1 and takes_one(module):
         result = module(torch.zeros(count, *shapes[network.domains[0]]))
         if not (isinstance(result, tuple) and len(result) >= 2):
             raise PluginError(f"{label} must return (score, tuple of features)")
 
 
-def _takes_one(module: nn.Module) -> bool:
+def takes_one(module: nn.Module) -> bool:
     """Whether a network can be called with one tensor alone; others take more, such as a label."""
     needed = [p for p in inspect.signature(module.forward).parameters.values() if p.default is p.empty]
     return len([p for p in needed if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]) <= 1

@@ -105,8 +105,10 @@ def _require_fit(source: Shape, target: Shape, step: int) -> None:
     """Raise a ValueError where these are no pictures of one size that can be halved so often."""
     if len(source) != 3:
         raise ValueError(f"'local-enhancer' is for pictures [channels, height, width], not for samples {list(source)}")
-    if source[1:] != target[1:]:
-        raise ValueError(f"'local-enhancer' keeps the size of pictures, but A and B differ: {source[1:]}, {target[1:]}")
+    sizes = ["x".join(map(str, shape[1:])) for shape in (source, target)]
+    if sizes[0] != sizes[1]:
+        raise ValueError(f"'local-enhancer' keeps the size of pictures, but they differ: {', '.join(sizes)}")
     if source[1] % step or source[2] % step:
-        size = f"{source[1]}x{source[2]}"
-        raise ValueError(f"height and width must be multiples of {step} (set halvings, enhancers or size); got {size}")
+        raise ValueError(
+            f"height and width must be multiples of {step} (set halvings, enhancers or size); got {sizes[0]}"
+        )

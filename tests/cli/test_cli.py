@@ -19,13 +19,30 @@ def test_every_command_explains_itself(command, ganforge):
 
 def test_list_has_a_line_for_each_component_with_plugin_version_and_summary(ganforge):
     rows = json.loads(ganforge("list", "--json").out)
-    # Of networks that are neither generator nor discriminator the shipped couplings have none.
-    assert {row["kind"] for row in rows} == set(KINDS) - {"network"}
+    assert {row["kind"] for row in rows} == set(KINDS)
     assert all(row["plugin"] and row["version"] and row["summary"] for row in rows)
     table = ganforge("list", "loss").out
     assert "l1" in table
     assert "Mean of |reconstructed - source|." in table
     assert "mlp" not in table
+
+
+def test_list_groups_by_plugin_under_the_paper_that_it_names(ganforge, tmp_path):
+    (tmp_path / "mine.py").write_text(
+        '"""My method (I 2026).\n\nMore."""\nfrom ganforge import hookimpl\n'
+        "def mine(fake_score):\n    'A loss of mine.'\n    return fake_score.mean()\n"
+        "@hookimpl\ndef ganforge_register(register): register.loss('mine', mine)"
+    )
+    rows = json.loads(ganforge("list", "--json", "--plugin", tmp_path / "mine.py").out)
+    headings = {row["plugin"]: row["heading"] for row in rows}
+    assert headings["mine"] == "My method (I 2026)."
+    assert headings["ganforge_translation"].startswith("DiscoGAN")
+    assert all(headings.values())
+    lines = ganforge("list", "--plugin", tmp_path / "mine.py").out.splitlines()
+    place = lines.index("My method (I 2026).  (mine local)")
+    assert lines[place + 1].split() == ["loss", "mine", "A", "loss", "of", "mine."]
+    plugins = [line.rpartition("(")[2].split()[0] for line in lines if line.endswith(")")]
+    assert {"ganforge_networks", "ganforge_translation", "mine"} <= set(plugins)
 
 
 def test_a_default_that_json_does_not_know_is_shown_as_null(ganforge, tmp_path):
@@ -42,7 +59,8 @@ def test_show_tells_settings_with_types_defaults_ranges_and_the_tensors_asked_fo
     shown = json.loads(ganforge("show", "loss", "gan", "--json").out)
     assert shown["asks"] == {"discriminator": ["real_score", "fake_score"], "generator": ["fake_score"]}
     assert shown["settings"] == [
-        {"setting": "smoothing", "type": "number", "default": 0.0, "required": False, "range": "x >= 0, x < 0.5"}
+        {"setting": "smoothing", "type": "number", "default": 0.0, "required": False, "range": "x >= 0, x < 0.5"},
+        {"setting": "halved", "type": "true or false", "default": False, "required": False, "range": ""},
     ]
     assert "Goodfellow" in shown["doc"]
     table = ganforge("show", "generator", "conv").out
@@ -100,6 +118,15 @@ def test_validate_answers_in_json_too(toy, ganforge):
         (["show", "loss"], "which loss? There are: "),
         (["show", "losses", "gan"], "'losses' is a table of the engine, which is shown alone; did you mean 'loss'?"),
         (["show", "train", "steps"], "'train' is a table of the engine, which is shown alone; there are: cache, "),
+        (
+            ["show", "generator", "unet", "--set", "widht=3"],
+            "--set widht: unknown setting 'widht'; did you mean 'width'?",
+        ),
+        (["show", "generator", "unet", "--set", "levels=1"], "--set levels: expected x >= 2, x <= 12, got 1"),
+        (["show", "generator", "unet", "--set", "levels=9"], "64x64 can be halved 6 times; set levels to 6 or less"),
+        (["show", "generator", "unet", "--set", "levels"], "--set levels: expected KEY=VALUE, such as width=32"),
+        (["show", "loss", "l1", "--set", "a=1"], "--set is for generator, discriminator, network"),
+        (["show", "train", "--set", "a=1"], "--set is for generator, discriminator, network"),
         (["show", "loss", "l3"], "unknown loss 'l3'; did you mean"),
         (["run", "discogan_tyo"], "no recipe 'discogan_tyo'; did you mean 'discogan_toy'?"),
         (["run", "."], "expected a recipe, but '.' is a folder"),

@@ -9,7 +9,7 @@ from PIL import Image
 
 from ganforge.components.plugins import Plugins
 from ganforge.runs.load import load_trained
-from tests.proof.test_wgan_gp import PLUGIN, RECIPE
+from tests.proof.test_from_noise import RECIPE
 
 PICTURES = ("dataset.use=edges2photo", "dataset.size=8", "train.batch=4")
 
@@ -23,7 +23,7 @@ def pixels(path):
 def trained(ganforge, tmp_path):
     """Train a step from noise, with overrides, and return the run's folder."""
     recipe = tmp_path / "noise.toml"
-    recipe.write_text(f'plugins = ["{PLUGIN}"]\n{RECIPE}')
+    recipe.write_text(RECIPE)
 
     def call(*sets: str) -> Path:
         words = [word for text in ("train.steps=1", *sets) for word in ("--set", text)]

@@ -1,4 +1,4 @@
-"""CUT as a foreign plugin (Park et al. 2020)."""
+"""CUT and FastCUT as shipped, against loops written from the paper and its code (Park et al. 2020)."""
 
 from pathlib import Path
 
@@ -7,80 +7,127 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file
-from torch.nn.functional import softplus
 
 from tests.proof.harness import Case, assert_equals_plain, assert_half, assert_recorded, assert_resumes
+from tests.proof.plain import adam, descend, score, with_weights
 from tests.proof.small import draw_folders, settings
 
-PLUGIN = Path(__file__).parent / "methods" / "cut.py"
-
-
-@pytest.fixture
-def case(tmp_path: Path) -> Case:
-    root = draw_folders(tmp_path / "data")
-    return Case(
-        settings("cut", root)
-        + """
+NETWORKS = """
 [generator]
-use = "cut"
+use = "resnet"
 width = 4
+blocks = 1
+down = "antialiased"
+up = "antialiased"
+init = "xavier"
 [heads]
-use = "heads"
+use = "patch-heads"
 width = 6
-layers = [0, 2]
+layers = [0, 4, 12]
 [discriminator]
-use = "cut"
+use = "patch"
 width = 4
+layers = 1
+down = "antialiased"
+init = "xavier"
 [losses.adversarial]
-use = "gan"
+use = "least-squares"
+halved = true
+"""
+LOSSES = {
+    "cut": """
 [losses.nce]
 use = "patch-nce"
 patches = 5
+weight = 0.5
 [losses.identity]
 use = "patch-nce"
 on = { source = "real", fake = "identity" }
 patches = 5
 weight = 0.5
 """,
-        tmp_path,
-        PLUGIN,
-    )
+    "fastcut": """
+[losses.nce]
+use = "patch-nce"
+patches = 5
+weight = 10.0
+[values.mirrored]
+use = "mirrored-at-random"
+[values.fake]
+use = "translation-of-mirrored"
+""",
+    "sincut": """
+[losses.nce]
+use = "patch-nce"
+patches = 2
+negatives = "batch"
+""",
+}
+LAYERS = (0, 4, 12)
 
 
-def plain(nets, held):
+@pytest.fixture(params=LOSSES)
+def case(request, tmp_path: Path) -> Case:
+    root = draw_folders(tmp_path / "data")
+    made = Case(settings("cut", root) + NETWORKS + LOSSES[request.param], tmp_path)
+    made.kind = request.param
+    return made
+
+
+def plain(kind):
     """The authors' order: D on the fakes, then G and H on the same ones."""
-    G, H, D = nets["G"], nets["H"], nets["D"]
-    of_D = torch.optim.Adam(D.parameters(), 2e-4, (0.5, 0.999))
-    of_G = torch.optim.Adam([*G.parameters(), *H.parameters()], 2e-4, (0.5, 0.999))
 
-    def nce(x, y):
-        total = 0
-        of_x, of_y = G.features(x), G.features(y)
-        places = [torch.randperm(f.shape[2] * f.shape[3])[:5] for f in of_x]
-        for layer, mlp in zip((0, 2), H.mlps, strict=True):
-            for n in range(len(x)):
-                k, q = (mlp(f[layer][n].flatten(1)[:, places[layer]].T) for f in (of_x, of_y))
-                k, q = (k / k.norm(dim=1, keepdim=True)).detach(), q / q.norm(dim=1, keepdim=True)
-                for s in range(5):  # Eq. 2
-                    e = [torch.exp(q[s] @ k[t] / 0.07) for t in range(5)]
-                    total = total - torch.log(e[s] / sum(e)) / (5 * len(x))
-        return total
+    def make(nets, held):
+        G, H, D = nets["G"], nets["H"], nets["D"]
+        of_D, of_G = adam(D, lr=2e-4), adam(G, H, lr=2e-4)
+        count = 2 if kind == "sincut" else 5
 
-    def play(step, batch):
-        x, y = batch["A"], batch["B"]
-        fake = G(x)
-        of_D.zero_grad()
-        (softplus(-D(y)[0]).mean() + softplus(D(fake.detach())[0]).mean()).backward()
-        of_D.step()
-        of_G.zero_grad()
-        (softplus(-D(fake)[0]).mean() + nce(x, fake) + 0.5 * nce(y, G(y))).backward()  # Eq. 5
-        of_G.step()
+        def layers(x):
+            found, hidden = [], 2 * x - 1
+            for number, layer in enumerate(G.layers):
+                hidden = layer(hidden)
+                found += [hidden] if number in LAYERS else []
+            return found
 
-    return play
+        def nce(x, y, mirrored=False):
+            total = 0
+            of_x, of_y = layers(x), [f.flip(3) if mirrored else f for f in layers(y)]
+            places = [torch.randperm(f.shape[2] * f.shape[3])[:count] for f in of_y]
+            for fx, fy, place, mlp in zip(of_x, of_y, places, H.mlps, strict=True):
+                sets = []
+                for f in (fx, fy):
+                    vectors = mlp(torch.stack([one.flatten(1)[:, place].T for one in f]))  # [N, S, width]
+                    sets.append(vectors / (vectors.square().sum(2, keepdim=True).sqrt() + 1e-7))
+                k, q = sets[0].detach(), sets[1]
+                if kind == "sincut":  # all crops are of one picture
+                    k, q = k.reshape(1, -1, 6), q.reshape(1, -1, 6)
+                losses = []
+                for n in range(len(q)):
+                    for s in range(q.shape[1]):  # Eq. 2
+                        e = [torch.exp(q[n, s] @ k[n, t] / 0.07) for t in range(k.shape[1])]
+                        losses.append(-torch.log(e[s] / sum(e)))
+                total = total + sum(losses) / len(losses)
+            return total / len(LAYERS)
+
+        def play(step, batch):
+            x, y = batch["A"], batch["B"]
+            mirrored = kind == "fastcut" and bool(torch.rand(()) < 0.5)
+            fake = G(x.flip(3) if mirrored else x)
+            descend(of_D, ((score(D, y) - 1).square().mean() + score(D, fake.detach()).square().mean()) / 2)
+            loss = (score(D, fake) - 1).square().mean()
+            if kind == "cut":
+                loss = loss + (nce(x, fake) + nce(y, G(y))) / 2
+            else:
+                loss = loss + (10 if kind == "fastcut" else 1) * nce(x, fake, mirrored)
+            descend(of_G, loss)
+
+        return play
+
+    return make
 
 
 def test_equals_a_plain_loop(case: Case) -> None:
-    assert_equals_plain(case, plain)
+    assert_equals_plain(case, plain(case.kind))
 
 
 def test_in_half_precision(case: Case) -> None:
@@ -93,21 +140,19 @@ def test_recorded_steps_are_the_same(case: Case) -> None:
 
 def test_heads_learn_with_the_generator(case: Case) -> None:
     engine, _ = case.engine()
-    modules = engine.players["generator"].modules
-    assert list(modules) == ["G", "H"]
+    assert list(engine.players["generator"].modules) == ["G", "H"]
 
 
-def test_resumes_and_translates(case: Case, ganforge, tmp_path: Path) -> None:
+def test_resumes_and_translates_with_no_mirror(case: Case, ganforge, tmp_path: Path) -> None:
+    if case.kind == "sincut":
+        pytest.skip("it is CUT here")
     weights = assert_resumes(case, ganforge, tmp_path)
-    assert sorted(path.name for path in weights.glob("*.safetensors")) == [
-        "D.safetensors", "G.safetensors", "H.safetensors", "training.safetensors",
-    ]  # fmt: skip
+    assert {"D.safetensors", "G.safetensors", "H.safetensors"} <= {path.name for path in weights.iterdir()}
+    assert load_file(weights / "H.safetensors")["mlps.0.0.weight"].shape == (6, 3)
     picture = next((tmp_path / "data" / "trainA").iterdir())
     result = ganforge("translate", weights, picture, "--direction", "AB", "--out", tmp_path / "out")
     assert result.status == 0, result.err
-    engine, _ = case.engine()
-    G = engine.networks["G"].eval()
-    G.load_state_dict(load_file(weights / "G.safetensors"))
+    G = with_weights(case.engine()[0].networks["G"], weights, "G")
     x = torch.from_numpy(np.array(Image.open(picture))).permute(2, 0, 1)[None] / 255
     expected = (G(x)[0] * 255).round().byte().permute(1, 2, 0).numpy()
     assert (np.array(Image.open(tmp_path / "out" / picture.name)) == expected).all()

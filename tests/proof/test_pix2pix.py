@@ -55,7 +55,9 @@ def plain(nets, held):
         fake = G(x)
         of_D.zero_grad()
         real_score, fake_score = D(torch.cat([x, y], 1))[0], D(torch.cat([x, fake.detach()], 1))[0]
-        ((softplus(-real_score).mean() + softplus(fake_score).mean()) / 2).backward()  # Eq. 1, halved in the authors' code
+        (
+            (softplus(-real_score).mean() + softplus(fake_score).mean()) / 2
+        ).backward()  # Eq. 1, halved in the authors' code
         of_D.step()
         of_G.zero_grad()
         score = D(torch.cat([x, fake], 1))[0]

@@ -1,0 +1,89 @@
+"""How large a network is, and how much arithmetic a picture takes: counted without memory or arithmetic."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from ganforge.components.registry import Component
+from ganforge.components.settings import fill
+from ganforge.data.dataset import Shape
+from ganforge.errors import InputError
+from ganforge.recipe.layers import read_value
+from ganforge.training.networks import takes_one
+
+SIZES = (64, 128, 256)
+NOISE = (100,)  # what generators of pictures from noise are counted with
+GIVEN = {"shape", "source_shape", "target_shape", "target_mean"}
+
+
+def costs_of(component: Component, sets: Iterable[str]) -> list[dict[str, Any]]:
+    """Count a network's parameters, and GFLOP per picture (2 FLOP per multiply-add), at each size that fits.
+
+    Args:
+        component: a generator, a discriminator or another network; of one that asks for more than shapes, or whose
+            settings have no defaults, nothing is counted.
+        sets: `key=value`, settings that differ from the defaults.
+
+    Raises:
+        InputError: there is no such setting, or it cannot have this value; or no size fits with it.
+    """
+    settings = _settings(component, dict(_read(text) for text in sets))
+    if settings is None or not set(component.signature.given) <= GIVEN:
+        return []
+    rows, refused = [], ""
+    for size in SIZES:
+        picture = (3, size, size)
+        for source in (picture, NOISE) if component.kind == "generator" else (picture,):
+            try:
+                row = _count(component, source, picture, settings)
+            except (ValueError, InputError) as error:
+                refused = refused or str(error)
+            else:
+                rows += [{"size": f"{size}x{size}", **row}] if row else []
+                break
+    if sets and not rows and refused:
+        raise InputError(refused)
+    return rows
+
+
+def _count(component: Component, source: Shape, target: Shape, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Count for one size; nothing, where the network cannot be called with pictures alone."""
+    counter = FlopCounterMode(display=False)
+    try:
+        with torch.device("meta"), torch.no_grad():
+            mean = torch.zeros(target)
+            offered = {"shape": target, "source_shape": source, "target_shape": target, "target_mean": mean}
+            network = component.factory(*(offered[name] for name in component.signature.given), **settings)
+            if not takes_one(network):
+                return {}
+            with counter:
+                network(torch.zeros(2, *source))  # two, for those that normalise over a batch
+    except (ValueError, InputError):
+        raise
+    except Exception:  # it has no meta form, or needs more: what else is known of it is shown all the same
+        return {}
+    parameters = sum(parameter.numel() for parameter in network.parameters())
+    return {"parameters": parameters, "gflop": counter.get_total_flops() / 2 / 1e9}
+
+
+def _read(text: str) -> tuple[str, Any]:
+    key, equals, value = text.partition("=")
+    if not equals:
+        raise InputError(f"--set {text}: expected KEY=VALUE, such as width=32")
+    return key.strip(), read_value(value)
+
+
+def _settings(component: Component, sets: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Fill in the settings; None, where one that has no default is not given."""
+    problems: list[str] = []
+
+    def report(key: tuple[str, ...], message: str, hint: str) -> None:
+        missing = key[-1] not in sets
+        problems.append("" if missing else "; ".join(filter(None, [f"--set {key[-1]}: {message}", hint])))
+
+    values = fill(sets, component.signature.settings, (), report)
+    if wrong := [problem for problem in problems if problem]:
+        raise InputError(wrong[0])
+    return None if problems else values
