@@ -6,7 +6,7 @@ from ganforge import Register, hookimpl
 @hookimpl
 def ganforge_register(register: Register) -> None:
     """Register generators and discriminators."""
-    from ganforge_networks import conv, dcgan, mlp, patch, resnet, unet
+    from ganforge_networks import conv, dcgan, mlp, patch, resnet, stylegan2, unet
 
     register.generator("conv", conv.Generator)
     register.discriminator("conv", conv.Discriminator)
@@ -15,5 +15,7 @@ def ganforge_register(register: Register) -> None:
     register.generator("resnet", resnet.Generator)
     register.generator("unet", unet.Generator)
     register.discriminator("patch", patch.Discriminator)
+    register.generator("stylegan2", stylegan2.Generator)
+    register.discriminator("stylegan2", stylegan2.Discriminator)
     register.generator("dcgan", dcgan.Generator)
     register.discriminator("dcgan", dcgan.Discriminator)
