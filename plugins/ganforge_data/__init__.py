@@ -10,13 +10,14 @@ from ganforge import Archive, Register, hookimpl
 @hookimpl
 def ganforge_register(register: Register) -> None:
     """Register the data sets."""
-    from ganforge_data import azimuth, celeba, coats, edges2photo, folders, mixture, pairs, turntable
+    from ganforge_data import azimuth, celeba, coats, crops, edges2photo, folders, mixture, pairs, turntable
 
     register.dataset("mixture", mixture.Mixture)
     register.dataset("edges2photo", edges2photo.Edges2Photo)
     register.dataset("photos", edges2photo.Photos)
     register.dataset("folders", folders.Folders)
     register.dataset("pairs", pairs.Pairs)
+    register.dataset("crops", crops.Crops)
     register.dataset("celeba", celeba.CelebA)
     register.dataset("azimuth", azimuth.Azimuth)
     register.dataset("turntable", turntable.Turntable)

@@ -19,7 +19,7 @@ from ganforge_data.pictures import AlikePictures, Pictures
 
 @frozen(kw_only=True)
 class Edges2Photo(Pictures):
-    """Edges (A) and photos (B) from side-by-side pairs, without ever training on a pair.
+    """Edges (A) and photos (B) from side-by-side pairs, by default without ever training on a pair.
 
     A is one half of the first half of the files in `train/`, B the other half of the others; the test split is `val/`
     (or `test/`), whose pairs stay together (Kim et al. 2017, section 3.2.4).
@@ -29,17 +29,24 @@ class Edges2Photo(Pictures):
         edges: the side on which the edges are.
         thicken: how often the edges are dilated by 3x3 before they are resized, since half of the lines of one pixel
             would vanish; 0 leaves them.
+        paired: train on both halves of every file, together, for methods that learn from pairs.
     """
 
     root: Path
     edges: Side = "left"
     thicken: Annotated[int, ge(0)] = 1
+    paired: bool = False
+
+    @property
+    def groups(self) -> Sequence[Sequence[str]]:
+        """A and B belong together where they are `paired`."""
+        return [["A", "B"]] if self.paired else [["A"], ["B"]]
 
     def samples(self, split: Split) -> Mapping[str, Prepared]:
         """Return the halves of the files."""
         found = split_files(self.root, "root", split)
         paths = found.files
-        if split == "test":
+        if split == "test" or self.paired:
             return {domain: self._half(domain, paths, found.left_out) for domain in ("A", "B")}
         if len(paths) < 2:
             raise InputError(f"'{paths[0].parent}' holds one picture; A and B need one each", key="root")

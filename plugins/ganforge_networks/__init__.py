@@ -6,7 +6,7 @@ from ganforge import Register, hookimpl
 @hookimpl
 def ganforge_register(register: Register) -> None:
     """Register generators and discriminators."""
-    from ganforge_networks import conv, dcgan, mlp, munit, patch, resnet, stargan, unet
+    from ganforge_networks import conv, dcgan, mlp, munit, patch, resnet, stargan, stylegan2, unet
 
     register.generator("conv", conv.Generator)
     register.discriminator("conv", conv.Discriminator)
@@ -15,6 +15,8 @@ def ganforge_register(register: Register) -> None:
     register.generator("resnet", resnet.Generator)
     register.generator("unet", unet.Generator)
     register.discriminator("patch", patch.Discriminator)
+    register.generator("stylegan2", stylegan2.Generator)
+    register.discriminator("stylegan2", stylegan2.Discriminator)
     register.generator("dcgan", dcgan.Generator)
     register.discriminator("dcgan", dcgan.Discriminator)
     register.generator("stargan", stargan.Generator)

@@ -32,6 +32,14 @@ def test_test_pairs_stay_together(pairs, dataset):
     assert photos.float().mean() < edges.float().mean()  # the shape is filled on the right
 
 
+def test_paired_both_halves_of_every_file_are_trained_on_together(pairs, dataset):
+    paired = dataset(pairs, "dataset.paired=true")
+    train = read(paired, "train")
+    assert train["A"].labels["file"] == train["B"].labels["file"] == [f"{number}_AB.jpg" for number in range(1, 13)]
+    assert paired.groups == [["A", "B"]]
+    assert dataset(pairs).groups == [["A"], ["B"]]
+
+
 def test_thickening_keeps_lines_that_shrinking_would_lose(tmp_path, dataset):
     for split in ("train", "val"):
         (tmp_path / split).mkdir()
