@@ -104,9 +104,9 @@ class Pictures(PictureDataset):
         """Return the pictures of a split: those that training crops are larger."""
         if self.load is None or split == "test":
             return self.samples(split)
-        larger = evolve(self, size=self.load, load=None)
-        made, shapes = larger.samples(split), larger.shapes
-        return {domain: evolve(samples, shape=shapes[domain], crop=self.crop) for domain, samples in made.items()}
+        larger, shape = evolve(self, size=self.load, load=None), (self.channels, *pair(self.load))
+        made = larger.samples(split).items()
+        return {domain: evolve(samples, shape=shape, crop=self.crop) for domain, samples in made}
 
     @abstractmethod
     def samples(self, split: Split) -> Mapping[str, Prepared]:
