@@ -41,10 +41,13 @@ def _colour(_: object, attribute: Any, name: str) -> None:
         raise ValueError(f"{attribute.name} must be a colour without transparency")
 
 
-def _covering(dataset: Any, _: Any, load: Size | None) -> None:
+def _covering(dataset: Any, attribute: Any, load: Size | None) -> None:
     """1 to 8192, or [height, width] of these, and no smaller than `size`."""
+    if load is None:
+        return
+    _positive(dataset, attribute, load)
     size = pair(dataset.size)
-    if load is not None and any(whole < side for whole, side in zip(pair(load), size, strict=True)):
+    if any(whole < side for whole, side in zip(pair(load), size, strict=True)):
         raise InputError(
             f"{list(pair(load))} is smaller than the size {list(size)}, to which it is cropped", key="load"
         )
@@ -83,7 +86,7 @@ class Pictures(PictureDataset):
     """
 
     size: PictureSize = 64
-    load: PictureSize | None = field(default=None, validator=_covering)
+    load: Size | None = field(default=None, validator=_covering)
     crop: Crop = "random"
     fit: Fit = "squash"
     channels: int = field(default=3, validator=[validators.ge(1), validators.le(64)])
@@ -104,9 +107,9 @@ class Pictures(PictureDataset):
         """Return the pictures of a split: those that training crops are larger."""
         if self.load is None or split == "test":
             return self.samples(split)
-        larger = evolve(self, size=self.load, load=None)
-        made, shapes = larger.samples(split), larger.shapes
-        return {domain: evolve(samples, shape=shapes[domain], crop=self.crop) for domain, samples in made.items()}
+        larger, shape = evolve(self, size=self.load, load=None), (self.channels, *pair(self.load))
+        made = larger.samples(split).items()
+        return {domain: evolve(samples, shape=shape, crop=self.crop) for domain, samples in made}
 
     @abstractmethod
     def samples(self, split: Split) -> Mapping[str, Prepared]:

@@ -176,3 +176,12 @@ def test_a_run_on_crops_goes_on_bit_for_bit(tmp_path, ganforge, folders):
 def test_the_lock_keeps_the_size_that_is_loaded(folders, tmp_path, understand):
     folders(load=20)
     assert "load = 20" in lock_text(understand(tmp_path / "folders.toml"), {})
+
+
+def test_the_cache_of_larger_pictures_is_prepared_and_cleared_like_others(folders, ganforge, tmp_path, monkeypatch):
+    monkeypatch.setenv("GANFORGE_CACHE", str(tmp_path / "cache"))
+    folders(load=24)
+    sets = ("--set", "train.batch=2")
+    assert "folders: 12 samples" in ganforge("data", "prepare", "folders.toml", *sets).out
+    ganforge("data", "clear", "folders.toml", *sets)
+    assert not list((tmp_path / "cache").glob("*/samples.safetensors"))

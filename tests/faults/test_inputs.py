@@ -23,7 +23,7 @@ from PIL import Image
 from ganforge.data.reading import silent
 from ganforge.errors import InputError
 from ganforge_data.folders import Folders
-from ganforge_data.pictures import list_pictures
+from ganforge_data.listing import list_pictures
 from ganforge_data.unpack import unpack
 
 SECONDS = 20.0  # for one of them, on a busy machine
