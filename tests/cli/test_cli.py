@@ -19,8 +19,7 @@ def test_every_command_explains_itself(command, ganforge):
 
 def test_list_has_a_line_for_each_component_with_plugin_version_and_summary(ganforge):
     rows = json.loads(ganforge("list", "--json").out)
-    # Of networks that are neither generator nor discriminator the shipped couplings have none.
-    assert {row["kind"] for row in rows} == set(KINDS) - {"network"}
+    assert {row["kind"] for row in rows} == set(KINDS)
     assert all(row["plugin"] and row["version"] and row["summary"] for row in rows)
     table = ganforge("list", "loss").out
     assert "l1" in table
