@@ -85,7 +85,8 @@ def test_show_tells_of_the_engines_own_tables(ganforge):
 
 def test_recipes_come_with_their_first_comment(ganforge):
     rows = {row["name"]: row["summary"] for row in json.loads(ganforge("recipes", "--json").out)}
-    assert len(rows) == 32
+    assert {"discogan_edges2shoes", "cut_horse2zebra"} <= set(rows)
+    assert not any(name.startswith("base_") for name in rows)
     assert all(len(summary) > 40 for summary in rows.values())
 
 

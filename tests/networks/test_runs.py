@@ -1,9 +1,10 @@
 """Spectral norm and dropout in whole runs: recorded, averaged, saved, resumed, translated; and one line where a norm cannot be."""
 
 import pytest
+import torch
 from safetensors.torch import load_file
 
-from tests.proof.harness import Case, assert_half, assert_recorded, assert_resumes
+from tests.proof.harness import Case, assert_half, assert_recorded, assert_resumes, train
 from tests.proof.small import draw_folders, settings
 
 NETWORKS = {
@@ -51,6 +52,15 @@ def test_recorded_steps_are_the_same(case):
 
 def test_in_half_precision(case):
     assert_half(case)
+
+
+def test_weights_under_spectral_norm_are_averaged(case):
+    engine, _ = train(case, steps=3)
+    weights = dict(engine.networks["D_B"].named_parameters())
+    for update in engine.updates:
+        averages = update.shown("D_B")
+        assert averages.keys() == weights.keys()
+        assert not any(torch.equal(averages[key], weights[key]) for key in weights)
 
 
 def test_resumes_and_translates(case, ganforge, tmp_path):
