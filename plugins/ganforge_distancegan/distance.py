@@ -54,7 +54,8 @@ class Distance(nn.Module):
         before = (before - mean_a) / (squares_a / count_a).sqrt().clamp(min=SMALL)
         after = (after - mean_b) / (squares_b / count_b).sqrt().clamp(min=SMALL)
         counts = torch.minimum(count_a, count_b) >= self.known
-        return counts * (before - after).abs().mean()
+        loss: Tensor = counts * (before - after).abs().mean()
+        return loss
 
     def _distances(self, samples: Tensor) -> Tensor:
         """Return the distances of all pairs, [N (N - 1) / 2], or those between the parts of each picture, [N]."""

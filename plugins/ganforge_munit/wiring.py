@@ -63,7 +63,7 @@ class MUNIT(Coupling):
     style: Annotated[int, ge(1), le(4096)] = 8
 
     @property
-    def noise(self) -> Mapping[str, tuple[int, ...]]:
+    def noise(self) -> Mapping[str, tuple[int, ...]]:  # type: ignore[override]  # it follows from a setting
         """The styles, which are drawn."""
         return {"S_A": (self.style,), "S_B": (self.style,)}
 
