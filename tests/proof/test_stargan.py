@@ -32,6 +32,8 @@ steps = 6
 batch = 4
 every = { generator = 2 }
 augment = { flip = 0.0 }
+[compute]
+compile = false
 [record]
 sample_every = 0
 checkpoint_every = 4
