@@ -140,6 +140,8 @@ class Trained:
         """Make a value of the fields that are given and of those that it needs besides, which must be drawn ones."""
         needed = self._wiring(direction).fields_of(value, self.player) - given.keys()
         drawn = self._drawn_of(needed)
+        if seed:
+            torch.manual_seed(self._seed(seed))
         if missing := sorted(needed - drawn.keys()):
             raise InputError(f"the direction {direction} needs '{missing[0]}', which is neither given nor drawn")
         parts = []
@@ -216,12 +218,25 @@ class Trained:
     @contextmanager
     def evaluating(self) -> Iterator[None]:
         """Put the networks into evaluation mode, without gradients, as they are shown, and back again."""
-        modules = dict(self.scheme.modules)
-        modules |= {f.label: m for f in self.scheme.formulas.values() if (m := held_by(f.made)) is not None}
-        with looking(modules, derive(self.plan.train.seed, "look")), laid_over(self.networks, self.shown):
+        held = self._held()
+        with looking({**self.scheme.modules, **held}, self._seed(0)), laid_over(self.networks, self.shown):
             if self.plan.train.norm == "batch":
                 norms.by_batch(self.networks)
-            yield
+            self.scheme.evaluating = True
+            try:
+                yield
+            finally:
+                self.scheme.evaluating = False
+                for label in self._held().keys() - held.keys():  # made meanwhile, to look at
+                    self._held()[label].train()
+
+    def _held(self) -> dict[str, nn.Module]:
+        """Return the modules that values hold, as far as they were made."""
+        return {f.label: m for f in self.scheme.formulas.values() if (m := held_by(f.made)) is not None}
+
+    def _seed(self, seed: int) -> int:
+        """Return the seed of what networks and values draw while they are looked at."""
+        return derive(self.plan.train.seed, "look", *([seed] if seed else []))
 
     def initial(self) -> "Trained":
         """Return the same networks as they were before the first step."""

@@ -17,6 +17,7 @@ from ganforge.errors import InputError
 from ganforge.recipe.plan import ValuePlan
 from ganforge.training.formula import Formula, cut
 from ganforge.training.numerics import AS_IT_IS, Precision
+from ganforge.training.state import held_by
 
 
 @frozen(eq=False)
@@ -112,6 +113,7 @@ class Scheme:
     Attributes:
         formulas: what makes the value of a view, as far as it was asked for.
         losses: the formulas of the losses, by label.
+        evaluating: whether modules that are made now begin in evaluation mode.
     """
 
     def __init__(
@@ -125,6 +127,7 @@ class Scheme:
         self.modules, self.learns = modules, learns
         self.formulas: dict[tuple[str, str], Formula] = {}
         self.losses: dict[str, Formula] = {}
+        self.evaluating = False
         self._make = make
         self._through: dict[tuple[str, str, str], frozenset[str]] = {}
         self._making: dict[tuple[str, str, str], Making | None] = {}
@@ -132,7 +135,9 @@ class Scheme:
     def formula(self, view: str, name: str) -> Formula:
         """Return what makes a value of a view."""
         if (view, name) not in self.formulas:
-            self.formulas[view, name] = self._make(view, name)
+            made = self.formulas[view, name] = self._make(view, name)
+            if self.evaluating and (module := held_by(made.made)) is not None:
+                module.eval()
         return self.formulas[view, name]
 
     def through(self, view: str, name: str, player: str) -> frozenset[str]:

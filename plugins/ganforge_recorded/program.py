@@ -335,9 +335,11 @@ def _is_pure(node: Node, recorder: _Recorder) -> bool:
 
 
 def _is_constant(node: Node, constant: set[Node]) -> bool:
-    """Whether a node gives the same in every step, computed from nothing or from what does."""
+    """Whether a node gives one tensor, the same in every step, computed from nothing or from what does."""
     operation = node.target
     if not isinstance(operation, torch._ops.OpOverload) or not constant.issuperset(node.all_input_nodes):
+        return False
+    if [str(result.type) for result in operation._schema.returns] != ["Tensor"]:
         return False
     return not operation._schema.is_mutable and torch.Tag.nondeterministic_seeded not in operation.tags
 

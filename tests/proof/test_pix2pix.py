@@ -9,8 +9,12 @@ from PIL import Image
 from safetensors.torch import load_file
 from torch.nn.functional import softplus
 
+from ganforge import Trained
 from ganforge.data.dataset import derive
-from tests.proof.harness import Case, assert_equals_plain, assert_half, assert_recorded, assert_resumes
+from ganforge.recipe import layers
+from ganforge.recipe.resolve import resolve
+from ganforge.runs.assemble import settle
+from tests.proof.harness import CPU, Case, assert_equals_plain, assert_half, assert_recorded, assert_resumes
 from tests.proof.small import draw_negatives
 
 RECIPE = """
@@ -92,6 +96,18 @@ def test_resumes_and_translates(case: Case, ganforge, tmp_path: Path) -> None:
     made = G(torch.from_numpy(pixels).permute(2, 0, 1)[None] / 255)[0]
     expected = (made * 255).round().byte().permute(1, 2, 0).numpy()
     assert (np.array(Image.open(tmp_path / "out" / "new.png")) == expected).all()
+
+
+def test_another_seed_draws_another_translation(case: Case) -> None:
+    engine, _ = case.engine()
+    loaded = layers.load(case.recipe, (), case.plugins.recipes())
+    plan, dataset = settle(resolve(loaded, case.plugins.registry), CPU)
+    trained = Trained(plan, dataset, engine.scheme, CPU, 0)
+    picture = torch.rand(1, 3, 16, 16)
+    with trained.evaluating():
+        one, same, other = (trained.translate("AB", picture, seed=seed) for seed in (1, 1, 2))
+    assert torch.equal(one, same)
+    assert not torch.equal(one, other)
 
 
 @pytest.mark.parametrize("norm", ["recalibrated", "running", "batch"])

@@ -104,6 +104,13 @@ def contrastive(reconstructed, source):
 
 
 @recorded
+def of_pairs(fake):
+    """Distances of all pairs, whose places come out of one tensor as several."""
+    one, other = torch.triu_indices(len(fake), len(fake), 1)
+    return (fake[one] - fake[other]).abs().mean()
+
+
+@recorded
 def filled_diagonal(reconstructed, source):
     """The same, with the diagonal filled in place."""
     similar = torch.cdist(reconstructed, source)
