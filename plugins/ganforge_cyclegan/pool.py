@@ -33,7 +33,7 @@ class Pool(nn.Module):
         """Exchange the fakes, [N, *shape], one after the other."""
         if self.past is None:
             self.past = fake.new_zeros(self.size, *fake.shape[1:])
-        return torch.cat([self._exchange(one, self.past) for one in fake.split(1)])
+        return torch.cat([self._exchange(one, self.past) for one in torch.split(fake, 1)])
 
     def _exchange(self, fake: Tensor, past: Tensor) -> Tensor:
         full = self.count >= self.size  # [1]; nothing here waits for the device
