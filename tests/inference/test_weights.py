@@ -147,7 +147,7 @@ def test_metadata_that_ganforge_does_not_write_is_refused(metadata, message, for
 def test_an_enormous_network_that_is_not_asked_for_is_not_made(forged, zoo, ganforge, monkeypatch):
     made, make = [], fit.make_networks
     monkeypatch.setattr(fit, "make_networks", lambda plan, *more: made.append([*plan.networks]) or make(plan, *more))
-    words = '[discriminator]\nuse = "ganforge_translation/conv"\nwidth = '
+    words = '[discriminator]\nuse = "ganforge_networks/conv"\nwidth = '
     result = ganforge("translate", forged(words + "2", words + "4096"), zoo, "--out", "out")
     assert result.status == 0, result.err
     assert made == [["G_AB"], ["G_AB"]]
