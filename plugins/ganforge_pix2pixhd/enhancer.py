@@ -32,7 +32,7 @@ class LocalEnhancer(nn.Module):
 
     Args:
         source_shape: (channels, height, width) of the input; height and width are multiples of
-            2 ** (halvings + enhancers).
+            2 ** (halvings + enhancers), twice that at least.
         target_shape: the same of the output; only the channels may differ.
         width: channels of the outermost enhancer; the global generator begins with width 2 ** enhancers of them.
         enhancers: how many; 1 in the paper, for 2048x1024. Without any, take `resnet` with 4 halvings.
@@ -108,7 +108,6 @@ def _require_fit(source: Shape, target: Shape, step: int) -> None:
     sizes = ["x".join(map(str, shape[1:])) for shape in (source, target)]
     if sizes[0] != sizes[1]:
         raise ValueError(f"'local-enhancer' keeps the size of pictures, but they differ: {', '.join(sizes)}")
-    if source[1] % step or source[2] % step:
-        raise ValueError(
-            f"height and width must be multiples of {step} (set halvings, enhancers or size); got {sizes[0]}"
-        )
+    if source[1] % step or source[2] % step or min(source[1:]) < 2 * step:
+        wanted = f"multiples of {step}, and {2 * step} or more"
+        raise ValueError(f"height and width must be {wanted} (set halvings, enhancers or size); got {sizes[0]}")

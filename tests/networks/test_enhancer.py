@@ -75,7 +75,8 @@ def test_two_enhancers_go_through():
 @pytest.mark.parametrize(
     ("source", "target", "says"),
     [
-        ((3, 48, 64), (3, 48, 64), "multiples of 32 .* got 48x64"),
+        ((3, 80, 64), (3, 80, 64), "multiples of 32, .* got 80x64"),
+        ((1, 32, 64), (1, 32, 64), "64 or more .* got 32x64"),
         ((3, 64, 64), (3, 32, 32), "they differ"),
         ((2,), (2,), "not for samples"),
     ],
