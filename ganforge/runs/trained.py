@@ -140,8 +140,7 @@ class Trained:
         """Make a value of the fields that are given and of those that it needs besides, which must be drawn ones."""
         needed = self._wiring(direction).fields_of(value, self.player) - given.keys()
         drawn = self._drawn_of(needed)
-        if seed:
-            torch.manual_seed(self._seed(seed))
+        torch.manual_seed(self._seed(seed))
         if missing := sorted(needed - drawn.keys()):
             raise InputError(f"the direction {direction} needs '{missing[0]}', which is neither given nor drawn")
         parts = []

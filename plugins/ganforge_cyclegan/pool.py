@@ -17,11 +17,12 @@ class Pool(nn.Module):
         size: of the pool; 50 in the paper.
     """
 
+    count: Tensor
+    past: Tensor | None
+
     def __init__(self, *, size: Annotated[int, ge(1), le(65_536)] = 50) -> None:
         super().__init__()
         self.size = size
-        self.count: Tensor
-        self.past: Tensor | None
         self.register_buffer("count", torch.zeros(1, dtype=torch.long))
         self.register_buffer("past", None)  # [size, *shape], once a fake has shown its shape
 

@@ -1,4 +1,4 @@
-"""Drawing four-legged animals on a meadow: the same animal, pose and background with any coat, at any size.
+"""Drawing four-legged animals: the same animal, pose and background with any coat, at any size.
 
 Lengths are in halves of the picture's shorter side for the scene, and in lengths of the trunk for the animal, whose
 frame has its origin on the ground below the middle of the trunk, u towards its head and v upwards.
@@ -12,17 +12,11 @@ from typing import Any
 import numpy as np
 from attrs import frozen
 
-Array = np.ndarray[Any, np.dtype[np.floating[Any]]]
+from ganforge_data.meadow import Array, Colour, blend, cover, draw_background
+
 Mask = np.ndarray[Any, np.dtype[np.bool_]]
-Colour = tuple[float, float, float]
 Point = tuple[float, float]
 
-SKIES = (
-    ((0.33, 0.56, 0.85), (0.74, 0.86, 0.95)),
-    ((0.55, 0.68, 0.8), (0.88, 0.9, 0.9)),
-    ((0.4, 0.5, 0.75), (0.98, 0.83, 0.68)),
-)
-GRASSES = ((0.36, 0.55, 0.2), (0.45, 0.58, 0.24), (0.28, 0.48, 0.2), (0.6, 0.58, 0.3))
 BROWNS = ((0.45, 0.25, 0.12), (0.55, 0.3, 0.13), (0.32, 0.19, 0.11), (0.62, 0.4, 0.2), (0.4, 0.19, 0.09))
 BLACK, CREAM, GOLD = (0.07, 0.06, 0.06), (0.93, 0.91, 0.86), (0.83, 0.6, 0.3)
 ROSETTE, SPOT, BELLY = (0.6, 0.38, 0.16), (0.16, 0.09, 0.05), (0.95, 0.88, 0.76)
@@ -173,41 +167,6 @@ def _leg(hip: float, swing: float, top: float, behind: bool, lift: float) -> lis
     ]
 
 
-def draw_background(random: Random, x: Array, y: Array) -> Array:
-    """Draw sky with clouds, two ranges of hills with bushes, and a meadow, [H, W, 3]."""
-    between = random.uniform
-    pixel = y[0] - y[1] if len(y) > 1 else 1.0
-    horizon = between(0.0, 0.38)
-    high, low = (np.array(colour, np.float32) for colour in random.choice(SKIES))
-    share = ((y - horizon) / (1.2 - horizon)).clip(0, 1)[:, None, None]
-    picture = np.broadcast_to(low + (high - low) * share, (len(y), len(x), 3)).astype(np.float32)
-    for _ in range(random.randrange(4)):
-        at, wide = (between(-1.1, 1.1), between(horizon + 0.25, 0.95)), between(0.2, 0.5)
-        far = ((x[None] - at[0]) / wide) ** 2 + ((y[:, None] - at[1]) / (0.28 * wide)) ** 2
-        _blend(picture, 0.8 * np.exp(-2.5 * far), (1.0, 1.0, 1.0))
-    grass = np.array(random.choice(GRASSES), np.float32) * between(0.9, 1.1)
-    for blue, tall in ((0.55, between(0.08, 0.25)), (0.25, between(0.02, 0.1))):
-        waves = [(between(0.8, 4.5), between(0, 6.3), between(0.3, 1.0)) for _ in range(3)]
-        line = horizon + tall * (0.6 + sum(size * np.sin(rate * x + phase) for rate, phase, size in waves) / 3)
-        hill = grass * (0.72 - 0.1 * blue) * (1 - blue) + np.array((0.42, 0.55, 0.68), np.float32) * blue
-        _blend(picture, _cover(y[:, None] - line[None], pixel), tuple(hill.tolist()))
-    for _ in range(random.randrange(5)):
-        at, wide = (between(-1.3, 1.3), horizon + between(-0.01, 0.03)), between(0.06, 0.16)
-        far = np.hypot(x[None] - at[0], (y[:, None] - at[1]) * between(0.9, 1.4)) - wide
-        _blend(picture, _cover(far, pixel), tuple((grass * between(0.5, 0.65)).tolist()))
-    line = horizon + 0.012 * np.sin(between(2, 5) * x + between(0, 6))
-    depth = (line[None] - y[:, None]).clip(0, None)  # [H, W]
-    rough = np.zeros_like(depth)
-    for rate in (3.0, 7.0, 13.0, 29.0, 47.0):
-        turn, tilt, phase = between(0.7, 1.3), between(0.5, 1.1), between(0, 6)
-        rough += np.sin(
-            rate * (turn * x[None] + tilt * y[:, None] * 1.7) + phase + 2 * np.sin(rate * 0.4 * x[None] + phase)
-        )
-    shade = 0.8 + 0.22 * depth + 0.035 * rough
-    _blend(picture, _cover(y[:, None] - line[None], pixel), grass * shade[..., None])
-    return picture
-
-
 def _draw_shadow(picture: Array, animal: Animal, x: Array, y: Array) -> None:
     far = ((x[None] - animal.place[0]) / (0.62 * animal.scale)) ** 2
     far = far + ((y[:, None] - animal.place[1] - 0.02) / (0.085 * animal.scale)) ** 2
@@ -236,9 +195,9 @@ def _draw_animal(picture: Array, animal: Animal, x: Array, y: Array, light: Arra
         shade = dim * (0.5 + 0.62 * (normal @ light).clip(0, None))
         window[inside] += surface.cover[:, None] * (colour * shade[:, None] - window[inside])
     away = np.hypot(grid[..., 0] - animal.eye[0], grid[..., 1] - animal.eye[1])
-    _blend(window, _cover(away - 0.02, pixel), BLACK)
+    blend(window, cover(away - 0.02, pixel), BLACK)
     glint = np.hypot(grid[..., 0] - animal.eye[0] - 0.006, grid[..., 1] - animal.eye[1] - 0.007)
-    _blend(window, _cover(glint - 0.006, pixel), (0.9, 0.9, 0.9))
+    blend(window, cover(glint - 0.006, pixel), (0.9, 0.9, 0.9))
 
 
 def _near(grid: Array, limbs: Sequence[Limb]) -> Mask:
@@ -272,7 +231,7 @@ def _surface(points: Array, limbs: Sequence[Limb], pixel: float) -> Surface:
     normal = np.concatenate([flat, np.sqrt((1 - steep).clip(0, None))], axis=1)
     share = np.stack(shares)[limb_of, np.arange(len(points))]
     long = np.array([math.dist(limb.start, limb.end) for limb in limbs], np.float32)
-    return Surface(_cover(distance, pixel), normal, limb_of, share * long[limb_of], share)
+    return Surface(cover(distance, pixel), normal, limb_of, share * long[limb_of], share)
 
 
 def _plain(points: Array, surface: Surface, limbs: Sequence[Limb], animal: Animal, pixel: float) -> Array:
@@ -312,8 +271,8 @@ def _spotted(points: Array, surface: Surface, limbs: Sequence[Limb], animal: Ani
     reach, edge = _spots(points / size[:, None], animal.shift), pixel / (CELL * size)
     outer = (0.5 - (reach - 0.36) / edge).clip(0, 1)
     inner = (0.5 - (reach - 0.15) / edge).clip(0, 1) * (size == 1)
-    for cover, ink in ((outer, SPOT), (inner, ROSETTE)):
-        colour = colour + cover[:, None] * (np.array(ink, np.float32) - colour)
+    for share, ink in ((outer, SPOT), (inner, ROSETTE)):
+        colour = colour + share[:, None] * (np.array(ink, np.float32) - colour)
     dark = np.maximum(_ends(surface, limbs, {"tuft": 0.55}), 0.7 * _ends(surface, limbs, {"head": 0.88, "shank": 0.88}))
     return colour * (1 - 0.8 * dark[:, None])  # type: ignore[no-any-return]
 
@@ -349,13 +308,3 @@ def _ends(surface: Surface, limbs: Sequence[Limb], begins: dict[str, float]) -> 
     begin = np.array([begins.get(limb.name, 2.0) for limb in limbs], np.float32)[surface.limb]
     found: Array = ((surface.share - begin) * 12 + 0.5).clip(0, 1)
     return found
-
-
-def _cover(distance: Array, pixel: float) -> Array:
-    """Return which share of a pixel lies inside of an outline at a signed distance from its middle."""
-    return (0.5 - distance / pixel).clip(0, 1)
-
-
-def _blend(picture: Array, cover: Array, colour: Colour | Array) -> None:
-    """Lay a colour over a picture."""
-    picture += cover[..., None] * (np.asarray(colour, np.float32) - picture)

@@ -3,13 +3,13 @@
 import math
 
 from torch import Tensor, nn
-from torch.nn.utils.parametrizations import spectral_norm
 
 from ganforge import Shape
 from ganforge_networks.initialise import Preset, initialise
 from ganforge_networks.layers import (
     Norm,
     Width,
+    divide_by_norms,
     from_signed,
     normalisation,
     require_pictures,
@@ -57,7 +57,7 @@ class Generator(nn.Module):
         self.layers = nn.Sequential(*layers, nn.Tanh())
         initialise(self, init)
         if spectral:
-            _divide(self)
+            divide_by_norms(self)
 
     def forward(self, noise: Tensor) -> Tensor:
         """Make pictures: [N, n] or [N, n, 1, 1] to [N, C, H, W] in [0, 1]."""
@@ -93,7 +93,7 @@ class Discriminator(nn.Module):
         self.judge = nn.Conv2d(channels[-1], 1, 4, bias=bias)
         initialise(self, init)
         if spectral:
-            _divide(self)
+            divide_by_norms(self)
 
     def forward(self, pictures: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Judge pictures.
@@ -123,8 +123,3 @@ def _doublings(shape: Shape) -> int:
     if height != width or height != 4 * 2**doublings or doublings < 1:
         raise ValueError(f"'dcgan' takes squares whose side is 8, 16, 32, 64 and so on; got {size_of(shape)}")
     return doublings
-
-
-def _divide(network: nn.Module) -> None:
-    for module in [one for one in network.modules() if isinstance(one, nn.Conv2d | nn.ConvTranspose2d)]:
-        spectral_norm(module)

@@ -8,6 +8,7 @@ import torch
 from attrs.validators import ge, le, lt
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, conv_transpose2d, pad
+from torch.nn.utils.parametrizations import spectral_norm
 
 from ganforge import Shape
 
@@ -29,6 +30,12 @@ def normalisation(norm: Norm, channels: int) -> list[nn.Module]:
     if norm == "group":
         return [nn.GroupNorm(math.gcd(32, channels), channels)]
     return []
+
+
+def divide_by_norms(network: nn.Module) -> None:
+    """Have every convolution's weights divided by their largest singular value (Miyato et al. 2018)."""
+    for module in [one for one in network.modules() if isinstance(one, nn.Conv2d | nn.ConvTranspose2d)]:
+        spectral_norm(module)
 
 
 class BlurDown(nn.Module):

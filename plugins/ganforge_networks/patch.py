@@ -5,11 +5,19 @@ from typing import Annotated, Literal
 from attrs.validators import ge, in_, le
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d
-from torch.nn.utils.parametrizations import spectral_norm
 
 from ganforge import Shape
 from ganforge_networks.initialise import Preset, initialise
-from ganforge_networks.layers import BlurDown, Norm, Width, normalisation, require_pictures, size_of, to_signed
+from ganforge_networks.layers import (
+    BlurDown,
+    Norm,
+    Width,
+    divide_by_norms,
+    normalisation,
+    require_pictures,
+    size_of,
+    to_signed,
+)
 
 
 class Discriminator(nn.Module):
@@ -59,8 +67,7 @@ class Discriminator(nn.Module):
         self.judges = nn.ModuleList(nn.ModuleList(judge) for judge in judges)
         initialise(self, init)
         if spectral:
-            for module in [module for module in self.modules() if isinstance(module, nn.Conv2d)]:
-                spectral_norm(module)
+            divide_by_norms(self)
 
     def forward(self, pictures: Tensor) -> tuple[Tensor | list[Tensor], tuple[Tensor, ...]]:
         """Judge pictures.

@@ -17,8 +17,10 @@ from ganforge.training import build
 CPU = torch.device("cpu")
 PLUGINS = Plugins()
 PLUGINS.load_installed()
-METHODS = ("discogan", "cyclegan", "pix2pix", "pix2pixhd", "cut", "fastcut", "dualgan", "gcgan", "distancegan", "munit")
-METHODS = (*METHODS, "stargan", "dcgan", "wgan_gp", "r3gan")
+METHODS = (
+    *("discogan", "cyclegan", "pix2pix", "pix2pixhd", "cut", "fastcut", "dualgan", "gcgan", "distancegan", "munit"),
+    *("stargan", "dcgan", "wgan_gp", "r3gan"),
+)
 # `stargan` takes a label beside the picture, which only the first step tells where there is none.
 OTHERS = {
     "generator": [one.name for one in PLUGINS.registry.of("generator") if one.name != "stargan"],
