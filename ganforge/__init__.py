@@ -35,6 +35,7 @@ _HOMES = {
     "data.batches": "Batches",
     "data.dataset": "SPLITS Crop Dataset Drawn OnBroken PictureDataset Prepared Report Samples Shape Split "
     "Stored as_float random_generator",
+    "data.depth": "Depth Picture",
     "data.files": "Found find_pictures natural",
     "data.notes": "Note compare gather_notes note_lines noting",
     "data.reading": "normal oddities",
@@ -105,6 +106,7 @@ if TYPE_CHECKING:
         as_float as as_float,
         random_generator as random_generator,
     )
+    from ganforge.data.depth import Depth as Depth, Picture as Picture
     from ganforge.data.files import Found as Found, find_pictures as find_pictures, natural as natural
     from ganforge.data.notes import (
         Note as Note,

@@ -10,6 +10,7 @@ import torch
 from attrs import evolve, field, frozen
 from torch import Tensor
 
+from ganforge.data.depth import Depth, Picture
 from ganforge.data.notes import Note
 
 Shape = tuple[int, ...]
@@ -128,6 +129,11 @@ class Dataset(ABC):
 class PictureDataset(Dataset):
     """A data set whose samples are pictures, which can prepare a stranger's picture in the same way."""
 
+    @property
+    def depths(self) -> Mapping[str, Depth]:
+        """What the numbers in the files of each domain mean; by default they have 8 bits."""
+        return {domain: Depth() for domain in self.shapes}
+
     @abstractmethod
     def read(self, domain: str, path: Path) -> Tensor:
         """Read any picture file as a sample of the domain, uint8 [C, H, W].
@@ -135,6 +141,14 @@ class PictureDataset(Dataset):
         Raises:
             InputError: the file is no picture, or is damaged.
         """
+
+    def picture(self, domain: str, path: Path) -> Picture:
+        """Read any picture file of a domain at its own size; by default at that of samples.
+
+        Raises:
+            InputError: the file is no picture, or is damaged.
+        """
+        return Picture(self.read(domain, path))
 
 
 def derive(seed: int, *labels: object) -> int:
@@ -153,7 +167,7 @@ def random_generator(seed: int, *labels: object) -> torch.Generator:
 
 
 def as_float(samples: Tensor) -> Tensor:
-    """Turn pictures of uint8 into floats in [0, 1], and other floats into float32; leave whole numbers as they are."""
-    if samples.dtype == torch.uint8:
-        return samples.float().div_(255)
+    """Turn pictures of uint8 and uint16 into floats in [0, 1], other floats into float32; leave other whole numbers."""
+    if samples.dtype in (torch.uint8, torch.uint16):
+        return samples.float().div_(255 if samples.dtype == torch.uint8 else 65535)
     return samples.float() if samples.is_floating_point() else samples

@@ -13,7 +13,7 @@ from attrs import field, frozen, validators
 
 from ganforge import InputError, Prepared, Split, printable
 from ganforge_data.listing import list_pictures, names_of, require_folder
-from ganforge_data.pictures import AlikePictures
+from ganforge_data.pictures import Pictures
 
 # Searched in a picture's path below the folder, with slashes.
 PATTERNS = {
@@ -50,7 +50,7 @@ class Shot:
 
 
 @frozen(kw_only=True)
-class Azimuth(AlikePictures):
+class Azimuth(Pictures):
     """Cars, faces or chairs at angles that their file names carry; no model is in two domains, or in train and test.
 
     Either `root`, whose models are shared out between A and B, or two classes of things, `a` and `b`. Where a folder

@@ -9,7 +9,7 @@ from attrs import field, frozen, validators
 
 from ganforge import InputError, Prepared, Split, nearest, read_text
 from ganforge_data.listing import require_folder
-from ganforge_data.pictures import AlikePictures, several
+from ganforge_data.pictures import Pictures, several
 
 PICTURES = "img_align_celeba"
 ATTRIBUTES = ("list_attr_celeba.txt", "list_attr_celeba.csv")
@@ -20,7 +20,7 @@ Flags = np.ndarray[tuple[int, ...], np.dtype[np.bool_]]
 
 
 @frozen(kw_only=True)
-class CelebA(AlikePictures):
+class CelebA(Pictures):
     """Faces with an attribute (A) and faces with another one, or without it (B), of CelebA or in its layout.
 
     Or, with `domains`, several domains by attribute, such as colours of hair. A picture with more than one of the

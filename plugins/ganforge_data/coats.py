@@ -11,7 +11,7 @@ from torch import Tensor
 from ganforge import InputError, Prepared, Split
 from ganforge_data.animals import draw, faces_left
 from ganforge_data.decode import MODES
-from ganforge_data.pictures import AlikePictures, pair
+from ganforge_data.pictures import Pictures, pair
 
 Coat = Literal["plain", "striped", "spotted"]
 Item = tuple[str, int, str]  # split, animal, coat
@@ -25,7 +25,7 @@ def _different(_: object, attribute: Any, coats: list[str]) -> None:
 
 
 @frozen(kw_only=True)
-class Coats(AlikePictures):
+class Coats(Pictures):
     """Four-legged animals with a plain, a striped or a spotted coat, each in a pose, a place and a light of its own.
 
     The test split shows the same animals, poses and backgrounds in all domains: the true translation. Labels are the

@@ -14,7 +14,7 @@ from torch import Tensor
 from ganforge import InputError, Prepared, Split
 from ganforge_data.decode import open_picture
 from ganforge_data.halves import Side, cut_half, opposite, split_files
-from ganforge_data.pictures import AlikePictures, Pictures
+from ganforge_data.pictures import Pictures
 
 
 @frozen(kw_only=True)
@@ -56,15 +56,14 @@ class Edges2Photo(Pictures):
             "B": self._half("B", paths[middle:], found.left_out),
         }
 
-    def read(self, domain: str, path: Path) -> Tensor:
-        """Read a single picture (not a pair), as edges or as a photo."""
-        return self._prepare(domain, open_picture(path, self.channels, self.background))
+    def bands(self, domain: str, path: Path) -> list[Image.Image]:
+        """Open a single picture (not a pair), as edges or as a photo."""
+        return self._thickened(domain, super().bands(domain, path))
 
-    def _prepare(self, domain: str, bands: Sequence[Image.Image]) -> Tensor:
-        if domain == "A":
-            for _ in range(self.thicken):
-                bands = [thicken(band) for band in bands]
-        return self.fitted(bands)
+    def _thickened(self, domain: str, bands: list[Image.Image]) -> list[Image.Image]:
+        for _ in range(self.thicken if domain == "A" else 0):
+            bands = [thicken(band) for band in bands]
+        return bands
 
     def _half(self, domain: str, paths: Sequence[Path], left_out: str) -> Prepared:
         names = {"file": [path.name for path in paths]}
@@ -73,11 +72,12 @@ class Edges2Photo(Pictures):
 
     def _read_half(self, domain: str, path: Path) -> Tensor:
         side: Side = self.edges if domain == "A" else opposite(self.edges)
-        return self._prepare(domain, cut_half(open_picture(path, self.channels, self.background), side, path))
+        halves = cut_half(open_picture(path, self.channels, self.background), side, path)
+        return self.fitted(self._thickened(domain, halves))
 
 
 @frozen(kw_only=True)
-class Photos(AlikePictures):
+class Photos(Pictures):
     """Photos from two archives of side-by-side pairs, such as handbags (A) and shoes (B), their edges left aside.
 
     (Kim et al. 2017, Figure 1.) For plain folders of pictures use `folders`.

@@ -8,11 +8,11 @@ from attrs import field, frozen, validators
 
 from ganforge import SPLITS, InputError, Prepared, Split
 from ganforge_data.listing import hold_out, list_pictures, names_of, require_folder
-from ganforge_data.pictures import AlikePictures, several
+from ganforge_data.pictures import Pictures, several
 
 
 @frozen(kw_only=True)
-class Folders(AlikePictures):
+class Folders(Pictures):
     """Any two folders of pictures, or more, with all folders below them.
 
     Attributes:

@@ -12,7 +12,7 @@ from ganforge import SPLITS, InputError, Prepared, Split, natural, printable
 from ganforge_data.decode import open_picture
 from ganforge_data.halves import Side, cut_half, opposite, split_folder
 from ganforge_data.listing import hold_out, list_pictures, names_of, require_folder
-from ganforge_data.pictures import AlikePictures
+from ganforge_data.pictures import Pictures
 
 SHOWN = 3
 TEST_KEYS = ("test_a", "test_b")
@@ -20,7 +20,7 @@ LAYOUTS = "train/ with pairs side by side, trainA/ and trainB/, or A/train/ and 
 
 
 @frozen(kw_only=True)
-class Pairs(AlikePictures):
+class Pairs(Pictures):
     """Pictures of A and B that belong together, and are drawn, cropped and mirrored together (Isola et al. 2017).
 
     In two folders, pictures belong together whose paths below them are the same but for the suffix, and for an ending

@@ -17,6 +17,7 @@ from ganforge import (
     Crop,
     InputError,
     OnBroken,
+    Picture,
     PictureDataset,
     Prepared,
     Samples,
@@ -119,6 +120,18 @@ class Pictures(PictureDataset):
             InputError: as of `open`.
         """
 
+    def bands(self, domain: str, path: Path) -> list[Image.Image]:
+        """Open a picture file as pictures of a domain are seen, at its own size: see `open_picture`."""
+        return open_picture(path, self.channels, self.background)
+
+    def read(self, domain: str, path: Path) -> Tensor:
+        """Read one picture as a sample, uint8 [C, H, W]."""
+        return self.fitted(self.bands(domain, path))
+
+    def picture(self, domain: str, path: Path) -> Picture:
+        """Read one picture at its own size."""
+        return Picture(torch.cat([to_tensor(band) for band in self.bands(domain, path)]), self.depths[domain])
+
     def fitted(self, bands: Sequence[Image.Image]) -> Tensor:
         """Resize a picture to the size that is set, uint8 [C, H, W]."""
         grounds: Sequence[str | int] = [self.background]
@@ -147,15 +160,6 @@ class Pictures(PictureDataset):
         """
         settings = (PIL.__version__, pair(self.size), self.fit, self.channels, self.background, *more)
         return Prepared(items, make, repr(settings), labels, self.on_broken, left_out)
-
-
-@frozen(kw_only=True)
-class AlikePictures(Pictures):
-    """Pictures that are read alike for all domains."""
-
-    def read(self, domain: str, path: Path) -> Tensor:
-        """Read one picture as a sample, uint8 [C, H, W]."""
-        return self.fitted(open_picture(path, self.channels, self.background))
 
 
 def fit_picture(

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ganforge import InputError, Prepared, Split
 from ganforge_data.decode import MODES
-from ganforge_data.pictures import AlikePictures, pair
+from ganforge_data.pictures import Pictures, pair
 from ganforge_data.render import render
 from ganforge_data.shapes import SHAPES
 
@@ -20,7 +20,7 @@ View = tuple[str, int, float, float]  # shape, model, azimuth, elevation
 
 
 @frozen(kw_only=True)
-class Turntable(AlikePictures):
+class Turntable(Pictures):
     """Simple shaded cars, chairs and heads, rendered at any azimuth; no model is in two domains, or in train and test.
 
     Azimuth 0 is the front view; at +90 degrees the front points to the left of the picture, at 180 it is the rear view.

@@ -55,6 +55,7 @@ class Generator(nn.Module):
             blocks += [nn.BatchNorm2d(channels[level]), nn.ReLU(inplace=True)]  # [N, width 2^(level-1), ...]
         blocks += [nn.ConvTranspose2d(width, target_shape[0], 4, 2, 1, bias=False), nn.Sigmoid()]  # [N, C, H, W]
         self.layers = nn.Sequential(*blocks)
+        self.multiple = 2**STRIDED if layers == STRIDED else None  # a bottleneck of one pixel has one size
         initialise(self, init)
 
     def forward(self, pictures: Tensor) -> Tensor:

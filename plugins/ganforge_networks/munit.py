@@ -33,6 +33,7 @@ class ContentEncoder(nn.Module):
         super().__init__()
         _require_sides("content-encoder", shape, step=2**halvings, least=2 ** (halvings + 1))
         self.halvings, self.channels = halvings, width * 2**halvings
+        self.multiple, self.least = 2**halvings, 2 ** (halvings + 1)
         layers = [*_convolution(shape[0], width, 7), nn.InstanceNorm2d(width), nn.ReLU(inplace=True)]
         for level in range(halvings):
             layers += _convolution(width * 2**level, width * 2 ** (level + 1), 4, 2)
@@ -89,6 +90,7 @@ class Decoder(nn.Module):
         self, shape: Shape, style: int, content_encoder: ContentEncoder, *, blocks: Blocks = 4, hidden: Width = 256
     ) -> None:
         super().__init__()
+        self.multiple = 1
         channels = content_encoder.channels
         self.blocks = nn.ModuleList(Residual(channels) for _ in range(blocks))
         linear = [nn.Linear(style, hidden), nn.Linear(hidden, hidden), nn.Linear(hidden, 4 * channels * blocks)]

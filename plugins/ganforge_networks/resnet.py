@@ -82,6 +82,7 @@ class Generator(nn.Module):
             layers += [*normalisation(norm, channels // 2), nn.ReLU()]
         layers += [nn.ReflectionPad2d(3), nn.Conv2d(width, target_shape[0], 7), nn.Tanh()]  # [N, C', H, W]
         self.layers = nn.Sequential(*layers)
+        self.multiple, self.least = 2**halvings, least
         initialise(self, init)
 
     def forward(self, pictures: Tensor) -> Tensor:

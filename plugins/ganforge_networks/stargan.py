@@ -49,6 +49,7 @@ class Generator(nn.Module):
             layers += _normed(nn.ConvTranspose2d(channels[level], channels[level - 1], 4, 2, 1, bias=False))
         layers += [nn.Conv2d(width, target_shape[0], 7, 1, 3, bias=False), nn.Tanh()]  # [N, C', H, W]
         self.layers = nn.Sequential(*layers)
+        self.multiple, self.least = 4, 8
         self.register_buffer("codes", torch.eye(domains), persistent=False)
 
     def forward(self, pictures: Tensor, label: int) -> Tensor:

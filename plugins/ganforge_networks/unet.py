@@ -70,6 +70,7 @@ class Generator(nn.Module):
             rate = dropout if levels - 1 - max(1, levels - 5) <= level < levels - 1 else 0.0
             decoder += [nn.Sequential(nn.ReLU(), *double, *normalisation(norm, channels[level - 1]), Dropout(rate))]
         decoder += [nn.Sequential(nn.ReLU(), *_double(2 * width, target_shape[0], up, True), nn.Tanh())]
+        self.multiple = 2**levels
         self.encoder, self.decoder = nn.ModuleList(encoder), nn.ModuleList(decoder)
         initialise(self, init)
 

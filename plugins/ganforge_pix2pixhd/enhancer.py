@@ -54,6 +54,8 @@ class LocalEnhancer(nn.Module):
     ) -> None:
         super().__init__()
         _require_fit(source_shape, target_shape, 2 ** (halvings + enhancers))
+        self.multiple = 2 ** (halvings + enhancers)
+        self.least = 2 * self.multiple
         widest = width * 2**enhancers
         coarse = [*_first(source_shape[0], widest)]
         for level in range(halvings):

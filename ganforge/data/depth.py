@@ -1,0 +1,60 @@
+"""What the numbers in picture files mean: which of them are black and white, and of which type they are."""
+
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from attrs import frozen
+from torch import Tensor
+
+Kind = Literal["uint8", "uint16", "int16", "int32", "float32"]
+
+
+@frozen
+class Depth:
+    """How the numbers of a domain's picture files become pixels in [0, 1], and pixels such numbers again.
+
+    Attributes:
+        kind: the type of the numbers.
+        low: the number that becomes 0.
+        high: the number that becomes 1.
+    """
+
+    kind: Kind = "uint8"
+    low: float = 0.0
+    high: float = 255.0
+
+    def pixels(self, numbers: Tensor) -> Tensor:
+        """Turn numbers of a file into float32 pixels in [0, 1]; what lies outside of the range is cut off."""
+        wide = numbers.double() if numbers.dtype in (torch.int32, torch.float64) else numbers.float()
+        return wide.sub_(self.low).div_(self.high - self.low).float().clamp_(0, 1)
+
+    def numbers(self, pixels: Tensor) -> np.ndarray[Any, Any]:
+        """Turn float pixels, cut off to [0, 1], into numbers for a file; whole numbers are rounded."""
+        found = pixels.double().clamp(0, 1).mul(self.high - self.low).add(self.low)
+        kind = np.dtype(self.kind)
+        return (found if kind.kind == "f" else found.round()).numpy().astype(kind)
+
+
+@frozen(eq=False)
+class Picture:
+    """A whole picture as its file holds it.
+
+    Attributes:
+        numbers: [C, H, W], of any type that files have.
+        depth: what they mean.
+    """
+
+    numbers: Tensor
+    depth: Depth = Depth()
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width."""
+        height, width = self.numbers.shape[1:]
+        return height, width
+
+    @property
+    def pixels(self) -> Tensor:
+        """All of it, float32 [C, H, W] in [0, 1]."""
+        return self.depth.pixels(self.numbers)
