@@ -1,5 +1,6 @@
 """From a plan to an engine: values and losses bound to the coupling's views, with networks, players and optimizers."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -14,13 +15,13 @@ from ganforge.data.batches import Batches
 from ganforge.data.dataset import SPLITS, Dataset, Report, Shape, Split, derive
 from ganforge.data.reading import Ready, Sources, normal, read, silent
 from ganforge.errors import PluginError, Problem, RecipeError, nearest
-from ganforge.recipe.plan import Choice, LossPlan, Plan
+from ganforge.recipe.plan import Choice, LossPlan, Plan, usual
 from ganforge.training.engine import Engine
 from ganforge.training.formula import Formula, mapped
 from ganforge.training.networks import check_networks, make_networks
 from ganforge.training.player import Player, Term, Update, learnable, values_of
 from ganforge.training.state import Held, held_by
-from ganforge.training.values import Scheme, Wiring
+from ganforge.training.values import Scheme, Values, Wiring
 
 Bound = Mapping[str, Sequence[tuple[LossPlan, str, Mapping[str, str]]]]  # a player's losses, each with view and asks
 
@@ -89,7 +90,9 @@ def check(plan: Plan, dataset: Dataset) -> Bound:
             name, data = plan.coupling_choice.component.name, plan.dataset.component.name
             message = f"the coupling '{name}' needs pairs of {' and '.join(pair)}; the data set '{data}' draws them"
             report(("coupling", "use"), f"{message} independently", "try 'pairs'")
-    check_networks(plan, shapes, report)
+    networks = check_networks(plan, shapes, report)
+    if not problems:
+        _check_calls(plan, networks, shapes, report)
     wirings = [Wiring(view, plan.values) for view in plan.coupling.views]
     players = tuple(plan.coupling.players)
     bound: dict[str, list[tuple[LossPlan, str, Mapping[str, str]]]] = {player: [] for player in players}
@@ -110,6 +113,26 @@ def check(plan: Plan, dataset: Dataset) -> Bound:
     if problems:
         raise RecipeError(problems)
     return bound
+
+
+def _check_calls(
+    plan: Plan, networks: Mapping[str, nn.Module], shapes: Mapping[str, Shape], report: Callable[..., None]
+) -> None:
+    """Translate with the networks on the meta device: one may ask for more than the coupling's values give it."""
+    meta, player = torch.device("meta"), usual(plan.coupling.players)
+    fields = {field for view in plan.coupling.views for field in view.fields.values()}
+    batch = {f: torch.zeros(2, *shapes.get(f, ()), device=meta, dtype=None if f in shapes else int) for f in fields}
+    scheme, _ = make_scheme(plan, networks, meta, {})
+    for view in plan.coupling.views:
+        if "generator" not in view.networks or not scheme.wirings[view.name].offers("fake", player):
+            continue
+        try:
+            Values(scheme, batch).ask(view.name, "fake", player)
+        except Exception as error:  # of any kind: the first step tells what cannot be told without arithmetic
+            if lacking := re.search(r"forward\(\) missing .+ arguments?: (.+)", str(error.__cause__)):
+                network, choice = plan.networks[view.networks["generator"]]
+                gives = f"besides a sample, which the coupling '{plan.coupling_choice.component.name}' does not give"
+                report((network.role, "use"), f"'{choice.component.name}' asks for {lacking[1]} {gives}")
 
 
 def _tell_of_missing(

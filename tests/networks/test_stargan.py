@@ -1,6 +1,7 @@
 """StarGAN's networks against others, built from the tables of the paper's appendix, tensor for tensor."""
 
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 import torch
@@ -127,3 +128,11 @@ def test_what_does_not_fit_is_said(make, message):
 def test_a_label_without_a_domain_is_named():
     with pytest.raises(ValueError, match=r"no domain of label 3; set generator.domains to what the coupling has"):
         Generator((3, 8, 8), (3, 8, 8), domains=3, width=2, blocks=0)(torch.zeros(1, 3, 8, 8), 3)
+
+
+def test_a_coupling_that_gives_no_label_is_told_before_the_first_step(ganforge, tmp_path: Path) -> None:
+    recipe = tmp_path / "case.toml"
+    recipe.write_text('extends = "cyclegan_turntable"\n[generator]\nuse = "stargan"\ndomains = 2\n')
+    result = ganforge("validate", recipe)
+    assert result.status == 2
+    assert "case.toml:3: generator.use: 'stargan' asks for 'label' besides a sample" in result.err

@@ -21,9 +21,8 @@ METHODS = (
     *("discogan", "cyclegan", "pix2pix", "pix2pixhd", "cut", "fastcut", "dualgan", "gcgan", "distancegan", "munit"),
     *("stargan", "dcgan", "wgan_gp", "r3gan"),
 )
-# `stargan` takes a label beside the picture, which only the first step tells where there is none.
 OTHERS = {
-    "generator": [one.name for one in PLUGINS.registry.of("generator") if one.name != "stargan"],
+    "generator": [component.name for component in PLUGINS.registry.of("generator")],
     "discriminator": [component.name for component in PLUGINS.registry.of("discriminator")],
     "losses.adversarial": ["gan", "least-squares", "hinge-gan", "wasserstein", "relativistic"],
     "updates.more": ["ema", "clip", "ada"],
