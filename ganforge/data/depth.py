@@ -31,9 +31,11 @@ class Depth:
 
     def numbers(self, pixels: Tensor) -> np.ndarray[Any, Any]:
         """Turn float pixels, cut off to [0, 1], into numbers for a file; whole numbers are rounded."""
-        found = pixels.double().clamp(0, 1).mul(self.high - self.low).add(self.low)
-        kind = np.dtype(self.kind)
-        return (found if kind.kind == "f" else found.round()).numpy().astype(kind)
+        found = pixels.double().clamp(0, 1).mul(self.high - self.low).add(self.low).numpy()
+        if self.kind == "float32":
+            return found.astype(np.float32)
+        limits = np.iinfo(self.kind)  # a range may reach beyond them
+        return found.round().clip(limits.min, limits.max).astype(self.kind)
 
 
 @frozen(eq=False)

@@ -11,7 +11,7 @@ from torch import nn
 from ganforge.components.coupling import View
 from ganforge.components.settings import Key
 from ganforge.data.batches import Batches
-from ganforge.data.dataset import SPLITS, Dataset, Report, Shape, Split, derive
+from ganforge.data.dataset import SPLITS, Dataset, Decided, Report, Shape, Split, derive
 from ganforge.data.reading import Ready, Sources, normal, read, silent
 from ganforge.errors import PluginError, Problem, RecipeError, nearest
 from ganforge.recipe.plan import Choice, LossPlan, Plan
@@ -32,6 +32,19 @@ def make_dataset(plan: Plan) -> Dataset:
     if not isinstance(dataset, Dataset):
         raise PluginError(f"dataset '{plan.dataset.component.qualified}' is not derived from ganforge.Dataset")
     return dataset
+
+
+def decide(plan: Plan, dataset: Dataset, report: Report = silent) -> tuple[Plan, Dataset, Decided]:
+    """Have the data set decide what its settings leave open, and make it anew with what it decided.
+
+    A RecipeError says that the data are not there.
+    """
+    with plan.located(("dataset",)):
+        decided = dataset.decide(ready_of(plan), report)
+    if not decided.settings:
+        return plan, dataset, decided
+    plan = evolve(plan, dataset=evolve(plan.dataset, settings={**plan.dataset.settings, **decided.settings}))
+    return plan, make_dataset(plan), decided
 
 
 def read_data(plan: Plan, dataset: Dataset, report: Report = silent) -> dict[Split, Sources]:

@@ -24,6 +24,7 @@ from ganforge import (
     Stored,
     Values,
     assemble,
+    decide,
     normal,
     random_generator,
     read_data,
@@ -104,7 +105,11 @@ def bench(
         Figures by name, ready for JSON: the medians of interleaved rounds.
     """
     plan, dataset = settle(plan, device)
-    sources = read_data(plan, dataset, report)["train"] if real_data else random_sources(plan, dataset)
+    if real_data:
+        plan, dataset, _ = decide(plan, dataset, report)
+        sources = read_data(plan, dataset, report)["train"]
+    else:
+        sources = random_sources(plan, dataset)
     train, compute = plan.train, plan.compute
     engine, batches = assemble(plan, dataset, sources, device)
 
