@@ -91,7 +91,7 @@ def decode(path: Path, channels: int) -> Decoded:
         array, orientation = _read_tiff(path)
         decoded = _turned(_require_channels(np.atleast_3d(array), channels, path), orientation)
     else:
-        decoded = _open(path)
+        decoded = _open(path, channels)
     width, height = decoded.size if isinstance(decoded, Image.Image) else decoded.shape[1::-1]
     if not (width and height):
         raise InputError(f"'{path}' holds no pixels: it is {width}x{height}")
@@ -111,32 +111,32 @@ def is_shallow(path: Path) -> bool:
         if path.suffix.lower() == ".npy":
             return bool(np.lib.format.open_memmap(path, mode="r").dtype == np.uint8)
         with Image.open(path) as picture:
-            _require_known_numbers(picture)
+            _require_known_numbers(picture, 3)
             return not (_is_deep_colour(picture) or picture.mode.startswith(("I", "F")))
     return False
 
 
-def _open(path: Path) -> Decoded:
+def _open(path: Path, channels: int) -> Decoded:
     """Open a picture upright, by another way where Pillow does not manage."""
     try:
-        return _open_with_pillow(path)
+        return _open_with_pillow(path, channels)
     except (Image.DecompressionBombWarning, Image.DecompressionBombError, FileNotFoundError):
         raise
     except Exception:
         with path.open("rb") as file:
             start = file.read(len(PNG))
         if start == PNG and (plain := _bare(path.read_bytes())):
-            return _open_with_pillow(BytesIO(plain))
+            return _open_with_pillow(BytesIO(plain), channels)
         if start.startswith(TIFF):
             return _open_tiff(path)
         raise
 
 
-def _open_with_pillow(file: Path | BytesIO) -> Decoded:
+def _open_with_pillow(file: Path | BytesIO, channels: int) -> Decoded:
     with warnings.catch_warnings():
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         with Image.open(file) as picture:
-            _require_known_numbers(picture)
+            _require_known_numbers(picture, channels)
             deep = _is_deep_colour(picture)
             tags = getattr(picture, "tag_v2", {})
             signed = 2 in tags.get(339, ()) and tags[258] == (16,)
@@ -230,13 +230,17 @@ def _require_channels(array: Array, channels: int, path: Path) -> Array:
     return array
 
 
-def _require_known_numbers(picture: ImageFile.ImageFile) -> None:
-    """Refuse of a TIFF what Pillow would misread: signed bytes, unsigned 32 bits, deep planes, depth from white on."""
+def _require_known_numbers(picture: ImageFile.ImageFile, channels: int) -> None:
+    """Refuse of a TIFF what Pillow would misread.
+
+    These are signed bytes, unsigned 32 bits, what is deep and in planes or from white on, and a last channel that is
+    wanted and not said to be transparency.
+    """
     tags = getattr(picture, "tag_v2", {})
     bits, formats, planar = max(tags.get(258, (1,))), tags.get(339, (1,)), tags.get(284) == 2
-    negative = tags.get(262) == 0
-    if (2 in formats and bits == 8) or (1 in formats and bits == 32) or ((planar or negative) and bits > 8):
-        raise ValueError(f"a TIFF of {bits} bits, signed or not, in planes or from white to black")
+    negative, unnamed = tags.get(262) == 0, channels in (2, 4) and 0 in tags.get(338, ())
+    if unnamed or (2 in formats and bits == 8) or (1 in formats and bits == 32) or ((planar or negative) and bits > 8):
+        raise ValueError(f"Pillow would misread this TIFF of {bits} bits")
 
 
 def _is_deep_colour(picture: ImageFile.ImageFile) -> bool:

@@ -92,19 +92,23 @@ def auto_range(kind: Kind, low: float, high: float, whole: bool) -> tuple[float,
     """
     if kind == "uint8":
         return whole_range(kind)
-    if kind == "uint16":
-        return 0.0, float(2 ** next(bits for bits in BITS if high < 2**bits) - 1)
+    if kind in ("uint16", "int16") and low >= 0:
+        bits = next(bits for bits in BITS if high < 2**bits)
+        return 0.0, min(2.0**bits - 1, whole_range(kind)[1])
     if kind == "float32" and low >= 0 and (high <= 1 or (whole and high <= 255)):
         return (0.0, 1.0) if high <= 1 else (0.0, 255.0)
     return (low, high) if low < high else (low, low + max(1.0, abs(low)))  # all are equal
 
 
 def own_depth(array: Array) -> Depth:
-    """Return what the numbers of a file mean that is unlike those of its domain: its type's range; floats as `auto`."""
+    """Return what the numbers of a file mean that is unlike those of its domain: its type's range.
+
+    Of floats it is 0 to 1 or 0 to 255, if all lie in it, else from the least to the largest.
+    """
     kind = kind_of(array)
     if kind != "float32":
         return Depth(kind, *whole_range(kind))
-    return Depth(kind, *auto_range(kind, float(array.min()), float(array.max()), are_whole(array)))
+    return Depth(kind, *auto_range(kind, float(array.min()), float(array.max()), whole=True))
 
 
 def kind_of(array: Array) -> Kind:
