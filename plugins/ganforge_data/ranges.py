@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal, cast
 
 import numpy as np
-from attrs import field, frozen, validators
+from attrs import frozen
+from attrs.validators import ge, le
 
 from ganforge import Depth, InputError, Kind, Shape, nearest
 
@@ -23,7 +24,7 @@ Array = np.ndarray[Any, Any]
 
 
 def _rising(_: object, attribute: Any, given: Any) -> None:
-    """Either "auto", or [low, high] with the lower number first."""
+    """[low, high], the lower number first, or "auto"."""
     if given not in (AUTO, None) and not given[0] < given[1]:
         raise ValueError(f"{attribute.name}: the lower number comes first, and the ends differ")
 
@@ -41,7 +42,7 @@ class Apart:
         kind: type of the numbers in the domain's files; what the files have, by default.
     """
 
-    channels: int | None = field(default=None, validator=validators.optional([validators.ge(1), validators.le(64)]))
+    channels: Annotated[int, ge(1), le(64)] | None = None
     range: Annotated[Literal["auto"] | tuple[float, float] | None, _rising] = None
     kind: Kind | None = None
 
