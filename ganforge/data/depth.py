@@ -26,7 +26,8 @@ class Depth:
 
     def pixels(self, numbers: Tensor) -> Tensor:
         """Turn numbers of a file into float32 pixels in [0, 1]; what lies outside of the range is cut off."""
-        wide = numbers.double() if numbers.dtype in (torch.int32, torch.float64) else numbers.float()
+        exact = torch.float64 if numbers.dtype in (torch.int32, torch.float64) else torch.float32
+        wide = numbers.to(exact, copy=True)
         return wide.sub_(self.low).div_(self.high - self.low).float().clamp_(0, 1)
 
     def numbers(self, pixels: Tensor) -> np.ndarray[Any, Any]:

@@ -233,12 +233,13 @@ def _require_channels(array: Array, channels: int, path: Path) -> Array:
 def _require_known_numbers(picture: ImageFile.ImageFile, channels: int) -> None:
     """Refuse of a TIFF what Pillow would misread.
 
-    These are signed bytes, unsigned 32 bits, what is deep and in planes or from white on, and a last channel that is
-    wanted and not said to be transparency.
+    These are signed bytes, unsigned 32 bits, what is deep and in planes or from white on; and, where two or four
+    channels are wanted, a last one that is not said to be transparency, and channels page by page.
     """
     tags = getattr(picture, "tag_v2", {})
     bits, formats, planar = max(tags.get(258, (1,))), tags.get(339, (1,)), tags.get(284) == 2
-    negative, unnamed = tags.get(262) == 0, channels in (2, 4) and 0 in tags.get(338, ())
+    negative, several = tags.get(262) == 0, bool(tags) and channels in (2, 4)
+    unnamed = several and (0 in tags.get(338, ()) or getattr(picture, "n_frames", 1) == channels)
     if unnamed or (2 in formats and bits == 8) or (1 in formats and bits == 32) or ((planar or negative) and bits > 8):
         raise ValueError(f"Pillow would misread this TIFF of {bits} bits")
 

@@ -70,6 +70,28 @@ def test_floats_come_back_within_a_millionth_of_the_range(low, high, channels, t
     assert np.abs(back.astype(np.float64) - array).max() <= 1e-6 * max(high - low, abs(high) / 16)
 
 
+@pytest.mark.parametrize("channels", [2, 4, 7])
+@pytest.mark.parametrize("kind", ["uint8", "uint16"])
+def test_channels_page_by_page_or_in_planes_are_channels(kind, channels, tmp_path):
+    array = RANDOM.integers(0, 250, (channels, 5, 6)).astype(kind)
+    tifffile.imwrite(tmp_path / "pages.tif", array, photometric="minisblack")
+    tifffile.imwrite(tmp_path / "planes.tif", array, photometric="minisblack", planarconfig="separate")
+    for name in ("pages.tif", "planes.tif"):
+        numbers = open_picture(tmp_path / name, channels, depth=Depth(kind, 0, 255)).picture.numbers
+        assert np.array_equal(numbers.numpy(), array), name
+
+
+def test_pixels_leave_the_numbers_as_they_are():
+    picture = Picture(torch.tensor([[[-1.0, 3.0]]]), Depth("float32", -1, 3))
+    assert picture.pixels.tolist() == picture.pixels.tolist() == [[[0, 1]]]
+    assert picture.numbers.tolist() == [[[-1, 3]]]
+
+
+def test_numbers_beyond_their_type_are_cut_off():
+    depth = Depth("uint16", -100, 70000)
+    assert depth.numbers(torch.tensor([0.0, 0.5, 1.0])).tolist() == [0, 34950, 65535]
+
+
 @pytest.mark.parametrize("channels", [1, 3, 4])
 def test_a_png_of_sixteen_bits_is_one_for_others_too(channels, tmp_path):
     numbers = torch.from_numpy(RANDOM.integers(0, 65536, (channels, 9, 7)).astype(np.uint16))
