@@ -13,14 +13,16 @@ from ganforge.components.settings import Key
 from ganforge.data.batches import Batches
 from ganforge.data.dataset import SPLITS, Dataset, Decided, Report, Shape, Split, derive
 from ganforge.data.reading import Ready, Sources, normal, read, silent
-from ganforge.errors import PluginError, Problem, RecipeError, nearest
+from ganforge.errors import InputError, PluginError, Problem, RecipeError, nearest
 from ganforge.recipe.plan import Choice, LossPlan, Plan
 from ganforge.training.engine import Engine
 from ganforge.training.formula import Formula, mapped
 from ganforge.training.networks import check_networks, make_networks
 from ganforge.training.player import Player, Term, Update, learnable, values_of
 from ganforge.training.state import Held, held_by
-from ganforge.training.values import Scheme, Wiring
+from ganforge.training.values import Scheme, Values, Wiring
+
+META = torch.device("meta")
 
 Bound = Mapping[str, Sequence[tuple[LossPlan, str, Mapping[str, str]]]]  # a player's losses, each with view and asks
 
@@ -102,7 +104,7 @@ def check(plan: Plan, dataset: Dataset) -> Bound:
             name, data = plan.coupling_choice.component.name, plan.dataset.component.name
             message = f"the coupling '{name}' needs pairs of {' and '.join(pair)}; the data set '{data}' draws them"
             report(("coupling", "use"), f"{message} independently", "try 'pairs'")
-    check_networks(plan, shapes, report)
+    networks = check_networks(plan, shapes, report)
     wirings = [Wiring(view, plan.values) for view in plan.coupling.views]
     players = tuple(plan.coupling.players)
     bound: dict[str, list[tuple[LossPlan, str, Mapping[str, str]]]] = {player: [] for player in players}
@@ -120,9 +122,42 @@ def check(plan: Plan, dataset: Dataset) -> Bound:
             missing = [name for name in wanted if not any(w.offers(name, p) for w in wirings for p in players)]
             problem = f"no direction offers '{missing[0]}'" if missing else "no direction offers all of them"
             report(("updates", role, "use"), f"'{choice.component.name}' asks for {', '.join(wanted)}; {problem}")
+    if not problems and len({shape[0] for shape in dataset.shapes.values() if len(shape) == 3}) > 1:
+        _check_values(plan, networks, shapes, bound, report)
     if problems:
         raise RecipeError(problems)
     return bound
+
+
+def _check_values(
+    plan: Plan,
+    networks: Mapping[str, nn.Module],
+    shapes: Mapping[str, Shape],
+    bound: Bound,
+    report: Callable[..., None],
+) -> None:
+    """Where domains differ in channels, make what losses ask for without memory or arithmetic: some want them alike."""
+    pictures = {domain: shape[0] for domain, shape in shapes.items() if len(shape) == 3}
+    channels = ", ".join(f"{domain} has {count}" for domain, count in pictures.items())
+    with META:
+        scheme, _ = make_scheme(plan, networks, META, {})
+        batch = {field: torch.zeros(2, *shape) for field, shape in shapes.items()}
+        values = Values(scheme, {**batch, **{field: torch.zeros(2, dtype=torch.long) for field in labels_of(plan)}})
+        for player, losses in bound.items():
+            for loss, view, asks in losses:
+                for name in asks.values():
+                    try:
+                        values.ask(view, name, player)
+                    except (PluginError, InputError) as error:
+                        if _is_misfit(error.__cause__):
+                            message = f"'{name}' in the direction {view} needs domains of the same channels"
+                            report(("losses", loss.role, "use"), f"{message}; here {channels}")
+
+
+def _is_misfit(error: BaseException | None) -> bool:
+    """Tell whether shapes do not fit together, and it is not that something cannot be done without numbers."""
+    fault = isinstance(error, RuntimeError | ValueError) and not isinstance(error, NotImplementedError)
+    return fault and "meta" not in str(error)
 
 
 def _tell_of_missing(

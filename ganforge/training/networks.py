@@ -53,8 +53,8 @@ def with_facts(plan: Plan, names: Iterable[str]) -> set[str]:
     return found
 
 
-def check_networks(plan: Plan, shapes: Mapping[str, Shape], report: Problems) -> None:
-    """Make every network without memory or arithmetic, and look at what comes out of it."""
+def check_networks(plan: Plan, shapes: Mapping[str, Shape], report: Problems) -> dict[str, nn.Module]:
+    """Make every network without memory or arithmetic, look at what comes out of it, and return them."""
     device = torch.device("meta")
     zeros = {domain: torch.zeros(shape, device=device) for domain, shape in shapes.items()}
     made: dict[str, nn.Module] = {}
@@ -77,6 +77,7 @@ def check_networks(plan: Plan, shapes: Mapping[str, Shape], report: Problems) ->
                 report((network.role,), str(error).partition("\n")[0], "")
         except Exception as error:
             raise PluginError(f"{network.role} '{choice.component.qualified}' failed") from error
+    return made
 
 
 def _make_network(

@@ -110,7 +110,7 @@ def test_a_run_on_deep_pictures_is_trained_resumed_and_told_in_its_lock_and_weig
         ("[dataset.A]\nrange = [0, inf]", "dataset.A.range: expected"),
         ('[dataset.A]\nrange = "automatic"', "dataset.A.range: expected"),
         ("[dataset.C]\nchannels = 1", "dataset.C: there is no domain 'C'"),
-        ("[dataset.A]\nchannels = 0", "dataset.A.channels: expected 1 <= x, x <= 64, got 0"),
+        ("[dataset.A]\nchannels = 0", "dataset.A.channels: expected x >= 1, x <= 64, got 0"),
     ],
 )
 def test_what_is_wrong_in_a_domains_table_is_located(line, message, recipe, ganforge):
@@ -162,3 +162,14 @@ def test_batches_of_all_types_are_floats_of_the_same_pixels(dtype, residency):
     crops = Batches({"A": whole}, **settings, augment=Augment(flip=0.5, shift=0.2))(0)["A"]
     assert crops.shape == (4, 1, 6, 6)
     assert torch.isin(crops, as_float(stored)).all()
+
+
+def test_what_needs_domains_of_the_same_channels_says_so(recipe, ganforge):
+    words = ["base_cyclegan", "--set", "dataset.use=folders", "--set", "dataset.a=a", "--set", "dataset.b=b"]
+    words += ["--set", "dataset.size=16", "--set", "dataset.A.channels=1", "--set", "train.batch=2"]
+    result = ganforge("validate", *words)
+    assert result.status == 2
+    for direction in ("AB", "BA"):
+        assert f"'identity' in the direction {direction} needs domains of the same channels; here A has 1" in result.err
+    assert "losses.identity = false" in result.err
+    assert ganforge("validate", *words, "--set", "losses.identity=false").status == 0
