@@ -10,7 +10,7 @@ from attrs import evolve, field, frozen
 from PIL import Image, ImageColor
 from torch import Tensor
 
-from ganforge import Depth, Picture
+from ganforge import Depth, Picture, compare
 from ganforge_data.decode import MODES, decode, naming
 from ganforge_data.ranges import NAMES, Array, as_known, kind_of, number, own_depth
 
@@ -133,11 +133,10 @@ def _own(array: Array, wanted: Depth) -> Depth:
     if kind_of(array) == wanted.kind:
         return wanted
     own = own_depth(array)
-    warnings.warn(
-        f"it has {NAMES[own.kind]}, unlike its domain ({NAMES[wanted.kind]}): its numbers from {number(own.low)} to "
-        f"{number(own.high)} are read as black to white",
-        stacklevel=2,
-    )
+    read = f"numbers from {number(own.low)} to {number(own.high)} are read as black to white"
+    warnings.warn(f"it has {NAMES[own.kind]}, unlike its domain ({NAMES[wanted.kind]}): its {read}", stacklevel=2)
+    if own.kind == "float32":
+        compare(read)  # the scale of floats is each file's own
     return own
 
 
