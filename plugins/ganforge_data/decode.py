@@ -142,15 +142,25 @@ def _open_with_pillow(file: Path | BytesIO, channels: int) -> Decoded:
             signed = 2 in tags.get(339, ()) and tags[258] == (16,)
             picture.load()
             orientation = _orientation(picture)
+            array: Array | None = None
             if deep:
-                return _turned(_sixteen_bits(file, np.asarray(picture)), orientation)
-            if picture.mode.startswith("I;16") or picture.mode in ("I", "F"):
+                array = _sixteen_bits(file, np.asarray(picture))
+            elif picture.mode.startswith("I;16") or picture.mode in ("I", "F"):
                 array = np.asarray(picture)[:, :, None]
                 sixteen = picture.mode.startswith("I;16") or picture.format == "PPM"
-                kind = np.uint16 if sixteen else np.int16 if signed else array.dtype
-                return _turned(array.astype(kind), orientation)
+                array = array.astype(np.uint16 if sixteen else np.int16 if signed else array.dtype)
+            if array is not None:
+                return _turned(_with_transparency(array, picture.info.get("transparency")), orientation)
             turn = TURNS.get(orientation) if isinstance(orientation, int) else None
             return picture.transpose(turn[0]) if turn else picture
+
+
+def _with_transparency(array: Array, clear: object) -> Array:
+    """Add transparency to numbers [H, W, C] of a PNG that names a colour as transparent."""
+    if not isinstance(clear, int | tuple):
+        return array
+    alpha = np.where((array == np.array(clear)).all(2, keepdims=True), 0, np.iinfo(array.dtype).max)
+    return np.concatenate([array, alpha.astype(array.dtype)], axis=2)
 
 
 def _orientation(picture: Image.Image) -> object:

@@ -223,6 +223,25 @@ def test_a_grey_map_of_twelve_bits_is_not_stretched(tmp_path):
     assert np.array_equal(opened(tmp_path / "grey.pgm", 1)[0], DEEP[:, :, 0])
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_deep_png_may_name_a_colour_that_is_transparent(channels, tmp_path):
+    values = np.full((2, 2, channels), 1000, np.uint16)
+    values[0, 0] = 7
+    deep_png(tmp_path / "x.png", values)
+    png = (tmp_path / "x.png").read_bytes()
+    (tmp_path / "x.png").write_bytes(png[:33] + chunk(b"tRNS", struct.pack(">H", 7) * channels) + png[33:])
+    assert opened(tmp_path / "x.png", 1)[0].tolist() == [[65535, 1000], [1000, 1000]]
+    assert opened(tmp_path / "x.png", 4)[0][0].tolist() == [[7, 7, 7, 0], [1000, 1000, 1000, 65535]]
+
+
+def test_the_order_of_bytes_does_not_matter(tmp_path):
+    array = DEEP[:, :, 0].astype(">u2")
+    np.save(tmp_path / "x.npy", array)
+    assert np.array_equal(opened(tmp_path / "x.npy", 1)[0], DEEP[:, :, 0])
+    tifffile.imwrite(tmp_path / "x.tif", array, byteorder=">")
+    assert np.array_equal(opened(tmp_path / "x.tif", 1)[0], DEEP[:, :, 0])
+
+
 def test_a_drawing_of_eight_bits_is_not_told_of(tmp_path):
     Image.fromarray((PIXELS >> 7) * np.uint8(255)).save(tmp_path / "drawing.png")
     Image.new("L", (9, 9)).save(tmp_path / "black.jpg")
