@@ -42,7 +42,7 @@ _HOMES = {
     "data.reading": "normal oddities",
     "recipe.lock": "lock_text",
     "recipe.plan": "Compute Plan",
-    "training.build": "decide make_dataset read_data",
+    "training.build": "decide decide_and_read make_dataset read_data",
     "training.engine": "Engine Steps Turn",
     "training.formula": "Formula",
     "training.meter": "Meter",
@@ -139,7 +139,12 @@ if TYPE_CHECKING:
     from ganforge.runs.run import Run as Run
     from ganforge.runs.start import hold as hold
     from ganforge.runs.trained import Findings as Findings, Seen as Seen, Trained as Trained
-    from ganforge.training.build import decide as decide, make_dataset as make_dataset, read_data as read_data
+    from ganforge.training.build import (
+        decide as decide,
+        decide_and_read as decide_and_read,
+        make_dataset as make_dataset,
+        read_data as read_data,
+    )
     from ganforge.training.engine import Engine as Engine, Steps as Steps, Turn as Turn
     from ganforge.training.formula import Formula as Formula
     from ganforge.training.meter import Meter as Meter

@@ -35,10 +35,9 @@ def create(plan: Plan, plugins: Plugins, out: Path, device: torch.device, report
     plan, dataset = settle(plan, device)
     # Nothing is left behind by a run whose data are not there, or whose recipe cannot be written down.
     lock_text(plan, {})
-    plan, dataset, decided = build.decide(plan, dataset, report)
+    plan, dataset, decided, sources = build.decide_and_read(plan, dataset, report)
     for line in decided.said:
         plugins.say(line)
-    sources = build.read_data(plan, dataset, report)
     folder = Folder(_new_folder(out / plan.name))
     held = hold(folder.path)
     plan = evolve(plan, plugin_files=tuple(copy_plugins(plan.plugin_files, folder.path / "plugins")))

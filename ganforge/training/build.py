@@ -12,6 +12,7 @@ from ganforge.components.coupling import View
 from ganforge.components.settings import Key
 from ganforge.data.batches import Batches
 from ganforge.data.dataset import SPLITS, Dataset, Decided, Report, Shape, Split, derive
+from ganforge.data.files import listed_once
 from ganforge.data.reading import Ready, Sources, normal, read, silent
 from ganforge.errors import InputError, PluginError, Problem, RecipeError, nearest
 from ganforge.recipe.plan import Choice, LossPlan, Plan
@@ -47,6 +48,15 @@ def decide(plan: Plan, dataset: Dataset, report: Report = silent) -> tuple[Plan,
         return plan, dataset, decided
     plan = evolve(plan, dataset=evolve(plan.dataset, settings={**plan.dataset.settings, **decided.settings}))
     return plan, make_dataset(plan), decided
+
+
+def decide_and_read(
+    plan: Plan, dataset: Dataset, report: Report = silent
+) -> tuple[Plan, Dataset, Decided, dict[Split, Sources]]:
+    """Do as `decide` and then as `read_data`; folders are listed once for both."""
+    with listed_once():
+        plan, dataset, decided = decide(plan, dataset, report)
+        return plan, dataset, decided, read_data(plan, dataset, report)
 
 
 def read_data(plan: Plan, dataset: Dataset, report: Report = silent) -> dict[Split, Sources]:

@@ -24,10 +24,9 @@ from ganforge import (
     Stored,
     Values,
     assemble,
-    decide,
+    decide_and_read,
     normal,
     random_generator,
-    read_data,
     settle,
 )
 
@@ -106,8 +105,8 @@ def bench(
     """
     plan, dataset = settle(plan, device)
     if real_data:
-        plan, dataset, _ = decide(plan, dataset, report)
-        sources = read_data(plan, dataset, report)["train"]
+        plan, dataset, _, read = decide_and_read(plan, dataset, report)
+        sources = read["train"]
     else:
         sources = random_sources(plan, dataset)
     train, compute = plan.train, plan.compute

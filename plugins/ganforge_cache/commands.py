@@ -15,12 +15,11 @@ if TYPE_CHECKING:
 def prepare(context: typer.Context, recipe: RecipeName, sets: Sets = None, plugin: PluginFiles = None) -> None:
     """Make a recipe's pictures ready in the cache, in parallel; a run would do the same before its first step."""
     plan = understand(context, recipe, sets, plugin)
-    from ganforge import decide, make_dataset, oddities, read_data
+    from ganforge import decide_and_read, make_dataset, oddities
     from ganforge_cache import cache
 
     with progress() as report:
-        plan, dataset, decided = decide(plan, make_dataset(plan), report)
-        sources = read_data(plan, dataset, report)
+        plan, _, decided, sources = decide_and_read(plan, make_dataset(plan), report)
     for line in decided.said:
         context.obj.say(line)
     entries = list(_cached(plan))

@@ -61,12 +61,11 @@ def show(
 ) -> None:
     """Show a recipe's data: counts, sizes, split, labels, and a contact sheet of both domains."""
     plan = understand(context, recipe, sets, plugin)
-    from ganforge import Prepared, Stored, decide, make_dataset, oddities, read_data
+    from ganforge import Prepared, Stored, decide_and_read, make_dataset, oddities
     from ganforge_data.sheet import draw_sheet
 
     with progress() as report:
-        plan, dataset, decided = decide(plan, make_dataset(plan), report)
-        sources = read_data(plan, dataset, report)
+        plan, _, decided, sources = decide_and_read(plan, make_dataset(plan), report)
     for line in decided.said:
         context.obj.say(line)
     rows = []
