@@ -50,7 +50,7 @@ class Crops(PictureDataset):
             than a crop.
         channels: 3 for colour, 1 for grey, any other number for pictures of just so many.
         range: which numbers of the files are black and white, [low, high]; `auto` decides it from the pictures.
-        apart: the domains' own tables; see `docs/depth.md`.
+        apart: the tables `[dataset.A]` and so on, each with its own `channels`, `range` and `kind` of the numbers.
     """
 
     a: Path

@@ -175,7 +175,7 @@ class PictureFiles(Pictures):
     Attributes:
         range: which numbers of the files are black and white, [low, high]; `auto` decides it once from all files: all 8
             bits, or as many bits as the largest number needs, or the least and the largest number.
-        apart: the domains' own tables; see `docs/depth.md`.
+        apart: the tables `[dataset.A]` and so on, each with its own `channels`, `range` and `kind` of the numbers.
     """
 
     range: Range = AUTO

@@ -48,7 +48,7 @@ class Apart:
 
 
 def of_domains(dataset: Any, attribute: Any, apart: Mapping[str, Apart]) -> None:
-    """Tables of the domains alone."""
+    """Tables `[dataset.NAME]` of the domains."""
     for name in apart:
         if name not in dataset.domain_names:
             raise InputError(f"there is no domain '{name}'; {nearest(name, dataset.domain_names)}", key=name)
