@@ -62,13 +62,25 @@ def save(made: Image.Image | Array, target: Path) -> None:
 
     An OSError says that it cannot be written.
     """
-    content = io.BytesIO()
     if isinstance(made, Image.Image):
-        made.save(content, "PNG")
+        write_made(png_of(made), target)
     else:
+        content = io.BytesIO()
         np.save(content, made, allow_pickle=False)
+        write_made(content.getvalue(), target)
+
+
+def png_of(picture: Image.Image) -> bytes:
+    """Return the bytes of a PNG."""
+    content = io.BytesIO()
+    picture.save(content, "PNG")
+    return content.getvalue()
+
+
+def write_made(content: bytes, target: Path) -> None:
+    """Write a file, and make the folder that it needs; an OSError says that it cannot be written."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    write_file(target, content.getvalue(), lasting=False)
+    write_file(target, content, lasting=False)
 
 
 def suffix_of(wanted: str | None, depth: Depth, channels: int) -> str:
@@ -99,10 +111,15 @@ def encoded(pixels: Tensor, depth: Depth, suffix: str) -> bytes:
         depth: what the numbers in the file mean.
         suffix: one that `suffix_of` returned.
     """
-    array = np.ascontiguousarray(depth.numbers(pixels).transpose(1, 2, 0))  # [H, W, C]
+    return encoded_numbers(depth.numbers(pixels), suffix)
+
+
+def encoded_numbers(numbers: Array, suffix: str) -> bytes:
+    """Return the bytes of a file that holds numbers [C, H, W] as they are."""
+    array = np.ascontiguousarray(numbers.transpose(1, 2, 0))  # [H, W, C]
     channels = array.shape[2]
     flat = array.squeeze(2) if channels == 1 else array
-    if suffix == ".png" and depth.kind == "uint16":
+    if suffix == ".png" and array.dtype == np.uint16:
         return _deep_png(array)
     content = io.BytesIO()
     if suffix == ".png":
@@ -118,7 +135,7 @@ def encoded(pixels: Tensor, depth: Depth, suffix: str) -> bytes:
             photometric="rgb" if channels in (3, 4) else "minisblack",
             planarconfig=None if channels == 1 else "contig",
             extrasamples=["unassalpha"] if channels in (2, 4) else None,
-            compression=None if depth.kind == "float32" else "zlib",  # floats hardly become smaller
+            compression=None if array.dtype == np.float32 else "zlib",  # floats hardly become smaller
             metadata=None,
         )
     return content.getvalue()
