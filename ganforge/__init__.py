@@ -32,16 +32,17 @@ _HOMES = {
     "components.coupling": "Coupling Network View",
     "components.neighbours": "PluginFolder folders sources",
     "components.plugins": "Plugins",
+    "components.settings": "TABLES",
     "data.batches": "Batches",
-    "data.dataset": "SPLITS Crop Dataset Drawn OnBroken PictureDataset Prepared Report Samples Shape Split "
+    "data.dataset": "SPLITS Crop Dataset Decided Drawn OnBroken PictureDataset Prepared Report Samples Shape Split "
     "Stored as_float random_generator",
-    "data.depth": "Depth Picture",
+    "data.depth": "Depth Kind Picture",
     "data.files": "Found find_pictures natural",
     "data.notes": "Note compare gather_notes note_lines noting",
     "data.reading": "normal oddities",
     "recipe.lock": "lock_text",
     "recipe.plan": "Compute Plan",
-    "training.build": "make_dataset read_data",
+    "training.build": "decide decide_and_read make_dataset read_data",
     "training.engine": "Engine Steps Turn",
     "training.formula": "Formula",
     "training.meter": "Meter",
@@ -89,11 +90,13 @@ if TYPE_CHECKING:
     from ganforge.components.coupling import Coupling as Coupling, Network as Network, View as View
     from ganforge.components.neighbours import PluginFolder as PluginFolder, folders as folders, sources as sources
     from ganforge.components.plugins import Plugins as Plugins
+    from ganforge.components.settings import TABLES as TABLES
     from ganforge.data.batches import Batches as Batches
     from ganforge.data.dataset import (
         SPLITS as SPLITS,
         Crop as Crop,
         Dataset as Dataset,
+        Decided as Decided,
         Drawn as Drawn,
         OnBroken as OnBroken,
         PictureDataset as PictureDataset,
@@ -106,7 +109,7 @@ if TYPE_CHECKING:
         as_float as as_float,
         random_generator as random_generator,
     )
-    from ganforge.data.depth import Depth as Depth, Picture as Picture
+    from ganforge.data.depth import Depth as Depth, Kind as Kind, Picture as Picture
     from ganforge.data.files import Found as Found, find_pictures as find_pictures, natural as natural
     from ganforge.data.notes import (
         Note as Note,
@@ -136,7 +139,12 @@ if TYPE_CHECKING:
     from ganforge.runs.run import Run as Run
     from ganforge.runs.start import hold as hold
     from ganforge.runs.trained import Findings as Findings, Seen as Seen, Trained as Trained
-    from ganforge.training.build import make_dataset as make_dataset, read_data as read_data
+    from ganforge.training.build import (
+        decide as decide,
+        decide_and_read as decide_and_read,
+        make_dataset as make_dataset,
+        read_data as read_data,
+    )
     from ganforge.training.engine import Engine as Engine, Steps as Steps, Turn as Turn
     from ganforge.training.formula import Formula as Formula
     from ganforge.training.meter import Meter as Meter

@@ -24,7 +24,8 @@ def describe(hint: Any) -> str:
     if origin in (list, tuple):
         return f"list of {describe(arguments[0])}s"
     if origin is dict:
-        return f"table of {describe(arguments[1])}s"
+        inner = describe(arguments[1])
+        return f"tables{inner.removeprefix('table')}" if attrs.has(arguments[1]) else f"table of {inner}s"
     if attrs.has(hint):
         return f"table with {', '.join(field.name for field in attrs.fields(hint))}"
     return {int: "whole number", float: "number", bool: "true or false", str: "text", Path: "path"}.get(hint, str(hint))

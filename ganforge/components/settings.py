@@ -21,6 +21,7 @@ from ganforge.components.describe import describe, describe_validator, describe_
 from ganforge.components.schedule import Schedule
 from ganforge.errors import PluginError, nearest
 
+TABLES = "tables"  # in a field's metadata: it is a dictionary of the tables inside of the component's own
 LARGEST = 2**53  # beyond it a number is a slip, and not every integer is a float
 
 Key = tuple[str, ...]
@@ -30,12 +31,16 @@ Report = Callable[[Key, str, str], None]
 
 @frozen
 class Setting:
-    """One setting of a component: `default` is `attrs.NOTHING` where the recipe must give it."""
+    """One setting of a component: `default` is `attrs.NOTHING` where the recipe must give it.
+
+    One of `tables` holds the tables inside of the component's own, `[dataset.NAME]`, by their names.
+    """
 
     name: str
     type: Any
     default: Any
     validators: tuple[Validator, ...]
+    tables: bool = False
 
     @property
     def ranges(self) -> str:
@@ -89,7 +94,8 @@ def read_fields(cls: type) -> dict[str, Setting]:
             default: Any = field.default
             if isinstance(default, attrs.Factory):  # type: ignore[arg-type]
                 default = default.factory()
-            settings[field.name] = _setting(field.name, hints.get(field.name, field.type), default, field.validator)
+            setting = _setting(field.name, hints.get(field.name, field.type), default, field.validator)
+            settings[field.name] = attrs.evolve(setting, tables=field.metadata.get(TABLES, False))
     return settings
 
 
@@ -137,11 +143,16 @@ def fill(
     """
     read = follow if scheduled else structure
     values: dict[str, Any] = {}
+    named = {name for name, setting in settings.items() if not setting.tables}
+    inner = {k: v for k, v in table.items() if k not in named and isinstance(v, Mapping) and len(named) < len(settings)}
     for key in table:
-        if key not in settings:
-            report((*path, key), f"unknown setting '{key}'", nearest(key, settings) or "it has no settings")
+        if key not in named | inner.keys():
+            report((*path, key), f"unknown setting '{key}'", nearest(key, named) or "it has no settings")
     for name, setting in settings.items():
-        if name in table:
+        if setting.tables:
+            of_one = Setting(name, get_args(setting.type)[1], NOTHING, ())
+            values[name] = {key: read(value, of_one, (*path, key), report) for key, value in inner.items()}
+        elif name in table:
             value = read(table[name], setting, (*path, name), report)
             if value is not NOTHING:
                 values[name] = value

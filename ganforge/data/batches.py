@@ -77,6 +77,7 @@ class Batches:
         if samples.ndim != 4 or not (self._augment or size):
             return as_float(samples)
         random = random_generator(self.seed, "place", self._group(domain), step)
+        samples = samples if samples.dtype == torch.uint8 else as_float(samples)  # uint16 lacks most operators
         moved = as_float(self._augment.place(samples, random, size))
         return self._augment.colour(moved, random_generator(self.seed, "colour", domain, step))
 
@@ -103,6 +104,9 @@ class Batches:
             loaded[start:stop] = load(range(start, stop))
         report(what, samples.length, samples.length)
         placed = loaded.to(self.device) if self.residency == "device" else loaded
+        if placed.dtype == torch.uint16:  # CUDA takes no rows of it
+            signed = placed.view(torch.int16)
+            return lambda indices: signed[indices].view(torch.uint16)
         return lambda indices: placed[indices]
 
     def _group(self, field: str) -> str:

@@ -27,7 +27,8 @@ class Stored:
 
     Attributes:
         length: how many there are.
-        load: takes indices and returns those samples: pictures as uint8 [N, C, H, W], anything else as float.
+        load: takes indices and returns those samples: pictures [N, C, H, W] as uint8, uint16 or float32, of which
+            `as_float` makes floats in [0, 1]; anything else as float.
         labels: what is known of each sample, by name of the label; `length` entries each.
         skipped: what was left out because it is broken, a line each.
         notes: what is odd about those that are used all the same.
@@ -65,15 +66,16 @@ class Prepared:
 
     Attributes:
         items: what each sample is made of: a path, or anything that pickles and whose repr tells it apart.
-        make: makes the sample of an item, uint8 [C, H, W]; a function of a module or a method of an attrs class, so
-            that other processes can call it. It raises InputError for a broken item, and warns (`warnings.warn`) of
-            what is odd about one that can be used.
+        make: makes the sample of an item, [C, H, W]; a function of a module or a method of an attrs class, so that
+            other processes can call it. It raises InputError for a broken item, and warns (`warnings.warn`) of what is
+            odd about one that can be used.
         settings: all that `make` depends on besides the item; another text makes another cache.
         labels: what is known of each item, by name of the label.
         on_broken: whether one broken item stops everything, or is told and left out.
         left_out: what else lies where the items were found, for people to read; see `Found`.
         shape: of a sample as it is made, where it is larger than the data set says, so that it is cropped.
         crop: where a larger sample is cropped: at random for training batches, or in the middle always.
+        dtype: of a sample: uint8, uint16 or float32.
     """
 
     items: Sequence[Any]
@@ -84,6 +86,7 @@ class Prepared:
     left_out: str = ""
     shape: Shape | None = None
     crop: Crop = "random"
+    dtype: torch.dtype = torch.uint8
 
     @property
     def length(self) -> int:
@@ -101,6 +104,21 @@ class Drawn:
 Samples = Stored | Prepared | Drawn
 
 
+@frozen
+class Decided:
+    """What a data set has decided after a look at its data.
+
+    Attributes:
+        settings: those that a recipe leaves open, so that the locked recipe tells them.
+        said: what was decided, a line each.
+        odd: what is odd about it, a line each.
+    """
+
+    settings: Mapping[str, Any] = field(factory=dict)
+    said: Sequence[str] = ()
+    odd: Sequence[str] = ()
+
+
 class Dataset(ABC):
     """Samples of one domain or several, in a train and a test split. Nothing is read before `open`."""
 
@@ -116,6 +134,18 @@ class Dataset(ABC):
         By default every domain is a group of its own. A sample's labels always stay with it.
         """
         return [[domain] for domain in self.shapes]
+
+    def decide(self, ready: Callable[..., Stored] | None, report: Report) -> Decided:
+        """Decide from the data what the settings leave open; by default nothing is.
+
+        Args:
+            ready: makes prepared samples ready to load, as a cache does; it takes (samples, shape, what, report).
+            report: told of (what, done, total).
+
+        Raises:
+            InputError: as of `open`.
+        """
+        return Decided()
 
     @abstractmethod
     def open(self, split: Split) -> Mapping[str, Samples]:
@@ -136,7 +166,7 @@ class PictureDataset(Dataset):
 
     @abstractmethod
     def read(self, domain: str, path: Path) -> Tensor:
-        """Read any picture file as a sample of the domain, uint8 [C, H, W].
+        """Read any picture file as a sample of the domain, [C, H, W] as uint8, uint16 or float32.
 
         Raises:
             InputError: the file is no picture, or is damaged.

@@ -26,14 +26,17 @@ class Depth:
 
     def pixels(self, numbers: Tensor) -> Tensor:
         """Turn numbers of a file into float32 pixels in [0, 1]; what lies outside of the range is cut off."""
-        wide = numbers.double() if numbers.dtype in (torch.int32, torch.float64) else numbers.float()
+        exact = torch.float64 if numbers.dtype in (torch.int32, torch.float64) else torch.float32
+        wide = numbers.to(exact, copy=True)
         return wide.sub_(self.low).div_(self.high - self.low).float().clamp_(0, 1)
 
     def numbers(self, pixels: Tensor) -> np.ndarray[Any, Any]:
         """Turn float pixels, cut off to [0, 1], into numbers for a file; whole numbers are rounded."""
-        found = pixels.double().clamp(0, 1).mul(self.high - self.low).add(self.low)
-        kind = np.dtype(self.kind)
-        return (found if kind.kind == "f" else found.round()).numpy().astype(kind)
+        found = pixels.double().clamp(0, 1).mul(self.high - self.low).add(self.low).numpy()
+        if self.kind == "float32":
+            return found.astype(np.float32)
+        limits = np.iinfo(self.kind)  # a range may reach beyond them
+        return found.round().clip(limits.min, limits.max).astype(self.kind)
 
 
 @frozen(eq=False)

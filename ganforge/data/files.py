@@ -3,7 +3,9 @@
 import os
 import re
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cache
 from pathlib import Path
 
@@ -23,6 +25,8 @@ NO_PICTURES = {"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF"}
 MORE = {".npy", ".mpo", ".btf", ".tf2", ".tf8", ".ptif", ".ptiff", ".lsm", ".stk"}
 NAMED = 3  # names of each reason that are told
 
+_listed: ContextVar["dict[Path, Found] | None"] = ContextVar("_listed", default=None)
+
 
 @frozen
 class Found:
@@ -37,6 +41,16 @@ class Found:
     left_out: str
 
 
+@contextmanager
+def listed_once() -> Iterator[None]:
+    """Within it every folder's pictures are listed once, however often they are asked for."""
+    token = _listed.set({})
+    try:
+        yield
+    finally:
+        _listed.reset(token)
+
+
 def find_pictures(folder: Path) -> Found:
     """List the pictures in a folder and all folders below it.
 
@@ -47,6 +61,16 @@ def find_pictures(folder: Path) -> Found:
     Raises:
         InputError: the folder itself cannot be read.
     """
+    known = _listed.get()
+    found = known.get(folder) if known is not None else None
+    if found is None:
+        found = _find(folder)
+        if known is not None:
+            known[folder] = found
+    return found
+
+
+def _find(folder: Path) -> Found:
     left_out: dict[str, Counter[str]] = defaultdict(Counter)
     files, links = _walk(folder, left_out)
     seen = {_identity(file) for file in files} if links else set()

@@ -56,6 +56,9 @@ def _require_utf8(text: str) -> str:
 def _choice(choice: Choice, passed_on: bool = False) -> Table:
     given = {name: value for name, value in choice.settings.items() if value is not None}
     settings = {name: plain(_without_folders(value) if passed_on else value) for name, value in given.items()}
+    for name, setting in choice.component.signature.settings.items():
+        if setting.tables:
+            settings |= settings.pop(name)
     return {"use": choice.component.qualified, **settings}
 
 

@@ -44,7 +44,8 @@ class Run:
 
     Everything that it writes is in `folder`, which the lock `held` keeps other processes out of, and is written through
     `files`. It goes on from the checkpoint `start`, if there is one. What was found odd so far is in `warnings`, and
-    why evaluations failed the last time in `failures`. `notes` tell later whether data or plugins have changed.
+    why evaluations failed the last time in `failures`. `notes` tell later whether data or plugins have changed; `odd`
+    is what a look at the data found before the run was there.
     """
 
     files: Folder
@@ -57,6 +58,7 @@ class Run:
     step: int = 0
     start: Path | None = None
     notes: Mapping[str, Mapping[str, str]] = field(factory=dict, repr=False)
+    odd: Sequence[str] = ()
     warnings: list[str] = field(factory=list)
     metrics: Metrics = field(factory=dict)
     failures: Sequence[GanforgeError] = field(factory=list, repr=False)
@@ -146,7 +148,7 @@ class Run:
 
         plan, sources = self.plan, self.sources["train"]
         seed_random(derive(plan.train.seed, "run"))
-        for message in oddities(self.sources):
+        for message in (*self.odd, *oddities(self.sources)):
             self.warn(message)
         with telling_of_memory(plan.train.batch, self._fitting):
             self._probes = probes_of(plan, self.sources["test"])

@@ -35,11 +35,14 @@ def create(plan: Plan, plugins: Plugins, out: Path, device: torch.device, report
     plan, dataset = settle(plan, device)
     # Nothing is left behind by a run whose data are not there, or whose recipe cannot be written down.
     lock_text(plan, {})
-    sources = build.read_data(plan, dataset, report)
+    plan, dataset, decided, sources = build.decide_and_read(plan, dataset, report)
+    for line in decided.said:
+        plugins.say(line)
     folder = Folder(_new_folder(out / plan.name))
     held = hold(folder.path)
     plan = evolve(plan, plugin_files=tuple(copy_plugins(plan.plugin_files, folder.path / "plugins")))
-    run = Run(folder, plan, plugins, device, dataset, sources, held, notes=notes_of(folder.path, sources))
+    notes = notes_of(folder.path, sources)
+    run = Run(folder, plan, plugins, device, dataset, sources, held, notes=notes, odd=decided.odd)
     folder.write(LOCK, run.locked())
     return run
 

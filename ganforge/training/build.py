@@ -12,16 +12,19 @@ from torch import nn
 from ganforge.components.coupling import View
 from ganforge.components.settings import Key
 from ganforge.data.batches import Batches
-from ganforge.data.dataset import SPLITS, Dataset, Report, Shape, Split, derive
+from ganforge.data.dataset import SPLITS, Dataset, Decided, Report, Shape, Split, derive
+from ganforge.data.files import listed_once
 from ganforge.data.reading import Ready, Sources, normal, read, silent
 from ganforge.errors import PluginError, Problem, RecipeError, nearest
-from ganforge.recipe.plan import Choice, LossPlan, Plan, usual
+from ganforge.recipe.plan import Choice, LossPlan, Plan
 from ganforge.training.engine import Engine
 from ganforge.training.formula import Formula, mapped
 from ganforge.training.networks import check_networks, make_networks
 from ganforge.training.player import Player, Term, Update, learnable, values_of
 from ganforge.training.state import Held, held_by
 from ganforge.training.values import Scheme, Values, Wiring
+
+META = torch.device("meta")
 
 Bound = Mapping[str, Sequence[tuple[LossPlan, str, Mapping[str, str]]]]  # a player's losses, each with view and asks
 
@@ -33,6 +36,28 @@ def make_dataset(plan: Plan) -> Dataset:
     if not isinstance(dataset, Dataset):
         raise PluginError(f"dataset '{plan.dataset.component.qualified}' is not derived from ganforge.Dataset")
     return dataset
+
+
+def decide(plan: Plan, dataset: Dataset, report: Report = silent) -> tuple[Plan, Dataset, Decided]:
+    """Have the data set decide what its settings leave open, and make it anew with what it decided.
+
+    A RecipeError says that the data are not there.
+    """
+    with plan.located(("dataset",)):
+        decided = dataset.decide(ready_of(plan), report)
+    if not decided.settings:
+        return plan, dataset, decided
+    plan = evolve(plan, dataset=evolve(plan.dataset, settings={**plan.dataset.settings, **decided.settings}))
+    return plan, make_dataset(plan), decided
+
+
+def decide_and_read(
+    plan: Plan, dataset: Dataset, report: Report = silent
+) -> tuple[Plan, Dataset, Decided, dict[Split, Sources]]:
+    """Do as `decide` and then as `read_data`; folders are listed once for both."""
+    with listed_once():
+        plan, dataset, decided = decide(plan, dataset, report)
+        return plan, dataset, decided, read_data(plan, dataset, report)
 
 
 def read_data(plan: Plan, dataset: Dataset, report: Report = silent) -> dict[Split, Sources]:
@@ -91,8 +116,6 @@ def check(plan: Plan, dataset: Dataset) -> Bound:
             message = f"the coupling '{name}' needs pairs of {' and '.join(pair)}; the data set '{data}' draws them"
             report(("coupling", "use"), f"{message} independently", "try 'pairs'")
     networks = check_networks(plan, shapes, report)
-    if not problems:
-        _check_calls(plan, networks, shapes, report)
     wirings = [Wiring(view, plan.values) for view in plan.coupling.views]
     players = tuple(plan.coupling.players)
     bound: dict[str, list[tuple[LossPlan, str, Mapping[str, str]]]] = {player: [] for player in players}
@@ -110,29 +133,48 @@ def check(plan: Plan, dataset: Dataset) -> Bound:
             missing = [name for name in wanted if not any(w.offers(name, p) for w in wirings for p in players)]
             problem = f"no direction offers '{missing[0]}'" if missing else "no direction offers all of them"
             report(("updates", role, "use"), f"'{choice.component.name}' asks for {', '.join(wanted)}; {problem}")
+    if not problems:
+        _check_values(plan, networks, shapes, bound, report)
     if problems:
         raise RecipeError(problems)
     return bound
 
 
-def _check_calls(
-    plan: Plan, networks: Mapping[str, nn.Module], shapes: Mapping[str, Shape], report: Callable[..., None]
+def _check_values(
+    plan: Plan,
+    networks: Mapping[str, nn.Module],
+    shapes: Mapping[str, Shape],
+    bound: Bound,
+    report: Callable[..., None],
 ) -> None:
-    """Translate with the networks on the meta device: one may ask for more than the coupling's values give it."""
-    meta, player = torch.device("meta"), usual(plan.coupling.players)
-    fields = {field for view in plan.coupling.views for field in view.fields.values()}
-    batch = {f: torch.zeros(2, *shapes.get(f, ()), device=meta, dtype=None if f in shapes else int) for f in fields}
-    scheme, _ = make_scheme(plan, networks, meta, {})
-    for view in plan.coupling.views:
-        if "generator" not in view.networks or not scheme.wirings[view.name].offers("fake", player):
-            continue
-        try:
-            Values(scheme, batch).ask(view.name, "fake", player)
-        except Exception as error:  # of any kind: the first step tells what cannot be told without arithmetic
-            if lacking := re.search(r"forward\(\) missing .+ arguments?: (.+)", str(error.__cause__)):
-                network, choice = plan.networks[view.networks["generator"]]
-                gives = f"besides a sample, which the coupling '{plan.coupling_choice.component.name}' does not give"
-                report((network.role, "use"), f"'{choice.component.name}' asks for {lacking[1]} {gives}")
+    """Make what losses ask for without memory or arithmetic: a generator may ask for more, or channels not fit."""
+    pictures = {domain: shape[0] for domain, shape in shapes.items() if len(shape) == 3}
+    differing = ", ".join(f"{domain} has {count}" for domain, count in pictures.items())
+    with META:
+        scheme, _ = make_scheme(plan, networks, META, {})
+        batch = {field: torch.zeros(2, *shape) for field, shape in shapes.items()}
+        values = Values(scheme, {**batch, **{field: torch.zeros(2, dtype=torch.long) for field in labels_of(plan)}})
+        every = [(p, *asked) for p, losses in bound.items() for asked in losses]
+        for player, loss, view, name in [(p, loss, v, name) for p, loss, v, asks in every for name in asks.values()]:
+            try:
+                values.ask(view, name, player)
+            except Exception as error:  # of any kind: the first step tells what cannot be told without arithmetic
+                generator = scheme.wirings[view].view.networks.get("generator")
+                lacking = re.search(r"forward\(\) missing .+ arguments?: (.+)", str(error.__cause__))
+                if lacking and generator:
+                    network, choice = plan.networks[generator]
+                    gives = f"the coupling '{plan.coupling_choice.component.name}' does not give"
+                    message = f"'{choice.component.name}' asks for {lacking[1]} besides a sample, which {gives}"
+                    report((network.role, "use"), message)
+                elif len(set(pictures.values())) > 1 and _is_misfit(error.__cause__):
+                    message = f"'{name}' in the direction {view} needs domains of the same channels; here {differing}"
+                    report(("losses", loss.role, "use"), message)
+
+
+def _is_misfit(error: BaseException | None) -> bool:
+    """Tell whether shapes do not fit together, and it is not that something cannot be done without numbers."""
+    fault = isinstance(error, RuntimeError | ValueError) and not isinstance(error, NotImplementedError)
+    return fault and "meta" not in str(error)
 
 
 def _tell_of_missing(

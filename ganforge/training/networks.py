@@ -54,7 +54,7 @@ def with_facts(plan: Plan, names: Iterable[str]) -> set[str]:
 
 
 def check_networks(plan: Plan, shapes: Mapping[str, Shape], report: Problems) -> dict[str, nn.Module]:
-    """Make every network without memory or arithmetic, and look at what comes out; return those that are sound."""
+    """Make every network without memory or arithmetic, look at what comes out of it, and return them."""
     device = torch.device("meta")
     zeros = {domain: torch.zeros(shape, device=device) for domain, shape in shapes.items()}
     made: dict[str, nn.Module] = {}

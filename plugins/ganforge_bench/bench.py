@@ -24,9 +24,9 @@ from ganforge import (
     Stored,
     Values,
     assemble,
+    decide_and_read,
     normal,
     random_generator,
-    read_data,
     settle,
 )
 
@@ -104,7 +104,11 @@ def bench(
         Figures by name, ready for JSON: the medians of interleaved rounds.
     """
     plan, dataset = settle(plan, device)
-    sources = read_data(plan, dataset, report)["train"] if real_data else random_sources(plan, dataset)
+    if real_data:
+        plan, dataset, _, read = decide_and_read(plan, dataset, report)
+        sources = read["train"]
+    else:
+        sources = random_sources(plan, dataset)
     train, compute = plan.train, plan.compute
     engine, batches = assemble(plan, dataset, sources, device)
 

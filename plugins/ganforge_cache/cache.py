@@ -36,9 +36,10 @@ from ganforge import (
 )
 from ganforge_cache.making import Faults, Maker, Notes, make_all, module_of
 
-FORMAT = 2
+FORMAT = 3
 HEADER = 256  # bytes of a file before its samples
 SAMPLES, ABOUT = "samples.safetensors", "about.json"
+NAMES = {torch.uint8: "U8", torch.uint16: "U16", torch.float32: "F32"}  # of types in the header
 SHOWN = 5
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 DISK_ERRORS = {*UNWRITABLE, errno.EFBIG, errno.ENOTDIR, errno.EEXIST, errno.ENOENT, errno.ELOOP, errno.ENAMETOOLONG}
@@ -172,7 +173,8 @@ def _take(tensor: Tensor, indices: Sequence[int]) -> Tensor:
 
 def _key(samples: Prepared, shape: Shape) -> str:
     """Name the cache by everything that its contents depend on: items, their files' state, settings, and the code."""
-    digest = hashlib.blake2b(repr((FORMAT, samples.settings, tuple(shape), samples.on_broken)).encode(), digest_size=16)
+    about = (FORMAT, samples.settings, tuple(shape), samples.dtype, samples.on_broken)
+    digest = hashlib.blake2b(repr(about).encode(), digest_size=16)
     for item in samples.items:
         if isinstance(item, Path):
             try:
@@ -223,7 +225,7 @@ def _writing(samples: Prepared, shape: Shape) -> Iterator[None]:
     except OSError as error:
         if error.errno not in DISK_ERRORS:
             raise
-        need = math.prod(shape) * samples.length / 2**20
+        need = _bytes_of(samples, shape) * samples.length / 2**20
         free = ""
         with suppress(OSError):
             free = f", where {shutil.disk_usage(home()).free / 2**20:,.0f} MiB are free"
@@ -263,12 +265,13 @@ def _make(folder: Path, samples: Prepared, shape: Shape, what: str, report: Repo
     aside.mkdir()  # and not mkdtemp, so that users of a group can share a cache
     try:
         file = aside / SAMPLES
-        _reserve(file, HEADER + samples.length * math.prod(shape))
+        _reserve(file, HEADER + samples.length * _bytes_of(samples, shape))
+        maker = Maker(samples.make, shape, samples.dtype, file, HEADER)
         faults: Faults = []
         notes: Notes = []
         done = 0
         report(f"preparing {what}", 0, samples.length)
-        for count, broken, odd in make_all(Maker(samples.make, shape, file, HEADER), samples.items, processes):
+        for count, broken, odd in make_all(maker, samples.items, processes):
             faults += broken
             notes += odd
             done += count
@@ -276,7 +279,7 @@ def _make(folder: Path, samples: Prepared, shape: Shape, what: str, report: Repo
         faults.sort()
         if faults and (samples.on_broken == "stop" or len(faults) == samples.length):
             raise _broken(faults, samples)
-        _close_gaps(file, shape, samples.length, [index for index, _, _ in faults])
+        _close_gaps(file, samples, shape, [index for index, _, _ in faults])
         skipped = [printable(message) for _, message, _ in faults]
         about = {
             "what": what,
@@ -315,9 +318,14 @@ def _reserve(file: Path, size: int) -> None:
             target.truncate(size)
 
 
-def _close_gaps(file: Path, shape: Shape, length: int, broken: Sequence[int]) -> None:
+def _bytes_of(samples: Prepared, shape: Shape) -> int:
+    return math.prod(shape) * samples.dtype.itemsize
+
+
+def _close_gaps(file: Path, samples: Prepared, shape: Shape, broken: Sequence[int]) -> None:
     """Move samples into the places of broken ones, and write the header, which makes the file valid."""
-    size, kept = math.prod(shape), length
+    size, length = _bytes_of(samples, shape), samples.length
+    kept = length
     with file.open("r+b") as target:
         if broken:
             gone, kept = set(broken), 0
@@ -330,7 +338,7 @@ def _close_gaps(file: Path, shape: Shape, length: int, broken: Sequence[int]) ->
                         target.write(sample)
                     kept += 1
             target.truncate(HEADER + kept * size)
-        tensor = {"dtype": "U8", "shape": [kept, *shape], "data_offsets": [0, kept * size]}
+        tensor = {"dtype": NAMES[samples.dtype], "shape": [kept, *shape], "data_offsets": [0, kept * size]}
         header = json.dumps({"samples": tensor}).encode().ljust(HEADER - 8)
         target.seek(0)
         target.write(len(header).to_bytes(8, "little") + header)

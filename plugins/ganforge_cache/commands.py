@@ -15,15 +15,17 @@ if TYPE_CHECKING:
 def prepare(context: typer.Context, recipe: RecipeName, sets: Sets = None, plugin: PluginFiles = None) -> None:
     """Make a recipe's pictures ready in the cache, in parallel; a run would do the same before its first step."""
     plan = understand(context, recipe, sets, plugin)
-    from ganforge import make_dataset, oddities, read_data
+    from ganforge import decide_and_read, make_dataset, oddities
     from ganforge_cache import cache
 
     with progress() as report:
-        sources = read_data(plan, make_dataset(plan), report)
+        plan, _, decided, sources = decide_and_read(plan, make_dataset(plan), report)
+    for line in decided.said:
+        context.obj.say(line)
     entries = list(_cached(plan))
     for reason in sorted({reason for entry in entries for reason in entry.skipped}):
         typer.echo(f"skipped: {printable(reason)}")
-    for line in oddities(sources, skipped=False):
+    for line in (*decided.odd, *oddities(sources, skipped=False)):
         context.obj.say(f"warning: {line}")
     size = sum(entry.size for entry in entries) / 2**20
     count = sum(entry.length for entry in entries)
@@ -42,7 +44,11 @@ def clear(
     if recipe is None and sets:
         raise InputError("--set needs a RECIPE that it overrides")
     plan = understand(context, recipe, sets, plugin) if recipe else None
+    from ganforge import decide, make_dataset
     from ganforge_cache import cache
+
+    if plan:
+        plan, _, _ = decide(plan, make_dataset(plan))
 
     keys = [entry.folder.name for entry in _cached(plan)] if plan else None
     typer.echo(printable(f"{cache.clear(keys) / 2**20:,.1f} MiB freed in {cache.home()}"))

@@ -37,14 +37,16 @@ class Maker:
     """Makes a chunk of samples and writes it to its place in the file.
 
     Attributes:
-        make: makes the uint8 sample of an item.
+        make: makes the sample of an item.
         shape: of a sample.
+        dtype: of a sample.
         file: where samples lie one behind the other.
         offset: bytes before the first of them.
     """
 
     make: Callable[[Any], Tensor]
     shape: Shape
+    dtype: torch.dtype
     file: Path
     offset: int
 
@@ -54,7 +56,7 @@ class Maker:
         Raises:
             PluginError: making a sample failed otherwise than by an InputError, or it is not what it should be.
         """
-        size = math.prod(self.shape)
+        size = math.prod(self.shape) * self.dtype.itemsize
         chunk = bytearray(size * len(items))
         faults: Faults = []
         notes: list[Note] = []
@@ -67,9 +69,10 @@ class Maker:
                 continue
             except Exception as error:
                 raise PluginError(f"making the sample of {item!s} failed: {type(error).__name__}: {error}") from error
-            if sample.dtype != torch.uint8 or tuple(sample.shape) != tuple(self.shape):
+            if sample.dtype != self.dtype or tuple(sample.shape) != tuple(self.shape):
+                was, wanted = (str(dtype).removeprefix("torch.") for dtype in (sample.dtype, self.dtype))
                 raise PluginError(
-                    f"the sample of {item!s} is {sample.dtype} {list(sample.shape)}, expected uint8 {list(self.shape)}"
+                    f"the sample of {item!s} is {was} {list(sample.shape)}, expected {wanted} {list(self.shape)}"
                 )
             notes += found
             chunk[number * size : (number + 1) * size] = sample.contiguous().numpy().data.cast("B")

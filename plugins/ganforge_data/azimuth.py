@@ -13,7 +13,7 @@ from attrs import field, frozen, validators
 
 from ganforge import InputError, Prepared, Split, printable
 from ganforge_data.listing import list_pictures, names_of, require_folder
-from ganforge_data.pictures import Pictures
+from ganforge_data.pictures import PictureFiles
 
 # Searched in a picture's path below the folder, with slashes.
 PATTERNS = {
@@ -50,7 +50,7 @@ class Shot:
 
 
 @frozen(kw_only=True)
-class Azimuth(Pictures):
+class Azimuth(PictureFiles):
     """Cars, faces or chairs at angles that their file names carry; no model is in two domains, or in train and test.
 
     Either `root`, whose models are shared out between A and B, or two classes of things, `a` and `b`. Where a folder
@@ -126,7 +126,7 @@ class Azimuth(Pictures):
         if all(shot.elevation is not None for shot in shots):
             labels["elevation"] = [shot.elevation for shot in shots]
         files = [shot.path for shot in shots]
-        return self.prepared(partial(self.read, domain), files, labels, left_out=left_out)
+        return self.prepared(domain, partial(self.read, domain), files, labels, left_out=left_out)
 
     def _shots(self, folder: Path, key: str, pattern: str, split: Split) -> tuple[list[Shot], str]:
         """List the pictures of a folder's split, from the angles that are wanted, and say what else is there."""

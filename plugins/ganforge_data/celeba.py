@@ -9,7 +9,7 @@ from attrs import field, frozen, validators
 
 from ganforge import InputError, Prepared, Split, nearest, read_text
 from ganforge_data.listing import require_folder
-from ganforge_data.pictures import Pictures, several
+from ganforge_data.pictures import PictureFiles, several
 
 PICTURES = "img_align_celeba"
 ATTRIBUTES = ("list_attr_celeba.txt", "list_attr_celeba.csv")
@@ -20,7 +20,7 @@ Flags = np.ndarray[tuple[int, ...], np.dtype[np.bool_]]
 
 
 @frozen(kw_only=True)
-class CelebA(Pictures):
+class CelebA(PictureFiles):
     """Faces with an attribute (A) and faces with another one, or without it (B), of CelebA or in its layout.
 
     Or, with `domains`, several domains by attribute, such as colours of hair. A picture with more than one of the
@@ -103,7 +103,7 @@ class CelebA(Pictures):
         places = chosen.nonzero()[0].tolist()
         files = [names[place] for place in places]
         labels = {"file": files, **{name: column[places].tolist() for name, column in columns.items()}}
-        return self.prepared(partial(self.read, domain), [folder / name for name in files], labels)
+        return self.prepared(domain, partial(self.read, domain), [folder / name for name in files], labels)
 
     def _split(self, root: Path, names: Sequence[str], split: Split) -> Flags:
         """Tell for each picture whether it belongs to the split."""

@@ -1,6 +1,7 @@
 """Drawn animals of different coats on a meadow, which need no files: horses to zebras in spirit (Zhu et al. 2017)."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from random import Random
 from typing import Any, Literal
 
@@ -11,6 +12,7 @@ from torch import Tensor
 from ganforge import InputError, Prepared, Split
 from ganforge_data.animals import draw, faces_left
 from ganforge_data.decode import MODES
+from ganforge_data.opened import Opened
 from ganforge_data.pictures import Pictures, pair
 
 Coat = Literal["plain", "striped", "spotted"]
@@ -70,19 +72,22 @@ class Coats(Pictures):
         made = {}
         for place, (domain, coat) in enumerate(zip(self.domain_names, self.coats, strict=True)):
             numbers = range(0 if alike else place, count * stride, stride)
-            made[domain] = self._animals(split, coat, numbers, {"pair": list(numbers)} if alike else {})
+            made[domain] = self._animals(domain, split, coat, numbers, {"pair": list(numbers)} if alike else {})
         return made
 
-    def _animals(self, split: Split, coat: str, numbers: Sequence[int], more: Mapping[str, Sequence[Any]]) -> Prepared:
+    def _animals(
+        self, domain: str, split: Split, coat: str, numbers: Sequence[int], more: Mapping[str, Sequence[Any]]
+    ) -> Prepared:
         labels: dict[str, Sequence[Any]] = {"coat": [coat] * len(numbers), "animal": list(numbers), **more}
         labels |= {other: [other == coat] * len(numbers) for other in self.coats}
         labels["left"] = [faces_left(self._random(split, number)) for number in numbers]
-        return self.prepared(self._draw, [(split, number, coat) for number in numbers], labels, self.seed)
+        items = [(split, number, coat) for number in numbers]
+        return self.prepared(domain, partial(self._draw, domain), items, labels, self.seed)
 
     def _random(self, split: str, number: int) -> Random:
         return Random(f"{self.seed} {split} {number}")
 
-    def _draw(self, item: Item) -> Tensor:
+    def _draw(self, domain: str, item: Item) -> Tensor:
         split, number, coat = item
         picture = Image.fromarray(draw(self._random(split, number), pair(self.size), coat))
-        return self.fitted([picture.convert(MODES[self.channels])])
+        return self.fitted(domain, Opened([picture.convert(MODES[self.channels])]))

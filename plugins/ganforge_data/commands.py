@@ -61,11 +61,13 @@ def show(
 ) -> None:
     """Show a recipe's data: counts, sizes, split, labels, and a contact sheet of both domains."""
     plan = understand(context, recipe, sets, plugin)
-    from ganforge import Prepared, Stored, make_dataset, oddities, read_data
+    from ganforge import Prepared, Stored, decide_and_read, make_dataset, oddities
     from ganforge_data.sheet import draw_sheet
 
     with progress() as report:
-        sources = read_data(plan, make_dataset(plan), report)
+        plan, _, decided, sources = decide_and_read(plan, make_dataset(plan), report)
+    for line in decided.said:
+        context.obj.say(line)
     rows = []
     for split, domain, shape, opened in _open(plan):
         samples = sources[split][domain]
@@ -84,7 +86,7 @@ def show(
             }
         )
     print_rows(rows, as_json)
-    for line in oddities(sources):
+    for line in (*decided.odd, *oddities(sources)):
         context.obj.say(f"warning: {line}")
     path = out or Path(f"{plan.name}-data.png")
     try:

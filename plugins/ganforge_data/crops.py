@@ -2,20 +2,37 @@
 
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import torch
-from attrs import frozen
+from attrs import field, frozen
 from attrs.validators import ge, le
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from ganforge import Drawn, InputError, PictureDataset, Samples, Shape, Split, Stored, as_float, printable
-from ganforge_data.decode import open_picture
-from ganforge_data.pictures import fit_picture, to_tensor
+from ganforge import (
+    TABLES,
+    Decided,
+    Depth,
+    Drawn,
+    InputError,
+    Picture,
+    PictureDataset,
+    Report,
+    Samples,
+    Shape,
+    Split,
+    Stored,
+    as_float,
+    printable,
+)
+from ganforge_data.opened import Opened, open_picture
+from ganforge_data.pictures import fit_opened
+from ganforge_data.ranges import AUTO, Apart, Range, depths_of, of_domains, shapes_of
+from ganforge_data.scan import decide
 
 
 @frozen(kw_only=True)
@@ -31,29 +48,49 @@ class Crops(PictureDataset):
         size: height and width of a crop.
         zoom: height and width are divided by numbers from 1 to this one, drawn for each batch, and never become smaller
             than a crop.
+        channels: 3 for colour, 1 for grey, any other number for pictures of just so many.
+        range: which numbers of the files are black and white, [low, high]; `auto` decides it from the pictures.
+        apart: the tables `[dataset.A]` and so on, each with its own `channels`, `range` and `kind` of the numbers.
     """
 
     a: Path
     b: Path
     size: Annotated[int, ge(8), le(8192)] = 64
     zoom: Annotated[float, ge(1), le(100)] = 3.0
+    channels: Annotated[int, ge(1), le(64)] = 3
+    range: Range = AUTO
+    apart: dict[str, Apart] = field(factory=dict, validator=of_domains, metadata={TABLES: True})
+
+    domain_names = ("A", "B")
 
     @property
     def shapes(self) -> Mapping[str, Shape]:
-        """Crops in colour, alike in both domains."""
-        return dict.fromkeys(("A", "B"), (3, self.size, self.size))
+        """Crops with the channels of their domain."""
+        return shapes_of(self, (self.size, self.size))
+
+    @property
+    def depths(self) -> Mapping[str, Depth]:
+        """What the numbers in each domain's picture mean."""
+        return depths_of(self)
+
+    def decide(self, ready: Callable[..., Stored] | None, report: Report) -> Decided:
+        """Decide from the pictures which of their numbers are black and white."""
+        return decide(self, lambda: {domain: [self._file(domain)] for domain in self.domain_names}, ready, report)
 
     def open(self, split: Split) -> Mapping[str, Samples]:
         """Return the crops of a split."""
-        wholes = {"A": self._whole("a", self.a), "B": self._whole("b", self.b)}
-        return {domain: self._crops(whole, split) for domain, whole in wholes.items()}
+        return {domain: self._crops(self._whole(domain), split) for domain in self.domain_names}
 
     def read(self, domain: str, path: Path) -> Tensor:
-        """Read a picture as a sample, uint8 [3, size, size]: its middle square, made smaller."""
-        return to_tensor(fit_picture(open_picture(path)[0], (self.size, self.size), "crop"))
+        """Read a picture as a sample, [C, size, size]: its middle square, made smaller."""
+        return fit_opened(self._opened(domain, path), self.shapes[domain], self.depths[domain], "crop")
+
+    def picture(self, domain: str, path: Path) -> Picture:
+        """Read one picture at its own size."""
+        return self._opened(domain, path).picture
 
     def draw(self, whole: Tensor, count: int, generator: torch.Generator) -> Tensor:
-        """Draw crops of a picture, float [count, 3, size, size]."""
+        """Draw crops of a picture, float [count, C, size, size]."""
         least = 1 / self.zoom
         scales = (least + (1 - least) * torch.rand(2, generator=generator)).tolist()
         height, width = (max(self.size, round(side * s)) for side, s in zip(whole.shape[1:], scales, strict=True))
@@ -72,20 +109,30 @@ class Crops(PictureDataset):
         return Stored(len(cells), lambda indices: cells[list(indices)])
 
     def _cells(self, picture: Tensor, top: int, left: int) -> Tensor:
-        """Cut a picture [3, H, W] into the cells of a grid, [N, 3, size, size]."""
+        """Cut a picture [C, H, W] into the cells of a grid, [N, C, size, size]."""
         cells = picture[:, top:, left:].unfold(1, self.size, self.size).unfold(2, self.size, self.size)
         return cells.permute(1, 2, 0, 3, 4).flatten(0, 1)
 
-    def _whole(self, key: str, path: Path) -> Tensor:
-        """Read a domain's picture, uint8 [3, H, W]."""
-        path = Path(os.path.expanduser(path))  # Path.expanduser fails where there is no home
+    def _opened(self, domain: str, path: Path) -> Opened:
+        return open_picture(path, self.shapes[domain][0], depth=self.depths[domain])
+
+    def _file(self, domain: str) -> Path:
+        """Return a domain's file, which is there."""
+        key = domain.lower()
+        path = Path(os.path.expanduser(getattr(self, key)))  # Path.expanduser fails where there is no home
         if not os.path.isfile(path):
             raise InputError(printable(f"no picture '{path}'; set dataset.{key}"), key=key)
+        return path
+
+    def _whole(self, domain: str) -> Tensor:
+        """Read a domain's picture, [C, H, W] of the type that samples have."""
+        key, path = domain.lower(), self._file(domain)
         try:
-            whole = to_tensor(open_picture(path)[0])
+            opened = self._opened(domain, path)
         except InputError as error:
             raise InputError(str(error), key=key) from error
-        if min(whole.shape[1:]) < self.size:
-            size = f"{whole.shape[2]}x{whole.shape[1]}"
-            raise InputError(printable(f"'{path}' is {size}, smaller than crops of {self.size}"), key=key)
-        return whole
+        width, height = opened.bands[0].size
+        if min(width, height) < self.size:
+            message = f"'{path}' is {width}x{height}, smaller than crops of {self.size}"
+            raise InputError(printable(message), key=key)
+        return fit_opened(opened, (self.shapes[domain][0], height, width), self.depths[domain], "crop")

@@ -1,9 +1,11 @@
-"""Decoding a picture file of any kind into 8 bits a channel, whatever its decoder stumbles over."""
+"""Decoding a picture file of any kind into the numbers that it holds, whatever its decoder stumbles over."""
 
 import logging
 import re
 import sys
 import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -11,31 +13,31 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageFile
 
-from ganforge import InputError, compare
+from ganforge import InputError
 
 MAX_PIXELS = 178_956_970  # where Pillow begins to suspect a decompression bomb
 MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
-FEW = 32  # levels of 256
 
 ORIENTATION = 0x0112  # the tag of EXIF and TIFF
-TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
+TURNS: Mapping[int, tuple[Image.Transpose, Callable[["Array"], "Array"]]] = {  # of a picture, and of an array
+    2: (Image.Transpose.FLIP_LEFT_RIGHT, lambda array: array[:, ::-1]),
+    3: (Image.Transpose.ROTATE_180, lambda array: array[::-1, ::-1]),
+    4: (Image.Transpose.FLIP_TOP_BOTTOM, lambda array: array[::-1]),
+    5: (Image.Transpose.TRANSPOSE, lambda array: array.swapaxes(0, 1)),
+    6: (Image.Transpose.ROTATE_270, lambda array: array.swapaxes(0, 1)[:, ::-1]),
+    7: (Image.Transpose.TRANSVERSE, lambda array: array.swapaxes(0, 1)[::-1, ::-1]),
+    8: (Image.Transpose.ROTATE_90, lambda array: array.swapaxes(0, 1)[::-1]),
 }
 
 PNG = b"\x89PNG\r\n\x1a\n"
+EIGHT_BITS = {".bmp", ".gif", ".jpe", ".jpeg", ".jpg", ".jfif", ".webp"}  # files that have no more than 8 bits
 TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 # What a PNG holds beside the pixels (by the small first letter of its kind) that says how they are to be seen.
 TELLING = {b"tRNS": b"", b"eXIf": b"", b"iTXt": b"XML:com.adobe.xmp\0\0", b"tEXt": b"Raw profile type exif\0"}
 LONGEST = 2**16  # bytes of it
 
 Array = np.ndarray[Any, Any]
-Eight = np.ndarray[Any, np.dtype[np.uint8]]
+Decoded = Image.Image | Array
 
 
 class _Warns(logging.Handler):
@@ -49,28 +51,11 @@ for _library in ("PIL", "tifffile"):
     logging.getLogger(_library).addHandler(_Warns(logging.WARNING))
 
 
-def open_picture(path: Path, channels: int = 3, background: str = "white") -> list[Image.Image]:
-    """Open a picture upright in 8 bits a channel; what is odd about it is warned about.
-
-    Args:
-        path: any file that Pillow reads, a multi-channel TIFF, or a NumPy array [H, W, C] or [H, W] in .npy.
-        channels: 1 for grey and 3 for RGB, with transparency laid over the background; 2 and 4 keep it; any other
-            number takes only files that have so many.
-        background: a colour.
-
-    Returns:
-        One grey or colour picture, or one grey picture for each channel.
-
-    Raises:
-        InputError: the file is no picture, is damaged, is suspiciously large, or has other channels.
-    """
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """While a picture is read: whatever is wrong with it is an InputError that names the file."""
     try:
-        if path.exists() and not path.is_file():
-            raise InputError(f"'{path}' is no file")  # a pipe or a device would never end
-        bands = _bands_of(path, channels, background)
-        if not all(bands[0].size):
-            raise InputError(f"'{path}' holds no pixels: it is {bands[0].width}x{bands[0].height}")
-        return bands
+        yield
     except InputError:
         raise
     except FileNotFoundError as error:
@@ -84,48 +69,98 @@ def open_picture(path: Path, channels: int = 3, background: str = "white") -> li
         raise InputError(f"'{path}' is not a readable picture: {reason}") from error
 
 
-def _bands_of(path: Path, channels: int, background: str) -> list[Image.Image]:
+def decode(path: Path, channels: int) -> Decoded:
+    """Decode a picture, upright; use it inside of `naming`, since it raises whatever decoders do.
+
+    Args:
+        path: any file that Pillow reads, a multi-channel TIFF, or a NumPy array [H, W, C] or [H, W] in .npy.
+        channels: that are wanted. Numbers that Pillow's colours do not have, more than four, only TIFF and NumPy have.
+
+    Returns:
+        A picture of 8 bits in any of Pillow's modes; or an array [H, W, C] of what numbers the file has.
+
+    Raises:
+        InputError: it is no file, has other channels than a NumPy array or a TIFF of many must have, or no pixels.
+    """
+    if path.exists() and not path.is_file():
+        raise InputError(f"'{path}' is no file")  # a pipe or a device would never end
     if path.suffix.lower() == ".npy":
         array = _require_size(np.lib.format.open_memmap(path, mode="r"))  # reads no pickle
-        return _bands(array, channels, path)
-    if channels not in MODES:
+        decoded: Decoded = _require_channels(np.array(np.atleast_3d(array)), channels, path)
+    elif channels not in MODES:
         array, orientation = _read_tiff(path)
-        return [_turned(band, orientation) for band in _bands(array, channels, path)]
-    upright = _open(path)
-    if channels in (2, 4):
-        return list(upright.convert(MODES[channels]).split())
-    if upright.has_transparency_data:
-        upright = upright.convert("RGBA")
-        upright = Image.alpha_composite(Image.new("RGBA", upright.size, background), upright)
-    return [upright if upright.mode == MODES[channels] else upright.convert(MODES[channels])]
+        decoded = _turned(_require_channels(np.atleast_3d(array), channels, path), orientation)
+    else:
+        decoded = _open(path, channels)
+    width, height = decoded.size if isinstance(decoded, Image.Image) else decoded.shape[1::-1]
+    if not (width and height):
+        raise InputError(f"'{path}' holds no pixels: it is {width}x{height}")
+    return decoded
 
 
-def _open(path: Path) -> Image.Image:
-    """Open a picture upright in 8 bits a channel, by another way where Pillow does not manage."""
+def is_shallow(path: Path) -> bool:
+    """Tell, from its name or header, whether a file has no more than 8 bits; False where that does not tell."""
+    if path.suffix.lower() in EIGHT_BITS:
+        return True
+    with suppress(Exception), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with path.open("rb") as file:
+            start = file.read(25)
+        if start.startswith(PNG):
+            return start[24] <= 8
+        if path.suffix.lower() == ".npy":
+            return bool(np.lib.format.open_memmap(path, mode="r").dtype == np.uint8)
+        with Image.open(path) as picture:
+            _require_known_numbers(picture, 3)
+            return not (_is_deep_colour(picture) or picture.mode.startswith(("I", "F")))
+    return False
+
+
+def _open(path: Path, channels: int) -> Decoded:
+    """Open a picture upright, by another way where Pillow does not manage."""
     try:
-        return _open_with_pillow(path)
+        return _open_with_pillow(path, channels)
     except (Image.DecompressionBombWarning, Image.DecompressionBombError, FileNotFoundError):
         raise
     except Exception:
         with path.open("rb") as file:
             start = file.read(len(PNG))
         if start == PNG and (plain := _bare(path.read_bytes())):
-            return _open_with_pillow(BytesIO(plain))
+            return _open_with_pillow(BytesIO(plain), channels)
         if start.startswith(TIFF):
             return _open_tiff(path)
         raise
 
 
-def _open_with_pillow(file: Path | BytesIO) -> Image.Image:
+def _open_with_pillow(file: Path | BytesIO, channels: int) -> Decoded:
     with warnings.catch_warnings():
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         with Image.open(file) as picture:
-            _require_known_numbers(picture)
+            _require_known_numbers(picture, channels)
             deep = _is_deep_colour(picture)
+            tags = getattr(picture, "tag_v2", {})
+            signed = 2 in tags.get(339, ()) and tags[258] == (16,)
             picture.load()
-            if deep and _levels(upper := np.asarray(picture)) < FEW:
-                _tell_of_levels(upper, _sixteen_bits(file, upper))
-            return _turned(_eight_bit(picture), _orientation(picture))
+            orientation = _orientation(picture)
+            array: Array | None = None
+            if deep:
+                array = _sixteen_bits(file, np.asarray(picture))
+            elif picture.mode.startswith("I;16") or picture.mode in ("I", "F"):
+                array = np.asarray(picture)[:, :, None]
+                sixteen = picture.mode.startswith("I;16") or picture.format == "PPM"
+                array = array.astype(np.uint16 if sixteen else np.int16 if signed else array.dtype)
+            if array is not None:
+                return _turned(_with_transparency(array, picture.info.get("transparency")), orientation)
+            turn = TURNS.get(orientation) if isinstance(orientation, int) else None
+            return picture.transpose(turn[0]) if turn else picture
+
+
+def _with_transparency(array: Array, clear: object) -> Array:
+    """Add transparency to numbers [H, W, C] of a PNG that names a colour as transparent."""
+    if not isinstance(clear, int | tuple):
+        return array
+    alpha = np.where((array == np.array(clear)).all(2, keepdims=True), 0, np.iinfo(array.dtype).max)
+    return np.concatenate([array, alpha.astype(array.dtype)], axis=2)
 
 
 def _orientation(picture: Image.Image) -> object:
@@ -137,10 +172,10 @@ def _orientation(picture: Image.Image) -> object:
         return None
 
 
-def _turned(picture: Image.Image, orientation: object) -> Image.Image:
-    """Turn a picture upright; anything but one of the eight numbers leaves it as it is."""
+def _turned(array: Array, orientation: object) -> Array:
+    """Turn an array [H, W, C] upright; anything but one of the eight numbers leaves it as it is."""
     turn = TURNS.get(orientation) if isinstance(orientation, int) else None
-    return picture if turn is None else picture.transpose(turn)
+    return turn[1](array) if turn else array
 
 
 def _bare(png: bytes) -> bytes | None:
@@ -157,23 +192,23 @@ def _bare(png: bytes) -> bytes | None:
     return bare if len(bare) < len(png) else None
 
 
-def _open_tiff(path: Path) -> Image.Image:
-    """Open a TIFF of numbers that Pillow does not know, such as floats in colour."""
+def _open_tiff(path: Path) -> Array:
+    """Open a TIFF of numbers that Pillow does not know, such as floats in colour, [H, W, C] with black first."""
     import tifffile
 
     array, orientation = _read_tiff(path)
-    channels = array.shape[2] if array.ndim == 3 else 1
-    if channels not in MODES:
-        raise InputError(f"'{path}' has {channels} channels; set dataset.channels = {channels}", key="channels")
+    array = np.atleast_3d(array)
+    if array.shape[2] not in MODES:
+        count = array.shape[2]
+        raise InputError(f"'{path}' has {count} channels; set dataset.channels = {count}", key="channels")
     kinds = tifffile.PHOTOMETRIC
     with tifffile.TiffFile(path) as file:
         kind = file.pages.first.photometric
     if kind not in (kinds.MINISBLACK, kinds.MINISWHITE, kinds.RGB):
         raise ValueError(f"{array.dtype} of {kind!r} cannot be read")
-    array = scale_to_eight_bits(array)
     if kind == kinds.MINISWHITE:
-        array = 255 - array
-    return _turned(Image.fromarray(array[:, :, 0] if array.shape[2:] == (1,) else array), orientation)
+        array = 1 - array if array.dtype.kind == "f" else ~array  # from largest to least, and from 65535 to 0
+    return _turned(array, orientation)
 
 
 def _read_tiff(path: Path) -> tuple[Array, object]:
@@ -196,92 +231,51 @@ def _require_size(array: Array) -> Array:
     return array
 
 
-def _bands(array: Array, channels: int, path: Path) -> list[Image.Image]:
-    """Split an array [H, W, C] into grey pictures of 8 bits."""
-    array = array[:, :, None] if array.ndim == 2 else array
+def _require_channels(array: Array, channels: int, path: Path) -> Array:
     if array.shape[2] != channels:
         raise InputError(
             f"'{path}' has {array.shape[2]} channels, expected {channels}; set dataset.channels = {array.shape[2]}",
             key="channels",
         )
-    array = scale_to_eight_bits(array)  # all at once: what holds their largest number decides for all channels
-    return [Image.fromarray(np.ascontiguousarray(array[:, :, band])) for band in range(channels)]
+    return array
 
 
-def scale_to_eight_bits(values: Array) -> Eight:
-    """Bring numbers of any kind to 0..255 by scaling: 16 bits by 257, floats up to 1 by 255; warn of what is lost."""
-    if values.dtype == np.uint8:
-        return values
-    numbers = values.astype(np.float64)
-    finite = np.isfinite(numbers)
-    if not finite.all():
-        warnings.warn("numbers that are not finite are read as 0", stacklevel=2)
-        numbers[~finite] = 0
-    low, high = numbers.min(initial=0), numbers.max(initial=0)
-    if values.dtype.kind == "f":
-        full = 1 if high <= 1 else 255
-    else:
-        full = 65535 if values.dtype.itemsize == 2 or high > 255 else 255
-    if high > 0:
-        compare(f"numbers from 0 to {full} are read as black to white")
-    if low < 0 or high > full:
-        warnings.warn(f"numbers below 0 or above {full} are cut off: it has {low:g} to {high:g}", stacklevel=2)
-    eight: Eight = (numbers.clip(0, full) * (255 / full)).round().astype(np.uint8)
-    _tell_of_levels(eight, values)
-    return eight
+def _require_known_numbers(picture: ImageFile.ImageFile, channels: int) -> None:
+    """Refuse of a TIFF what Pillow would misread.
 
-
-def _tell_of_levels(eight: Array, values: Array) -> None:
-    """Warn if 8 bits leave only few of a picture's levels."""
-    left = _levels(eight)
-    if left < FEW and left < _levels(values):
-        warnings.warn(
-            f"only {left} of 256 levels are left after the conversion to 8 bits; scale it to the full range first",
-            stacklevel=2,
-        )
-
-
-def _levels(values: Array) -> int:
-    return len(np.unique(values))
-
-
-def _eight_bit(picture: Image.Image) -> Image.Image:
-    if picture.mode.startswith("I;16") or picture.mode in ("I", "F"):
-        values = np.asarray(picture)
-        if picture.mode.startswith("I;16"):
-            values = values.astype(np.uint16)
-        return Image.fromarray(scale_to_eight_bits(values))
-    return picture
-
-
-def _require_known_numbers(picture: ImageFile.ImageFile) -> None:
-    """Refuse what Pillow would misread: signed bytes, and 16 bits a channel in planes or from white on, of a TIFF."""
+    These are signed bytes, unsigned 32 bits, what is deep and in planes or from white on; and, where two or four
+    channels are wanted, a last one that is not said to be transparency, and channels page by page.
+    """
     tags = getattr(picture, "tag_v2", {})
-    bits, signed, planar = max(tags.get(258, (1,))), 2 in tags.get(339, ()), tags.get(284) == 2
-    negative = tags.get(262) == 0
-    if (signed and bits == 8) or ((planar or negative) and bits > 8):
-        raise ValueError(f"a TIFF of {bits} bits, signed, in planes or from white to black")
+    bits, formats, planar = max(tags.get(258, (1,))), tags.get(339, (1,)), tags.get(284) == 2
+    negative, several = tags.get(262) == 0, bool(tags) and channels in (2, 4)
+    unnamed = several and (0 in tags.get(338, ()) or getattr(picture, "n_frames", 1) == channels)
+    if unnamed or (2 in formats and bits == 8) or (1 in formats and bits == 32) or ((planar or negative) and bits > 8):
+        raise ValueError(f"Pillow would misread this TIFF of {bits} bits")
 
 
 def _is_deep_colour(picture: ImageFile.ImageFile) -> bool:
-    """Whether the file has 16 bits a channel, of which Pillow will keep the upper 8."""
-    if picture.mode.startswith("I") or not picture.tile:
+    """Whether the file has 16 bits a channel, of which Pillow would keep the upper 8, or scale them."""
+    if not picture.tile:
         return False
     codec, _, _, args = picture.tile[0]
-    return bool(re.search(";16[BLN]", str(args))) or (codec == "ppm" and isinstance(args, tuple) and int(args[1]) > 255)
+    colour = not picture.mode.startswith("I") and bool(re.search(";16[BLN]", str(args)))
+    return colour or (codec == "ppm" and isinstance(args, tuple) and int(args[1]) > 255)
 
 
 def _sixteen_bits(file: Path | BytesIO, upper: Array) -> Array:
-    """Return all 16 bits of colours, of which Pillow has decoded the upper 8."""
+    """Return all 16 bits [H, W, C] of a picture, of whose colours Pillow has decoded the upper 8."""
+    height, width = upper.shape[:2]
     if isinstance(file, BytesIO):
         file.seek(0)
     with Image.open(file) as picture:
         codec, _, offset, args = picture.tile[0]
         if codec == "ppm" and isinstance(file, Path):
-            return np.fromfile(file, ">u2", offset=offset)
+            numbers = np.fromfile(file, ">u2", count=upper.size, offset=offset)
+            return numbers.astype(np.uint16).reshape(height, width, -1)
         if args == "LA;16B":  # two numbers of two bytes: as RGBA, all four are kept
             picture.tile = [picture.tile[0]._replace(args="RGBA")]
-            return np.asarray(picture).view(">u2")
+            return np.array(picture).view(">u2").astype(np.uint16)
         picture.tile = [tile._replace(args=_other_byte(tile.args)) for tile in picture.tile]
         deep: Array = upper * np.uint16(256) + np.asarray(picture)
         return deep

@@ -12,13 +12,13 @@ from PIL import Image
 from torch import Tensor
 
 from ganforge import InputError, Prepared, Split
-from ganforge_data.decode import open_picture
 from ganforge_data.halves import Side, cut_half, opposite, split_files
-from ganforge_data.pictures import Pictures
+from ganforge_data.opened import Opened
+from ganforge_data.pictures import PictureFiles
 
 
 @frozen(kw_only=True)
-class Edges2Photo(Pictures):
+class Edges2Photo(PictureFiles):
     """Edges (A) and photos (B) from side-by-side pairs, by default without ever training on a pair.
 
     A is one half of the first half of the files in `train/`, B the other half of the others; the test split is `val/`
@@ -56,28 +56,28 @@ class Edges2Photo(Pictures):
             "B": self._half("B", paths[middle:], found.left_out),
         }
 
-    def bands(self, domain: str, path: Path) -> list[Image.Image]:
+    def opened(self, domain: str, path: Path) -> Opened:
         """Open a single picture (not a pair), as edges or as a photo."""
-        return self._thickened(domain, super().bands(domain, path))
+        return self._thickened(domain, super().opened(domain, path))
 
-    def _thickened(self, domain: str, bands: list[Image.Image]) -> list[Image.Image]:
+    def _thickened(self, domain: str, opened: Opened) -> Opened:
         for _ in range(self.thicken if domain == "A" else 0):
-            bands = [thicken(band) for band in bands]
-        return bands
+            opened = opened.changed(thicken)
+        return opened
 
     def _half(self, domain: str, paths: Sequence[Path], left_out: str) -> Prepared:
         names = {"file": [path.name for path in paths]}
         more = (domain, self.edges, self.thicken if domain == "A" else 0)
-        return self.prepared(partial(self._read_half, domain), paths, names, *more, left_out=left_out)
+        return self.prepared(domain, partial(self._read_half, domain), paths, names, *more, left_out=left_out)
 
     def _read_half(self, domain: str, path: Path) -> Tensor:
         side: Side = self.edges if domain == "A" else opposite(self.edges)
-        halves = cut_half(open_picture(path, self.channels, self.background), side, path)
-        return self.fitted(self._thickened(domain, halves))
+        half = cut_half(super().opened(domain, path), side, path)
+        return self.fitted(domain, self._thickened(domain, half))
 
 
 @frozen(kw_only=True)
-class Photos(Pictures):
+class Photos(PictureFiles):
     """Photos from two archives of side-by-side pairs, such as handbags (A) and shoes (B), their edges left aside.
 
     (Kim et al. 2017, Figure 1.) For plain folders of pictures use `folders`.
@@ -94,15 +94,16 @@ class Photos(Pictures):
 
     def samples(self, split: Split) -> Mapping[str, Prepared]:
         """Return the photos of each archive's split."""
-        return {"A": self._photos(self.a, "a", split), "B": self._photos(self.b, "b", split)}
+        return {domain: self._photos(domain, root, split) for domain, root in (("A", self.a), ("B", self.b))}
 
-    def _photos(self, root: Path, key: str, split: Split) -> Prepared:
-        found = split_files(root, key, split)
+    def _photos(self, domain: str, root: Path, split: Split) -> Prepared:
+        found = split_files(root, domain.lower(), split)
         names = {"file": [path.name for path in found.files]}
-        return self.prepared(self._read_half, found.files, names, self.half, left_out=found.left_out)
+        read = partial(self._read_half, domain)
+        return self.prepared(domain, read, found.files, names, self.half, left_out=found.left_out)
 
-    def _read_half(self, path: Path) -> Tensor:
-        return self.fitted(cut_half(open_picture(path, self.channels, self.background), self.half, path))
+    def _read_half(self, domain: str, path: Path) -> Tensor:
+        return self.fitted(domain, cut_half(self.opened(domain, path), self.half, path))
 
 
 def thicken(picture: Image.Image) -> Image.Image:

@@ -8,11 +8,11 @@ from attrs import field, frozen, validators
 
 from ganforge import SPLITS, InputError, Prepared, Split
 from ganforge_data.listing import hold_out, list_pictures, names_of, require_folder
-from ganforge_data.pictures import Pictures, several
+from ganforge_data.pictures import PictureFiles, several
 
 
 @frozen(kw_only=True)
-class Folders(Pictures):
+class Folders(PictureFiles):
     """Any two folders of pictures, or more, with all folders below them.
 
     Attributes:
@@ -71,7 +71,7 @@ class Folders(Pictures):
             found = list_pictures(folder, key)
             paths = found.files
         labels = {"file": names_of(paths, folder)}
-        return self.prepared(partial(self.read, domain), paths, labels, left_out=found.left_out)
+        return self.prepared(domain, partial(self.read, domain), paths, labels, left_out=found.left_out)
 
     def _places(self, domain: str) -> tuple[Path, Path | None, tuple[str, str]]:
         """Return the training folder, the test folder where there is one, and the settings that name them."""

@@ -1,13 +1,11 @@
 """Pictures that hold a pair side by side, as in the archives of pix2pix (Isola et al. 2017)."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from PIL import Image
-
 from ganforge import Found, InputError, Split
 from ganforge_data.listing import list_pictures, require_folder
+from ganforge_data.opened import Opened
 
 Side = Literal["left", "right"]
 
@@ -34,15 +32,15 @@ def split_files(root: Path, key: str, split: Split) -> Found:
     return list_pictures(folder, key)
 
 
-def cut_half(bands: Sequence[Image.Image], side: Side, path: Path) -> list[Image.Image]:
+def cut_half(opened: Opened, side: Side, path: Path) -> Opened:
     """Return one half of a picture that holds a pair.
 
     Raises:
         InputError: its width is odd.
     """
-    width, height = bands[0].size
+    width, height = opened.bands[0].size
     if width % 2:
         raise InputError(f"'{path}' is {width} pixels wide and cannot be halved into a pair")
     middle = width // 2
     box = (0, 0, middle, height) if side == "left" else (middle, 0, width, height)
-    return [band.crop(box) for band in bands]
+    return opened.changed(lambda band: band.crop(box))

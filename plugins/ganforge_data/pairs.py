@@ -9,10 +9,9 @@ from attrs import field, frozen, validators
 from torch import Tensor
 
 from ganforge import SPLITS, InputError, Prepared, Split, natural, printable
-from ganforge_data.decode import open_picture
 from ganforge_data.halves import Side, cut_half, opposite, split_folder
 from ganforge_data.listing import hold_out, list_pictures, names_of, require_folder
-from ganforge_data.pictures import Pictures
+from ganforge_data.pictures import PictureFiles
 
 SHOWN = 3
 TEST_KEYS = ("test_a", "test_b")
@@ -20,7 +19,7 @@ LAYOUTS = "train/ with pairs side by side, trainA/ and trainB/, or A/train/ and 
 
 
 @frozen(kw_only=True)
-class Pairs(Pictures):
+class Pairs(PictureFiles):
     """Pictures of A and B that belong together, and are drawn, cropped and mirrored together (Isola et al. 2017).
 
     In two folders, pictures belong together whose paths below them are the same but for the suffix, and for an ending
@@ -98,12 +97,14 @@ class Pairs(Pictures):
         labels = {"file": names_of(paths, folder)}
         sides = {"A": self.a_side, "B": opposite(self.a_side)}
         return {
-            domain: self.prepared(partial(self._read_half, side), paths, labels, side, left_out=found.left_out)
+            domain: self.prepared(
+                domain, partial(self._read_half, domain, side), paths, labels, side, left_out=found.left_out
+            )
             for domain, side in sides.items()
         }
 
-    def _read_half(self, side: Side, path: Path) -> Tensor:
-        return self.fitted(cut_half(open_picture(path, self.channels, self.background), side, path))
+    def _read_half(self, domain: str, side: Side, path: Path) -> Tensor:
+        return self.fitted(domain, cut_half(self.opened(domain, path), side, path))
 
     def _by_name(
         self, train: Sequence[Path], test: Sequence[Path] | None, split: Split, keys: Sequence[str]
@@ -124,7 +125,7 @@ class Pairs(Pictures):
             besides = [found.left_out, f"{alone:,} unpaired" if alone else ""]
             left_out = ", ".join(filter(None, besides))
             labels = {"file": names_of(paths, folder)}
-            made[domain] = self.prepared(partial(self.read, domain), paths, labels, left_out=left_out)
+            made[domain] = self.prepared(domain, partial(self.read, domain), paths, labels, left_out=left_out)
         return made
 
     def _together(

@@ -1,4 +1,4 @@
-"""What all data sets of pictures share: their settings, and making pictures fit as uint8 tensors."""
+"""What all data sets of pictures share: their settings, and making pictures fit."""
 
 import warnings
 from abc import abstractmethod
@@ -6,7 +6,6 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import numpy as np
 import PIL
 import torch
 from attrs import evolve, field, frozen, validators
@@ -14,17 +13,25 @@ from PIL import Image, ImageColor, ImageOps
 from torch import Tensor
 
 from ganforge import (
+    TABLES,
     Crop,
+    Decided,
+    Depth,
     InputError,
     OnBroken,
     Picture,
     PictureDataset,
     Prepared,
+    Report,
     Samples,
     Shape,
     Split,
+    Stored,
 )
-from ganforge_data.decode import MODES, open_picture
+from ganforge_data.decode import MODES
+from ganforge_data.opened import Opened, open_picture, to_tensor
+from ganforge_data.ranges import AUTO, Apart, Range, depths_of, of_domains, shapes_of
+from ganforge_data.scan import decide
 
 Fit = Literal["squash", "crop", "pad"]
 Size = int | tuple[int, int]
@@ -108,9 +115,9 @@ class Pictures(PictureDataset):
         """Return the pictures of a split: those that training crops are larger."""
         if self.load is None or split == "test":
             return self.samples(split)
-        larger, shape = evolve(self, size=self.load, load=None), (self.channels, *pair(self.load))
+        larger = evolve(self, size=self.load, load=None)
         made = larger.samples(split).items()
-        return {domain: evolve(samples, shape=shape, crop=self.crop) for domain, samples in made}
+        return {domain: evolve(samples, shape=larger.shapes[domain], crop=self.crop) for domain, samples in made}
 
     @abstractmethod
     def samples(self, split: Split) -> Mapping[str, Prepared]:
@@ -120,29 +127,25 @@ class Pictures(PictureDataset):
             InputError: as of `open`.
         """
 
-    def bands(self, domain: str, path: Path) -> list[Image.Image]:
+    def opened(self, domain: str, path: Path) -> Opened:
         """Open a picture file as pictures of a domain are seen, at its own size: see `open_picture`."""
-        return open_picture(path, self.channels, self.background)
+        return open_picture(path, self.shapes[domain][0], self.background, self.depths[domain])
 
     def read(self, domain: str, path: Path) -> Tensor:
-        """Read one picture as a sample, uint8 [C, H, W]."""
-        return self.fitted(self.bands(domain, path))
+        """Read one picture as a sample, [C, H, W]."""
+        return self.fitted(domain, self.opened(domain, path))
 
     def picture(self, domain: str, path: Path) -> Picture:
         """Read one picture at its own size."""
-        return Picture(torch.cat([to_tensor(band) for band in self.bands(domain, path)]), self.depths[domain])
+        return self.opened(domain, path).picture
 
-    def fitted(self, bands: Sequence[Image.Image]) -> Tensor:
-        """Resize a picture to the size that is set, uint8 [C, H, W]."""
-        grounds: Sequence[str | int] = [self.background]
-        if len(bands) > 1:
-            levels = ImageColor.getcolor(self.background, MODES.get(self.channels, "L"))
-            grounds = levels if isinstance(levels, tuple) else [levels] * len(bands)
-        fitted = [fit_picture(band, pair(self.size), self.fit, to) for band, to in zip(bands, grounds, strict=True)]
-        return torch.cat([to_tensor(picture) for picture in fitted])
+    def fitted(self, domain: str, opened: Opened) -> Tensor:
+        """Resize a picture to the size that is set, [C, H, W] of the type that the domain's samples have."""
+        return fit_opened(opened, self.shapes[domain], self.depths[domain], self.fit, self.background)
 
     def prepared(
         self,
+        domain: str,
         make: Callable[[Any], Tensor],
         items: Sequence[Any],
         labels: Mapping[str, Sequence[Any]],
@@ -152,18 +155,90 @@ class Pictures(PictureDataset):
         """Return samples that the cache makes.
 
         Args:
+            domain: whose samples they are.
             make: makes the sample of an item.
             items: files, or what samples are made of otherwise.
             labels: of each item.
             more: what the samples depend on besides the settings of this class.
             left_out: what was found and is no item.
         """
-        settings = (PIL.__version__, pair(self.size), self.fit, self.channels, self.background, *more)
-        return Prepared(items, make, repr(settings), labels, self.on_broken, left_out)
+        shape, depth = self.shapes[domain], self.depths[domain]
+        settings = (PIL.__version__, shape, self.fit, depth, self.background, *more)
+        dtype = dtype_of(depth)
+        return Prepared(items, make, repr(settings), labels, self.on_broken, left_out, dtype=dtype)
+
+
+@frozen(kw_only=True)
+class PictureFiles(Pictures):
+    """What is set for every data set of picture files; `[dataset.A]` gives what is another one in a domain.
+
+    Attributes:
+        range: which numbers of the files are black and white, [low, high]; `auto` decides it once from all files: all 8
+            bits, or as many bits as the largest number needs, or the least and the largest number.
+        apart: the tables `[dataset.A]` and so on, each with its own `channels`, `range` and `kind` of the numbers.
+    """
+
+    range: Range = AUTO
+    apart: dict[str, Apart] = field(factory=dict, validator=of_domains, metadata={TABLES: True})
+
+    @property
+    def shapes(self) -> Mapping[str, Shape]:
+        """Pictures of the size that is set, with the channels of their domain."""
+        return shapes_of(self, pair(self.size))
+
+    @property
+    def depths(self) -> Mapping[str, Depth]:
+        """What the numbers in the files of each domain mean."""
+        return depths_of(self)
+
+    def decide(self, ready: Callable[..., Stored] | None, report: Report) -> Decided:
+        """Decide from the files which of their numbers are black and white."""
+
+        def files() -> dict[str, list[Path]]:
+            train, test = self.samples("train"), self.samples("test")
+            return {domain: [*train[domain].items, *test[domain].items] for domain in self.domain_names}
+
+        return decide(self, files, ready, report)
+
+
+def dtype_of(depth: Depth) -> torch.dtype:
+    """Return the type in which samples of a depth are kept: the smallest that loses nothing that can be seen.
+
+    >>> dtype_of(Depth()), dtype_of(Depth("int16", -1000, 3000)), dtype_of(Depth("float32", 0, 1))
+    (torch.uint8, torch.uint16, torch.float32)
+    """
+    if depth == Depth():
+        return torch.uint8
+    return torch.uint16 if depth.kind in ("uint8", "uint16", "int16") else torch.float32
+
+
+def as_stored(pixels: Tensor, dtype: torch.dtype) -> Tensor:
+    """Turn float pixels in [0, 1] into samples of a type, of which `as_float` makes such pixels again."""
+    if dtype == torch.float32:
+        return pixels
+    return pixels.mul(255 if dtype == torch.uint8 else 65535).round().to(dtype)
+
+
+def fit_opened(opened: Opened, shape: Shape, depth: Depth, fit: Fit, background: str = "white") -> Tensor:
+    """Make a sample of a picture: resized, and of the type that samples of a depth have.
+
+    Where picture and samples have plain 8 bits, Pillow resizes these; else the pixels as floats.
+    """
+    channels, height, width = shape
+    plain = opened.depth == depth == Depth()
+    bands = opened.bands if plain else [Image.fromarray(band.numpy()) for band in opened.picture.pixels]
+    grounds: Sequence[str | float] = [background]
+    if len(bands) > 1 or not plain:
+        levels = ImageColor.getcolor(background, MODES.get(channels, "L"))
+        whole = levels if isinstance(levels, tuple) else [levels] * len(bands)
+        grounds = whole if plain else [level / 255 for level in whole]
+    fitted = [fit_picture(band, (height, width), fit, to) for band, to in zip(bands, grounds, strict=True)]
+    sample = torch.cat([to_tensor(picture) for picture in fitted])
+    return sample if plain else as_stored(sample, dtype_of(depth))
 
 
 def fit_picture(
-    picture: Image.Image, size: tuple[int, int], fit: Fit = "squash", background: str | int = "white"
+    picture: Image.Image, size: tuple[int, int], fit: Fit = "squash", background: str | float = "white"
 ) -> Image.Image:
     """Resize to (height, width), with antialiasing: squashed, cropped around the centre, or padded."""
     target = (size[1], size[0])
@@ -184,11 +259,5 @@ def fit_picture(
         if narrow < 1:  # which would be padding alone
             inner = [max(1, round(side * min(scales))) for side in picture.size]
             picture = picture.resize((inner[0], inner[1]), Image.Resampling.BILINEAR)
-        return ImageOps.pad(picture, target, Image.Resampling.BILINEAR, color=background)
+        return ImageOps.pad(picture, target, Image.Resampling.BILINEAR, color=background)  # type: ignore[arg-type]  # a float, too
     return picture.resize(target, Image.Resampling.BILINEAR)
-
-
-def to_tensor(picture: Image.Image) -> Tensor:
-    """Return an 8-bit grey or RGB picture as uint8 [C, H, W]."""
-    array = np.array(picture)
-    return torch.from_numpy(array[None] if array.ndim == 2 else array.transpose(2, 0, 1).copy())

@@ -1,6 +1,7 @@
 """Rendered cars, chairs and heads at known angles, which need no files: a stand-in for Figures 5, 6 and 8."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from random import Random
 from typing import Literal
 
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from ganforge import InputError, Prepared, Split
 from ganforge_data.decode import MODES
+from ganforge_data.opened import Opened
 from ganforge_data.pictures import Pictures, pair
 from ganforge_data.render import render
 from ganforge_data.shapes import SHAPES
@@ -68,11 +70,11 @@ class Turntable(Pictures):
         stride = 2 if self.a == self.b else 1
         numbers = range(skip * stride, (skip + count) * stride, stride)
         return {
-            "A": self._views(self.a, numbers),
-            "B": self._views(self.b, [number + stride - 1 for number in numbers]),
+            "A": self._views("A", self.a, numbers),
+            "B": self._views("B", self.b, [number + stride - 1 for number in numbers]),
         }
 
-    def _views(self, shape: str, models: Sequence[int]) -> Prepared:
+    def _views(self, domain: str, shape: str, models: Sequence[int]) -> Prepared:
         steps = int((self.angles[1] - self.angles[0]) / self.step + 1e-6)
         azimuths = [self.angles[0] + self.step * number for number in range(steps + 1)]
         views = [
@@ -83,11 +85,11 @@ class Turntable(Pictures):
         ]
         columns = zip(*views, strict=True)
         labels = dict(zip(("shape", "model", "azimuth", "elevation"), map(list, columns), strict=True))
-        return self.prepared(self._render, views, labels, self.seed)
+        return self.prepared(domain, partial(self._render, domain), views, labels, self.seed)
 
-    def _render(self, view: View) -> Tensor:
+    def _render(self, domain: str, view: View) -> Tensor:
         shape, model, azimuth, elevation = view
         parts = SHAPES[shape](Random(f"{self.seed} {shape} {model}"))
         values = render(parts, pair(self.size), azimuth, elevation).mul(255).round().to(torch.uint8)  # [3, H, W]
         picture = Image.fromarray(values.permute(1, 2, 0).contiguous().numpy())
-        return self.fitted([picture.convert(MODES[self.channels])])
+        return self.fitted(domain, Opened([picture.convert(MODES[self.channels])]))

@@ -173,11 +173,28 @@ def test_nothing_but_broken_items_is_an_error_even_if_they_are_skipped(home, tmp
         cache.ready(Prepared(files, number_in, "", on_broken="skip"), SHAPE, "numbers")
 
 
+def deep_number_in(dtype, path):
+    return (number_in(path).float() * 257).to(dtype)
+
+
+@pytest.mark.parametrize("dtype", [torch.uint16, torch.float32])
+def test_samples_keep_their_type_and_have_a_cache_of_their_own(dtype, home, tmp_path):
+    files = write(tmp_path / "files", [7, "broken", 200, "broken", 255])
+    shallow = cache.ready(Prepared(files, number_in, "", on_broken="skip"), SHAPE, "x")
+    make = partial(deep_number_in, dtype)
+    stored = cache.ready(Prepared(files, make, "", on_broken="skip", dtype=dtype), SHAPE, "x")
+    samples = stored.load([2, 0, 1])
+    assert samples.dtype == dtype
+    assert samples.float()[:, 0, 1, 1].tolist() == [255 * 257, 7 * 257, 200 * 257]
+    assert shallow.load([1]).dtype == torch.uint8
+    assert stored.load(range(3)).shape == (3, *SHAPE)
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
         (lambda path: torch.zeros(1, 2, 3, dtype=torch.uint8), r"uint8 \[1, 2, 3\], expected uint8 \[1, 2, 2\]"),
-        (lambda path: torch.zeros(SHAPE), r"torch.float32"),
+        (lambda path: torch.zeros(SHAPE), r"float32 \[1, 2, 2\], expected uint8 \[1, 2, 2\]"),
         (lambda path: 1 / 0, r"0.txt failed: ZeroDivisionError"),
     ],
 )

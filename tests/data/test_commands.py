@@ -107,9 +107,9 @@ def test_what_is_odd_about_pictures_is_told_once_by_all_who_prepare_them(ganforg
         result = ganforge(*words, "mine.toml")
         assert result.status == 0, result.err
         said = " ".join((result.out + result.err).split())
-        assert said.count("of 256 levels are left after the conversion to 8 bits") == 1
+        assert said.count("it has 16 bits, unlike its domain (8 bits): its numbers from 0 to 65535 are read") == 1
         assert said.count("(likewise '") == 1
-        assert said.count("not all are read alike: '") == 1
+        assert said.count("it has floats, unlike its domain (8 bits): its numbers from 0 to 1 are read") == 1
         assert said.count("line.png': it is 9000x1: only 0.002 pixels high in 16x16") == 1
     json.loads(ganforge("data", "show", "mine.toml", "--json").out)
 

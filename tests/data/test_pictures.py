@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from ganforge import InputError
+from ganforge import InputError, noting
 from ganforge.recipe import layers as recipe
 from ganforge.training.build import make_dataset
 from tests.conftest import read
@@ -38,7 +38,9 @@ def save(path, array, mode=None):
 
 def test_sixteen_bits_are_scaled_and_not_clipped(tmp_path, folders):
     deep = save(tmp_path / "deep.png", np.array([[0, 32896, 65535]] * 3, dtype=np.uint16))
-    read = folders(size=[3, 3]).read("A", deep)
+    with noting("deep") as notes:
+        read = folders(size=[3, 3]).read("A", deep)
+    assert "it has 16 bits, unlike its domain (8 bits)" in notes[0].text
     assert read[:, 0].tolist() == [[0, 128, 255]] * 3
 
 
@@ -51,7 +53,8 @@ def test_every_mode_becomes_grey_or_rgb(mode, channels, tmp_path, folders):
         save(path, np.full((32, 24), 40000, dtype=np.uint16))
     else:
         Image.new("RGB", (24, 32), (200, 10, 30)).convert("L" if mode == "LA" else "RGB").convert(mode).save(path)
-    read = folders(channels=channels).read("A", path)
+    with noting(mode):
+        read = folders(channels=channels).read("A", path)
     assert read.shape == (channels, 16, 16)
     assert read.dtype == torch.uint8
     assert 0 < int(read.float().mean()) < 255

@@ -2,12 +2,16 @@
 
 import numpy as np
 import pytest
+import tifffile
 import torch
 from PIL import Image
 
+from ganforge import Depth
 from ganforge.data.dataset import as_float
+from ganforge.data.reading import silent
 from ganforge.errors import InputError
 from ganforge.testing import components_of
+from ganforge_cache.cache import ready
 
 Crops = next(c.factory for c in components_of("ganforge_data") if c.name == "crops")
 
@@ -77,3 +81,19 @@ def test_what_is_wrong_is_a_line(pictures, tmp_path):
         with pytest.raises(InputError, match=message) as caught:
             Crops(a=a, b=pictures["b"], size=size).open("train")
         assert caught.value.key == "a"
+
+
+@pytest.mark.parametrize(("kind", "high", "dtype"), [(np.uint16, 4095, torch.uint16), (np.float32, 1, torch.float32)])
+def test_deep_pictures_are_cropped_at_full_depth(kind, high, dtype, pictures, tmp_path):
+    deep = np.linspace(0, high, 48 * 64).reshape(48, 64).astype(kind)
+    tifffile.imwrite(tmp_path / "deep.tif", deep)
+    given = {"a": tmp_path / "deep.tif", "b": pictures["b"], "size": 16, "channels": 1, "zoom": 1.0}
+    decided = Crops(**given).decide(ready, silent)
+    dataset = Crops(**given, **decided.settings)
+    assert dataset.depths == {"A": Depth(np.dtype(kind).name, 0, high), "B": Depth()}
+    test = dataset.open("test")["A"].load([0, 3])
+    assert test.dtype == dtype
+    assert as_float(test)[0, 0].numpy() == pytest.approx(deep[:16, :16] / high, abs=1e-5)
+    assert len(torch.unique(drawn(dataset, 12))) > 1024
+    assert np.array_equal(dataset.picture("A", tmp_path / "deep.tif").numbers[0].numpy(), deep)
+    assert dataset.read("A", tmp_path / "deep.tif").shape == (1, 16, 16)

@@ -115,8 +115,8 @@ def test_broken_pictures_among_many_take_no_other_with_them_and_odd_ones_are_tol
     assert len(list((tmp_path / "out").iterdir())) == 32
     reason = "is not a readable picture: unpack requires a buffer of 4 bytes"
     assert result.err.splitlines() == [
-        "warning: 'many/max_1.00001.tif': only 2 of 256 levels are left after the conversion to 8 bits; "
-        "scale it to the full range first",
+        "warning: 'many/max_1.0.tif': it has floats, unlike its domain (8 bits): its numbers from 0 to 1 are read as "
+        "black to white (likewise 'many/max_1.00001.tif')",
         "warning: not all are read alike: 'many/max_1.0.tif': numbers from 0 to 1 are read as black to white, "
         "'many/max_1.00001.tif': numbers from 0 to 255 are read as black to white",
         *(f"error: 'many/{number}.png' {reason}" for number in (7, 17, 27)),
