@@ -50,7 +50,7 @@ _HOMES = {
     "training.values": "Values",
     "runs.assemble": "assemble pick_device settle",
     "runs.interrupts": "STOPPING handling",
-    "runs.load": "Saved find_saved load_trained",
+    "runs.load": "Saved find_run find_saved load_trained located",
     "runs.changes": "CHANGEABLE",
     "runs.log": "bounded_lines last_step log_lines open_inside read_inside read_lock read_metrics records",
     "runs.metrics": "evaluate is_finished",
@@ -121,7 +121,13 @@ if TYPE_CHECKING:
     from ganforge.runs.assemble import assemble as assemble, pick_device as pick_device, settle as settle
     from ganforge.runs.changes import CHANGEABLE as CHANGEABLE
     from ganforge.runs.interrupts import STOPPING as STOPPING, handling as handling
-    from ganforge.runs.load import Saved as Saved, find_saved as find_saved, load_trained as load_trained
+    from ganforge.runs.load import (
+        Saved as Saved,
+        find_run as find_run,
+        find_saved as find_saved,
+        load_trained as load_trained,
+        located as located,
+    )
     from ganforge.runs.log import (
         bounded_lines as bounded_lines,
         last_step as last_step,

@@ -154,14 +154,15 @@ def load_weights(path: Path, network: nn.Module) -> None:
 
 def require_fit(path: Path, tensors: Mapping[str, Tensor], network: nn.Module) -> None:
     """Refuse with an InputError what is not a network's by name, shape and type; that may be of the device `meta`."""
-
-    def kind(state: Mapping[str, Tensor], key: str) -> str:
-        return f"{str(state[key].dtype).removeprefix('torch.')} {list(state[key].shape)}" if key in state else "nothing"
-
     wanted = network.state_dict()
     for key in sorted(wanted.keys() | tensors.keys()):
-        if (theirs := kind(tensors, key)) != (mine := kind(wanted, key)):
+        if (theirs := kind_of(tensors, key)) != (mine := kind_of(wanted, key)):
             raise InputError(f"{path} does not fit its recipe: {key} is {theirs}, not {mine}")
+
+
+def kind_of(state: Mapping[str, Tensor], key: str) -> str:
+    """Say of which type and shape a tensor is."""
+    return f"{str(state[key].dtype).removeprefix('torch.')} {list(state[key].shape)}" if key in state else "nothing"
 
 
 def read_recipe(path: Path) -> str:

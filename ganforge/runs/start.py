@@ -20,8 +20,9 @@ from ganforge.recipe.lock import lock_text
 from ganforge.recipe.plan import Plan
 from ganforge.runs import checkpoint
 from ganforge.runs.assemble import settle
-from ganforge.runs.changes import CHANGEABLE, notes_of, require_same_data, require_same_run
+from ganforge.runs.changes import CHANGEABLE, notes_of, require_same_data, require_same_run, started_from
 from ganforge.runs.load import LOCK, find_run, read_plan
+from ganforge.runs.origin import find_origin
 from ganforge.runs.run import Run
 from ganforge.training import build
 
@@ -35,11 +36,15 @@ def create(plan: Plan, plugins: Plugins, out: Path, device: torch.device, report
     plan, dataset = settle(plan, device)
     # Nothing is left behind by a run whose data are not there, or whose recipe cannot be written down.
     lock_text(plan, {})
+    origin = find_origin(plan, dataset, plugins)
     sources = build.read_data(plan, dataset, report)
     folder = Folder(_new_folder(out / plan.name))
     held = hold(folder.path)
     plan = evolve(plan, plugin_files=tuple(copy_plugins(plan.plugin_files, folder.path / "plugins")))
-    run = Run(folder, plan, plugins, device, dataset, sources, held, notes=notes_of(folder.path, sources))
+    notes = notes_of(folder.path, sources)
+    if origin is not None:
+        notes["start"] = dict(origin.digests)
+    run = Run(folder, plan, plugins, device, dataset, sources, held, notes=notes, origin=origin)
     folder.write(LOCK, run.locked())
     return run
 
@@ -88,7 +93,7 @@ def reopen(
     if moved:
         require_same_data(plan, dataset)
     sources = build.read_data(plan, dataset, report)
-    notes = notes_of(folder, sources)
+    notes = {**notes_of(folder, sources), **started_from(plan)}
     run = Run(files, plan, plugins, device, dataset, sources, held, checkpoint.read_step(newest), newest, notes)
     if sets and not run.done:
         files.write(LOCK, run.locked())
