@@ -52,6 +52,8 @@ _HOMES = {
     "runs.interrupts": "STOPPING handling",
     "runs.load": "Saved find_run find_saved load_trained located",
     "runs.changes": "CHANGEABLE",
+    "runs.checkpoint": "write_training",
+    "runs.weights": "Head Weights read_head",
     "runs.log": "bounded_lines last_step log_lines open_inside read_inside read_lock read_metrics records",
     "runs.metrics": "evaluate is_finished",
     "runs.run": "Run",
@@ -120,6 +122,7 @@ if TYPE_CHECKING:
     from ganforge.recipe.plan import Compute as Compute, Plan as Plan
     from ganforge.runs.assemble import assemble as assemble, pick_device as pick_device, settle as settle
     from ganforge.runs.changes import CHANGEABLE as CHANGEABLE
+    from ganforge.runs.checkpoint import write_training as write_training
     from ganforge.runs.interrupts import STOPPING as STOPPING, handling as handling
     from ganforge.runs.load import (
         Saved as Saved,
@@ -142,6 +145,7 @@ if TYPE_CHECKING:
     from ganforge.runs.run import Run as Run
     from ganforge.runs.start import hold as hold
     from ganforge.runs.trained import Findings as Findings, Seen as Seen, Trained as Trained
+    from ganforge.runs.weights import Head as Head, Weights as Weights, read_head as read_head
     from ganforge.training.build import make_dataset as make_dataset, read_data as read_data
     from ganforge.training.engine import Engine as Engine, Steps as Steps, Turn as Turn
     from ganforge.training.formula import Formula as Formula

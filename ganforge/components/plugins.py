@@ -23,7 +23,10 @@ GROUP = "ganforge"
 OWN = "ganforge"  # the distribution that ganforge and what it ships come in
 ALLOWED = "GANFORGE_PLUGINS"
 # What answers to hooks may raise: somebody asked for what they do.
-ASKED = {"ganforge_observers": InputError, "ganforge_locate": (InputError, RunFailedError)}
+ASKED: dict[str, tuple[type[Exception], ...]] = {
+    "ganforge_observers": (InputError,),
+    "ganforge_locate": (InputError, RunFailedError),
+}
 BEFORE_RUNS = ("ganforge_register", "ganforge_recipes", "ganforge_archives", "ganforge_locate", "ganforge_commands")
 
 

@@ -55,15 +55,21 @@ def save(
         for network, module in networks.items():
             about = {"format": "pt", "ganforge": FORMAT, "network": network, "step": str(step), "recipe": recipe}
             digests[f"{network}.safetensors"] = write_tensors(folder, network, module.state_dict(), about)
-        tensors: dict[str, Tensor] = {}
-        packed = pack(training, tensors)
-        digests["training.safetensors"] = write_tensors(folder, "training", tensors, {"step": str(step)})
-        state = {"format": FORMAT, "step": step, "files": digests, "training": packed}
-        folder.write("state.json", json.dumps({**state, "digest": _digest_text(state)}))
+        write_training(folder, step, digests, training)
         if metrics:
             folder.write(METRICS, metrics_text(step, metrics))
     parent.write("latest", name)
     return parent.path / name
+
+
+def write_training(folder: Folder, step: int, digests: Mapping[str, str], training: Mapping[str, Any]) -> None:
+    """Write what belongs to weights beside them; `digests` are those of their files."""
+    tensors: dict[str, Tensor] = {}
+    packed = pack(training, tensors)
+    digest = write_tensors(folder, "training", tensors, {"step": str(step)})
+    files = {**digests, "training.safetensors": digest}
+    state = {"format": FORMAT, "step": step, "files": files, "training": packed}
+    folder.write("state.json", json.dumps({**state, "digest": _digest_text(state)}))
 
 
 def prune(parent: Folder, newest: str, keep: int) -> None:

@@ -49,10 +49,12 @@ class Origin:
             engine.networks[name].load_state_dict(tensors, strict=False)
         left = []
         for label in self.held.keys() & engine.held.keys():
-            held, state = engine.held[label], self.held[label]
-            mine = held.state()
-            if state.keys() == mine.keys() and all(kind_of(state, key) == kind_of(mine, key) for key in mine):
-                held.restore(state, device)
+            state, mine = (
+                self.held[label],
+                engine.held[label].state(),
+            )  # a buffer that is made later is in `state` alone
+            if all(kind_of(state, key) == kind_of(mine, key) for key in mine):
+                engine.held[label].restore({key: state[key] for key in mine}, device)
             else:
                 left.append(f"train.start: what {label} holds is of another form there, and begins anew")
         return sorted(left)

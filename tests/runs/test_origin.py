@@ -197,14 +197,14 @@ class Grey(PictureDataset):
     high: float = 255.0
     @property
     def shapes(self):
-        return {"A": (1, 8, 8), "B": (1, 8, 8)}
+        return {"A": (1, 16, 16), "B": (1, 16, 16)}
     @property
     def depths(self):
         return {"A": Depth(), "B": Depth("uint16", 0, self.high)}
     def read(self, domain, path):
         raise NotImplementedError
     def open(self, split):
-        return {name: Stored(8, torch.zeros(8, 1, 8, 8, dtype=torch.uint8).__getitem__) for name in "AB"}
+        return {name: Stored(8, torch.zeros(8, 1, 16, 16, dtype=torch.uint8).__getitem__) for name in "AB"}
 
 @hookimpl
 def ganforge_register(register):
