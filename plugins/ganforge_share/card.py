@@ -145,12 +145,12 @@ def _use(facts: Facts) -> Iterator[str]:
         yield f"```sh\nganforge draw DIR --direction {direction} --out drawn\n```"
     if facts.plugins:
         names = ", ".join(f"`{_plain(name)}`" for name in facts.plugins)
-        yield f"It needs code that is not in this folder: {names}; add `--plugin FILE` for each."
+        yield f"It needs code that is not in this folder: {names}; say `--plugin FILE` to use it, put it into `DIR/plugins` to train."
     sets = [f"--set dataset.{_plain(name)}=YOUR_DATA" for name in facts.places] + ["--set train.start=DIR"]
     if not facts.judges:
         sets.append("--set train.start_lenient=true")
-    anew = "" if facts.judges else " Networks that are not in this folder begin anew."
-    yield (f"To go on training it on data of your own:{anew}\n\n```sh\nganforge run DIR/{RECIPE} {' '.join(sets)}\n```")
+    anew = "" if facts.judges else "; networks that are not in this folder begin anew"
+    yield (f"To train it further on data of your own{anew}:\n\n```sh\nganforge run DIR/{RECIPE} {' '.join(sets)}\n```")
 
 
 def _data(facts: Facts, terms: Terms) -> str:
@@ -194,11 +194,11 @@ def _metrics(facts: Facts) -> str:
     measured = _measured(facts)
     if not measured:
         return "## Metrics\n\nThese weights were not evaluated."
-    settings = facts.noted("evaluations")
+    settings, roles = facts.noted("evaluations"), dict.fromkeys(role for role, _, _ in measured)
     counts = {name.removeprefix("test."): count for name, count in facts.counts.items() if name.startswith("test.")}
     test = ", ".join(f"{_plain(domain)}: {count:,}" for domain, count in counts.items()) or "drawn afresh"
     rows = "\n".join(f"| {_plain(role)} | {_plain(name)} | {value:.4g} |" for role, name, value in measured)
-    how = "\n".join(f"* `{_plain(role)}`: {_plain(_settings(settings.get(role)))}" for role in facts.metrics)
+    how = "\n".join(f"* `{_plain(role)}`: {_plain(_settings(settings.get(role)))}" for role in roles)
     return (
         f"## Metrics\n\nAfter step {facts.step:,}, on the samples of the test split ({test}), or as many of them as "
         f"the evaluation's settings say:\n\n| evaluation | metric | value |\n| --- | --- | --- |\n{rows}\n\n{how}"

@@ -39,10 +39,11 @@ def pack(
     note = packing.write(contents, target, terms, pick_device(device), preview=preview)
     tell(f"{out}: {', '.join(contents.files)} after {contents.which}")
     if note:
-        tell(f"note: {note}")
+        tell(f"note: no preview: {note}")
 
 
 def push(
+    context: typer.Context,
     folder: Packed,
     name: Annotated[str, typer.Argument(metavar="NAME", help="Such as me/day2night.")],
     private: Annotated[bool, typer.Option("--private", help="Show it to nobody else.")] = False,
@@ -50,4 +51,5 @@ def push(
     """Upload a pack to a model hub; everybody can see it, unless it is to be private."""
     from ganforge_share import hub
 
-    tell(hub.upload(folder, name, private=private))
+    plugins = plugins_with(context, None)
+    tell(hub.upload(folder, name, private=private, warn=lambda line: plugins.say(f"warning: {line}")))

@@ -2,7 +2,7 @@
 
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -87,6 +87,7 @@ def gather(saved: Saved, run: Path | None, trained: Mapping[str, Trained], files
         files: names of the networks that are.
     """
     plan, outline, lock = saved.outline.plan, saved.outline, tomllib.loads(saved.weights.head.recipe)
+    measured = _metrics(saved.weights.folder, outline.step) or (_metrics(run, outline.step) if run else {})
     translations = [_translation(one, direction) for direction, one in trained.items()]
     return Facts(
         plan.name,
@@ -101,7 +102,7 @@ def gather(saved: Saved, run: Path | None, trained: Mapping[str, Trained], files
         [path.name for path in plan.plugin_files],
         [name for name, value in plan.dataset.settings.items() if isinstance(value, Path)],
         _counts(outline, lock),
-        _metrics(saved.weights.folder, outline.step) or (_metrics(run, outline.step) if run else {}),
+        _without(outline.directions, trained, measured),
         None if run is None else _seconds(run, outline.step),
     )
 
@@ -150,6 +151,17 @@ def _metrics(folder: Path, step: int) -> dict[str, dict[str, float]]:
     except InputError:
         return {}
     return {role: table for role, table in found.items() if role != "step"} if found.get("step") == step else {}
+
+
+def _without(
+    directions: Sequence[str], shared: Collection[str], metrics: Mapping[str, Mapping[str, float]]
+) -> dict[str, dict[str, float]]:
+    """Leave out the metrics of directions that are not shared, which end with the direction's name."""
+    left_out = tuple(f"_{direction}" for direction in directions if direction not in shared)
+    return {
+        role: {name: value for name, value in found.items() if not name.endswith(left_out)}
+        for role, found in metrics.items()
+    }
 
 
 def _seconds(run: Path, step: int) -> float | None:

@@ -5,7 +5,8 @@ or `hf auth login` who is asking; `HF_HUB_OFFLINE=1` leaves the network alone.
 """
 
 import re
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -47,13 +48,14 @@ def download(name: str) -> Path:
     return Path(folder)
 
 
-def upload(folder: Path, name: str, *, private: bool) -> str:
+def upload(folder: Path, name: str, *, private: bool, warn: Callable[[str], None] = str) -> str:
     """Upload a pack in one commit, and return its address; files of an older pack that it does not have are deleted.
 
     Args:
         folder: a pack; what else lies in it stays here.
         name: `OWNER/NAME`, or `NAME` of this account; the repository is made if it is not there.
         private: whether nobody else may see it.
+        warn: told what the hub finds odd about the card.
 
     Raises:
         InputError: it is no pack, the extra is not installed, this account may not write there, or what shall be
@@ -74,7 +76,11 @@ def upload(folder: Path, name: str, *, private: bool) -> str:
         old = [one for one in sorted(there) if one not in names and _is_packed(one)]
         added = [hub.CommitOperationAdd(one, folder / one) for one in names]
         deleted = [hub.CommitOperationDelete(one) for one in old]
-        api.create_commit(url.repo_id, [*added, *deleted], commit_message="Upload with ganforge push")
+        with warnings.catch_warnings(record=True) as found:
+            warnings.simplefilter("always", UserWarning)
+            api.create_commit(url.repo_id, [*added, *deleted], commit_message="Upload with ganforge push")
+    for one in found:
+        warn(" ".join(str(one.message).split()))
     return str(url)
 
 

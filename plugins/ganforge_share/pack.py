@@ -18,7 +18,6 @@ from ganforge import (
     find_run,
     find_saved,
     located,
-    nearest,
     read_head,
     write_training,
 )
@@ -108,7 +107,8 @@ def _directions(saved: Saved, wanted: Sequence[str]) -> tuple[str, ...]:
     known = {name.casefold(): name for name in saved.directions}
     for name in wanted:
         if name.casefold() not in known:
-            raise InputError(f"no direction {name} can be made with these weights; {nearest(name, saved.directions)}")
+            there = ", ".join(saved.directions)
+            raise InputError(f"no direction {name} can be made with these weights; there are: {there}")
     if not known:
         raise InputError(f"no direction can be made with '{saved.weights.first}' and what lies beside it")
     return tuple(dict.fromkeys(known[name.casefold()] for name in wanted)) or saved.directions
@@ -164,7 +164,7 @@ def write(contents: Contents, target: Path, terms: Terms, device: torch.device, 
     trained = {direction: saved.load(device, direction) for direction in contents.directions}
     if any(_judges(saved, name) for name in contents.files):
         saved.load(device)  # damaged ones are found now
-    shown = Preview(None, "no preview was wanted")
+    shown = Preview(None, "none was wanted")
     if preview:
         shown = find_preview(trained, contents.run)
     card = write_card(gather(contents.saved, contents.run, trained, tuple(contents.files)), terms, shown)

@@ -37,11 +37,11 @@ def find_preview(trained: Mapping[str, Trained], run: Path | None) -> Preview:
         if _evaluated(run) == step and (content := _read(run, "figures/grid.png")):
             return Preview(content, "test samples, their translations and, where there is a way back, these back")
     if any(len(shape) != 3 for one in trained.values() for shape in _shapes(one)):
-        return Preview(None, "there is no preview: what it makes are no pictures")
+        return Preview(None, "what it makes are no pictures")
     try:
         rows = [row for direction, one in trained.items() for row in _rows(one, direction)]
     except (InputError, PluginError) as error:
-        return Preview(None, f"there is no preview, since the data are not here: {error.args[0]}")
+        return Preview(None, f"the data are not here: {error.args[0]}")
     names = ", ".join(name for name, _ in rows)
     return Preview(_as_png([pictures for _, pictures in rows]), f"rows of test pictures: {names}")
 
