@@ -145,7 +145,8 @@ def _use(facts: Facts) -> Iterator[str]:
         yield f"```sh\nganforge draw DIR --direction {direction} --out drawn\n```"
     if facts.plugins:
         names = ", ".join(f"`{_plain(name)}`" for name in facts.plugins)
-        yield f"It needs code that is not in this folder: {names}; say `--plugin FILE` to use it, put it into `DIR/plugins` to train."
+        need = f"It needs code that is not in this folder: {names}"
+        yield f"{need}; say `--plugin FILE` to use it, and put it into `DIR/plugins` to train."
     sets = [f"--set dataset.{_plain(name)}=YOUR_DATA" for name in facts.places] + ["--set train.start=DIR"]
     if not facts.judges:
         sets.append("--set train.start_lenient=true")

@@ -77,6 +77,7 @@ def upload(folder: Path, name: str, *, private: bool, warn: Callable[[str], None
         added = [hub.CommitOperationAdd(one, folder / one) for one in names]
         deleted = [hub.CommitOperationDelete(one) for one in old]
         with warnings.catch_warnings(record=True) as found:
+            warnings.simplefilter("ignore")  # what the library does in an old way is nobody's affair here
             warnings.simplefilter("always", UserWarning)
             api.create_commit(url.repo_id, [*added, *deleted], commit_message="Upload with ganforge push")
     for one in found:
@@ -148,8 +149,9 @@ def _telling(hub: Any, name: str) -> Iterator[None]:
             raise RunFailedError(f"{name}: '{error.filename}' cannot be written: {error.strerror}") from error
         raise InputError(f"{name}: the hub cannot be reached: {_first_line(error)}") from error
     except Exception as error:  # of the library that it speaks HTTP with, which is another one in each version
-        raise InputError(f"{name}: the hub cannot be reached: {_first_line(error)}") from error
+        reason = ": ".join(dict.fromkeys(_first_line(one) for one in (error, error.__cause__) if one))
+        raise InputError(f"{name}: the hub cannot be reached: {reason}") from error
 
 
-def _first_line(error: Exception) -> str:
+def _first_line(error: BaseException) -> str:
     return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)

@@ -48,8 +48,6 @@ class Hub:
 class Handler(BaseHTTPRequestHandler):
     """Answers requests as the hub does."""
 
-    protocol_version = "HTTP/1.1"
-
     def log_message(self, *_):
         pass
 
@@ -65,12 +63,21 @@ class Handler(BaseHTTPRequestHandler):
     def refuse(self, status, code, message="no"):
         self.answer(status, {"error": message}, X_Error_Code=code, X_Error_Message=message)
 
+    def body(self):
+        if self.headers.get("Transfer-Encoding") != "chunked":
+            return self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        parts = []
+        while size := int(self.rfile.readline(), 16):
+            parts.append(self.rfile.read(size))
+            self.rfile.readline()
+        self.rfile.readline()
+        return b"".join(parts)
+
     def handle_one(self):
         hub = self.server.hub
         path = unquote(urlsplit(self.path).path)
         hub.requests.append((self.command, path))
-        length = int(self.headers.get("Content-Length") or 0)
-        body = self.rfile.read(length)
+        body = self.body()
         mine = self.headers.get("Authorization") == f"Bearer {TOKEN}"
         if path.startswith("/blobs/"):
             hub.blobs[path.rpartition("/")[2]] = body
@@ -114,8 +121,7 @@ class Handler(BaseHTTPRequestHandler):
             return self.answer(content={"id": name, "sha": sha, "private": found["private"], "siblings": siblings})
         if kind == "tree":
             return self.answer(content=[entry(path, content) for path, content in files.items()])
-        assert kind == "resolve", self.path
-        if file not in files:
+        if kind != "resolve" or file not in files:
             return self.refuse(404, "EntryNotFound", "Entry not found")
         digest = hashlib.sha256(files[file]).hexdigest()
         return self.answer(content=files[file], ETag=f'"{digest}"', X_Repo_Commit=sha)
@@ -178,6 +184,7 @@ def hub(monkeypatch, tmp_path):
         constants, "HUGGINGFACE_CO_URL_TEMPLATE", made.address + "/{repo_id}/resolve/{revision}/{filename}"
     )
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub_cache"))
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)  # its servers are others
     monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "token"))
     monkeypatch.setenv("HF_TOKEN", TOKEN)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")

@@ -142,7 +142,7 @@ def test_who_may_not_is_told_how_to_sign_in(pushed, pack, picture, ganforge, mon
         f"error: hub:me/hats: there is no such model, or this account may not see it: {sign_in}"
     )
     gated = ganforge("translate", "hub:other/gated", *words)
-    assert gated.err.endswith(f"its owner wants your consent first: open its page on the hub, and {sign_in}")
+    assert gated.err.endswith(f"its owner asks for a consent first: open its page on the hub, and {sign_in}")
     foreign = ganforge("push", pack, "other/shoes")
     assert (foreign.status, foreign.err.endswith(f"error: other/shoes: this account may not do that: {sign_in}")) == (
         2,
@@ -210,7 +210,12 @@ def test_a_foreign_plugin_may_know_other_names(pack, plugins, tmp_path):
 
 @pytest.mark.slow
 def test_the_librarys_own_environment_variables_hold(hub, pack, picture, tmp_path):
-    own = {"HF_ENDPOINT": hub.address, "HF_HUB_CACHE": str(tmp_path / "own"), "HF_TOKEN": TOKEN}
+    own = {
+        "HF_ENDPOINT": hub.address,
+        "HF_HUB_CACHE": str(tmp_path / "own"),
+        "HF_TOKEN": TOKEN,
+        "HF_HUB_DISABLE_XET": "1",
+    }
     call = [sys.executable, "-m", "ganforge"]
     for words in (
         ["push", pack, "me/own"],
