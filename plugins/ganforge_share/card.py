@@ -37,7 +37,7 @@ class Terms:
         author: who made it.
     """
 
-    licence: str = field(default="unknown", converter=lambda text: str(text).lower())
+    licence: str = field(default="unknown")
     data_licence: str = ""
     datasets: tuple[str, ...] = ()
     author: str = ""

@@ -33,11 +33,11 @@ def pack(
     from ganforge_share import pack as packing
     from ganforge_share.card import Terms
 
-    terms = Terms(licence, data_licence, tuple(dataset or ()), author)
+    terms = Terms(licence.lower(), data_licence, tuple(dataset or ()), author)
     contents = packing.choose(run, plugins, direction or (), with_discriminators=with_discriminators)
     target = packing.require_place(out, contents, overwrite=overwrite)
     note = packing.write(contents, target, terms, pick_device(device), preview=preview)
-    tell(f"{out}: {', '.join(contents.files)} after {contents.which}")
+    tell(f"{out}: {', '.join(contents.files)} of {contents.which}")
     if note:
         tell(f"note: no preview: {note}")
 

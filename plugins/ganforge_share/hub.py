@@ -48,7 +48,7 @@ def download(name: str) -> Path:
     return Path(folder)
 
 
-def upload(folder: Path, name: str, *, private: bool, warn: Callable[[str], None] = str) -> str:
+def upload(folder: Path, name: str, *, private: bool, warn: Callable[[str], None]) -> str:
     """Upload a pack in one commit, and return its address; files of an older pack that it does not have are deleted.
 
     Args:

@@ -54,10 +54,10 @@ class Contents:
         step, folder = self.saved.outline.step, self.saved.weights.folder
         named = [name for name in ("latest", "best") if self.run is not None and folder == _pointed(self.run, name)]
         if not named:
-            return f"{step:,} steps"
+            return f"step {step:,}"
         best = _pointed(self.run, "best") if self.run is not None else None
         other = f"; the best is {best.name}: pack {best}" if best is not None and "best" not in named else ""
-        return f"{step:,} steps, the {' and the '.join(named)} checkpoint{other}"
+        return f"step {step:,}, the {' and the '.join(named)} checkpoint{other}"
 
 
 def _pointed(run: Path, pointer: str) -> Path | None:

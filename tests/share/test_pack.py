@@ -35,7 +35,7 @@ def picture(tmp_path):
 def test_a_pack_holds_what_the_directions_need_and_the_rest_only_if_asked_for(shared_run, ganforge, tmp_path):
     result = ganforge("pack", shared_run, "--out", "all")
     assert result.status == 0, result.err
-    assert result.out == "all: G_AB, G_BA after 1 steps, the latest checkpoint\n"
+    assert result.out == "all: G_AB, G_BA of step 1, the latest checkpoint\n"
     assert names(tmp_path / "all") == sorted([*GENERATORS, *BESIDE])
     assert ganforge("pack", shared_run, "--out", "more/one", "--direction", "ab", "--with-discriminators").status == 0
     assert names(tmp_path / "more" / "one") == ["D_B.safetensors", "G_AB.safetensors", *BESIDE]
@@ -218,6 +218,24 @@ def test_evaluate_takes_a_pack_and_leaves_it_as_it_is(shared_run, pack, ganforge
     assert ganforge("evaluate", pack / "G_AB.safetensors", "--set", root, "--out", "found").status == 0
     assert json.loads((tmp_path / "found" / "metrics.json").read_text())["step"] == 1
     assert (tmp_path / "found" / "figures").is_dir()
+
+
+def test_it_is_said_which_step_is_packed_and_where_a_better_one_is(toy, ganforge, tmp_path):
+    assert ganforge("run", toy).status == 0
+    checkpoints = tmp_path / "runs" / "toy" / "0001" / "checkpoints"
+    assert ganforge("pack", "runs/toy/0001", "--out", "a").out.startswith(
+        "a: G_AB, G_BA of step 8, the latest checkpoint\n"
+    )
+    (checkpoints / "best").write_text("step-00000004")
+    best = "the best is step-00000004: pack runs/toy/0001/checkpoints/step-00000004"
+    assert ganforge("pack", "runs/toy/0001", "--out", "b").out.startswith(
+        f"b: G_AB, G_BA of step 8, the latest checkpoint; {best}\n"
+    )
+    assert ganforge("pack", checkpoints / "best", "--out", "c").out.startswith(
+        "c: G_AB, G_BA of step 4, the best checkpoint\n"
+    )
+    (checkpoints / "best").write_text("step-00000008")
+    assert "step 8, the latest and the best checkpoint\n" in ganforge("pack", "runs/toy/0001", "--out", "d").out
 
 
 def test_a_pack_of_points_has_no_picture_in_its_card(toy, ganforge, tmp_path):
