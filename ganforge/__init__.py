@@ -51,8 +51,10 @@ _HOMES = {
     "training.values": "Values",
     "runs.assemble": "assemble pick_device settle",
     "runs.interrupts": "STOPPING handling",
-    "runs.load": "Saved find_saved load_trained",
+    "runs.load": "Saved find_run find_saved load_trained located",
     "runs.changes": "CHANGEABLE",
+    "runs.checkpoint": "write_training",
+    "runs.weights": "Head Weights read_head",
     "runs.log": "bounded_lines last_step log_lines open_inside read_inside read_lock read_metrics records",
     "runs.metrics": "evaluate is_finished",
     "runs.run": "Run",
@@ -123,8 +125,15 @@ if TYPE_CHECKING:
     from ganforge.recipe.plan import Compute as Compute, Plan as Plan
     from ganforge.runs.assemble import assemble as assemble, pick_device as pick_device, settle as settle
     from ganforge.runs.changes import CHANGEABLE as CHANGEABLE
+    from ganforge.runs.checkpoint import write_training as write_training
     from ganforge.runs.interrupts import STOPPING as STOPPING, handling as handling
-    from ganforge.runs.load import Saved as Saved, find_saved as find_saved, load_trained as load_trained
+    from ganforge.runs.load import (
+        Saved as Saved,
+        find_run as find_run,
+        find_saved as find_saved,
+        load_trained as load_trained,
+        located as located,
+    )
     from ganforge.runs.log import (
         bounded_lines as bounded_lines,
         last_step as last_step,
@@ -139,6 +148,7 @@ if TYPE_CHECKING:
     from ganforge.runs.run import Run as Run
     from ganforge.runs.start import hold as hold
     from ganforge.runs.trained import Findings as Findings, Seen as Seen, Trained as Trained
+    from ganforge.runs.weights import Head as Head, Weights as Weights, read_head as read_head
     from ganforge.training.build import (
         decide as decide,
         decide_and_read as decide_and_read,

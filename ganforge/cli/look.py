@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import os
 import re
 from collections.abc import Iterable
 from contextlib import suppress
@@ -221,6 +222,7 @@ def validate(
         with aside():
             plan = understand(context, recipe, sets, plugin)
             from ganforge.data.reading import require
+            from ganforge.runs.origin import find_origin
             from ganforge.training import build
 
             dataset = build.make_dataset(plan)
@@ -228,6 +230,8 @@ def validate(
             with plan.located(("dataset",)):
                 require(dataset.open("train"), plan.train.batch)
                 dataset.open("test")
+            if plan.train.start is not None and os.path.isabs(plan.train.start):  # a name might mean a download
+                find_origin(plan, dataset, context.obj)
     except RecipeError as error:
         if not as_json:
             raise

@@ -23,6 +23,8 @@ RETURNED: dict[str, tuple[type, ...]] = {
     "ganforge_archives": (Archive,),
     "ganforge_observers": (object,),
 }
+# The same of hooks that return one.
+RETURNED_ALONE: dict[str, tuple[type, ...]] = {"ganforge_locate": (str, os.PathLike)}
 
 
 @frozen
@@ -35,6 +37,9 @@ class Answer:
     def __call__(self, **arguments: Any) -> Any:
         """Call it; a PluginError says that what it returns is not what the hook is for."""
         result: Any = self.implementation.function(*(arguments[name] for name in self.implementation.argnames))
+        alone = RETURNED_ALONE.get(self.hook)
+        if result is not None and alone and not isinstance(result, alone):
+            raise PluginError(f"'{self.hook}' returned {result!r}")
         if result is None or self.hook not in RETURNED:
             return result
         found = list(result)

@@ -37,6 +37,14 @@ def ganforge_archives() -> Iterable[Archive]:  # type: ignore[empty-body]
 
 
 @hookspec
+def ganforge_locate(name: str) -> Path | None:
+    """Return the folder of weights that have a name such as `hub:NAME`, and no path; None where it is another's name.
+
+    An InputError or a RunFailedError says why they cannot be had.
+    """
+
+
+@hookspec
 def ganforge_commands(app: "typer.Typer") -> None:
     """Add commands to the command line."""
 

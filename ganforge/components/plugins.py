@@ -17,12 +17,17 @@ from ganforge.components.installed import Unreadable, entry_points, origin_of
 from ganforge.components.neighbours import PluginFolder, new_folder
 from ganforge.components.registry import Register, Registry
 from ganforge.disk import UNWRITABLE
-from ganforge.errors import InputError, PluginError, StoppedError, nearest
+from ganforge.errors import InputError, PluginError, RunFailedError, StoppedError, nearest
 
 GROUP = "ganforge"
 OWN = "ganforge"  # the distribution that ganforge and what it ships come in
 ALLOWED = "GANFORGE_PLUGINS"
-BEFORE_RUNS = ("ganforge_register", "ganforge_recipes", "ganforge_archives", "ganforge_commands")
+# What answers to hooks may raise: somebody asked for what they do.
+ASKED: dict[str, tuple[type[Exception], ...]] = {
+    "ganforge_observers": (InputError,),
+    "ganforge_locate": (InputError, RunFailedError),
+}
+BEFORE_RUNS = ("ganforge_register", "ganforge_recipes", "ganforge_archives", "ganforge_locate", "ganforge_commands")
 
 
 @define
@@ -124,7 +129,8 @@ class Plugins:
 
         Raises:
             OSError: the disk is full or cannot be written.
-            InputError: an observer cannot look on as it is asked to.
+            InputError: an observer cannot look on as it is asked to, or weights of a name cannot be had.
+            RunFailedError: these cannot be loaded.
         """
         return self.ask(hook, lambda answer: answer(**arguments))
 
@@ -138,7 +144,7 @@ class Plugins:
                 with guarded() if hook in BEFORE_RUNS else contained():
                     result = work(Answer(implementation, hook))
             except Exception as error:
-                asked = isinstance(error, InputError) and hook == "ganforge_observers"
+                asked = isinstance(error, ASKED.get(hook, ()))
                 if asked or _is_of_disk(error) or isinstance(error, StoppedError):
                     raise
                 self._disable(implementation.plugin, implementation.plugin_name, error)

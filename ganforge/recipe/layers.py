@@ -27,6 +27,7 @@ ROLES = [(table,) for table in ("values", "losses", "updates", "evaluations")]  
 
 LARGEST = 1 << 20  # characters of a recipe
 DEEPEST = 32  # tables and lists inside of each other
+NAME = r"[a-z][a-z0-9+.-]+:"  # how names that are no paths begin
 TOO_DEEP = f"tables and lists lie more than {DEEPEST} deep in each other"
 
 Table = dict[str, Any]
@@ -68,6 +69,15 @@ class Recipe:
         if not path or layer.name.startswith("--set"):
             return layer.name
         return f"{layer.name}:{layer.line(path) or 1}"
+
+    def place(self, path: Key, name: str) -> str:
+        """Return what the key at `path` names: a path, relative to the file that names it, made absolute.
+
+        What is no file or folder, but looks like a name that plugins may know, such as `hub:NAME`, is left as it is.
+        """
+        layer, _ = self._found(path)
+        file = os.path.abspath(layer.folder / os.path.expanduser(name))
+        return name if re.match(NAME, name) and not os.path.exists(file) else file
 
     def _found(self, path: Key) -> tuple[Layer, Key]:
         """Return the strongest layer that holds the path, or the nearest table around it; else the recipe's file."""

@@ -1,5 +1,6 @@
 """The locked recipe: merged, every default filled in, and what it ran on. It is a recipe that repeats the run."""
 
+import os
 import platform
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,6 +23,9 @@ def lock_text(plan: Plan, notes: Mapping[str, Any], *, passed_on: bool = False) 
     In what is passed on, files are named without the folders that they lie in here. An InputError says which name in it
     is not UTF-8.
     """
+    train = plain(plan.train)
+    if passed_on and os.path.isabs(train.get("start", "")):
+        train["start"] = os.path.basename(train["start"])
     made_with = {"name": plan.name, "python": platform.python_version(), "torch": str(torch.__version__)}
     tables: Table = {
         "plugins": [copied_as(path) for path in plan.plugin_files],
@@ -33,7 +37,7 @@ def lock_text(plan: Plan, notes: Mapping[str, Any], *, passed_on: bool = False) 
         "updates": _choices(plan.updates),
         "optimizer": _shared(_choices(plan.optimizers)),
         "evaluations": _choices(plan.evaluations, passed_on),
-        "train": plain(plan.train),
+        "train": train,
         "compute": plain(plan.compute),
         "record": _filled({**plain(plan.record), "observers": _choices(plan.observers, passed_on)}),
         "lock": _filled({**made_with, **notes}),

@@ -136,6 +136,10 @@ class Train:
             averages of the training, in which real and translated inputs mix; `batch`, those of each batch itself.
         on_divergence: what to do when losses or weights are no longer finite: `stop`; or `rewind` to the newest
             checkpoint and go on from there with other batches, up to three times.
+        start: a run, a checkpoint, a weights file or a folder of weights to start from, relative to the recipe's file,
+            or a name such as `hub:NAME`: networks, and what values and losses hold, begin as they are there;
+            optimizers and the count of steps begin anew.
+        start_lenient: leave out what of the start does not fit, or is not there, and say so, instead of stopping.
     """
 
     steps: int = field(validator=validators.ge(1))
@@ -148,6 +152,8 @@ class Train:
     augment: Augment = field(factory=Augment)
     norm: Literal["recalibrated", "running", "batch"] = "recalibrated"
     on_divergence: Literal["stop", "rewind"] = "stop"
+    start: str | None = None
+    start_lenient: bool = False
 
     def playing(self, players: Sequence[str], step: int) -> tuple[str, ...]:
         """Return those of the coupling's players that play in a step, in their order.

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from attrs import NOTHING, define
+from attrs import NOTHING, define, evolve
 
 from ganforge.components.coupling import PLAYERS, Coupling, Network, View
 from ganforge.components.describe import describe_value
@@ -167,6 +167,9 @@ class _Resolver(Chooser):
                 self.report(path, f"needs an interval of 1 in train.every for {' or '.join(self.players)}")
             if len(set(intervals)) < len(intervals):
                 self.report(path, f"needs the intervals of {' and '.join(self.players)} to differ")
+        if train and train.start is not None:
+            start = self.recipe.place(("train", "start"), train.start) if train.start else None
+            return evolve(train, start=start)
         return train
 
     def record(self) -> Record | None:

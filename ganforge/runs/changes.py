@@ -35,6 +35,13 @@ def notes_of(folder: Path, sources: Mapping[Split, Sources]) -> dict[str, dict[s
     return {"data": fingerprints(sources), "files": files}
 
 
+def started_from(plan: Plan) -> dict[str, dict[str, str]]:
+    """Return what a locked recipe notes of the weights that the run started from; it does not need them any more."""
+    lock = plan.recipe.table.get("lock")
+    start = lock.get("start") if isinstance(lock, dict) else None
+    return {"start": start} if isinstance(start, dict) else {}
+
+
 def changes(plan: Plan, now: Mapping[str, Mapping[str, str]]) -> list[str]:
     """Say what has changed of the notes in a locked recipe."""
     lock = plan.recipe.table.get("lock")

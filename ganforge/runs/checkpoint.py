@@ -55,15 +55,21 @@ def save(
         for network, module in networks.items():
             about = {"format": "pt", "ganforge": FORMAT, "network": network, "step": str(step), "recipe": recipe}
             digests[f"{network}.safetensors"] = write_tensors(folder, network, module.state_dict(), about)
-        tensors: dict[str, Tensor] = {}
-        packed = pack(training, tensors)
-        digests["training.safetensors"] = write_tensors(folder, "training", tensors, {"step": str(step)})
-        state = {"format": FORMAT, "step": step, "files": digests, "training": packed}
-        folder.write("state.json", json.dumps({**state, "digest": _digest_text(state)}))
+        write_training(folder, step, digests, training)
         if metrics:
             folder.write(METRICS, metrics_text(step, metrics))
     parent.write("latest", name)
     return parent.path / name
+
+
+def write_training(folder: Folder, step: int, digests: Mapping[str, str], training: Mapping[str, Any]) -> None:
+    """Write what belongs to weights beside them; `digests` are those of their files."""
+    tensors: dict[str, Tensor] = {}
+    packed = pack(training, tensors)
+    digest = write_tensors(folder, "training", tensors, {"step": str(step)})
+    files = {**digests, "training.safetensors": digest}
+    state = {"format": FORMAT, "step": step, "files": files, "training": packed}
+    folder.write("state.json", json.dumps({**state, "digest": _digest_text(state)}))
 
 
 def prune(parent: Folder, newest: str, keep: int) -> None:
@@ -154,14 +160,15 @@ def load_weights(path: Path, network: nn.Module) -> None:
 
 def require_fit(path: Path, tensors: Mapping[str, Tensor], network: nn.Module) -> None:
     """Refuse with an InputError what is not a network's by name, shape and type; that may be of the device `meta`."""
-
-    def kind(state: Mapping[str, Tensor], key: str) -> str:
-        return f"{str(state[key].dtype).removeprefix('torch.')} {list(state[key].shape)}" if key in state else "nothing"
-
     wanted = network.state_dict()
     for key in sorted(wanted.keys() | tensors.keys()):
-        if (theirs := kind(tensors, key)) != (mine := kind(wanted, key)):
+        if (theirs := kind_of(tensors, key)) != (mine := kind_of(wanted, key)):
             raise InputError(f"{path} does not fit its recipe: {key} is {theirs}, not {mine}")
+
+
+def kind_of(state: Mapping[str, Tensor], key: str) -> str:
+    """Say of which type and shape a tensor is."""
+    return f"{str(state[key].dtype).removeprefix('torch.')} {list(state[key].shape)}" if key in state else "nothing"
 
 
 def read_recipe(path: Path) -> str:

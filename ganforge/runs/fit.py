@@ -68,11 +68,10 @@ def load_networks(
     Raises:
         InputError: weights do not fit, or a network is too large.
     """
-    tensors = {name: _read(path) for name, path in files.items()}
+    tensors = {name: read_weights(path) for name, path in files.items()}
     free = free_memory()
     try:
-        with Limit(), META, _telling(plan):
-            outlines = make_networks(plan, shapes, META)
+        outlines = outlines_of(plan, shapes)
         for name, path in files.items():
             checkpoint.require_fit(path, tensors[name], outlines[name])
         # Frozen networks, and buffers that are not saved, lie in no file.
@@ -91,7 +90,14 @@ def load_networks(
     return networks
 
 
-def _read(path: Path) -> dict[str, Tensor]:
+def outlines_of(plan: Plan, shapes: Mapping[str, Shape]) -> dict[str, nn.Module]:
+    """Make all networks of a plan without memory; a NotImplementedError says that one of them cannot be made so."""
+    with Limit(), META, _telling(plan):
+        return make_networks(plan, shapes, META)
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """Read the tensors of a weights file; an InputError says if it is damaged, or larger than the free memory."""
     size, free = path.stat().st_size, free_memory()
     if size > free:
         raise InputError(f"{path} holds {in_gib(size)}, but {in_gib(free)} of memory are free")

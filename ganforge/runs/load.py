@@ -1,6 +1,7 @@
 """Loading what was trained, from a run's folder, a checkpoint of it, or weights alone."""
 
 import os
+import re
 import tomllib
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -31,7 +32,18 @@ from ganforge.training.meter import first_not_finite
 from ganforge.training.networks import with_facts
 
 LOCAL = ("dataset", "evaluations", "record")  # tables in which a lock tells where files lie
+CHECKPOINTS = "checkpoints"
 POINTER_BYTES = 64  # a file called `latest` or `best` that is larger is no pointer
+
+
+def located(path: Path, plugins: Plugins) -> Path:
+    """Return where weights lie: the path itself, or the folder that a plugin has for a name such as `hub:NAME`.
+
+    An InputError or a RunFailedError says why a plugin that knows the name cannot have it.
+    """
+    if os.path.exists(path) or not re.match(recipe.NAME, str(path)):
+        return path
+    return next((Path(found) for _, found in plugins.each("ganforge_locate", name=str(path))), path)
 
 
 def find_run(path: Path) -> tuple[Path | None, Path]:
@@ -41,7 +53,7 @@ def find_run(path: Path) -> tuple[Path | None, Path]:
         beside = [other.name for other in there if other.is_dir() or other.suffix == ".safetensors"]
         raise InputError(f"no run at '{path}'; {nearest(path.name, beside)}".removesuffix("; "))
     if (path / LOCK).is_file():
-        return path, checkpoint.pointed(path / "checkpoints", "latest")
+        return path, checkpoint.pointed(path / CHECKPOINTS, "latest")
     if _is_pointer(path):
         path = checkpoint.pointed(path.parent, path.name)
     folder = path if path.is_dir() else path.parent
@@ -50,7 +62,7 @@ def find_run(path: Path) -> tuple[Path | None, Path]:
         hint = f"did you mean '{path / runs[-1]}'?" if runs else f"a run's folder holds {LOCK}"
         raise InputError(f"'{path}' is neither a run nor a checkpoint of one; {hint}")
     run = folder.parent.parent
-    return (run if (run / LOCK).is_file() else None), folder
+    return (run if folder.parent.name == CHECKPOINTS and (run / LOCK).is_file() else None), folder
 
 
 def _is_pointer(path: Path) -> bool:
@@ -123,7 +135,7 @@ class Saved:
                 self.say(f"warning: the weights {name}.{wrong} hold numbers that are not finite")
         scheme, held = build.make_scheme(plan, networks, device, {})
         trained = Trained(plan, dataset, scheme, device, self.outline.step, (), self.weights.ignored)
-        training = self._training()
+        training = self.training()
         for view, wiring in scheme.wirings.items():
             if direction in (None, view):
                 kept = [name for name in plan.values if f"values.{name}.{view}" in training["held"]]
@@ -143,7 +155,7 @@ class Saved:
         there = self.outline.networks.keys()
         return {name for name in there if with_facts(self.outline.plan, [name]) <= there}
 
-    def _training(self) -> Any:
+    def training(self) -> Any:
         """Return the state that was saved with these weights; an empty one, if what lies beside them is others'."""
         folder = self.weights.folder
         if not (folder / "training.safetensors").exists():
@@ -170,12 +182,13 @@ class Saved:
 
 
 def find_saved(path: Path, plugins: Plugins, norm: norms.Norm | None = None, sets: Sequence[str] = ()) -> Saved:
-    """Find what was trained in a run folder, a checkpoint folder or a weights file, without loading its networks.
+    """Find what was trained, without loading its networks, in a run, a checkpoint, a weights file, a folder of weights.
 
-    A file that is named says itself which network it is. `norm` says how batch normalisation is to work, if not as the
-    recipe says; `sets` may say where the data of a run lie now. An InputError says what is missing, damaged, or several
-    things at once.
+    It may also be a name that a plugin knows, such as `hub:NAME`. A file that is named says itself which network it is.
+    `norm` says how batch normalisation is to work, if not as the recipe says; `sets` may say where the data of a run
+    lie now. An InputError says what is missing, damaged, or several things at once.
     """
+    path = located(path, plugins)
     run, folder = find_run(path)
     weights = find_weights(folder, None if path.is_dir() or _is_pointer(path) else path)
     for file in weights.files.values():
@@ -204,7 +217,7 @@ def find_saved(path: Path, plugins: Plugins, norm: norms.Norm | None = None, set
 def load_trained(
     path: Path, plugins: Plugins, device: torch.device, norm: norms.Norm | None = None, sets: Sequence[str] = ()
 ) -> Trained:
-    """Load all networks of what was trained, from a run folder, a checkpoint folder or a weights file, onto a device.
+    """Load all networks of what was trained, as `find_saved` finds it, onto a device.
 
     `sets` may say where the data of a run lie now; `norm` says how batch normalisation is to work, if not as the recipe
     says. The data are not needed, unless it is to be recalibrated for weights that were saved without it.

@@ -26,6 +26,7 @@ from ganforge.runs.changes import changes
 from ganforge.runs.checkpoint import Metrics
 from ganforge.runs.interrupts import Requests, requests, telling_of_memory, unwritable
 from ganforge.runs.metrics import evaluate, is_finished, rehearse
+from ganforge.runs.origin import Origin
 from ganforge.runs.saving import Saving
 from ganforge.runs.trained import Seen, Trained, recalibration
 from ganforge.training.engine import Engine
@@ -43,9 +44,9 @@ class Run:
     """A training run and where it stands: after `step` steps. Observers get it and only read.
 
     Everything that it writes is in `folder`, which the lock `held` keeps other processes out of, and is written through
-    `files`. It goes on from the checkpoint `start`, if there is one. What was found odd so far is in `warnings`, and
-    why evaluations failed the last time in `failures`. `notes` tell later whether data or plugins have changed; `odd`
-    is what a look at the data found before the run was there.
+    `files`. It goes on from the checkpoint `start`, if there is one; a new one may begin with the weights of `origin`.
+    What was found odd so far is in `warnings`, and why evaluations failed the last time in `failures`. `notes` tell
+    later whether data or plugins have changed; `odd` is what a look at the data found before the run was there.
     """
 
     files: Folder
@@ -62,6 +63,7 @@ class Run:
     warnings: list[str] = field(factory=list)
     metrics: Metrics = field(factory=dict)
     failures: Sequence[GanforgeError] = field(factory=list, repr=False)
+    origin: Origin | None = field(default=None, repr=False)
     engine: Engine = field(init=False, repr=False)
     batches: Batches = field(init=False, repr=False)
     meter: Meter = field(init=False, repr=False)
@@ -153,6 +155,10 @@ class Run:
         with telling_of_memory(plan.train.batch, self._fitting):
             self._probes = probes_of(plan, self.sources["test"])
             self.engine, self.batches = assemble(plan, self.dataset, sources, self.device, report)
+            if self.origin is not None:
+                for line in [*self.origin.notes, *self.origin.lay(self.engine, self.device)]:
+                    self.warn(line)
+                self.origin = None  # its tensors are not needed any more
             if plan.train.norm == "recalibrated":
                 self._recalibration = recalibration(plan, self.engine.scheme, sources, self.device)
         self.meter = Meter(self.engine)

@@ -12,6 +12,7 @@ from filelock import FileLock, Timeout
 from ganforge.components.neighbours import copy_plugins
 from ganforge.components.plugins import Plugins
 from ganforge.data.dataset import Report
+from ganforge.data.files import listed_once
 from ganforge.data.reading import silent
 from ganforge.disk import read_text
 from ganforge.errors import InputError
@@ -20,8 +21,9 @@ from ganforge.recipe.lock import lock_text
 from ganforge.recipe.plan import Plan
 from ganforge.runs import checkpoint
 from ganforge.runs.assemble import settle
-from ganforge.runs.changes import CHANGEABLE, notes_of, require_same_data, require_same_run
+from ganforge.runs.changes import CHANGEABLE, notes_of, require_same_data, require_same_run, started_from
 from ganforge.runs.load import LOCK, find_run, read_plan
+from ganforge.runs.origin import find_origin
 from ganforge.runs.run import Run
 from ganforge.training import build
 
@@ -35,14 +37,19 @@ def create(plan: Plan, plugins: Plugins, out: Path, device: torch.device, report
     plan, dataset = settle(plan, device)
     # Nothing is left behind by a run whose data are not there, or whose recipe cannot be written down.
     lock_text(plan, {})
-    plan, dataset, decided, sources = build.decide_and_read(plan, dataset, report)
+    with listed_once():
+        plan, dataset, decided = build.decide(plan, dataset, report)
+        origin = find_origin(plan, dataset, plugins)
+        sources = build.read_data(plan, dataset, report)
     for line in decided.said:
         plugins.say(line)
     folder = Folder(_new_folder(out / plan.name))
     held = hold(folder.path)
     plan = evolve(plan, plugin_files=tuple(copy_plugins(plan.plugin_files, folder.path / "plugins")))
     notes = notes_of(folder.path, sources)
-    run = Run(folder, plan, plugins, device, dataset, sources, held, notes=notes, odd=decided.odd)
+    if origin is not None:
+        notes["start"] = dict(origin.digests)
+    run = Run(folder, plan, plugins, device, dataset, sources, held, notes=notes, odd=decided.odd, origin=origin)
     folder.write(LOCK, run.locked())
     return run
 
@@ -91,7 +98,7 @@ def reopen(
     if moved:
         require_same_data(plan, dataset)
     sources = build.read_data(plan, dataset, report)
-    notes = notes_of(folder, sources)
+    notes = {**notes_of(folder, sources), **started_from(plan)}
     run = Run(files, plan, plugins, device, dataset, sources, held, checkpoint.read_step(newest), newest, notes)
     if sets and not run.done:
         files.write(LOCK, run.locked())

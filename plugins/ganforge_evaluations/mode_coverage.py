@@ -1,7 +1,7 @@
 """How the toy's translations cover the modes of B (Kim et al. 2017, section 3.1)."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Annotated, Protocol, runtime_checkable
 
@@ -38,8 +38,8 @@ def mode_coverage(trained: Trained, *, within: Annotated[float, gt(0)] = 3.0) ->
         within: an image is good if it lies within so many deviations of the nearest mode.
 
     Returns:
-        The metrics of `measure`, the cycle errors where there is a way back, and the figures `figure4` and
-        `figure4_initial`.
+        The metrics of `measure`, the cycle errors where there is a way back, and the figures `figure4` and, where
+        the training did not start from other weights, `figure4_initial`.
 
     Raises:
         InputError: the data set has no modes in the plane, its test samples of A are not labelled with theirs, or no
@@ -61,13 +61,11 @@ def mode_coverage(trained: Trained, *, within: Annotated[float, gt(0)] = 3.0) ->
             metrics[f"cycle_error_{other.domains[0]}"] = cycle_error(other["source"], other["reconstructed"])
     title = f"{trained.plan.name}, step {trained.step:,}"
     judged = judge(view, dataset.modes["B"])
-    return Findings(
-        metrics,
-        {
-            "figure4_initial": partial(_draw_initial, trained, probes, dataset.modes, labels),
-            "figure4": partial(draw_figure4, title, dataset.modes, labels, images, judged),
-        },
-    )
+    figures: dict[str, Callable[[], Figure]] = {}
+    if trained.plan.train.start is None:  # else the weights before the first step are not known any more
+        figures["figure4_initial"] = partial(_draw_initial, trained, probes, dataset.modes, labels)
+    figures["figure4"] = partial(draw_figure4, title, dataset.modes, labels, images, judged)
+    return Findings(metrics, figures)
 
 
 def modes_of(source: Stored) -> Tensor:

@@ -1,0 +1,152 @@
+"""What a training starts from: the weights of another one, as `train.start` names it."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import torch
+from attrs import frozen
+from torch import Tensor
+
+from ganforge.components.plugins import Plugins
+from ganforge.data.dataset import Dataset, PictureDataset
+from ganforge.errors import InputError, Problem, RecipeError
+from ganforge.recipe.plan import Plan
+from ganforge.runs.checkpoint import kind_of
+from ganforge.runs.fit import outlines_of, read_weights
+from ganforge.runs.load import Saved, find_saved
+from ganforge.runs.weights import read_head
+from ganforge.training import build
+from ganforge.training.engine import Engine
+from ganforge.training.networks import make_networks
+
+KEY = ("train", "start")
+SHOWN = 12  # tensors that are named, at most
+RESTORED = ("values.", "losses.")  # labels of what is taken over besides networks: what values and losses hold
+
+Tensors = Mapping[str, Tensor]
+
+
+@frozen(eq=False)
+class Origin:
+    """Weights that fit the networks of a plan, read and checked.
+
+    Attributes:
+        networks: by name, the tensors to begin with.
+        held: the state of values and losses, by label.
+        digests: of the files that these networks came from.
+        notes: what the user should know, a line each.
+    """
+
+    networks: Mapping[str, Tensors]
+    held: Mapping[str, Tensors]
+    digests: Mapping[str, str]
+    notes: Sequence[str]
+
+    def lay(self, engine: Engine, device: torch.device) -> list[str]:
+        """Have the engine of a run begin here; return what could not be taken over, a line each."""
+        for name, tensors in self.networks.items():
+            engine.networks[name].load_state_dict(tensors, strict=False)
+        left = []
+        for label in self.held.keys() & engine.held.keys():
+            state, mine = self.held[label], engine.held[label].state()
+            # A buffer that is made later is in `state` alone.
+            if all(kind_of(state, key) == kind_of(mine, key) for key in mine):
+                engine.held[label].restore({key: state[key] for key in mine}, device)
+            else:
+                left.append(f"train.start: what {label} holds is of another form there, and begins anew")
+        return sorted(left)
+
+
+def find_origin(plan: Plan, dataset: Dataset, plugins: Plugins) -> Origin | None:
+    """Read what a plan starts from, if it says so, and check that it fits.
+
+    Raises:
+        RecipeError: there is no such thing, or it does not fit; every tensor that does not is named, up to a dozen.
+    """
+    if plan.train.start is None:
+        return None
+    with plan.located(KEY):
+        saved = find_saved(Path(plan.train.start), plugins)
+        files = saved.weights.files
+        learnt = [name for name, (network, _) in plan.networks.items() if network.player is not None]
+        there = {name: read_weights(files[name]) for name in learnt if name in files}
+        held = saved.training()["held"]
+    absent = [name for name in learnt if name not in there]
+    wanted = _wanted(plan, dataset)
+    misfits = {name: list(_misfits(name, there[name], wanted[name])) for name in there}
+    fitting = {
+        name: {key: value for key, value in tensors.items() if kind_of(wanted[name], key) == kind_of(tensors, key)}
+        for name, tensors in there.items()
+    }
+    lines = [line for found in misfits.values() for line in found]
+    if not any(fitting.values()):
+        nothing = f"nothing in '{plan.train.start}' fits the networks of the recipe"
+        raise RecipeError([plan.recipe.problem(KEY, nothing)])
+    if (lines or absent) and not plan.train.start_lenient:
+        raise RecipeError(list(_problems(plan, saved, lines, absent)))
+    notes = [f"train.start: left out: {line}" for line in _shortened(lines)]
+    if absent:
+        notes.append(f"train.start: not there, so begun anew: {', '.join(absent)}")
+    return Origin(
+        fitting,
+        {label: state for label, state in held.items() if label.startswith(RESTORED)},
+        {name: read_head(files[name]).digest for name, tensors in fitting.items() if tensors},
+        [*notes, *_other_ranges(plan, dataset, saved)],
+    )
+
+
+def _wanted(plan: Plan, dataset: Dataset) -> dict[str, Tensors]:
+    """Return the tensors of each network of a plan, which need not hold any numbers."""
+    shapes = build.shapes_of(plan, dataset)
+    try:
+        networks = outlines_of(plan, shapes)
+    except NotImplementedError:  # an operation of a network has no meta form
+        networks = make_networks(plan, shapes, torch.device("cpu"))
+    return {name: network.state_dict() for name, network in networks.items()}
+
+
+def _misfits(network: str, there: Tensors, here: Tensors) -> Iterator[str]:
+    """Say which tensors of a network differ in shape or type, or are on one side alone."""
+    for key in sorted(there.keys() | here.keys()):
+        if (theirs := kind_of(there, key)) != (mine := kind_of(here, key)):
+            yield f"{network}.{key} is {theirs} there, and {mine} here"
+
+
+def _problems(plan: Plan, saved: Saved, lines: Sequence[str], absent: Sequence[str]) -> Iterator[Problem]:
+    """Yield what does not fit as problems of the recipe; the last one says what to do."""
+    messages = _shortened(lines)
+    if absent:
+        messages.append(f"'{saved.weights.folder}' does not hold {', '.join(absent)}")
+    for message in messages:
+        last = message is messages[-1]
+        yield plan.recipe.problem(KEY, message, "set train.start_lenient = true to begin without" if last else "")
+
+
+def _shortened(lines: Sequence[str]) -> list[str]:
+    rest = len(lines) - SHOWN
+    return [*lines[:SHOWN], *([f"{rest} more tensors that do not fit"] if rest > 0 else [])]
+
+
+def _other_ranges(plan: Plan, dataset: Dataset, saved: Saved) -> Iterator[str]:
+    """Say where the domains of a network have other channels, or files with another range of values, than before."""
+    before = saved.outline
+    compared: set[tuple[str, str]] = set()
+    for name in plan.networks.keys() & before.plan.networks.keys():
+        domains = (before.plan.networks[name][0].domains, plan.networks[name][0].domains)
+        compared.update(zip(*domains, strict=False))
+    for theirs, mine in sorted(compared):
+        then, now = _about(before.dataset, theirs), _about(dataset, mine)
+        if then and now and then != now:
+            yield f"train.start: the pictures of domain {theirs} there have {then}, those of {mine} here {now}"
+
+
+def _about(dataset: Dataset, domain: str) -> str:
+    """Say what the pictures of a domain are like; nothing where that is not known."""
+    shape = dataset.shapes.get(domain, ())
+    if not isinstance(dataset, PictureDataset) or len(shape) != 3:
+        return ""
+    with suppress(InputError):  # the files that would tell are not here any more
+        depth = dataset.depths[domain]
+        return f"{shape[0]} channels of {depth.kind} from {depth.low:g} to {depth.high:g}"
+    return ""

@@ -1,0 +1,233 @@
+"""The model card: README.md, for people, with the front matter that model hubs read."""
+
+import json
+import math
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from attrs import field, frozen
+
+from ganforge import InputError, printable
+from ganforge_share.facts import Facts
+from ganforge_share.preview import Preview
+
+CARD, RECIPE, PREVIEW = "README.md", "recipe.toml", "preview.png"
+
+# Identifiers that hubs know, https://huggingface.co/docs/hub/repositories-licenses; any other is named as `other`.
+LICENCES = """
+    apache-2.0 mit openrail bigscience-openrail-m creativeml-openrail-m bigscience-bloom-rail-1.0 bigcode-openrail-m
+    afl-3.0 artistic-2.0 bsl-1.0 bsd bsd-2-clause bsd-3-clause bsd-3-clause-clear c-uda cc cc0-1.0 cc-by-2.0 cc-by-2.5
+    cc-by-3.0 cc-by-4.0 cc-by-sa-3.0 cc-by-sa-4.0 cc-by-nc-2.0 cc-by-nc-3.0 cc-by-nc-4.0 cc-by-nd-4.0 cc-by-nc-nd-3.0
+    cc-by-nc-nd-4.0 cc-by-nc-sa-2.0 cc-by-nc-sa-3.0 cc-by-nc-sa-4.0 cdla-sharing-1.0 cdla-permissive-1.0
+    cdla-permissive-2.0 wtfpl ecl-2.0 epl-1.0 epl-2.0 etalab-2.0 eupl-1.1 agpl-3.0 gfdl gpl gpl-2.0 gpl-3.0 lgpl
+    lgpl-2.1 lgpl-3.0 isc lppl-1.3c ms-pl mpl-2.0 odc-by odbl openrail++ osl-3.0 postgresql ofl-1.1 ncsa unlicense zlib
+    pddl lgpl-lr unknown other
+"""
+
+
+@frozen
+class Terms:
+    """What only its owner can say of a model.
+
+    Attributes:
+        licence: of the weights, such as `apache-2.0`.
+        data_licence: of the data.
+        datasets: their names on a hub.
+        author: who made it.
+    """
+
+    licence: str = field(default="unknown")
+    data_licence: str = ""
+    datasets: tuple[str, ...] = ()
+    author: str = ""
+
+    @licence.validator
+    def _require_identifier(self, _: Any, value: str) -> None:
+        if not re.fullmatch(r"[a-z0-9][a-z0-9.+-]*", value):
+            raise InputError(f"--licence: expected an identifier such as apache-2.0 or cc-by-4.0, got '{value}'")
+
+
+def write_card(facts: Facts, terms: Terms, preview: Preview) -> str:
+    """Return the whole card."""
+    front = "".join(f"{key}: {_yaml(value)}\n" for key, value in front_matter(facts, terms).items())
+    return f"---\n{front}---\n\n" + "\n\n".join(_sections(facts, terms, preview)) + "\n"
+
+
+def front_matter(facts: Facts, terms: Terms) -> dict[str, Any]:
+    """Return what model hubs read, by their names for it."""
+    task = _task(facts)
+    known = terms.licence in LICENCES.split()
+    found: dict[str, Any] = {
+        "license": terms.licence if known else "other",
+        "license_name": None if known else terms.licence,
+        "library_name": "ganforge",
+        "pipeline_tag": task if facts.pictures else None,
+        "tags": [*([task] if facts.pictures else []), "gan", facts.coupling],
+        "datasets": list(terms.datasets),
+        "base_model": _base(facts),
+    }
+    measured = [
+        {"type": f"{role}.{name}", "name": f"{role}: {name}", "value": value} for role, name, value in _measured(facts)
+    ]
+    if measured:
+        data = {"type": facts.dataset, "name": facts.dataset, "split": "test"}
+        result = {"task": {"type": task}, "dataset": data, "metrics": measured}
+        found["model-index"] = [{"name": facts.name, "results": [result]}]
+    return {key: value for key, value in found.items() if value}
+
+
+def _task(facts: Facts) -> str:
+    translates = any(one.source is not None for one in facts.translations)
+    return "image-to-image" if translates else "unconditional-image-generation"
+
+
+def _base(facts: Facts) -> str:
+    """Return the name on a hub of the model that the training started from, if it has one."""
+    start = str(facts.noted("train").get("start", ""))
+    return start.removeprefix("hub:").partition("@")[0] if start.startswith("hub:") else ""
+
+
+def _measured(facts: Facts) -> list[tuple[str, str, float]]:
+    metrics = facts.metrics.items()
+    return [(role, name, value) for role, found in metrics for name, value in found.items() if math.isfinite(value)]
+
+
+def _yaml(value: Any) -> str:
+    """Write a value as JSON, which YAML is able to read."""
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _sections(facts: Facts, terms: Terms, preview: Preview) -> Iterator[str]:
+    yield f"# {_plain(facts.name)}"
+    does = "Translates" if any(one.source is not None for one in facts.translations) else "Draws"
+    what = "pictures" if facts.pictures else "points"
+    yield f"{does} {what}; a `{_plain(facts.coupling)}` model made with ganforge."
+    if preview.content:
+        yield f"![{preview.note}]({PREVIEW})\n\n{preview.note[:1].upper()}{preview.note[1:]}."
+    else:
+        yield f"No preview: {_plain(preview.note)}."
+    yield _directions(facts)
+    yield "## Use\n\n" + "\n\n".join(_use(facts))
+    yield _data(facts, terms)
+    yield _training(facts)
+    yield _metrics(facts)
+    yield _limits(facts)
+    known = terms.licence not in ("unknown", "other")
+    licence = terms.licence if known else "not stated: ask before you use them for more than a look"
+    yield f"## Licence\n\nOf the weights: {licence}." + (f"\n\nAuthor: {_plain(terms.author)}" if terms.author else "")
+
+
+def _directions(facts: Facts) -> str:
+    """Say what is translated into what."""
+    rows = []
+    for one in facts.translations:
+        cells = (f"`{one.direction}`", one.source or "nothing: it draws", one.target, one.sizes)
+        rows.append(f"| {' | '.join(map(_plain, cells))} |")
+    table = "| direction | takes | makes | size of pictures |\n| --- | --- | --- | --- |\n" + "\n".join(rows)
+    names = ", ".join(f"`{_plain(name)}`" for name in facts.files)
+    kind = "with what they are trained with" if facts.judges else "without the discriminators"
+    return f"## What it does\n\n{table}\n\nNetworks in this folder: {names}; the generators {kind}."
+
+
+def _use(facts: Facts) -> Iterator[str]:
+    """Say how to use it; the folder's own place is not known."""
+    yield "`DIR` is this folder, or `hub:OWNER/NAME` if it lies on a hub (`pip install 'ganforge[hub]'`)."
+    direction = _plain(facts.translations[0].direction)
+    if facts.translations[0].source is not None and facts.pictures:
+        yield (
+            "```python\nfrom ganforge import Translator\n"
+            f'translator = Translator.load("DIR", direction="{direction}")\n'
+            'translator("picture.png").save("translated.png")\n```'
+        )
+        yield f"```sh\nganforge translate DIR pictures/ --direction {direction} --out translated\n```"
+    elif facts.translations[0].source is None:
+        yield f"```sh\nganforge draw DIR --direction {direction} --out drawn\n```"
+    if facts.plugins:
+        names = ", ".join(f"`{_plain(name)}`" for name in facts.plugins)
+        need = f"It needs code that is not in this folder: {names}"
+        yield f"{need}; say `--plugin FILE` to use it, and put it into `DIR/plugins` to train."
+    sets = [f"--set dataset.{_plain(name)}=YOUR_DATA" for name in facts.places] + ["--set train.start=DIR"]
+    if not facts.judges:
+        sets.append("--set train.start_lenient=true")
+    anew = "" if facts.judges else "; networks that are not in this folder begin anew"
+    yield (f"To train it further on data of your own{anew}:\n\n```sh\nganforge run DIR/{RECIPE} {' '.join(sets)}\n```")
+
+
+def _data(facts: Facts, terms: Terms) -> str:
+    """Say what it was trained on."""
+    rows = [f"| {_plain(name)} | {count:,} |" for name, count in facts.counts.items()]
+    table = "\n\n| split and domain | samples |\n| --- | --- |\n" + "\n".join(rows) if rows else ""
+    datasets = f" On a hub: {', '.join(map(_plain, terms.datasets))}." if terms.datasets else ""
+    licence = _plain(terms.data_licence) or "not stated"
+    return f"## Data\n\nThe data set `{_plain(facts.dataset)}`.{datasets} Licence of the data: {licence}.{table}"
+
+
+def _training(facts: Facts) -> str:
+    """Say how it was trained."""
+    train, made = facts.noted("train"), facts.noted("lock")
+    versions = {**made, **facts.noted("lock.plugins")}
+    used = ", ".join(f"{name} {versions[name]}" for name in ("ganforge", "torch", "python") if name in versions)
+    start = facts.noted("lock.start")
+    rows = {
+        "steps": f"{facts.step:,}",
+        "batch": train.get("batch"),
+        "seed": train.get("seed"),
+        "time": _duration(facts.seconds),
+        "device": made.get("device"),
+        "versions": used,
+        "started from": ", ".join(f"{name} {digest}" for name, digest in start.items()),
+    }
+    lines = [f"| {name} | {_plain(str(value))} |" for name, value in rows.items() if value not in (None, "")]
+    table = "\n".join(lines)
+    return f"## Training\n\n| | |\n| --- | --- |\n{table}\n\nEvery setting stands in `{RECIPE}`."
+
+
+def _duration(seconds: float | None) -> str | None:
+    if seconds is None:
+        return None
+    size, unit = (3600, "hours") if seconds >= 3600 else (60, "minutes") if seconds >= 60 else (1, "seconds")
+    return f"{seconds / size:.1f} {unit}"
+
+
+def _metrics(facts: Facts) -> str:
+    """Tell what was measured, and on how many samples."""
+    measured = _measured(facts)
+    if not measured:
+        return "## Metrics\n\nThese weights were not evaluated."
+    settings, roles = facts.noted("evaluations"), dict.fromkeys(role for role, _, _ in measured)
+    counts = {name.removeprefix("test."): count for name, count in facts.counts.items() if name.startswith("test.")}
+    test = ", ".join(f"{_plain(domain)}: {count:,}" for domain, count in counts.items()) or "drawn afresh"
+    rows = "\n".join(f"| {_plain(role)} | {_plain(name)} | {value:.4g} |" for role, name, value in measured)
+    how = "\n".join(f"* `{_plain(role)}`: {_plain(_settings(settings.get(role)))}" for role in roles)
+    return (
+        f"## Metrics\n\nAfter step {facts.step:,}, on the samples of the test split ({test}), or as many of them as "
+        f"the evaluation's settings say:\n\n| evaluation | metric | value |\n| --- | --- | --- |\n{rows}\n\n{how}"
+    )
+
+
+def _settings(table: Any) -> str:
+    return ", ".join(f"{key} = {value}" for key, value in table.items()) if isinstance(table, Mapping) else "unknown"
+
+
+def _limits(facts: Facts) -> str:
+    """Say in plain words what not to expect."""
+    limits = [
+        "One run, one seed: no deviation is known. Another seed gives other weights, and other numbers.",
+        "It knows only what its training data show. Of anything else it makes something that looks like them.",
+    ]
+    if facts.pictures and any(one.source is not None for one in facts.translations):
+        limits.append(
+            "A translation is a guess at how something might look, not a measurement: what is in it need not be in the "
+            "picture, and what is in the picture may be gone. Do not diagnose, count or measure by it without your "
+            "own checks."
+        )
+        if any(one.sizes == "any" for one in facts.translations):
+            limits.append("Other sizes than that of the training work, but nothing was measured on them.")
+    return "## Limits\n\n" + "\n".join(f"* {limit}" for limit in limits)
+
+
+def _plain(text: str) -> str:
+    """Return a text as one line that breaks no table and opens no HTML: names in recipes may be a stranger's."""
+    line = printable(" ".join(text.split()))
+    return line.replace("|", "\\|").replace("<", "&lt;")
