@@ -38,13 +38,16 @@ def make_dataset(plan: Plan) -> Dataset:
     return dataset
 
 
-def decide(plan: Plan, dataset: Dataset, report: Report = silent) -> tuple[Plan, Dataset, Decided]:
+def decide(
+    plan: Plan, dataset: Dataset, report: Report = silent, ready: Ready | None = None
+) -> tuple[Plan, Dataset, Decided]:
     """Have the data set decide what its settings leave open, and make it anew with what it decided.
 
-    A RecipeError says that the data are not there.
+    `ready` makes samples ready that it wants to look at, by default the plan's cache. A RecipeError says that the data
+    are not there.
     """
     with plan.located(("dataset",)):
-        decided = dataset.decide(ready_of(plan), report)
+        decided = dataset.decide(ready or ready_of(plan), report)
     if not decided.settings:
         return plan, dataset, decided
     plan = evolve(plan, dataset=evolve(plan.dataset, settings={**plan.dataset.settings, **decided.settings}))

@@ -1,14 +1,14 @@
 """`ganforge data prepare` and `ganforge data clear`: the cache, filled and emptied."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ganforge import InputError, PluginFiles, RecipeName, Sets, printable, progress, understand
 
 if TYPE_CHECKING:
-    from ganforge import Plan
+    from ganforge import Plan, Stored
     from ganforge_cache.cache import Entry
 
 
@@ -44,14 +44,26 @@ def clear(
     if recipe is None and sets:
         raise InputError("--set needs a RECIPE that it overrides")
     plan = understand(context, recipe, sets, plugin) if recipe else None
-    from ganforge import decide, make_dataset
     from ganforge_cache import cache
 
-    if plan:
-        plan, _, _ = decide(plan, make_dataset(plan))
-
-    keys = [entry.folder.name for entry in _cached(plan)] if plan else None
+    keys = [entry.folder.name for entry in _all_cached(plan)] if plan else None
     typer.echo(printable(f"{cache.clear(keys) / 2**20:,.1f} MiB freed in {cache.home()}"))
+
+
+def _all_cached(plan: "Plan") -> "Iterator[Entry]":
+    """Yield what the cache holds of a recipe: what was looked at to decide its settings, and its samples."""
+    from ganforge import decide, make_dataset
+    from ganforge_cache.cache import find, ready
+
+    looked = []
+
+    def look(**asked: Any) -> "Stored":
+        looked.append((asked["samples"], asked["shape"]))
+        return ready(**asked)
+
+    plan, _, _ = decide(plan, make_dataset(plan), ready=look)
+    yield from filter(None, (find(*wanted) for wanted in looked))
+    yield from _cached(plan)
 
 
 def _cached(plan: "Plan") -> "Iterator[Entry]":

@@ -166,7 +166,7 @@ def test_batches_of_all_types_are_floats_of_the_same_pixels(dtype, residency):
 
 def test_what_needs_domains_of_the_same_channels_says_so(recipe, ganforge):
     words = ["base_cyclegan", "--set", "dataset.use=folders", "--set", "dataset.a=a", "--set", "dataset.b=b"]
-    words += ["--set", "dataset.size=16", "--set", "dataset.A.channels=1", "--set", "train.batch=2"]
+    words += ["--set", "dataset.size=32", "--set", "dataset.A.channels=1", "--set", "train.batch=2"]
     result = ganforge("validate", *words)
     assert result.status == 2
     for direction in ("AB", "BA"):

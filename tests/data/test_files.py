@@ -9,6 +9,7 @@ import pytest
 from PIL import Image, features
 
 from ganforge import InputError, find_pictures, natural
+from ganforge.data.files import listed_once
 from ganforge_data.folders import Folders
 from ganforge_inference.translate import plan_jobs
 
@@ -165,3 +166,12 @@ def test_a_home_that_is_not_known_is_a_folder_that_is_not_there(place, monkeypat
     monkeypatch.setattr(os.path, "expanduser", lambda path: path)  # as where there is no HOME, nor such a user
     with pytest.raises(InputError, match=f"no folder '{place}'"):
         Folders(a=Path(place), b=Path(place)).open("train")
+
+
+def test_within_one_look_a_folder_is_listed_once_and_afterwards_anew(tmp_path):
+    (tmp_path / "a.png").write_bytes(b"")
+    with listed_once():
+        assert len(find_pictures(tmp_path).files) == 1
+        (tmp_path / "b.png").write_bytes(b"")
+        assert len(find_pictures(tmp_path).files) == 1
+    assert len(find_pictures(tmp_path).files) == 2
