@@ -1,7 +1,6 @@
 """What a training starts from: the weights of another one, as `train.start` names it."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -10,11 +9,12 @@ from torch import Tensor
 
 from ganforge.components.plugins import Plugins
 from ganforge.data.dataset import Dataset, PictureDataset
-from ganforge.errors import InputError, Problem, RecipeError
+from ganforge.errors import Problem, RecipeError
 from ganforge.recipe.plan import Plan
 from ganforge.runs.checkpoint import kind_of
 from ganforge.runs.fit import outlines_of, read_weights
 from ganforge.runs.load import Saved, find_saved
+from ganforge.runs.trained import Trained
 from ganforge.runs.weights import read_head
 from ganforge.training import build
 from ganforge.training.engine import Engine
@@ -35,27 +35,29 @@ class Origin:
         networks: by name, the tensors to begin with.
         held: the state of values and losses, by label.
         digests: of the files that these networks came from.
-        notes: what the user should know, a line each.
+        before: what they were trained for.
+        left_out: what does not fit, a line each.
     """
 
     networks: Mapping[str, Tensors]
     held: Mapping[str, Tensors]
     digests: Mapping[str, str]
-    notes: Sequence[str]
+    before: Trained
+    left_out: Sequence[str]
 
-    def lay(self, engine: Engine, device: torch.device) -> list[str]:
-        """Have the engine of a run begin here; return what could not be taken over, a line each."""
+    def lay(self, plan: Plan, dataset: Dataset, engine: Engine, device: torch.device) -> list[str]:
+        """Have the engine of a run begin here; return what the user should know, a line each."""
         for name, tensors in self.networks.items():
             engine.networks[name].load_state_dict(tensors, strict=False)
         left = []
         for label in self.held.keys() & engine.held.keys():
             state, mine = self.held[label], engine.held[label].state()
-            # A buffer that is made later is in `state` alone.
+            # A buffer that is made on first use is in `state` alone, and is made anew.
             if all(kind_of(state, key) == kind_of(mine, key) for key in mine):
                 engine.held[label].restore({key: state[key] for key in mine}, device)
             else:
                 left.append(f"train.start: what {label} holds is of another form there, and begins anew")
-        return sorted(left)
+        return [*self.left_out, *sorted(left), *_other_ranges(plan, dataset, self.before)]
 
 
 def find_origin(plan: Plan, dataset: Dataset, plugins: Plugins) -> Origin | None:
@@ -92,7 +94,8 @@ def find_origin(plan: Plan, dataset: Dataset, plugins: Plugins) -> Origin | None
         fitting,
         {label: state for label, state in held.items() if label.startswith(RESTORED)},
         {name: read_head(files[name]).digest for name, tensors in fitting.items() if tensors},
-        [*notes, *_other_ranges(plan, dataset, saved)],
+        saved.outline,
+        notes,
     )
 
 
@@ -128,9 +131,8 @@ def _shortened(lines: Sequence[str]) -> list[str]:
     return [*lines[:SHOWN], *([f"{rest} more tensors that do not fit"] if rest > 0 else [])]
 
 
-def _other_ranges(plan: Plan, dataset: Dataset, saved: Saved) -> Iterator[str]:
+def _other_ranges(plan: Plan, dataset: Dataset, before: Trained) -> Iterator[str]:
     """Say where the domains of a network have other channels, or files with another range of values, than before."""
-    before = saved.outline
     compared: set[tuple[str, str]] = set()
     for name in plan.networks.keys() & before.plan.networks.keys():
         domains = (before.plan.networks[name][0].domains, plan.networks[name][0].domains)
@@ -146,7 +148,5 @@ def _about(dataset: Dataset, domain: str) -> str:
     shape = dataset.shapes.get(domain, ())
     if not isinstance(dataset, PictureDataset) or len(shape) != 3:
         return ""
-    with suppress(InputError):  # the files that would tell are not here any more
-        depth = dataset.depths[domain]
-        return f"{shape[0]} channels of {depth.kind} from {depth.low:g} to {depth.high:g}"
-    return ""
+    depth = dataset.depths[domain]
+    return f"{shape[0]} channel{'s' if shape[0] > 1 else ''} of {depth.kind} from {depth.low:g} to {depth.high:g}"

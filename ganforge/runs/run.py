@@ -156,7 +156,7 @@ class Run:
             self._probes = probes_of(plan, self.sources["test"])
             self.engine, self.batches = assemble(plan, self.dataset, sources, self.device, report)
             if self.origin is not None:
-                for line in [*self.origin.notes, *self.origin.lay(self.engine, self.device)]:
+                for line in self.origin.lay(plan, self.dataset, self.engine, self.device):
                     self.warn(line)
                 self.origin = None  # its tensors are not needed any more
             if plan.train.norm == "recalibrated":

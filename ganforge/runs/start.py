@@ -12,7 +12,6 @@ from filelock import FileLock, Timeout
 from ganforge.components.neighbours import copy_plugins
 from ganforge.components.plugins import Plugins
 from ganforge.data.dataset import Report
-from ganforge.data.files import listed_once
 from ganforge.data.reading import silent
 from ganforge.disk import read_text
 from ganforge.errors import InputError
@@ -37,10 +36,8 @@ def create(plan: Plan, plugins: Plugins, out: Path, device: torch.device, report
     plan, dataset = settle(plan, device)
     # Nothing is left behind by a run whose data are not there, or whose recipe cannot be written down.
     lock_text(plan, {})
-    with listed_once():
-        plan, dataset, decided = build.decide(plan, dataset, report)
-        origin = find_origin(plan, dataset, plugins)
-        sources = build.read_data(plan, dataset, report)
+    origin = find_origin(plan, dataset, plugins)
+    plan, dataset, decided, sources = build.decide_and_read(plan, dataset, report)
     for line in decided.said:
         plugins.say(line)
     folder = Folder(_new_folder(out / plan.name))

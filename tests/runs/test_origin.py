@@ -243,6 +243,6 @@ def test_what_losses_hold_is_taken_over_where_it_fits(pictures, ganforge):
 def test_another_range_of_values_is_warned_of(pictures, ganforge):
     result = ganforge("run", "grey.toml", "--set", f"train.start={pictures}", "--set", "dataset.high=4095")
     assert result.status == 0, result.err
-    there, here = "1 channels of uint16 from 0 to 255", "1 channels of uint16 from 0 to 4095"
+    there, here = "1 channel of uint16 from 0 to 255", "1 channel of uint16 from 0 to 4095"
     assert f"train.start: the pictures of domain B there have {there}, those of B here {here}" in result.out
     assert "pictures of domain A" not in result.out
