@@ -35,6 +35,7 @@ from ganforge_inference.tiles.tiler import Report, Tiler
 PIXELS = Depth("float32", 0.0, 1.0)  # numbers that are pixels already
 BATCH = 32  # pictures that are translated at once, at most
 NUMBERS = 32 * 3 * 256 * 256  # in all of them, about
+CACHED = 4 * 3 * 256 * 256  # the same on a CPU, beyond whose caches a picture takes longer
 KINDS = {"uint8": torch.uint8, "uint16": torch.uint16, "int16": torch.int16, "int32": torch.int32}
 DEEP_MODES = {"uint16": "I;16", "int32": "I", "float32": "F"}  # of one channel, in Pillow
 SLACK = 1e-5  # by which floats may lie outside of [0, 1]
@@ -200,7 +201,8 @@ class Translator:
     def batch_of(self, picture: Picture) -> int:
         """Return how many pictures of this size are translated at once: fewer, where they are large."""
         numbers = picture.size[0] * picture.size[1] * max(self.channels)
-        return max(1, min(BATCH, NUMBERS // numbers))
+        alone = self.trained.device.type == "cpu" and self.trained.plan.train.norm != "batch"
+        return max(1, min(BATCH, (CACHED if alone else NUMBERS) // numbers))
 
     def whole(self, pictures: Sequence[Picture]) -> Tensor:
         """Translate pictures of one size and type, float [N, C', H, W] in [0, 1] on the CPU; only while `working`.

@@ -250,7 +250,7 @@ def test_names_that_are_one_file_on_this_disk_lose_nothing(folder, ganforge, tmp
 
 def test_large_pictures_are_translated_a_few_at_a_time(shared_run):
     translator = Translator.load(shared_run, "AB", device="cpu")
-    for size, count in ((16, 32), (256, 32), (1024, 2), (8192, 1)):
+    for size, count in ((16, 32), (256, 4), (1024, 1), (8192, 1)):
         assert translator.batch_of(Picture(torch.empty(3, size, size, dtype=torch.uint8, device="meta"))) == count
 
 

@@ -7,17 +7,42 @@ import pytest
 import torch
 from torch import nn
 
-from ganforge import Depth, InputError, Picture
+from ganforge import Depth, InputError, Picture, Translator
 from ganforge_inference.sizes import padded, reflected
 from ganforge_inference.tiles import tiler as tiling
 from ganforge_inference.tiles.layout import parts_of
 from ganforge_inference.tiles.memory import bytes_per_pixel
 from ganforge_inference.tiles.tiler import Tiler
 from ganforge_networks import conv, munit, resnet, unet
+from tests.conftest import draw_pairs, run_command
 
 PIXELS = Depth("float32", 0.0, 1.0)
 CPU = torch.device("cpu")
 SHAPE = (3, 64, 64)
+
+
+@pytest.fixture(scope="module")
+def shared_munit(tmp_path_factory):
+    """Untrained networks of MUNIT, small ones."""
+    place = tmp_path_factory.mktemp("munit")
+    sets = [
+        "dataset.size=16",
+        *(f"evaluations.{name}=false" for name in ("diversity", "pairs", "reconstruction", "grid")),
+        "train.steps=1",
+        "train.batch=1",
+        "record.sample_every=0",
+        "content_encoder.width=2",
+    ]
+    sets += ["content_encoder.blocks=1", "decoder.blocks=1", "decoder.hidden=4", "style_encoder.width=2"]
+    sets += [
+        "discriminator.width=2",
+        "discriminator.scales=1",
+        "discriminator.layers=2",
+        f"dataset.root={draw_pairs(place / 'pairs')}",
+    ]
+    words = [word for text in sets for word in ("--set", text)]
+    assert run_command("run", "munit_edges2shoes", *words, "--out", place) == 0
+    return place / "munit_edges2shoes" / "0001"
 
 
 def drawn(height, width, channels=3):
@@ -262,8 +287,17 @@ def test_tiles_are_chosen_where_memory_is_short(monkeypatch):
     assert tiler.grid_for((3000, 3000)).area == 128**2  # which the networks need whatever memory there is
 
 
+def test_pictures_of_a_style_are_cut_into_tiles_too(shared_munit):
+    whole, cut = (Translator.load(shared_munit, "AB", device="cpu", seed=3, tile=tile) for tile in (None, 160))
+    numbers = (255 * drawn(200, 300)).byte()
+    assert cut.grid_for(Picture(numbers)) is not None
+    one, other = whole(numbers).int(), cut(numbers).int()
+    assert (one - other).abs().max() <= 1
+    assert (one - Translator.load(shared_munit, "AB", device="cpu", seed=4)(numbers).int()).abs().max() > 1
+
+
 def test_memory_is_counted_while_results_are_there():
     network = nn.Sequential(nn.Conv2d(1, 8, 1), nn.ReLU(inplace=True), nn.Conv2d(8, 4, 1), nn.Conv2d(4, 1, 1))
     with torch.no_grad():
         found = bytes_per_pixel(network, [network], torch.zeros(1, 1, 16, 16))
-    assert found == 2 * 4 * (8 + 4)  # floats of the first two convolutions, twice
+    assert found == 2 * 4 * (1 + 8 + 4 + 1)  # floats: the picture, the first two convolutions, the translation; twice

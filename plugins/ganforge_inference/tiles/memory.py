@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ganforge import free_memory
 
-HIDDEN = 2.0  # what is taken in all, for each byte of layers' results: work space, results of functions
+HIDDEN = 2.0  # bytes that are taken in all for each that is counted: work space, results of functions (measured)
 
 
 def bytes_per_pixel(make: Callable[[Tensor], Tensor], networks: Iterable[nn.Module], small: Tensor) -> float:
@@ -43,7 +43,7 @@ def bytes_per_pixel(make: Callable[[Tensor], Tensor], networks: Iterable[nn.Modu
     finally:
         for hook in hooks:
             hook.remove()
-    return HIDDEN * max(peak, small.nbytes + result.nbytes) / math.prod(small.shape[2:])
+    return HIDDEN * (small.nbytes + peak + result.nbytes) / math.prod(small.shape[2:])
 
 
 def free_on(device: torch.device) -> float:

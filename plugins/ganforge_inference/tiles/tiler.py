@@ -122,21 +122,22 @@ class Tiler:
         """Translate a picture by tiles into numbers of a depth."""
         pooled = Pooled.of(self.networks)
         if pooled.norms:
-            with pooled.measuring():
-                self._measure(picture, grid, pooled, report)
+            self._measure(picture, grid, pooled, report)
         with pooled.using():
             return grid.joined(self._tiles(picture, grid, pooled, report), self.channels[1], depth)
 
     def _measure(self, picture: Picture, grid: Grid, pooled: Pooled, report: Report) -> None:
         """Have the norms see all tiles: in as few batches as memory allows, each from all over the picture."""
         tiles = list(grid.places())
-        count = math.ceil(len(tiles) * grid.area * self.bytes_per_pixel / (SHARE * free_on(self.device)))
+        need = len(tiles) * grid.area * self.bytes_per_pixel
+        count = min(len(tiles), math.ceil(need / (SHARE * free_on(self.device))))
         order = torch.randperm(len(tiles), generator=torch.Generator().manual_seed(0)).tolist()
-        for number in range(count := min(count, len(tiles))):
-            report("measuring tiles", number, count)
-            batch = [tiles[place] for place in order[number::count]]
-            pooled.begin(batch)
-            self.make(torch.cat([grid.cut(picture, *tile) for tile in batch]).to(self.device))
+        with pooled.measuring():
+            for number in range(count):
+                report("measuring tiles", number, count)
+                batch = [tiles[place] for place in order[number::count]]
+                pooled.begin(batch)
+                self.make(torch.cat([grid.cut(picture, *tile) for tile in batch]).to(self.device))
         report("measuring tiles", count, count)
 
     def _tiles(self, picture: Picture, grid: Grid, pooled: Pooled, report: Report) -> Iterator[Tensor]:
