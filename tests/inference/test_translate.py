@@ -2,6 +2,7 @@
 
 import shutil
 import struct
+import threading
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from attrs import evolve
 from PIL import Image, ImageFile
 from torchvision.utils import make_grid
 
+from ganforge import Translator
 from ganforge.data.dataset import as_float
 from ganforge.errors import PluginError
 from ganforge.runs.checkpoint import read_tensors
@@ -58,17 +60,116 @@ def test_one_file_in_one_file_out_named_after_the_input(run, zoo, ganforge, tmp_
     made = {str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("*.png")}
     assert made == {"single.png", "grey.png", "clear.png", "deep.png", "inner/palette.png"}
     with Image.open(tmp_path / "out" / "grey.png") as picture:
-        assert picture.size == (32, 16)
+        assert picture.size == (50, 70)
 
 
 def test_the_translation_is_the_generators(run, ganforge, tmp_path, plugins):
     Image.effect_noise((64, 64), 90).convert("RGB").save(tmp_path / "noise.png")
-    ganforge("translate", run, tmp_path / "noise.png", "--direction", "BA", "--out", "out")
+    ganforge("translate", run, tmp_path / "noise.png", "--direction", "BA", "--size", "training", "--out", "out")
     trained = load_trained(run, plugins, torch.device("cpu"))
     with trained.evaluating():
         expected = trained.networks["G_BA"](as_float(trained.dataset.read("B", tmp_path / "noise.png")[None]))[0]
     made = torch.from_numpy(pixels(tmp_path / "out" / "noise.png")).permute(2, 0, 1)
     assert (made.float() - 255 * expected).abs().max() <= 1
+
+
+SIZES = [
+    (1, 1),
+    (1, 9),
+    (7, 1),
+    (2, 3),
+    (15, 17),
+    (16, 16),
+    (16, 32),
+    (31, 33),
+    (64, 48),
+    (100, 3),
+    (65, 129),
+    (257, 61),
+]
+
+
+@pytest.mark.parametrize("direction", ["AB", "BA"])
+def test_pictures_of_all_sizes_come_back_at_their_own(direction, run, ganforge, tmp_path):
+    (tmp_path / "in").mkdir()
+    for height, width in SIZES:
+        Image.effect_noise((width, height), 90).save(tmp_path / "in" / f"{height}x{width}.png")
+    result = ganforge("translate", run, "in", "--direction", direction, "--out", "out")
+    assert result.status == 0, result.err
+    assert result.out == "12 of 12 pictures translated into out, at their own sizes, 1x1 to 257x61\n"
+    translate_one = Translator.load(run, direction, device="cpu")
+    for height, width in SIZES:
+        made = pixels(tmp_path / "out" / f"{height}x{width}.png")
+        assert made.shape == (height, width, 3)
+        assert np.abs(made - np.array(translate_one(tmp_path / "in" / f"{height}x{width}.png")).astype(int)).max() <= 1
+
+
+def test_tiles_give_the_files_that_whole_pictures_give(run, ganforge, tmp_path):
+    Image.effect_noise((300, 200), 90).save(tmp_path / "large.png")
+    Image.effect_noise((30, 20), 90).save(tmp_path / "small.png")
+    words = ["translate", run, "large.png", "small.png", "--direction", "AB"]
+    assert ganforge(*words, "--out", "whole").status == 0
+    result = ganforge(*words, "--out", "tiles", "--tile", 150)
+    assert result.status == 0, result.err
+    assert "tiles are 160 pixels wide, the next multiple of 16 that the networks take" in result.err
+    for name in ("large.png", "small.png"):
+        one, other = (pixels(tmp_path / folder / name).astype(int) for folder in ("whole", "tiles"))
+        assert np.abs(one - other).max() <= 1
+    told = ganforge(*words, "--out", "cheap", "--tile", 160, "--overlap", 16)
+    assert "tiles share 16 pixels with their neighbours, and the networks look further" in told.err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--tile", 64], "--tile: the networks look 32 pixels to each side; choose 80 or more"),
+        (["--tile", 0], "--tile: expected 1 or more, got 0"),
+        (["--tile", 96, "--overlap", 96], "--overlap: expected less than the tile's 96, got 96"),
+        (["--size", "0"], "--size: height and width lie in 1..65,535, got '0'"),
+        (["--size", "10x0"], "--size: height and width lie in 1..65,535, got '10x0'"),
+        (["--size", "large"], "--size: expected own, training, or height x width such as 512x768, got 'large'"),
+        (["--format", "gif"], "--format: expected png, tiff, npy, got 'gif'"),
+    ],
+)
+def test_sizes_tiles_and_formats_that_cannot_be_are_refused_in_a_line(words, message, run, zoo, ganforge, tmp_path):
+    result = ganforge("translate", run, zoo, "--direction", "AB", "--out", "out", *words)
+    assert (result.status, result.err) == (2, f"error: {message}\n")
+    assert not (tmp_path / "out").exists()
+
+
+def test_networks_of_one_size_translate_at_it_and_say_so(pairs, zoo, ganforge, tmp_path):
+    sets = ["--set", f"dataset.root={pairs}", *SMALL, *SHORT, "--set", "generator.layers=5"]
+    assert ganforge("run", "discogan_edges2shoes", *sets).status == 0
+    words = ["translate", tmp_path / "runs/discogan_edges2shoes/0001", zoo, "--direction", "AB", "--out", "out"]
+    result = ganforge(*words)
+    assert result.status == 0, result.err
+    assert (
+        "note: the networks of direction AB translate 16x32 only, so pictures are made to fit as training" in result.err
+    )
+    assert pixels(tmp_path / "out" / "grey.png").shape == (16, 32, 3)
+    for option, message in (
+        (["--tile", "64"], "--tile: the networks of direction AB translate 16x32 only"),
+        (["--size", "32"], "the networks of direction AB translate 16x32 only: choose --size training"),
+    ):
+        refused = ganforge(*words, "--overwrite", *option)
+        assert (refused.status, refused.err) == (2, f"error: {message}\n")
+
+
+def test_an_interruption_leaves_whole_files_and_no_waiting_thread(run, tmp_path, plugins):
+    (tmp_path / "in").mkdir()
+    for number in range(40):
+        Image.effect_noise((32, 16), 90).save(tmp_path / "in" / f"{number}.png")
+
+    def interrupt(what, done, total):
+        if done == 7:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        translate(Translator.load(run, "AB", device="cpu"), plan_jobs([tmp_path / "in"], tmp_path / "out"), interrupt)
+    made = sorted((tmp_path / "out").iterdir())
+    assert len(made) == 7
+    assert all(pixels(path).shape == (16, 32, 3) for path in made)
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("translate")]
 
 
 def test_a_weights_file_alone_is_enough(run, ganforge, tmp_path, zoo):
@@ -136,13 +237,14 @@ def test_a_picture_of_another_shape_is_named_and_a_readers_own_fault_is_the_plug
             return picture[:1] if path.stem == "other" else picture
 
     trained = evolve(trained, dataset=Reader(root=trained.dataset.root, size=trained.dataset.size))
+    translator = Translator(trained, "AB", size="training")
     jobs = plan_jobs([tmp_path / "other.png", tmp_path / "good.png"], tmp_path / "out")
-    ((job, reason),) = translate(trained, "AB", jobs)
+    ((job, reason),) = translate(translator, jobs).failed.items()
     assert job.source.stem == "other"
     assert "was read as [1, 16, 32], expected [3, 16, 32]" in reason
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["good.png"]
     with pytest.raises(PluginError, match=r"reading '.*worse.png' failed: KeyError: 'oops'"):
-        list(translate(trained, "AB", plan_jobs([tmp_path / "worse.png"], tmp_path / "out")))
+        translate(translator, plan_jobs([tmp_path / "worse.png"], tmp_path / "out"))
 
 
 def test_a_batch_of_one_is_avoided_or_told_of_where_each_batch_is_normalised_by_itself(pairs, ganforge, tmp_path):
