@@ -7,8 +7,10 @@ from ganforge import hookimpl
 
 @hookimpl
 def ganforge_commands(app: typer.Typer) -> None:
-    """Add `ganforge translate` and `ganforge draw`."""
+    """Add `ganforge translate`, `ganforge draw` and `ganforge export`."""
     from ganforge_inference.commands import draw, translate
+    from ganforge_inference.export_command import export
 
     app.command()(translate)
     app.command()(draw)
+    app.command()(export)

@@ -2,8 +2,8 @@
 
 import math
 
+import torch
 from torch import Tensor
-from torch.nn.functional import pad
 
 from ganforge import Trained
 
@@ -27,13 +27,12 @@ def least_of(trained: Trained, direction: str) -> int:
 def padded(pictures: Tensor, multiple: int, least: int = 1) -> Tensor:
     """Continue pictures [N, C, H, W] by reflection, downwards and to the right, to a multiple that is no less.
 
-    A picture of one pixel in a direction, in which there is nothing to reflect, is continued by that one.
+    Where there is too little to reflect, what was reflected is reflected again; a single pixel is repeated.
     """
-    target = [math.ceil(max(side, least) / multiple) * multiple for side in pictures.shape[2:]]
-    while pictures.shape[2:] != (target[0], target[1]):
-        here = pictures.shape[2:]
-        mode = "reflect" if min(here) > 1 else "replicate"
-        furthest = [side - 1 if mode == "reflect" else max(target) for side in here]
-        down, right = (min(to - side, most) for to, side, most in zip(target, here, furthest, strict=True))
-        pictures = pad(pictures, (0, right, 0, down), mode)
+    for dimension in (2, 3):
+        side = pictures.shape[dimension]
+        blocks = torch.sym_max((side + multiple - 1) // multiple, math.ceil(least / multiple))
+        last = torch.arange(side, device=pictures.device)[-1:]
+        place = torch.arange(blocks * multiple, device=pictures.device) % (2 * last).clamp(min=1)
+        pictures = pictures.index_select(dimension, torch.minimum(place, 2 * last - place))
     return pictures
