@@ -27,12 +27,13 @@ from ganforge.folder import (
     write_output as write_output,
 )
 
-# What is imported on first use, by the module where it stands; for type checkers it is said once more below.
+# What is imported on first use, by the module where it stands, in ganforge or in a plugin that is shipped with it; for
+# type checkers it is said once more below.
 _HOMES = {
     "components.coupling": "Coupling Network View",
     "components.neighbours": "PluginFolder folders sources",
     "components.plugins": "Plugins",
-    "data.batches": "Batches",
+    "data.batches": "Batches free_memory",
     "data.dataset": "SPLITS Crop Dataset Drawn OnBroken PictureDataset Prepared Report Samples Shape Split "
     "Stored as_float random_generator",
     "data.depth": "Depth Picture",
@@ -45,6 +46,7 @@ _HOMES = {
     "training.engine": "Engine Steps Turn",
     "training.formula": "Formula",
     "training.meter": "Meter",
+    "training.numerics": "out_of_memory",
     "training.player": "Player",
     "training.state": "Snapshot buffers_of",
     "training.values": "Values",
@@ -59,17 +61,20 @@ _HOMES = {
     "runs.trained": "Findings Seen Trained",
     "cli.command": "AsJson Device NormName PluginFiles RecipeName RunFolder Sets plugins_with print_metrics print_rows "
     "progress read_recipe tell understand",
+    "ganforge_inference.translator": "Translator",
 }
 
 
 def __getattr__(name: str) -> Any:
     for home, names in _HOMES.items():
         if name in names.split():
-            return getattr(import_module(f"ganforge.{home}"), name)
+            return getattr(import_module(home if home.startswith("ganforge_") else f"ganforge.{home}"), name)
     raise AttributeError(f"module 'ganforge' has no attribute '{name}'")
 
 
 if TYPE_CHECKING:
+    from ganforge_inference.translator import Translator as Translator
+
     from ganforge.cli.command import (
         AsJson as AsJson,
         Device as Device,
@@ -89,7 +94,7 @@ if TYPE_CHECKING:
     from ganforge.components.coupling import Coupling as Coupling, Network as Network, View as View
     from ganforge.components.neighbours import PluginFolder as PluginFolder, folders as folders, sources as sources
     from ganforge.components.plugins import Plugins as Plugins
-    from ganforge.data.batches import Batches as Batches
+    from ganforge.data.batches import Batches as Batches, free_memory as free_memory
     from ganforge.data.dataset import (
         SPLITS as SPLITS,
         Crop as Crop,
@@ -140,6 +145,7 @@ if TYPE_CHECKING:
     from ganforge.training.engine import Engine as Engine, Steps as Steps, Turn as Turn
     from ganforge.training.formula import Formula as Formula
     from ganforge.training.meter import Meter as Meter
+    from ganforge.training.numerics import out_of_memory as out_of_memory
     from ganforge.training.player import Player as Player
     from ganforge.training.state import Snapshot as Snapshot, buffers_of as buffers_of
     from ganforge.training.values import Values as Values

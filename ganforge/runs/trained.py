@@ -118,14 +118,23 @@ class Trained:
         return evolve(samples, length=self.rehearsal, labels=labels)
 
     def translate(
-        self, direction: str, samples: Tensor, batch: int = 64, *, value: str = "fake", seed: int = 0
+        self,
+        direction: str,
+        samples: Tensor,
+        batch: int = 64,
+        *,
+        value: str = "fake",
+        seed: int = 0,
+        alike: bool = False,
     ) -> Tensor:
         """Translate float [N, *source shape], pictures in [0, 1], to float [N, *target shape] on the CPU, by batches.
 
         Use it inside of `evaluating()`. Another `value` than the translation may be wanted: `reconstructed`, say. What
-        is drawn besides follows from `seed`. An InputError says if the coupling has no such direction.
+        is drawn besides follows from `seed`; `alike` gives every sample what the first one is given, such as one style.
+        Networks that say `multiple` take pictures of other sizes, too. An InputError says if the coupling has no such
+        direction.
         """
-        return self._made(direction, value, len(samples), batch, seed, {self.source(direction): samples})
+        return self._made(direction, value, len(samples), batch, seed, {self.source(direction): samples}, alike=alike)
 
     def draw(self, direction: str, count: int, batch: int = 64, seed: int = 0) -> Tensor:
         """Make samples of a direction that needs no source, [count, *target shape]; use it inside of `evaluating()`.
@@ -135,7 +144,15 @@ class Trained:
         return self._made(direction, "fake", count, batch, seed, {})
 
     def _made(
-        self, direction: str, value: str, count: int, batch: int, seed: int, given: Mapping[str, Tensor]
+        self,
+        direction: str,
+        value: str,
+        count: int,
+        batch: int,
+        seed: int,
+        given: Mapping[str, Tensor],
+        *,
+        alike: bool = False,
     ) -> Tensor:
         """Make a value of the fields that are given and of those that it needs besides, which must be drawn ones."""
         needed = self._wiring(direction).fields_of(value, self.player) - given.keys()
@@ -152,7 +169,8 @@ class Trained:
             fields = {name: samples[rows] for name, samples in given.items()}
             for name, source in drawn.items():
                 # A whole batch always, so that a larger count begins with the same samples.
-                fields[name] = source.draw(batch, random_generator(seed, "draw", name, start))[:size]
+                made = source.draw(batch, random_generator(seed, "draw", name, 0 if alike else start))
+                fields[name] = made[:1].expand(size, *made.shape[1:]) if alike else made[:size]
             values = Values(self.scheme, {name: samples.to(self.device) for name, samples in fields.items()})
             made = values.ask(direction, value, self.player).float().cpu()
             parts.append(made[:1] if alone else made)

@@ -1,10 +1,11 @@
 """The packed cache: samples that take work are made once, in parallel, and kept; with `ganforge data` commands."""
 
-from typing import Any
-
-import typer
+from typing import TYPE_CHECKING, Any
 
 from ganforge import Register, hookimpl
+
+if TYPE_CHECKING:
+    import typer
 
 
 def packed(samples: Any, shape: Any, what: str, report: Any) -> Any:
@@ -21,8 +22,10 @@ def ganforge_register(register: Register) -> None:
 
 
 @hookimpl(trylast=True)
-def ganforge_commands(app: typer.Typer) -> None:
+def ganforge_commands(app: "typer.Typer") -> None:
     """Add `prepare` and `clear` to `ganforge data`, which is there already, unless nobody else has data commands."""
+    import typer
+
     from ganforge_cache.commands import clear, prepare
 
     groups = [group.typer_instance for group in app.registered_groups]

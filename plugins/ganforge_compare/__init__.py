@@ -4,17 +4,19 @@ import os
 import signal
 import threading
 import time
-
-import typer
+from typing import TYPE_CHECKING
 
 from ganforge import hookimpl
+
+if TYPE_CHECKING:
+    import typer
 
 PARENT = "GANFORGE_COMPARISON"  # tells a training the number of the process that compares it with others
 WATCH_SECONDS = 1.0
 
 
 @hookimpl
-def ganforge_commands(app: typer.Typer) -> None:
+def ganforge_commands(app: "typer.Typer") -> None:
     """Add `ganforge compare`."""
     from ganforge_compare.commands import compare
 

@@ -1,10 +1,12 @@
 """Data sets: toy mixtures, pairs, folders, CelebA's attributes, azimuth folders, turntables, coats; and downloads."""
 
 from collections.abc import Iterable
-
-import typer
+from typing import TYPE_CHECKING
 
 from ganforge import Archive, Register, hookimpl
+
+if TYPE_CHECKING:
+    import typer
 
 
 @hookimpl
@@ -33,8 +35,10 @@ def ganforge_archives() -> Iterable[Archive]:
 
 
 @hookimpl
-def ganforge_commands(app: typer.Typer) -> None:
+def ganforge_commands(app: "typer.Typer") -> None:
     """Add `ganforge data` with its commands."""
+    import typer
+
     from ganforge_data import commands
 
     help = "See, prepare and download the data sets of recipes."

@@ -1,8 +1,11 @@
 """Evaluations: figures and numbers from trained networks."""
 
-import typer
+from typing import TYPE_CHECKING
 
 from ganforge import Register, hookimpl
+
+if TYPE_CHECKING:
+    import typer
 
 
 @hookimpl
@@ -31,7 +34,7 @@ def ganforge_register(register: Register) -> None:
 
 
 @hookimpl
-def ganforge_commands(app: typer.Typer) -> None:
+def ganforge_commands(app: "typer.Typer") -> None:
     """Add `ganforge evaluate`."""
     from ganforge_evaluations.commands import evaluate
 

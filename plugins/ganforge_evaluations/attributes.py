@@ -3,19 +3,21 @@
 import math
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 import torch
 from attrs import evolve, frozen
 from attrs.validators import ge, le
-from matplotlib.figure import Figure
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from ganforge import Findings, InputError, Split, Stored, Trained, as_float
 from ganforge_evaluations.learnt import LEARNT_FROM, choose, learn, read
 from ganforge_evaluations.pictures import between, few, stored
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 DOMAINS = ("A", "B")
 NEEDS = "attributes needs pictures with labels that are true or false, as the data set 'celeba' has"
@@ -222,12 +224,14 @@ def _require_alike(trained: Trained) -> None:
         raise InputError(f"attributes needs pictures of one shape; those of A have {list(one)}, of B {list(other)}")
 
 
-def _draw(title: str, panels: Sequence[Panel]) -> Figure:
+def _draw(title: str, panels: Sequence[Panel]) -> "Figure":
     """Draw the share of pictures that have each attribute: inputs, translations, and the target domain's real ones.
 
     The names of attributes that are not judged are grey.
     """
     height = 1.7 + 0.36 * len(panels[0].names)
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(1 + 4.5 * len(panels), height), layout="constrained")
     figure.suptitle(title)
     for axes, panel in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):

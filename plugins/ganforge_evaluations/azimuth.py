@@ -4,21 +4,22 @@ import math
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import numpy as np
 import torch
 from attrs import evolve, frozen
 from attrs.validators import ge
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import MultipleLocator
 from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
 from ganforge import Findings, InputError, Split, Trained, as_float, random_generator
 from ganforge_evaluations.learnt import LEARNT_FROM, choose, learn, read
 from ganforge_evaluations.pictures import between, few, stored
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 Thing = TypeVar("Thing")
 DOMAINS = ("A", "B")
@@ -225,8 +226,10 @@ def _kinds(views: Views) -> set[Any]:
     return set(next((views.labels[name] for name in ("shape", "model") if name in views.labels), ()))
 
 
-def _draw_scatter(title: str, turns: Sequence[Turn]) -> Figure:
+def _draw_scatter(title: str, turns: Sequence[Turn]) -> "Figure":
     """Draw the predicted azimuth over the input's, as in Figure 5, a panel for each direction."""
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(5 * len(turns), 5.9), layout="constrained")
     figure.suptitle(title)
     for axes, turn in zip(figure.subplots(1, len(turns), squeeze=False)[0], turns, strict=True):
@@ -235,7 +238,9 @@ def _draw_scatter(title: str, turns: Sequence[Turn]) -> Figure:
     return figure
 
 
-def _draw_panel(axes: Axes, turn: Turn) -> None:
+def _draw_panel(axes: "Axes", turn: Turn) -> None:
+    from matplotlib.ticker import MultipleLocator
+
     true, mirrored = turn.inputs.angles, bool(turn.measured["mirrored"])
     reach = 1.15 * max(1.0, float(torch.cat([true, turn.read_inputs, turn.read_translations]).nan_to_num().abs().max()))
     gap = float(np.diff(_distinct(true)).min(initial=HALF_TURN))
@@ -258,7 +263,7 @@ def _draw_panel(axes: Axes, turn: Turn) -> None:
         axis.set_major_locator(MultipleLocator(30 if reach < 120 else 60))
 
 
-def _draw_turning(title: str, turns: Sequence[Turn], trained: Trained) -> Figure:
+def _draw_turning(title: str, turns: Sequence[Turn], trained: Trained) -> "Figure":
     """Draw models of the test split from one side to the other: inputs, translations, and the way back if there is one.
 
     Each model is a block of rows, as in the lower parts of Figures 5 and 6, with a column for each angle.
@@ -278,6 +283,8 @@ def _draw_turning(title: str, turns: Sequence[Turn], trained: Trained) -> Figure
             blocks.append((angles, {name: _lay_out(row, filled) for name, row in rows.items()}))
     heights = [len(rows) for _, rows in blocks]
     columns = max(len(angles) for angles, _ in blocks)
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(0.8 + CELL * columns, 0.6 + CELL * sum(heights) + 0.3 * len(blocks)), layout="constrained")
     figure.suptitle(title)
     panels = figure.subplots(len(blocks), 1, squeeze=False, height_ratios=heights)[:, 0]
@@ -286,7 +293,7 @@ def _draw_turning(title: str, turns: Sequence[Turn], trained: Trained) -> Figure
     return figure
 
 
-def _draw_block(axes: Axes, angles: Sequence[float], rows: Mapping[str, Picture]) -> None:
+def _draw_block(axes: "Axes", angles: Sequence[float], rows: Mapping[str, Picture]) -> None:
     """Draw rows of pictures, a column for each angle; the rows by their names."""
     columns = range(len(angles))
     for place, row in enumerate(rows.values()):

@@ -3,16 +3,17 @@
 import math
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Annotated, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Annotated, Protocol, runtime_checkable
 
 import torch
 from attrs.validators import gt
-from matplotlib.figure import Figure
 from torch import Tensor
 
 from ganforge import Findings, InputError, Seen, Stored, Trained
-from ganforge_evaluations.figure4 import draw_figure4, judge
 from ganforge_evaluations.pictures import stored
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 COVERED = 0.02  # share of all probes that makes a mode count as covered
 OWNED = 0.9  # share of a mode's images that come from one mode of A, for it to count as clean
@@ -45,6 +46,8 @@ def mode_coverage(trained: Trained, *, within: Annotated[float, gt(0)] = 3.0) ->
         InputError: the data set has no modes in the plane, its test samples of A are not labelled with theirs, or no
             direction leads from A to B.
     """
+    from ganforge_evaluations.figure4 import draw_figure4, judge
+
     dataset = trained.dataset
     if not isinstance(dataset, HasModes) or dataset.shapes.get("B") != (2,):
         raise InputError("mode-coverage needs a data set of modes in the plane, such as 'mixture'")
@@ -88,8 +91,10 @@ def view_to_b(views: Sequence[Seen]) -> Seen:
 
 def _draw_initial(
     trained: Trained, probes: Mapping[str, Tensor], modes: Mapping[str, Tensor], labels: Tensor
-) -> Figure:
+) -> "Figure":
     """Draw where the probes land before the first step."""
+    from ganforge_evaluations.figure4 import draw_figure4, judge
+
     start = trained.initial()
     with start.evaluating():
         view = view_to_b(start.views(probes))

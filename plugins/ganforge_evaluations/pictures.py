@@ -1,12 +1,15 @@
 """What evaluations of pictures share: test samples as floats, pairs, and rows of pictures."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from attrs import fields_dict, has
-from matplotlib.figure import Figure
 from torch import Tensor
 
 from ganforge import InputError, Split, Stored, Trained, as_float, random_generator
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 CELL = 0.9  # inches of a picture in a figure
 TRIED = 16  # samples of a domain that is drawn, in a rehearsal
@@ -112,9 +115,11 @@ def pairs(trained: Trained, limit: int, one: str, other: str) -> tuple[Tensor, T
     return floats(first, chosen), floats(second, [places[place] for place in chosen])
 
 
-def rows_figure(rows: Sequence[tuple[str, Tensor]]) -> Figure:
+def rows_figure(rows: Sequence[tuple[str, Tensor]]) -> "Figure":
     """Draw rows of pictures, [N, C, H, W] in [0, 1] each, with their names at the left."""
     count = max(len(pictures) for _, pictures in rows)
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(CELL * count + 1.1, CELL * len(rows)))
     grid = figure.subplots(len(rows), count, squeeze=False)
     figure.subplots_adjust(left=1.1 / (CELL * count + 1.1), right=1, top=1, bottom=0, wspace=0.04, hspace=0.04)

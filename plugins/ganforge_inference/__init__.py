@@ -1,12 +1,15 @@
 """Inference: what is done with trained networks, such as translating pictures, or drawing new ones."""
 
-import typer
+from typing import TYPE_CHECKING
 
 from ganforge import hookimpl
 
+if TYPE_CHECKING:
+    import typer
+
 
 @hookimpl
-def ganforge_commands(app: typer.Typer) -> None:
+def ganforge_commands(app: "typer.Typer") -> None:
     """Add `ganforge translate`, `ganforge draw` and `ganforge export`."""
     from ganforge_inference.commands import draw, translate
     from ganforge_inference.export_command import export

@@ -6,6 +6,7 @@ The file is tried before it is kept: what it makes of pictures must be what `gan
 import io
 import json
 import logging
+import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
@@ -19,9 +20,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
-from ganforge import InputError, PictureDataset, Plugins, RunFailedError, Saved, Trained, Values
+from ganforge import InputError, Plugins, RunFailedError, Saved, Trained, Values
 from ganforge_inference.sizes import least_of, multiple_of, padded
-from ganforge_inference.translate import BATCH
+from ganforge_inference.translator import BATCH, pictures_of
 
 Format = Literal["onnx", "torch"]
 SUFFIXES: Mapping[Format, str] = {"onnx": ".onnx", "torch": ".pt2"}
@@ -48,9 +49,8 @@ class Mean(TorchFunctionMode):
         if func in DROPOUTS and kwargs.get("training", True) and kwargs.get("p", 0.5):
             self.met.add("dropout")
             return args[0]
-        if func in ZEROS:
+        if func in ZEROS and kwargs.get("generator") is None:  # one of its own draws the fields of a batch
             self.met.add("noise")
-            kwargs.pop("generator", None)
             return ZEROS[func](*args, **kwargs)
         return func(*args, **kwargs)
 
@@ -86,7 +86,7 @@ class Direction(nn.Module):
     def forward(self, pictures: Tensor) -> Tensor:
         """Translate pictures of any size, if the networks can, else of the training size."""
         height, width = pictures.shape[2:]
-        fitting = padded(pictures, self.multiple, self.least) if self.multiple else pictures
+        fitting = continued(pictures, self.multiple, self.least) if self.multiple else pictures
         drawn = {field: row.expand(pictures.shape[0], *row.shape[1:]) for field, row in self.drawn.items()}
         with Mean():
             made: Tensor = Values(self.scheme, {self.source: fitting, **drawn}).ask(self.name, "fake", self.player)
@@ -149,14 +149,6 @@ def require_extra(to: Format) -> None:
         raise InputError(f"--to {to} needs {', '.join(absent)}: pip install 'ganforge[export]'")
 
 
-def require_exportable(outline: Trained, direction: str) -> None:
-    """Refuse with an InputError a direction that does not translate pictures."""
-    if not isinstance(outline.dataset, PictureDataset):
-        name = outline.plan.dataset.component.name
-        raise InputError(f"this run translates samples of '{name}', not pictures, which alone can be exported")
-    outline.source(direction)
-
-
 def export(saved: Saved, direction: str, to: Format, seed: int = 0) -> Exported:
     """Export a direction, and try the file on pictures of three sizes.
 
@@ -212,12 +204,22 @@ def tries_of(program: Direction, trained: Trained) -> list[Tensor]:
 
 
 def translated(trained: Trained, program: Direction, pictures: Tensor, seed: int) -> Tensor:
-    """Translate pictures as `ganforge translate` does: each alone, unless they are normalised by their batch."""
+    """Translate pictures as `ganforge translate` does."""
     height, width = pictures.shape[2:]
     fitting = padded(pictures, program.multiple, program.least) if program.multiple else pictures
-    batches = torch.split(fitting, len(pictures) if program.together else 1)
-    made = torch.cat([trained.translate(program.name, batch, BATCH, seed=seed) for batch in batches])
+    made = trained.translate(program.name, fitting, BATCH, seed=seed, alike=True)
     return made.clamp(0, 1)[:, :, :height, :width]
+
+
+def continued(pictures: Tensor, multiple: int, least: int) -> Tensor:
+    """Do as `padded` does, with operations of which a program can be made for any size."""
+    for dimension in (2, 3):
+        side = pictures.shape[dimension]
+        blocks = torch.sym_max((side + multiple - 1) // multiple, math.ceil(least / multiple))
+        last = torch.arange(side)[-1:]
+        place = torch.arange(blocks * multiple) % (2 * last).clamp(min=1)
+        pictures = pictures.index_select(dimension, torch.minimum(place, 2 * last - place))
+    return pictures
 
 
 def least_batch(trained: Trained, program: Direction) -> int:
@@ -297,8 +299,7 @@ def _difference(made: Run, tries: Sequence[Tensor], expected: Sequence[Tensor]) 
 
 
 def _about(saved: Saved, trained: Trained, program: Direction, seed: int, mean: Sequence[str]) -> About:
-    dataset, name = trained.dataset, program.name
-    assert isinstance(dataset, PictureDataset)
+    dataset, name = pictures_of(trained), program.name
     source, target = program.source, trained.target(name)
     height, width = dataset.shapes[source][1:]
     return About(

@@ -27,11 +27,12 @@ def export(
     from ganforge_inference import export as exporting
     from ganforge_inference.direction import pick_direction
     from ganforge_inference.output import require_free
+    from ganforge_inference.translator import pictures_of
 
     exporting.require_extra(to)
     saved = find_saved(run, plugins, norm)
     chosen = pick_direction(saved, direction, translating=True)
-    exporting.require_exportable(saved.outline, chosen)
+    pictures_of(saved.outline)
     target = out or Path(chosen + exporting.SUFFIXES[to])
     require_free([target], overwrite=overwrite)
     exported = exporting.export(saved, chosen, to, seed)

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ganforge import InputError, RunFailedError, write_file
+from ganforge import Depth, InputError, RunFailedError, write_file
 
 MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}  # that a PNG can hold, by number of channels
 
@@ -65,6 +65,29 @@ def save(made: Image.Image | Array, target: Path) -> None:
         np.save(content, made, allow_pickle=False)
     target.parent.mkdir(parents=True, exist_ok=True)
     write_file(target, content.getvalue(), lasting=False)
+
+
+def suffix_of(wanted: str | None, depth: Depth, channels: int) -> str:
+    """Return the suffix of files that hold a picture of a depth and channels, in the format that is wanted.
+
+    Raises:
+        InputError: the format cannot hold it.
+    """
+    if wanted == "npy" or (wanted is None and channels not in MODES):
+        return ".npy"
+    if wanted not in (None, "png") or channels not in MODES:
+        raise InputError(f"--format: {wanted} cannot hold {channels} channels of {depth.kind}")
+    return ".png"
+
+
+def encoded(pixels: Tensor, depth: Depth, suffix: str) -> bytes:
+    """Return the bytes of a file that holds a picture [C, H, W] in [0, 1] in a depth."""
+    content = io.BytesIO()
+    if suffix == ".npy":
+        np.save(content, eight_bit(pixels), allow_pickle=False)
+    else:
+        to_image(pixels).save(content, "PNG")
+    return content.getvalue()
 
 
 def eight_bit(picture: Tensor) -> Array:

@@ -1,14 +1,13 @@
 """Observers: what looks on while a run trains, and only reads."""
 
 from collections.abc import Iterable, Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import typer
-
-from ganforge import InputError, Register, hookimpl, printable
+from ganforge import InputError, Register, hookimpl
 
 if TYPE_CHECKING:
+    import typer
+
     from ganforge import Run
 
 
@@ -23,25 +22,11 @@ def ganforge_register(register: Register) -> None:
 
 
 @hookimpl
-def ganforge_commands(app: typer.Typer) -> None:
+def ganforge_commands(app: "typer.Typer") -> None:
     """Add `ganforge report`."""
+    from ganforge_observers.commands import make_report
+
     app.command("report")(make_report)
-
-
-def make_report(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder, such as runs/discogan_toy/0001.")],
-    show: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
-) -> None:
-    """Write a run's report.html: losses, metrics, samples, figures, warnings and recipe on one offline page."""
-    from ganforge_observers import report
-
-    report.require_run(run)
-    path = report.write(run, say=lambda text: typer.echo(f"warning: {printable(text)}", err=True))
-    typer.echo(printable(str(path)))
-    if show:
-        import webbrowser
-
-        webbrowser.open(path.resolve().as_uri())
 
 
 @hookimpl

@@ -1,0 +1,329 @@
+"""A trained direction as something that can be called with pictures."""
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from threading import RLock
+from typing import Any, Literal, TypeVar, overload
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from ganforge import (
+    Depth,
+    InputError,
+    Picture,
+    PictureDataset,
+    PluginError,
+    Plugins,
+    Saved,
+    Trained,
+    as_float,
+    find_saved,
+    out_of_memory,
+    pick_device,
+)
+from ganforge_inference.direction import pick_direction
+from ganforge_inference.output import MODES, Array
+from ganforge_inference.sizes import Size, least_of, multiple_of, padded, resized, size_named
+
+PIXELS = Depth("float32", 0.0, 1.0)  # numbers that are pixels already
+BATCH = 32  # pictures that are translated at once, at most
+NUMBERS = 32 * 3 * 256 * 256  # in all of them, about
+KINDS = {"uint8": torch.uint8, "uint16": torch.uint16, "int16": torch.int16, "int32": torch.int32}
+DEEP_MODES = {"uint16": "I;16", "int32": "I", "float32": "F"}  # of one channel, in Pillow
+SLACK = 1e-5  # by which floats may lie outside of [0, 1]
+
+Kind = TypeVar("Kind", bound="Array | Tensor | Image.Image")
+
+
+class Translator:
+    """A trained direction, such as `AB`, that translates pictures of any size.
+
+    >>> import ganforge
+    >>> translate = ganforge.Translator.load("runs/day2night/0001", "AB")  # doctest: +SKIP
+    >>> translate("street.jpg").save("street_at_night.png")  # doctest: +SKIP
+    >>> night = translate(day)  # doctest: +SKIP
+
+    It may be called with, and returns the same kind:
+
+    * a path: the picture is read as files of the source domain are, and a PIL picture comes out; or a NumPy array,
+      [H, W, C], where PIL has no picture of so many channels or bits;
+    * a PIL picture: as a path that it would be saved at; it is not turned by what EXIF says;
+    * a NumPy array [H, W], [H, W, C] or [N, H, W, C];
+    * a torch tensor [C, H, W] or [N, C, H, W], on any device; what comes out lies on the same one, without a gradient.
+
+    Arrays and tensors hold either **floats**, which are pixels in [0, 1] as the networks see them, and become floats of
+    the same type in [0, 1]; or **whole numbers** as they stand in the files of the source domain, of that type (uint8
+    in most cases), which are read as these files are, and become numbers as they stand in files of the target domain,
+    of their own type. `depths` says which types these are, and what the numbers mean: `translate.depths[0].pixels(t)`
+    makes pixels of a tensor of any numbers.
+
+    Calls from several threads take turns. They leave random state, modes and gradients as they were. What a direction
+    draws, such as a style, follows from the seed: the same for every picture and every call.
+
+    Attributes:
+        direction: such as `AB`.
+        source: the domain of what goes in.
+        target: the domain of what comes out.
+        channels: of a picture that goes in, and of one that comes out.
+        depths: what the numbers in files of the two domains mean.
+        size: what is translated: pictures at their `own` size; or, if the networks can do no other, at that of
+            `training`; or at (height, width).
+        saved: the weights that were found.
+        trained: the networks, their recipe and their data set.
+
+    Errors are `ganforge.InputError`s of one line: of a picture that cannot be read, of other channels, of other types,
+    of floats outside of [0, 1].
+    """
+
+    def __init__(
+        self,
+        trained: Trained,
+        direction: str,
+        *,
+        size: Size = "own",
+        tile: int | None = None,
+        overlap: int | None = None,
+        seed: int = 0,
+        saved: Saved | None = None,
+    ) -> None:
+        self.trained, self.direction, self.saved, self.seed = trained, direction, saved, seed
+        self.source, self.target = trained.source(direction), trained.target(direction)
+        self.dataset = pictures_of(trained)
+        depths, shapes = self.dataset.depths, self.dataset.shapes
+        self.depths = (depths[self.source], depths[self.target])
+        self.channels = (shapes[self.source][0], shapes[self.target][0])
+        self.training_size = (shapes[self.source][1], shapes[self.source][2])
+        self.multiple, self.least = multiple_of(trained, direction), least_of(trained, direction)
+        self.size = self._possible(size)
+        self.tile, self.overlap = tile, overlap
+        self._lock = RLock()
+
+    @classmethod
+    def load(
+        cls,
+        path: str | Path,
+        direction: str | None = None,
+        *,
+        device: str = "auto",
+        norm: Literal["recalibrated", "running", "batch"] | None = None,
+        size: str | tuple[int, int] = "own",
+        tile: int | None = None,
+        overlap: int | None = None,
+        seed: int = 0,
+        plugins: Sequence[str | Path] = (),
+    ) -> "Translator":
+        """Load a direction from a run's folder, a checkpoint's, or a weights file.
+
+        Args:
+            path: where the weights are.
+            direction: such as "AB"; without it, there must be only one.
+            device: "auto", "cpu", "cuda" or "mps".
+            norm: statistics of batch normalisation, if not as the recipe says.
+            size: "own" translates pictures at their own size, where the networks can, else as "training" does: at the
+                size of the training; (height, width), "512x768" or "512" resizes them.
+            tile: height and width of the tiles into which larger pictures are cut; by default as free memory wants it.
+            overlap: pixels that tiles share with their neighbours; by default as many as make no difference.
+            seed: of what is drawn, such as a style.
+            plugins: plugin files that the weights need besides the installed ones.
+
+        Raises:
+            InputError: there are no such weights, or no such direction; they do not translate pictures; the networks
+                cannot do the size, or no tiles.
+        """
+        known = Plugins()
+        known.load_installed()
+        for file in plugins:
+            known.load_file(Path(file))
+        saved = find_saved(Path(path), known, norm)
+        chosen = pick_direction(saved, direction, translating=True)
+        pictures_of(saved.outline)
+        wanted = size_named(size if isinstance(size, str) else "x".join(map(str, size)))
+        trained = saved.load(pick_device(device), chosen)
+        return cls(trained, chosen, size=wanted, tile=tile, overlap=overlap, seed=seed, saved=saved)
+
+    @overload
+    def __call__(self, picture: str | Path) -> Image.Image | Array: ...
+    @overload
+    def __call__(self, picture: Kind) -> Kind: ...
+    def __call__(self, picture: Any) -> Any:
+        """Translate a picture, or a batch: see the class."""
+        if isinstance(picture, str | Path):
+            return self._image(self._translated([self.read(Path(picture))], self.depths[1])[0])
+        if isinstance(picture, Image.Image):
+            return self._image(self._translated([self._read_image(picture)], self.depths[1])[0])
+        if isinstance(picture, np.ndarray):
+            return self._array(picture)
+        if isinstance(picture, Tensor):
+            return self._tensor(picture)
+        what = "a path, a PIL picture, a NumPy array or a tensor"
+        raise InputError(f"a translator takes {what}, not {type(picture).__name__}")
+
+    def read(self, path: Path) -> Picture:
+        """Read a picture of the source domain from a file, at the size at which it is to be translated.
+
+        Raises:
+            InputError: it cannot be read, or has not the channels or size that it should have.
+            PluginError: reading it failed otherwise.
+        """
+        try:
+            if self.size == "training":
+                picture = Picture(as_float(self.dataset.read(self.source, path)), PIXELS)
+            else:
+                picture = self.dataset.picture(self.source, path)
+        except InputError:
+            raise
+        except Exception as error:
+            raise PluginError(f"reading '{path}' failed: {type(error).__name__}: {error}") from error
+        expected = [self.channels[0], *(self.training_size if self.size == "training" else picture.size)]
+        if list(picture.numbers.shape) != expected:
+            raise InputError(f"'{path}' was read as {list(picture.numbers.shape)}, expected {expected}")
+        return resized(picture, self.size) if isinstance(self.size, tuple) else picture
+
+    @contextmanager
+    def working(self) -> Iterator[None]:
+        """Have the networks ready for `whole`, and other threads wait for their turn."""
+        with self._lock, self.trained.evaluating():
+            yield
+
+    def batch_of(self, picture: Picture) -> int:
+        """Return how many pictures of this size are translated at once: fewer, where they are large."""
+        numbers = picture.size[0] * picture.size[1] * max(self.channels)
+        return max(1, min(BATCH, NUMBERS // numbers))
+
+    def whole(self, pictures: Sequence[Picture]) -> Tensor:
+        """Translate pictures of one size and type, float [N, C', H, W] in [0, 1] on the CPU; only while `working`.
+
+        Raises:
+            InputError: they are too large for memory, or networks normalise over a single value.
+        """
+        height, width = pictures[0].size
+        numbers = torch.stack([picture.numbers for picture in pictures]).to(self.trained.device)
+        pixels = padded(pictures[0].depth.pixels(numbers), self.multiple or 1, self.least if self.multiple else 1)
+        try:
+            made = self.trained.translate(self.direction, pixels, BATCH, seed=self.seed, alike=True)
+        except Exception as error:
+            if not out_of_memory(error):
+                raise
+            raise InputError(f"{height}x{width} pixels need more memory than there is; choose a smaller tile") from None
+        if made.shape[2:] != pixels.shape[2:]:
+            raise PluginError(f"a network that says `multiple` made {list(made.shape)} of {list(pixels.shape)}")
+        return made[:, :, :height, :width].clamp_(0, 1)
+
+    def _possible(self, size: Size) -> Size:
+        """Return the size at which the networks can translate; an InputError says if they cannot."""
+        if self.multiple is not None:
+            return size
+        if size in ("own", "training", self.training_size):
+            return "training"
+        height, width = self.training_size
+        raise InputError(
+            f"the networks of direction {self.direction} translate {height}x{width} only: choose --size training"
+        )
+
+    def _translated(self, pictures: Sequence[Picture], depth: Depth) -> list[Picture]:
+        """Translate pictures of one size into numbers of a depth."""
+        made: list[Picture] = []
+        with self.working():
+            count = self.batch_of(pictures[0])
+            for start in range(0, len(pictures), count):
+                for pixels in self.whole(pictures[start : start + count]):
+                    made.append(Picture(torch.from_numpy(depth.numbers(pixels)), depth))
+        return made
+
+    def _read_image(self, image: Image.Image) -> Picture:
+        """Read a PIL picture as if it lay in a file, so that it becomes what a file would."""
+        upright = image.convert("RGBA") if image.has_transparency_data else image
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "picture.tif"
+            try:
+                upright.save(path, "TIFF", exif=b"")
+            except (OSError, ValueError, KeyError):  # a mode that files do not have
+                upright.convert("RGB").save(path, "TIFF", exif=b"")
+            return self.read(path)
+
+    def _read_array(self, array: Array) -> Picture:
+        """Read numbers [C, H, W], in type and range those of the source domain's files, as if they lay in a file."""
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "picture.npy"
+            np.save(path, np.moveaxis(array, 0, -1), allow_pickle=False)
+            return self.read(path)
+
+    def _image(self, picture: Picture) -> Image.Image | Array:
+        """Return a picture for PIL, or as an array [H, W, C] where PIL has no such mode."""
+        numbers = picture.numbers.numpy()
+        channels, kind = len(numbers), picture.depth.kind
+        if channels == 1 and kind in DEEP_MODES:
+            return Image.fromarray(numbers[0], DEEP_MODES[kind])
+        if kind != "uint8" or channels not in MODES:
+            return np.ascontiguousarray(np.moveaxis(numbers, 0, -1))
+        return Image.fromarray(numbers[0] if channels == 1 else np.moveaxis(numbers, 0, -1).copy(), MODES[channels])
+
+    def _array(self, array: Array) -> Array:
+        if array.ndim not in (2, 3, 4):
+            raise InputError(f"expected an array [H, W], [H, W, C] or [N, H, W, C], got {list(array.shape)}")
+        try:
+            tensor = torch.from_numpy(np.ascontiguousarray(array.astype(array.dtype.newbyteorder("="), copy=False)))
+        except TypeError as error:
+            raise InputError(f"expected {self._types()}; got {array.dtype}") from error
+        tensor = tensor[..., None] if array.ndim == 2 else tensor
+        made = self._tensor(tensor.movedim(-1, -3)).movedim(-3, -1).contiguous().numpy()
+        return made[..., 0] if array.ndim == 2 and made.shape[-1] == 1 else made
+
+    def _tensor(self, tensor: Tensor) -> Tensor:
+        batch = tensor.detach() if tensor.ndim == 4 else tensor.detach()[None]
+        if batch.ndim != 4 or not all(batch.shape[1:]):
+            raise InputError(f"expected a tensor [C, H, W] or [N, C, H, W], got {list(tensor.shape)}")
+        if batch.shape[1] != self.channels[0]:
+            raise InputError(f"expected {self.channels[0]} channels, got {batch.shape[1]}, in {list(tensor.shape)}")
+        if batch.is_floating_point():
+            _require_pixels(batch)
+            pictures = [self._resized(Picture(one.float().cpu().clone(), PIXELS)) for one in batch]
+            depth, kind = PIXELS, batch.dtype
+        elif batch.dtype == KINDS.get(self.depths[0].kind):
+            pictures = [self._read_array(one.cpu().numpy()) for one in batch]
+            depth, kind = self.depths[1], KINDS.get(self.depths[1].kind, torch.float32)
+        else:
+            raise InputError(f"expected {self._types()}; got {str(tensor.dtype).removeprefix('torch.')}")
+        made = self._translated(pictures, depth) if pictures else []
+        size = made[0].size if made else tuple(batch.shape[2:])
+        result = torch.empty(len(made), self.channels[1], *size, dtype=kind)
+        for place, picture in enumerate(made):
+            result[place] = picture.numbers
+        result = result.to(tensor.device)
+        return result if tensor.ndim == 4 else result[0]
+
+    def _resized(self, picture: Picture) -> Picture:
+        """Bring pixels that were given to the size at which they are to be translated."""
+        if self.size == "own":
+            return picture
+        return resized(picture, self.training_size if self.size == "training" else self.size)
+
+    def _types(self) -> str:
+        kind = self.depths[0].kind
+        whole = "" if kind == "float32" else f" or numbers of {kind}, as in the files of domain {self.source}"
+        return f"floats in [0, 1]{whole}"
+
+
+def pictures_of(trained: Trained) -> PictureDataset:
+    """Return the data set, whose samples are pictures; an InputError says if they are not."""
+    if not isinstance(trained.dataset, PictureDataset):
+        raise InputError(f"this run translates samples of '{trained.plan.dataset.component.name}', not pictures")
+    return trained.dataset
+
+
+def _require_pixels(pictures: Tensor) -> None:
+    """Raise an InputError where floats are no pixels."""
+    if pictures.numel() == 0:
+        return
+    low, high = (float(number) for number in torch.aminmax(pictures))
+    if not (low == low and abs(low) < float("inf") and abs(high) < float("inf")):
+        raise InputError("floats must lie in [0, 1]; some are not finite")
+    if low < -SLACK or high > 1 + SLACK:
+        raise InputError(
+            f"floats must lie in [0, 1], got {low:g} to {high:g}; `depths[0].pixels` makes such of numbers"
+        )

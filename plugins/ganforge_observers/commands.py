@@ -1,0 +1,24 @@
+"""`ganforge report`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ganforge import printable
+
+
+def make_report(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder, such as runs/discogan_toy/0001.")],
+    show: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
+) -> None:
+    """Write a run's report.html: losses, metrics, samples, figures, warnings and recipe on one offline page."""
+    from ganforge_observers import report
+
+    report.require_run(run)
+    path = report.write(run, say=lambda text: typer.echo(f"warning: {printable(text)}", err=True))
+    typer.echo(printable(str(path)))
+    if show:
+        import webbrowser
+
+        webbrowser.open(path.resolve().as_uri())
