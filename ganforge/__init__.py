@@ -73,8 +73,6 @@ def __getattr__(name: str) -> Any:
 
 
 if TYPE_CHECKING:
-    from ganforge_inference.translator import Translator as Translator
-
     from ganforge.cli.command import (
         AsJson as AsJson,
         Device as Device,
@@ -149,3 +147,4 @@ if TYPE_CHECKING:
     from ganforge.training.player import Player as Player
     from ganforge.training.state import Snapshot as Snapshot, buffers_of as buffers_of
     from ganforge.training.values import Values as Values
+    from ganforge_inference.translator import Translator as Translator
