@@ -53,7 +53,7 @@ _HOMES = {
     "runs.assemble": "assemble pick_device settle",
     "runs.interrupts": "STOPPING handling",
     "runs.load": "Saved find_saved load_trained",
-    "runs.changes": "CHANGEABLE",
+    "runs.changes": "CHANGEABLE other_data",
     "runs.log": "bounded_lines last_step log_lines open_inside read_inside read_lock read_metrics records",
     "runs.metrics": "evaluate is_finished",
     "runs.run": "Run",
@@ -122,7 +122,7 @@ if TYPE_CHECKING:
     from ganforge.recipe.lock import lock_text as lock_text
     from ganforge.recipe.plan import Compute as Compute, Plan as Plan
     from ganforge.runs.assemble import assemble as assemble, pick_device as pick_device, settle as settle
-    from ganforge.runs.changes import CHANGEABLE as CHANGEABLE
+    from ganforge.runs.changes import CHANGEABLE as CHANGEABLE, other_data as other_data
     from ganforge.runs.interrupts import STOPPING as STOPPING, handling as handling
     from ganforge.runs.load import Saved as Saved, find_saved as find_saved, load_trained as load_trained
     from ganforge.runs.log import (

@@ -21,7 +21,7 @@ from ganforge.recipe import layers as recipe
 from ganforge.recipe.plan import Plan
 from ganforge.recipe.resolve import resolve
 from ganforge.runs import checkpoint
-from ganforge.runs.changes import require_same_data, require_same_run
+from ganforge.runs.changes import require_same_networks
 from ganforge.runs.fit import META, load_networks
 from ganforge.runs.log import LOCK as LOCK
 from ganforge.runs.trained import Trained, recalibration
@@ -173,14 +173,15 @@ def find_saved(path: Path, plugins: Plugins, norm: norms.Norm | None = None, set
     """Find what was trained in a run folder, a checkpoint folder or a weights file, without loading its networks.
 
     A file that is named says itself which network it is. `norm` says how batch normalisation is to work, if not as the
-    recipe says; `sets` may say where the data of a run lie now. An InputError says what is missing, damaged, or several
-    things at once.
+    recipe says; `sets` may say where the data lie now, or that there are others. An InputError says what is missing,
+    damaged, or several things at once.
     """
     run, folder = find_run(path)
     weights = find_weights(folder, None if path.is_dir() or _is_pointer(path) else path)
     for file in weights.files.values():
         if run is not None and leads_out(file, run):
             raise InputError(f"{file} is a link that leads out of the run's folder")
+    require_same_networks(sets)
     try:
         plan = read_plan(placed(weights.head.recipe, run), run, plugins, str(weights.first), sets)
     except RecursionError as error:
@@ -195,8 +196,6 @@ def find_saved(path: Path, plugins: Plugins, norm: norms.Norm | None = None, set
     there = [name for name, (network, _) in plan.networks.items() if name in weights.files or network.player is None]
     scheme, _ = build.make_scheme(plan, {name: nn.Identity() for name in there}, META, {})
     dataset = build.make_dataset(plan)
-    if require_same_run(plan, sets):
-        require_same_data(plan, dataset)
     outline = Trained(plan, dataset, scheme, META, weights.head.step, (), weights.ignored)
     return Saved(outline, weights, saved, plugins.say)
 
@@ -206,7 +205,8 @@ def load_trained(
 ) -> Trained:
     """Load all networks of what was trained, from a run folder, a checkpoint folder or a weights file, onto a device.
 
-    `sets` may say where the data of a run lie now; `norm` says how batch normalisation is to work, if not as the recipe
-    says. The data are not needed, unless it is to be recalibrated for weights that were saved without it.
+    `sets` may say where the data lie now, or that there are others; `norm` says how batch normalisation is to work, if
+    not as the recipe says. The data are not needed, unless it is to be recalibrated for weights that were saved without
+    it.
     """
     return find_saved(path, plugins, norm, sets).load(device)

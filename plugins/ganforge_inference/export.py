@@ -59,7 +59,7 @@ DROPOUTS = {
     *(functional.dropout, functional.dropout1d, functional.dropout2d, functional.dropout3d),
     *(functional.alpha_dropout, functional.feature_alpha_dropout),
 }
-ZEROS = {torch.randn: torch.zeros, torch.randn_like: torch.zeros_like}
+ZEROS: Mapping[Any, Callable[..., Tensor]] = {torch.randn: torch.zeros, torch.randn_like: torch.zeros_like}
 
 
 class Direction(nn.Module):
@@ -246,11 +246,11 @@ def drawn_for(trained: Trained, direction: str, seed: int) -> dict[str, Tensor]:
 
 def _traced(program: Direction, pictures: Tensor) -> torch.export.ExportedProgram:
     """Trace a direction for any number of pictures, and for any size if its networks can."""
-    from torch.fx.experimental import _config as tracing
+    from torch.fx.experimental import _config as tracing  # where torch keeps this switch
 
     free = (0, 2, 3) if program.multiple else (0,)
     dynamic = {"pictures": dict.fromkeys(free, torch.export.Dim.DYNAMIC)}
-    with tracing.patch(backed_size_oblivious=True):  # sizes of 0 and 1 are sizes like any others
+    with tracing.patch(backed_size_oblivious=True):  # type: ignore[attr-defined]  # sizes of 0 and 1 are sizes like any others
         traced = torch.export.export(program, (pictures,), dynamic_shapes=dynamic)
     traced.example_inputs = None  # which would be kept in the file as a pickle
     return traced
