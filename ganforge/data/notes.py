@@ -5,10 +5,13 @@ import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from threading import Lock
+from typing import Any
 
 from attrs import evolve, frozen
 
 NAMED = 3  # samples that a note names, at most
+_said: ContextVar[list[str] | None] = ContextVar("_said", default=None)
 _compared: ContextVar[list[str] | None] = ContextVar("_compared", default=None)
 
 
@@ -33,20 +36,60 @@ class Note:
 def noting(name: str) -> Iterator[list[Note]]:
     """Turn Python's warnings into notes while a sample of that name is made: none is printed, and none is an error.
 
-    The list is filled at the end. Warnings belong to the whole process, so no other thread may make samples meanwhile.
+    The list is filled at the end. Several threads may make samples at once: each hears its own warnings.
     """
     notes: list[Note] = []
+    said: list[str] = []
     compared: list[str] = []
-    token = _compared.set(compared)
+    tokens = _said.set(said), _compared.set(compared)
     try:
-        with warnings.catch_warnings(record=True) as caught:
-            for category in (UserWarning, RuntimeWarning):
-                warnings.simplefilter("always", category)
+        with _listening:
             yield notes
     finally:
-        _compared.reset(token)
-    said = dict.fromkeys(" ".join(str(warning.message).split()) for warning in caught)
-    notes += [Note(text, (name,)) for text in said] + [Note(text, (name,), unlike=True) for text in compared]
+        _said.reset(tokens[0])
+        _compared.reset(tokens[1])
+    notes += [Note(text, (name,)) for text in dict.fromkeys(said)]
+    notes += [Note(text, (name,), unlike=True) for text in compared]
+
+
+class _Listening:
+    """Has warnings come to whoever notes them, while anyone does.
+
+    What Python does with warnings is a matter of the whole process, so the first one to note changes it, and the last
+    one changes it back.
+    """
+
+    def __init__(self) -> None:
+        self._lock, self._count, self._before = Lock(), 0, warnings.catch_warnings()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self._count += 1
+            if self._count > 1:
+                return
+            self._before = warnings.catch_warnings()
+            self._before.__enter__()
+            others = warnings.showwarning
+
+            def hear(message: Any, *where: Any, **more: Any) -> None:
+                said = _said.get()
+                if said is None:  # a thread that makes no samples
+                    others(message, *where, **more)
+                else:
+                    said.append(" ".join(str(message).split()))
+
+            warnings.showwarning = hear
+            for category in (UserWarning, RuntimeWarning):
+                warnings.simplefilter("always", category)
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._count -= 1
+            if not self._count:
+                self._before.__exit__(None, None, None)
+
+
+_listening = _Listening()
 
 
 def compare(text: str) -> None:

@@ -19,6 +19,17 @@ def translate(
     out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for the translations.")],
     direction: Annotated[str | None, typer.Option(help="Such as AB or BA, if there are several.")] = None,
     beside: Annotated[bool, typer.Option("--beside", help="Put each input and its translation side by side.")] = False,
+    size: Annotated[
+        str, typer.Option(metavar="own|training|HxW", help="Height x width at which pictures are translated.")
+    ] = "own",
+    tile: Annotated[
+        int | None,
+        typer.Option(help="Side of tiles for larger pictures; by default chosen from free memory."),
+    ] = None,
+    overlap: Annotated[
+        int | None, typer.Option(help="Pixels that tiles share; by default as many as make no difference.")
+    ] = None,
+    format: Annotated[str | None, typer.Option(metavar="png|tiff|npy", help="Of the files that are written.")] = None,
     seed: Annotated[int, typer.Option(help="Of what is drawn, such as a style: the same one, the same pictures.")] = 0,
     overwrite: Overwrite = False,
     norm: NormName = None,
@@ -30,26 +41,35 @@ def translate(
     from ganforge import find_saved, pick_device
     from ganforge_inference import translate as translating
     from ganforge_inference.direction import pick_direction
+    from ganforge_inference.output import suffix_of
+    from ganforge_inference.sizes import size_named
+    from ganforge_inference.translator import Translator, pictures_of
 
     # Whatever can be wrong is told before networks are loaded.
+    wanted = size_named(size)
     saved = find_saved(run, plugins, norm)
     chosen = pick_direction(saved, direction, translating=True)
-    translating.require_pictures(saved.outline, chosen, beside=beside)
-    suffix = translating.suffix_for(saved.outline, chosen)
+    dataset, target = pictures_of(saved.outline), saved.outline.target(chosen)
+    if beside:
+        translating.require_beside(saved.outline, chosen)
+        if format not in (None, "png"):
+            raise InputError(f"--beside makes PNGs: leave out --format {format}")
+    suffix = ".png" if beside else suffix_of(format, dataset.depths[target], dataset.shapes[target][0])
     jobs = translating.plan_jobs(inputs, out, suffix=suffix, overwrite=overwrite)
     trained = saved.load(pick_device(device), chosen)
+    translator = Translator(trained, chosen, size=wanted, tile=tile, overlap=overlap, seed=seed, saved=saved)
+    for note in translator.notes:
+        plugins.say(f"note: {note}")
 
     def warn(line: str) -> None:
         plugins.say(f"warning: {line}")
 
-    with progress() as bar:
-        report = partial(bar, "translating")
-        failed = dict(translating.translate(trained, chosen, jobs, report, warn, beside=beside, seed=seed))
-    tell(f"{len(jobs) - len(failed)} of {len(jobs)} pictures translated into {out}")
-    if note := translating.size_note(trained, chosen, [job.source for job in jobs if job not in failed]):
-        tell(f"note: {note}")
-    if failed:
-        raise InputError(*dict.fromkeys(failed.values()))
+    with progress() as report:
+        outcome = translating.translate(translator, jobs, report, warn, beside=beside)
+    done = len(jobs) - len(outcome.failed)
+    tell(f"{done} of {len(jobs)} pictures translated into {out}{translating.size_line(translator, outcome, jobs)}")
+    if outcome.failed:
+        raise InputError(*dict.fromkeys(outcome.failed.values()))
 
 
 def draw(

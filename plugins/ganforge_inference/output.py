@@ -2,6 +2,8 @@
 
 import io
 import os
+import struct
+import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +17,8 @@ from torch import Tensor
 from ganforge import Depth, InputError, RunFailedError, write_file
 
 MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}  # that a PNG can hold, by number of channels
+
+FORMATS = {"png": ".png", "tiff": ".tif", "npy": ".npy"}
 
 Array = np.ndarray[Any, Any]
 
@@ -58,36 +62,99 @@ def save(made: Image.Image | Array, target: Path) -> None:
 
     An OSError says that it cannot be written.
     """
-    content = io.BytesIO()
     if isinstance(made, Image.Image):
-        made.save(content, "PNG")
+        write_made(png_of(made), target)
     else:
+        content = io.BytesIO()
         np.save(content, made, allow_pickle=False)
+        write_made(content.getvalue(), target)
+
+
+def png_of(picture: Image.Image) -> bytes:
+    """Return the bytes of a PNG."""
+    content = io.BytesIO()
+    picture.save(content, "PNG")
+    return content.getvalue()
+
+
+def write_made(content: bytes, target: Path) -> None:
+    """Write a file, and make the folder that it needs; an OSError says that it cannot be written."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    write_file(target, content.getvalue(), lasting=False)
+    write_file(target, content, lasting=False)
 
 
 def suffix_of(wanted: str | None, depth: Depth, channels: int) -> str:
-    """Return the suffix of files that hold a picture of a depth and channels, in the format that is wanted.
+    """Return the suffix of files that hold a picture of a depth and channels: .png, .tif or .npy.
+
+    Args:
+        wanted: a format, `png`, `tiff` or `npy`; by default PNG where it can hold the picture, else TIFF.
+        depth: what its numbers are.
+        channels: how many it has.
 
     Raises:
-        InputError: the format cannot hold it.
+        InputError: there is no such format, or it cannot hold the picture.
     """
-    if wanted == "npy" or (wanted is None and channels not in MODES):
-        return ".npy"
-    if wanted not in (None, "png") or channels not in MODES:
-        raise InputError(f"--format: {wanted} cannot hold {channels} channels of {depth.kind}")
-    return ".png"
+    if wanted not in (None, *FORMATS):
+        raise InputError(f"--format: expected {', '.join(FORMATS)}, got '{wanted}'")
+    fitting = depth.kind in ("uint8", "uint16") and channels in MODES
+    if wanted == "png" and not fitting:
+        what = f"{channels} channels" if channels not in MODES else f"numbers of the type {depth.kind}"
+        raise InputError(f"--format: a PNG cannot hold {what}; say tiff or npy")
+    return FORMATS[wanted or ("png" if fitting else "tiff")]
 
 
 def encoded(pixels: Tensor, depth: Depth, suffix: str) -> bytes:
-    """Return the bytes of a file that holds a picture [C, H, W] in [0, 1] in a depth."""
+    """Return the bytes of a file that holds a picture in a depth.
+
+    Args:
+        pixels: float [C, H, W] in [0, 1].
+        depth: what the numbers in the file mean.
+        suffix: one that `suffix_of` returned.
+    """
+    return encoded_numbers(depth.numbers(pixels), suffix)
+
+
+def encoded_numbers(numbers: Array, suffix: str) -> bytes:
+    """Return the bytes of a file that holds numbers [C, H, W] as they are."""
+    array = np.ascontiguousarray(numbers.transpose(1, 2, 0))  # [H, W, C]
+    channels = array.shape[2]
+    flat = array.squeeze(2) if channels == 1 else array
+    if suffix == ".png" and array.dtype == np.uint16:
+        return _deep_png(array)
     content = io.BytesIO()
-    if suffix == ".npy":
-        np.save(content, eight_bit(pixels), allow_pickle=False)
+    if suffix == ".png":
+        Image.fromarray(flat).save(content, "PNG")
+    elif suffix == ".npy":
+        np.save(content, flat, allow_pickle=False)
     else:
-        to_image(pixels).save(content, "PNG")
+        import tifffile  # a fifth of a second that few need
+
+        tifffile.imwrite(
+            content,
+            flat,
+            photometric="rgb" if channels in (3, 4) else "minisblack",
+            planarconfig=None if channels == 1 else "contig",
+            extrasamples=["unassalpha"] if channels in (2, 4) else None,
+            compression=None if array.dtype == np.float32 else "zlib",  # floats hardly become smaller
+            metadata=None,
+        )
     return content.getvalue()
+
+
+def _deep_png(array: Array) -> bytes:
+    """Return a PNG of 16 bits, [H, W, C] of 1 to 4 channels; Pillow writes no such colours."""
+    height, width, channels = array.shape
+    rows = array.astype(">u2").reshape(height, -1).view(np.uint8)
+    above = np.concatenate([np.zeros_like(rows[:1]), rows[:-1]])
+    filtered = np.concatenate([np.full((height, 1), 2, np.uint8), rows - above], axis=1)  # each less the one above
+    colour = {1: 0, 2: 4, 3: 2, 4: 6}[channels]
+    header = struct.pack(">IIBBBBB", width, height, 16, colour, 0, 0, 0)
+    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(filtered.tobytes())), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(_chunk(kind, content) for kind, content in chunks)
+
+
+def _chunk(kind: bytes, content: bytes) -> bytes:
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 
 
 def eight_bit(picture: Tensor) -> Array:

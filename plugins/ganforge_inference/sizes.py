@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import numpy as np
@@ -94,7 +94,7 @@ def resized(picture: Picture, size: tuple[int, int]) -> Picture:
     return Picture(torch.from_numpy(np.stack(bands)), picture.depth)
 
 
-def range_of(sizes: list[tuple[int, int]]) -> str:
+def range_of(sizes: Sequence[tuple[int, int]]) -> str:
     """Say which sizes there are, height x width.
 
     >>> range_of([(1, 1), (2001, 3000), (20, 30)])

@@ -1,44 +1,34 @@
 """Translating pictures with trained networks: one file in, one file out."""
 
-import math
 import os
 import warnings
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
-import torch
-from attrs import frozen
+from attrs import define, field, frozen
 from PIL import Image
 from PIL.ExifTags import Base
 from torch import Tensor
 
-from ganforge import (
-    InputError,
-    Note,
-    PictureDataset,
-    PluginError,
-    Trained,
-    as_float,
-    find_pictures,
-    note_lines,
-    noting,
-    printable,
-)
+from ganforge import InputError, Note, Picture, Trained, find_pictures, note_lines, noting, printable
 from ganforge_inference.output import (
     MODES,
-    Array,
-    eight_bit,
+    encoded,
+    encoded_numbers,
+    png_of,
     require_free,
-    save,
     side_by_side,
     telling_how_many,
     to_image,
+    write_made,
 )
+from ganforge_inference.sizes import range_of
+from ganforge_inference.translator import BATCH, NUMBERS, Translator, pictures_of
 
-BATCH = 32  # pictures that are translated at once, at most
-NUMBERS = 32 * 3 * 256 * 256  # in all of them, about
 LONGEST = 255  # bytes of a file's name, on all common file systems
 
 
@@ -111,103 +101,217 @@ def _without_output(found: Sequence[Path], folder: Path, out: Path, *, overwrite
     return inputs
 
 
-def require_pictures(trained: Trained, direction: str, *, beside: bool = False) -> PictureDataset:
-    """Return the data set, whose samples are pictures; `beside` if a PNG is to hold them, and their translations.
+@frozen
+class Outcome:
+    """What became of pictures.
+
+    Attributes:
+        failed: those that were not translated, with the reason.
+        sizes: (height, width) at which the others were translated.
+    """
+
+    failed: Mapping[Job, str]
+    sizes: Sequence[tuple[int, int]]
+
+
+def require_beside(trained: Trained, direction: str) -> None:
+    """Refuse pictures that cannot be shown side by side with their translations, as PNGs.
 
     Raises:
-        InputError: they are not.
+        InputError: they cannot.
     """
-    dataset = trained.dataset
-    if not isinstance(dataset, PictureDataset):
-        raise InputError(f"this run translates samples of '{trained.plan.dataset.component.name}', not pictures")
+    shapes = pictures_of(trained).shapes
     for domain in (trained.source(direction), trained.target(direction)):
-        if beside and (channels := dataset.shapes[domain][0]) not in MODES:
+        if (channels := shapes[domain][0]) not in MODES:
             raise InputError(f"--beside makes PNGs, which cannot hold the {channels} channels of domain {domain}")
-    return dataset
 
 
 def translate(
-    trained: Trained,
-    direction: str,
+    translator: Translator,
     jobs: Sequence[Job],
-    report: Callable[[int, int], None] = lambda done, total: None,
+    report: Callable[[str, int, int], None] = lambda what, done, total: None,
     say: Callable[[str], None] = lambda line: None,
     *,
     beside: bool = False,
-    seed: int = 0,
-) -> Iterator[tuple[Job, str]]:
-    """Translate pictures; those that cannot be read are yielded with the reason, and the others still done.
+) -> Outcome:
+    """Translate pictures; those that cannot be read are told of at the end, and the others still done.
+
+    While some go through the networks, the next ones are read and those before are encoded; files are written one by
+    one, in the order of the jobs.
 
     Args:
-        trained: the networks.
-        direction: such as `AB`.
+        translator: the direction.
         jobs: what to translate.
-        report: told of (done, total).
+        report: told of (what goes on, done, total).
         say: told, at the end, what is odd about pictures that were translated all the same, a line each.
         beside: put each picture, as the network sees it, and its translation side by side.
-        seed: of what a direction draws besides, such as a style.
 
     Raises:
-        InputError: the run has no such direction, or does not translate pictures.
         PluginError: reading a picture failed otherwise than by an InputError.
         RunFailedError: a file cannot be written; those before it are whole.
     """
-    dataset, source = require_pictures(trained, direction, beside=beside), trained.source(direction)
-    notes: list[Note] = []
-    written: dict[tuple[int, int], Job] = {}
-    size = batch_of(trained, direction)
-    starts = range(0, max(1, len(jobs) - 1), size) if size > 1 else range(len(jobs))  # a last picture is not left alone
-    for start, stop in zip(starts, [*starts[1:], len(jobs)], strict=True):
-        chunk = jobs[start:stop]
-        readable, pictures = [], []
-        for job in chunk:
-            try:
-                picture, found = _read(dataset, source, job.source)
-            except InputError as error:
-                yield job, str(error)
-            else:
-                pictures.append(picture)
-                readable.append(job)
-                notes += found
-        if readable:
-            try:
-                with trained.evaluating():
-                    images = trained.translate(direction, torch.stack(pictures), BATCH, seed=seed).clamp(0, 1)
-            except InputError as error:
-                yield from ((job, f"'{job.source}' cannot be translated: {error}") for job in readable)
-                readable, pictures, images = [], [], torch.empty(0)
-            for job, picture, image in zip(readable, pictures, images, strict=True):
-                # Names that differ in case alone may be one file; that shows when the first of them is there.
-                if (other := written.get(_file_at(job.target))) is not None:
-                    yield job, f"'{job.target}' is already the translation of '{other.source}' on this file system"
-                    continue
-                with telling_how_many(job.target, len(written), len(jobs)):
-                    save(_laid_out(picture, image, job.target, beside=beside), job.target)
-                written[_file_at(job.target)] = job
-        report(stop, len(jobs))
-    for line in note_lines(notes):
-        say(line)
-
-
-def _read(dataset: PictureDataset, domain: str, path: Path) -> tuple[Tensor, list[Note]]:
-    """Read a picture as a sample of a domain, and what is odd about it."""
+    work = _Work(translator, len(jobs), beside, report)
+    pool = ThreadPoolExecutor(max(2, min(8, os.cpu_count() or 1)), "translate")
     try:
-        with noting(str(path)) as notes:
-            picture = as_float(dataset.read(domain, path))
-    except InputError:
-        raise
-    except Exception as error:
-        raise PluginError(f"reading '{path}' failed: {type(error).__name__}: {error}") from error
-    if tuple(picture.shape) != tuple(dataset.shapes[domain]):
-        raise InputError(f"'{path}' was read as {list(picture.shape)}, expected {list(dataset.shapes[domain])}")
+        with translator.working():
+            for batch in _batches(work.readable(_read_ahead(pool, translator, jobs)), translator):
+                work.translate(batch, pool)
+            work.write(all_of_them=True)
+    finally:
+        pool.shutdown(cancel_futures=True)
+    for line in note_lines(work.notes):
+        say(line)
+    return Outcome({job: work.failed[job] for job in jobs if job in work.failed}, work.sizes)
+
+
+Read = tuple[Job, Picture]
+Made = Tensor | Picture
+
+
+@define(eq=False)
+class _Work:
+    """What has been done of a translation, and what waits to be written."""
+
+    translator: Translator
+    total: int
+    beside: bool
+    report: Callable[[str, int, int], None]
+    failed: dict[Job, str] = field(factory=dict)
+    sizes: list[tuple[int, int]] = field(factory=list)
+    notes: list[Note] = field(factory=list)
+    _waiting: deque[tuple[Job, tuple[int, int], Future[bytes]]] = field(factory=deque)
+    _written: dict[tuple[int, int], Job] = field(factory=dict)
+
+    def readable(self, reading: Iterator[tuple[Job, Future[tuple[Picture, list[Note]]]]]) -> Iterator[Read]:
+        """Yield what could be read."""
+        for job, future in reading:
+            try:
+                picture, found = future.result()
+            except InputError as error:
+                self.failed[job] = str(error)
+            else:
+                self.notes += found
+                yield job, picture
+
+    def translate(self, batch: Sequence[Read], pool: ThreadPoolExecutor) -> None:
+        """Translate pictures of one size, and have them encoded."""
+        try:
+            made = self._made([picture for _, picture in batch])
+        except InputError as error:
+            self.failed |= {job: f"'{job.source}' cannot be translated: {error}" for job, _ in batch}
+            return
+        for (job, picture), one in zip(batch, made, strict=True):
+            content = pool.submit(_content, self.translator, job, picture, one, beside=self.beside)
+            self._waiting.append((job, picture.size, content))
+        self.write()
+
+    def _made(self, pictures: Sequence[Picture]) -> Sequence[Made] | Tensor:
+        if grid := self.translator.grid_for(pictures[0]):
+            depth = self.translator.depths[1]
+            return [self.translator.by_tiles(picture, grid, depth, self.report) for picture in pictures]
+        return self.translator.whole(pictures)
+
+    def write(self, *, all_of_them: bool = False) -> None:
+        """Write what is encoded, in order; wait for it if too much waits, or if all is to be written."""
+        while self._waiting and (all_of_them or len(self._waiting) > BATCH or self._waiting[0][2].done()):
+            job, size, content = self._waiting.popleft()
+            made = content.result()
+            # Names that differ in case alone may be one file; that shows when the first of them is there.
+            if (other := self._written.get(_file_at(job.target))) is not None:
+                self.failed[job] = f"'{job.target}' is already the translation of '{other.source}' on this file system"
+                continue
+            with telling_how_many(job.target, len(self._written), self.total):
+                write_made(made, job.target)
+            self._written[_file_at(job.target)] = job
+            self.sizes.append(size)
+            self.report("translating", len(self._written) + len(self.failed), self.total)
+
+
+def _read_ahead(
+    pool: ThreadPoolExecutor, translator: Translator, jobs: Sequence[Job]
+) -> Iterator[tuple[Job, Future[tuple[Picture, list[Note]]]]]:
+    """Have pictures read while others are translated: as many as a batch or two, but few if they are large."""
+    coming, waiting, ahead = iter(jobs), deque[tuple[Job, Future[Any]]](), 2
+    while True:
+        while len(waiting) < ahead and (job := next(coming, None)):
+            waiting.append((job, pool.submit(_read, translator, job)))
+        if not waiting:
+            return
+        job, future = waiting.popleft()
+        yield job, future
+        if future.exception() is None:
+            ahead = max(2, min(2 * BATCH, 2 * NUMBERS // future.result()[0].numbers.numel()))
+
+
+def _read(translator: Translator, job: Job) -> tuple[Picture, list[Note]]:
+    """Read a picture, and what is odd about it."""
+    with noting(str(job.source)) as notes:
+        picture = translator.read(job.source)
     return picture, notes
 
 
-def batch_of(trained: Trained, direction: str) -> int:
-    """Return how many pictures are translated at once: fewer, where they are large."""
-    shapes = trained.dataset.shapes
-    largest = max(math.prod(shapes[domain]) for domain in (trained.source(direction), trained.target(direction)))
-    return max(1, min(BATCH, NUMBERS // largest))
+def _batches(reading: Iterator[Read], translator: Translator) -> Iterator[list[Read]]:
+    """Put together pictures of one size that follow each other; of several, a last one is not left alone."""
+    batch: list[Read] = []
+    for job, picture in reading:
+        if batch and not _alike(batch[0][1], picture):
+            yield batch
+            batch = []
+        batch.append((job, picture))
+        most = translator.batch_of(picture)
+        if most == 1 or len(batch) > most + 1:
+            yield batch[:most]
+            batch = batch[most:]
+    if batch:
+        yield batch
+
+
+def _alike(one: Picture, other: Picture) -> bool:
+    """Whether two pictures can go through the networks together."""
+    same = one.numbers.shape == other.numbers.shape and one.numbers.dtype == other.numbers.dtype
+    return same and one.depth == other.depth
+
+
+def _content(translator: Translator, job: Job, picture: Picture, made: Made, *, beside: bool) -> bytes:
+    """Return the bytes of the file of a translation."""
+    depth, suffix = translator.depths[1], job.target.suffix
+    if beside:
+        right = made.pixels if isinstance(made, Picture) else made
+        return png_of(side_by_side(to_image(picture.pixels), to_image(right)))
+    if isinstance(made, Picture):
+        return encoded_numbers(made.numbers.numpy(), suffix)
+    return encoded(made, depth, suffix)
+
+
+def size_line(translator: Translator, outcome: Outcome, jobs: Sequence[Job]) -> str:
+    """Say at which sizes, height x width, pictures were translated; and how large they were, if they were made to fit.
+
+    A line that goes on from how many they are; empty if there are none.
+    """
+    if not outcome.sizes:
+        return ""
+    if translator.size == "own":
+        whose = "its own size" if len(outcome.sizes) == 1 else "their own sizes"
+        return f", at {whose}, {range_of(outcome.sizes)}"
+    known = [size for job in jobs if job not in outcome.failed and (size := _size_of(job.source))]
+    others = [size for size in known if size != outcome.sizes[0]]
+    at = "x".join(map(str, outcome.sizes[0]))
+    line = f", at {at}, the size that the networks were trained at" if translator.size == "training" else f", at {at}"
+    if not others:
+        return line
+    fit = translator.trained.plan.dataset.settings.get("fit")
+    how = f" by dataset.fit = '{fit}'" if fit and translator.size == "training" else ""
+    return f"{line}; {len(others)} of them were {range_of(others)}, and made to fit{how}"
+
+
+def _size_of(path: Path) -> tuple[int, int] | None:
+    """Return the height and width of an upright picture; None for what Pillow does not know, such as arrays."""
+    with suppress(Exception), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with Image.open(path) as picture:
+            turned = picture.getexif().get(Base.Orientation) in (5, 6, 7, 8)
+            return picture.size if turned else picture.size[::-1]
+    return None
 
 
 def _file_at(path: Path) -> tuple[int, int]:
@@ -217,41 +321,3 @@ def _file_at(path: Path) -> tuple[int, int]:
     except OSError:
         return 0, 0
     return found.st_dev, found.st_ino
-
-
-def _laid_out(picture: Tensor, image: Tensor, target: Path, *, beside: bool) -> Image.Image | Array:
-    """Return what is written of a picture and its translation, both [C, H, W] in 0..1."""
-    if target.suffix == ".npy":
-        return eight_bit(image)
-    return side_by_side(to_image(picture), to_image(image)) if beside else to_image(image)
-
-
-def suffix_for(trained: Trained, direction: str) -> str:
-    """Return `.png`, or `.npy` for translations of more channels than a PNG can hold."""
-    return ".png" if trained.dataset.shapes[trained.target(direction)][0] in MODES else ".npy"
-
-
-def size_note(trained: Trained, direction: str, sources: Sequence[Path]) -> str | None:
-    """Say how large pictures are, as they lie on the disk, that differ in size from their translations."""
-    height, width = trained.dataset.shapes[trained.target(direction)][1:]
-    known = [size for source in sources if (size := _size_of(source))]
-    sizes = [size for size in known if size != (width, height)]
-    if not sizes:
-        return None
-    least, most = min(sizes, key=math.prod), max(sizes, key=math.prod)
-    found = f"{least[0]}x{least[1]}" + (f" to {most[0]}x{most[1]}" if most != least else "")
-    cropped = "; they are cropped to its shape first" if trained.plan.dataset.settings.get("fit") == "crop" else ""
-    return (
-        f"{len(sizes)} of {len(sources)} pictures were {found}; their translations are {width}x{height}, "
-        f"the size that the networks were trained at{cropped}"
-    )
-
-
-def _size_of(path: Path) -> tuple[int, int] | None:
-    """Return the width and height of an upright picture; None for what Pillow does not know, such as arrays."""
-    with suppress(Exception), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        with Image.open(path) as picture:
-            turned = picture.getexif().get(Base.Orientation) in (5, 6, 7, 8)
-            return picture.size[::-1] if turned else picture.size
-    return None

@@ -29,6 +29,8 @@ from ganforge import (
 from ganforge_inference.direction import pick_direction
 from ganforge_inference.output import MODES, Array
 from ganforge_inference.sizes import Size, least_of, multiple_of, padded, resized, size_named
+from ganforge_inference.tiles.layout import Grid
+from ganforge_inference.tiles.tiler import Report, Tiler
 
 PIXELS = Depth("float32", 0.0, 1.0)  # numbers that are pixels already
 BATCH = 32  # pictures that are translated at once, at most
@@ -62,6 +64,9 @@ class Translator:
     of their own type. `depths` says which types these are, and what the numbers mean: `translate.depths[0].pixels(t)`
     makes pixels of a tensor of any numbers.
 
+    Pictures for which memory is too short are cut into tiles, which are put together so that the result is that of the
+    whole picture: see `load`.
+
     Calls from several threads take turns. They leave random state, modes and gradients as they were. What a direction
     draws, such as a style, follows from the seed: the same for every picture and every call.
 
@@ -75,6 +80,7 @@ class Translator:
             `training`; or at (height, width).
         saved: the weights that were found.
         trained: the networks, their recipe and their data set.
+        notes: what the user should know of the size and the tiles that were asked for.
 
     Errors are `ganforge.InputError`s of one line: of a picture that cannot be read, of other channels, of other types,
     of floats outside of [0, 1].
@@ -100,8 +106,9 @@ class Translator:
         self.training_size = (shapes[self.source][1], shapes[self.source][2])
         self.multiple, self.least = multiple_of(trained, direction), least_of(trained, direction)
         self.size = self._possible(size)
-        self.tile, self.overlap = tile, overlap
         self._lock = RLock()
+        self.tiler = self._tiler(tile, overlap)
+        self.notes = self._notes(size)
 
     @classmethod
     def load(
@@ -203,16 +210,65 @@ class Translator:
         """
         height, width = pictures[0].size
         numbers = torch.stack([picture.numbers for picture in pictures]).to(self.trained.device)
-        pixels = padded(pictures[0].depth.pixels(numbers), self.multiple or 1, self.least if self.multiple else 1)
-        try:
-            made = self.trained.translate(self.direction, pixels, BATCH, seed=self.seed, alike=True)
-        except Exception as error:
-            if not out_of_memory(error):
-                raise
-            raise InputError(f"{height}x{width} pixels need more memory than there is; choose a smaller tile") from None
+        pixels = pictures[0].depth.pixels(numbers)
+        with _telling_of_memory(height, width):
+            made = self._make(pixels if self.multiple is None else padded(pixels, self.multiple, self.least))
+        return made[:, :, :height, :width].clamp_(0, 1)
+
+    def grid_for(self, picture: Picture) -> Grid | None:
+        """Return the tiles into which a picture is to be cut, if it is; only while `working`."""
+        return None if self.tiler is None else self.tiler.grid_for(picture.size)
+
+    def by_tiles(
+        self, picture: Picture, grid: Grid, depth: Depth, report: Report = lambda what, done, total: None
+    ) -> Picture:
+        """Translate a picture by tiles into numbers of a depth; only while `working`.
+
+        Raises:
+            InputError: a tile is too large for memory.
+        """
+        assert self.tiler is not None
+        with _telling_of_memory(*picture.size):
+            return self.tiler.translate(picture, grid, depth, report)
+
+    def _make(self, pixels: Tensor) -> Tensor:
+        """Translate pixels [N, C, H, W] on the device, of a size that networks take, to [N, C', H, W] on the CPU."""
+        batch = max(BATCH, len(pixels))
+        made = self.trained.translate(self.direction, pixels, batch, seed=self.seed, alike=True)
         if made.shape[2:] != pixels.shape[2:]:
             raise PluginError(f"a network that says `multiple` made {list(made.shape)} of {list(pixels.shape)}")
-        return made[:, :, :height, :width].clamp_(0, 1)
+        return made
+
+    def _tiler(self, tile: int | None, overlap: int | None) -> Tiler | None:
+        """Return what cuts pictures into tiles, if the networks take any size."""
+        if self.multiple is None:
+            if tile is not None:
+                height, width = self.training_size
+                raise InputError(f"--tile: the networks of direction {self.direction} translate {height}x{width} only")
+            return None
+        return Tiler(
+            self._make,
+            [self.trained.networks[name] for name in self.trained.needed(self.direction)],
+            self.channels,
+            multiple=self.multiple,
+            least=self.least,
+            device=self.trained.device,
+            tile=tile,
+            overlap=overlap,
+        )
+
+    def _notes(self, wanted: Size) -> list[str]:
+        notes = []
+        if self.size == "training" and wanted == "own":
+            height, width = self.training_size
+            notes.append(
+                f"the networks of direction {self.direction} translate {height}x{width} only, so pictures are made to "
+                f"fit as training pictures are (dataset.fit is '{self.trained.plan.dataset.settings.get('fit')}')"
+            )
+        if self.tiler is not None and self.tiler.tile is not None:
+            with self.working():
+                notes += self.tiler.check()
+        return notes
 
     def _possible(self, size: Size) -> Size:
         """Return the size at which the networks can translate; an InputError says if they cannot."""
@@ -230,6 +286,8 @@ class Translator:
         made: list[Picture] = []
         with self.working():
             count = self.batch_of(pictures[0])
+            if grid := self.grid_for(pictures[0]):
+                return [self.by_tiles(picture, grid, depth) for picture in pictures]
             for start in range(0, len(pictures), count):
                 for pixels in self.whole(pictures[start : start + count]):
                     made.append(Picture(torch.from_numpy(depth.numbers(pixels)), depth))
@@ -314,6 +372,17 @@ def pictures_of(trained: Trained) -> PictureDataset:
     if not isinstance(trained.dataset, PictureDataset):
         raise InputError(f"this run translates samples of '{trained.plan.dataset.component.name}', not pictures")
     return trained.dataset
+
+
+@contextmanager
+def _telling_of_memory(height: int, width: int) -> Iterator[None]:
+    """Say what can be done where memory runs out."""
+    try:
+        yield
+    except Exception as error:
+        if not out_of_memory(error):
+            raise
+        raise InputError(f"{height}x{width} pixels need more memory than there is; choose a smaller --tile") from error
 
 
 def _require_pixels(pictures: Tensor) -> None:

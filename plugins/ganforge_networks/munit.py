@@ -9,7 +9,7 @@ from typing import Annotated
 import torch
 from attrs.validators import ge, le
 from torch import Tensor, nn
-from torch.nn.functional import instance_norm, relu
+from torch.nn.functional import relu
 
 from ganforge import Shape
 from ganforge_networks.initialise import initialise
@@ -118,15 +118,16 @@ class Residual(nn.Module):
         super().__init__()
         self.first = nn.Sequential(*_convolution(channels, channels, 3))
         self.second = nn.Sequential(*_convolution(channels, channels, 3))
+        self.norm = nn.InstanceNorm2d(channels)
 
     def forward(self, hidden: Tensor, affine: Tensor | None = None) -> Tensor:
         """Return [N, C, H, W]; `affine` is [N, 4 C, 1, 1]: shift and scale of the first norm, then of the second."""
-        changed = instance_norm(self.first(hidden))
+        changed = self.norm(self.first(hidden))
         if affine is None:
-            return hidden + instance_norm(self.second(relu(changed)))
+            return hidden + self.norm(self.second(relu(changed)))  # type: ignore[no-any-return]
         shift, scale, second_shift, second_scale = affine.chunk(4, 1)
         changed = relu(scale * changed + shift)
-        return hidden + second_scale * instance_norm(self.second(changed)) + second_shift
+        return hidden + second_scale * self.norm(self.second(changed)) + second_shift  # type: ignore[no-any-return]
 
 
 class LayerNorm(nn.Module):
@@ -138,8 +139,16 @@ class LayerNorm(nn.Module):
 
     def forward(self, hidden: Tensor) -> Tensor:
         """Return [N, C, H, W]; the epsilon is added to the deviation, as in the authors' code."""
-        deviation, mean = torch.std_mean(hidden, (1, 2, 3), keepdim=True)
-        return (hidden - mean) / (deviation + 1e-5) * self.scale[:, None, None] + self.shift[:, None, None]
+        return self.normalised(hidden, *self.moments(hidden))
+
+    def moments(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
+        """Return mean and variance of each sample, [N, 1, 1, 1]."""
+        variance, mean = torch.var_mean(hidden, (1, 2, 3), keepdim=True)
+        return mean, variance
+
+    def normalised(self, hidden: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
+        """Return what `forward` makes of [N, C, H, W] of this mean and variance."""
+        return (hidden - mean) / (variance.sqrt() + 1e-5) * self.scale[:, None, None] + self.shift[:, None, None]
 
 
 class Discriminator(nn.Module):

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
-from ganforge import find_saved, write_file
+from ganforge import InputError, Picture, Translator, find_saved, write_file
 from ganforge_inference import output, translate
 
 
@@ -119,7 +120,7 @@ def test_a_disk_that_becomes_full_says_how_many_are_written_and_leaves_no_half(
 
 def test_beside_shows_what_the_network_sees_and_what_it_makes(folder, ganforge, plugins, tmp_path):
     Image.effect_noise((64, 64), 90).convert("RGB").save(tmp_path / "noise.png")
-    words = ["translate", folder, tmp_path / "noise.png", "--direction", "AB"]
+    words = ["translate", folder, tmp_path / "noise.png", "--direction", "AB", "--size", "training"]
     assert ganforge(*words, "--out", "alone").status == 0
     assert ganforge(*words, "--out", "both", "--beside").status == 0
     both = pixels(tmp_path / "both" / "noise.png")
@@ -145,27 +146,34 @@ def test_pictures_of_other_sizes_and_channels_share_a_canvas(left, right, mode):
     assert both.getpixel((5, 2)) == Image.new(mode, (1, 1), "white").getpixel((0, 0))
 
 
-def test_beside_is_refused_for_what_a_png_cannot_hold(shared_run, plugins):
+def test_beside_is_refused_for_what_a_png_cannot_hold(shared_run, plugins, folder, zoo, ganforge):
     class Deep(type(find_saved(shared_run, plugins).outline.dataset)):
         shapes = property(lambda _: {"A": (3, 16, 32), "B": (5, 16, 32)})
 
     outline = find_saved(shared_run, plugins).outline
     object.__setattr__(outline, "dataset", Deep(root=outline.dataset.root))
-    with pytest.raises(
-        translate.InputError, match=r"--beside makes PNGs, which cannot hold the 5 channels of domain B"
-    ):
-        translate.require_pictures(outline, "AB", beside=True)
-    assert translate.suffix_for(outline, "AB") == ".npy"
+    with pytest.raises(InputError, match=r"--beside makes PNGs, which cannot hold the 5 channels of domain B"):
+        translate.require_beside(outline, "AB")
+    words = ["translate", folder, zoo, "--direction", "AB", "--out", "out", "--beside", "--format", "tiff"]
+    assert ganforge(*words).err == "error: --beside makes PNGs: leave out --format tiff\n"
 
 
-def test_another_size_than_the_networks_is_told_once(folder, zoo, ganforge, tmp_path):
+def test_the_size_is_told_once(folder, zoo, ganforge, tmp_path):
     Image.new("RGB", (32, 16)).save(zoo / "right.png")
-    result = ganforge("translate", folder, zoo, "--out", "out", "--direction", "AB")
-    assert result.out.splitlines() == [
-        "5 of 5 pictures translated into out",
-        "note: 4 of 5 pictures were 8x8 to 50x70; their translations are 32x16, the size that the networks were trained at",
-    ]
-    assert "note" not in ganforge("translate", folder, zoo / "right.png", "--out", "two", "--direction", "AB").out
+    words = ["translate", folder, zoo, "--direction", "AB", "--size"]
+    trained = "the size that the networks were trained at; 4 of them were 8x8 to 70x50, and made to fit by "
+    for size, told in (
+        ("own", "at their own sizes, 8x8 to 70x50"),
+        ("training", f"at 16x32, {trained}dataset.fit = 'squash'"),
+        ("40x30", "at 40x30; 5 of them were 8x8 to 70x50, and made to fit"),
+        ("9", "at 9x9; 5 of them were 8x8 to 70x50, and made to fit"),
+    ):
+        result = ganforge(*words, size, "--out", tmp_path / size)
+        assert result.out == f"5 of 5 pictures translated into {tmp_path / size}, {told}\n"
+    assert pixels(tmp_path / "own" / "grey.png").shape == (70, 50, 3)
+    assert pixels(tmp_path / "40x30" / "grey.png").shape == (40, 30, 3)
+    alone = ganforge("translate", folder, zoo / "right.png", "--out", "two", "--direction", "AB")
+    assert alone.out == "1 of 1 pictures translated into two, at its own size, 16x32\n"
 
 
 def test_the_direction_is_found_or_asked_for(folder, zoo, ganforge, tmp_path):
@@ -216,7 +224,7 @@ def test_an_output_around_the_inputs_is_none_of_them(zoo, tmp_path):
 def test_an_input_is_not_replaced_under_whatever_name(zoo, tmp_path):
     (tmp_path / "out").mkdir()
     os.link(zoo / "grey.jpg", tmp_path / "out" / "grey.png")
-    with pytest.raises(translate.InputError, match="is one of the inputs"):
+    with pytest.raises(InputError, match="is one of the inputs"):
         translate.plan_jobs([zoo], tmp_path / "out", overwrite=True)
 
 
@@ -240,13 +248,10 @@ def test_names_that_are_one_file_on_this_disk_lose_nothing(folder, ganforge, tmp
     assert "'out/same.png' is already the translation of 'one/Same.png' on this file system" in result.err
 
 
-def test_large_pictures_are_translated_a_few_at_a_time(shared_run, plugins):
-    outline = find_saved(shared_run, plugins).outline
-    assert translate.batch_of(outline, "AB") == 32
-    for size, count in ((256, 32), (1024, 2), (8192, 1)):
-        dataset = type(outline.dataset)(root=outline.dataset.root, size=size)
-        object.__setattr__(outline, "dataset", dataset)
-        assert translate.batch_of(outline, "AB") == count
+def test_large_pictures_are_translated_a_few_at_a_time(shared_run):
+    translator = Translator.load(shared_run, "AB", device="cpu")
+    for size, count in ((16, 32), (256, 32), (1024, 2), (8192, 1)):
+        assert translator.batch_of(Picture(torch.empty(3, size, size, dtype=torch.uint8, device="meta"))) == count
 
 
 def test_a_small_disk_takes_what_it_can(folder, ganforge, tmp_path):

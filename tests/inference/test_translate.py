@@ -10,6 +10,7 @@ from attrs import evolve
 from PIL import Image, ImageFile
 from torchvision.utils import make_grid
 
+from ganforge import Translator
 from ganforge.data.dataset import as_float
 from ganforge.errors import PluginError
 from ganforge.runs.checkpoint import read_tensors
@@ -58,12 +59,12 @@ def test_one_file_in_one_file_out_named_after_the_input(run, zoo, ganforge, tmp_
     made = {str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("*.png")}
     assert made == {"single.png", "grey.png", "clear.png", "deep.png", "inner/palette.png"}
     with Image.open(tmp_path / "out" / "grey.png") as picture:
-        assert picture.size == (32, 16)
+        assert picture.size == (50, 70)
 
 
 def test_the_translation_is_the_generators(run, ganforge, tmp_path, plugins):
     Image.effect_noise((64, 64), 90).convert("RGB").save(tmp_path / "noise.png")
-    ganforge("translate", run, tmp_path / "noise.png", "--direction", "BA", "--out", "out")
+    ganforge("translate", run, tmp_path / "noise.png", "--direction", "BA", "--size", "training", "--out", "out")
     trained = load_trained(run, plugins, torch.device("cpu"))
     with trained.evaluating():
         expected = trained.networks["G_BA"](as_float(trained.dataset.read("B", tmp_path / "noise.png")[None]))[0]
@@ -136,13 +137,14 @@ def test_a_picture_of_another_shape_is_named_and_a_readers_own_fault_is_the_plug
             return picture[:1] if path.stem == "other" else picture
 
     trained = evolve(trained, dataset=Reader(root=trained.dataset.root, size=trained.dataset.size))
+    translator = Translator(trained, "AB", size="training")
     jobs = plan_jobs([tmp_path / "other.png", tmp_path / "good.png"], tmp_path / "out")
-    ((job, reason),) = translate(trained, "AB", jobs)
+    ((job, reason),) = translate(translator, jobs).failed.items()
     assert job.source.stem == "other"
     assert "was read as [1, 16, 32], expected [3, 16, 32]" in reason
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["good.png"]
     with pytest.raises(PluginError, match=r"reading '.*worse.png' failed: KeyError: 'oops'"):
-        list(translate(trained, "AB", plan_jobs([tmp_path / "worse.png"], tmp_path / "out")))
+        translate(translator, plan_jobs([tmp_path / "worse.png"], tmp_path / "out"))
 
 
 def test_a_batch_of_one_is_avoided_or_told_of_where_each_batch_is_normalised_by_itself(pairs, ganforge, tmp_path):
