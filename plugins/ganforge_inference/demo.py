@@ -18,7 +18,10 @@ from ganforge_inference.translator import Translator
 
 EXAMPLES = 8  # held test pictures of a domain, at most
 LONGEST = 2048  # pixels of a side on the page; the file to download has all of them
-STYLE = ".held .grid-wrap { max-height: none }"
+STYLE = """
+.held .grid-wrap { height: auto !important; max-height: none !important; overflow: hidden !important }
+.held .grid-container { grid-template-columns: repeat(4, minmax(0, 1fr)) !important }
+"""
 
 
 @frozen
@@ -107,8 +110,7 @@ def page(translators: Mapping[str, Translator], title: str, folder: Path) -> Any
         return show(direction, examples[direction][chosen.index], f"example_{chosen.index + 1}")
 
     def gallery_of(direction: str) -> Any:
-        pictures = [visible(pixels) for pixels in examples[direction]]
-        return gradio.Gallery(value=pictures, visible=bool(pictures))
+        return gradio.Gallery(value=[visible(pixels) for pixels in examples[direction]])
 
     with gradio.Blocks(title=title, analytics_enabled=False) as blocks:
         gradio.Markdown(f"## {title}")
@@ -117,16 +119,18 @@ def page(translators: Mapping[str, Translator], title: str, folder: Path) -> Any
                 choices = [(name, direction) for direction, name in names.items()]
                 direction = gradio.Radio(choices, value=first, label="Direction", visible=len(choices) > 1)
                 file = gradio.File(label="Drop a picture here", type="filepath", height=140)
+                gradio.Markdown("Or take a held test picture:", visible=any(examples.values()))
                 gallery = gradio.Gallery(
                     [visible(pixels) for pixels in examples[first]],
-                    label="Held test pictures",
                     columns=4,
                     height="auto",
+                    show_label=False,
                     allow_preview=False,
-                    visible=bool(examples[first]),
+                    elem_classes="held",
                     interactive=False,
                     format="png",
                     buttons=[],
+                    visible=any(examples.values()),
                 )
             with gradio.Column(scale=2, min_width=320):
                 slider = gradio.ImageSlider(
