@@ -84,6 +84,15 @@ def placed(text: str, run: Path | None) -> str:
     return text
 
 
+def _is_of(run: Path, text: str) -> bool:
+    """Whether a run has trained what a recipe in weights says: a stranger's file may lie among its checkpoints."""
+    with suppress(InputError, ValueError, RecursionError):
+        lock, passed = tomllib.loads(read_text(run / LOCK)), tomllib.loads(text)
+        changeable = {*LOCAL, "train", "compute", "lock"}
+        return all(lock.get(key) == passed.get(key) for key in (lock.keys() | passed.keys()) - changeable)
+    return False
+
+
 @frozen(eq=False)
 class Saved:
     """What was trained, as its files and their recipe tell of it; nothing is loaded yet.
@@ -181,6 +190,8 @@ def find_saved(path: Path, plugins: Plugins, norm: norms.Norm | None = None, set
     for file in weights.files.values():
         if run is not None and leads_out(file, run):
             raise InputError(f"{file} is a link that leads out of the run's folder")
+    if run is not None and weights.named and not _is_of(run, weights.head.recipe):
+        run = None
     require_same_networks(sets)
     try:
         plan = read_plan(placed(weights.head.recipe, run), run, plugins, str(weights.first), sets)

@@ -1,5 +1,6 @@
 """A page on which pictures are translated: everything on it comes from this machine."""
 
+import html
 import os
 import socket
 import time
@@ -19,7 +20,7 @@ from ganforge_inference.translator import Translator
 EXAMPLES = 8  # held test pictures of a domain, at most
 LONGEST = 2048  # pixels of a side on the page; the file to download has all of them
 STYLE = """
-.held .grid-wrap { height: auto !important; max-height: none !important; overflow: hidden !important }
+.held .grid-wrap { height: auto !important; min-height: 0 !important; max-height: none !important; overflow: hidden }
 .held .grid-container { grid-template-columns: repeat(4, minmax(0, 1fr)) !important }
 """
 
@@ -58,7 +59,7 @@ def shown(translator: Translator, given: Path | Tensor, name: str, folder: Path)
     seconds = time.perf_counter() - start
     depth = translator.depths[1]
     suffix = suffix_of(None, depth, len(made))
-    file = folder / f"{name}_{translator.direction}{suffix}"
+    file = folder / f"{Path(name).stem}_{translator.direction}{suffix}"
     try:
         write_file(file, encoded(made, depth, suffix), lasting=False)
     except OSError as error:
@@ -94,20 +95,23 @@ def page(translators: Mapping[str, Translator], title: str, folder: Path) -> Any
     examples = {direction: examples_of(one) for direction, one in translators.items()}
     first = next(iter(translators))
 
+    def nothing(words: str) -> tuple[Any, ...]:
+        return None, html.escape(words, quote=False), gradio.DownloadButton(value=None, interactive=False)
+
     def show(direction: str, given: Path | Tensor, name: str) -> tuple[Any, ...]:
         try:
             found = shown(translators[direction], given, name, folder)
         except (InputError, PluginError, RunFailedError) as error:
-            raise gradio.Error(str(error), title="Not translated", duration=None, print_exception=False) from error
+            return nothing(f"Not translated: {str(error).replace(str(given), name)}")
         return (found.before, found.after), found.words, gradio.DownloadButton(value=str(found.file), interactive=True)
 
     def translate(file: str | None, direction: str) -> tuple[Any, ...]:
         if file is None:
-            return None, "", gradio.DownloadButton(value=None, interactive=False)
-        return show(direction, Path(file), Path(file).stem)
+            return nothing("")
+        return show(direction, Path(file), Path(file).name)
 
     def translate_example(direction: str, chosen: gradio.SelectData) -> tuple[Any, ...]:
-        return show(direction, examples[direction][chosen.index], f"example_{chosen.index + 1}")
+        return (*show(direction, examples[direction][chosen.index], f"example_{chosen.index + 1}"), None)
 
     def gallery_of(direction: str) -> Any:
         return gradio.Gallery(value=[visible(pixels) for pixels in examples[direction]])
@@ -124,6 +128,7 @@ def page(translators: Mapping[str, Translator], title: str, folder: Path) -> Any
                     [visible(pixels) for pixels in examples[first]],
                     columns=4,
                     height="auto",
+                    object_fit="contain",
                     show_label=False,
                     allow_preview=False,
                     elem_classes="held",
@@ -136,12 +141,13 @@ def page(translators: Mapping[str, Translator], title: str, folder: Path) -> Any
                 slider = gradio.ImageSlider(
                     label="Before and after", type="pil", format="png", interactive=False, buttons=["fullscreen"]
                 )
-                words = gradio.Markdown()
+                words = gradio.HTML()
                 download = gradio.DownloadButton("Save the translation", interactive=False)
         shows = [slider, words, download]
         once = {"concurrency_id": "translating", "concurrency_limit": 1}  # the directions share their networks
-        file.change(translate, [file, direction], shows, api_name="translate", **once)
-        gallery.select(translate_example, [direction], shows, api_name=False, **once)
+        file.upload(translate, [file, direction], shows, api_name="translate", **once)
+        file.clear(translate, [file, direction], shows, api_name=False)
+        gallery.select(translate_example, [direction], [*shows, file], api_name=False, **once)
         direction.change(gallery_of, [direction], [gallery], api_name=False)
         direction.change(translate, [file, direction], shows, api_name=False, **once)
     return blocks
