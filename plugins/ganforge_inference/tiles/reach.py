@@ -1,6 +1,8 @@
 """How far networks look: which output pixels an input pixel can change, found by following NaN through them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -26,11 +28,24 @@ def reach_of(make: Make, channels: int, multiple: int, least: int, device: torch
         least: the smallest height and width.
         device: of its input.
     """
-    # Fast convolutions (Winograd, FFT) mix pixels that do not depend on each other: NaN would spread too far.
-    with torch.backends.mkldnn.flags(enabled=False), torch.backends.cudnn.flags(enabled=False):
+    with _plain():
         found = [_along(make, channels, multiple, least, device, axis) for axis in (2, 3)]
     known = [reach for reach in found if reach is not None]
     return max(known) if len(known) == len(found) else None
+
+
+@contextmanager
+def _plain() -> Iterator[None]:
+    """Have convolutions computed as they are defined: fast ones (Winograd, FFT) spread NaN over all that they share."""
+    libraries: tuple[Any, ...] = torch.backends.mkldnn, torch.backends.cudnn
+    before = [library.enabled for library in libraries]
+    try:
+        for library in libraries:
+            library.enabled = False
+        yield
+    finally:
+        for library, enabled in zip(libraries, before, strict=True):
+            library.enabled = enabled
 
 
 def _along(make: Make, channels: int, multiple: int, least: int, device: torch.device, axis: int) -> int | None:

@@ -53,7 +53,7 @@ class Tiler:
         self._require(tile, overlap)
         self._asked = tile
         self.tile = None if tile is None else fitting(tile, multiple, least)
-        self.overlap = None if overlap is None else fitting(overlap, multiple)
+        self.overlap = None if overlap is None else -(-overlap // multiple) * multiple
 
     def _require(self, tile: int | None, overlap: int | None) -> None:
         if tile is not None and tile < 1:
@@ -68,7 +68,7 @@ class Tiler:
         """Pixels at a cut that differ from the whole picture, up to the next multiple; None if all do."""
         with Pooled.of(self.networks).away():
             found = reach_of(self.make, self.channels[0], self.multiple, self.least, self.device)
-        return None if found is None else fitting(found, self.multiple)
+        return None if found is None else -(-found // self.multiple) * self.multiple
 
     @cached_property
     def bytes_per_pixel(self) -> float:
