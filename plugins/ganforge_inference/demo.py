@@ -6,6 +6,7 @@ import socket
 import time
 from collections.abc import Mapping
 from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -89,8 +90,7 @@ def page(translators: Mapping[str, Translator], title: str, folder: Path) -> Any
         folder: where files go, of uploads and of translations.
     """
     os.environ |= {"GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_OFFLINE": "1", "GRADIO_TEMP_DIR": str(folder)}
-    import gradio
-
+    gradio: Any = import_module("gradio")
     names = {direction: f"{one.source} to {one.target}" for direction, one in translators.items()}
     examples = {direction: examples_of(one) for direction, one in translators.items()}
     first = next(iter(translators))
@@ -159,8 +159,7 @@ def launch(blocks: Any, folder: Path, *, host: str, port: int | None, share: boo
     Raises:
         InputError: the port is taken, or the host is not this machine's.
     """
-    import gradio
-
+    gradio: Any = import_module("gradio")
     theme = gradio.themes.Base(font=["system-ui", "sans-serif"], font_mono=["monospace"])  # none is fetched
     try:
         _, local, public = blocks.launch(
@@ -178,7 +177,7 @@ def launch(blocks: Any, folder: Path, *, host: str, port: int | None, share: boo
         )
     except OSError as error:
         raise InputError(f"the demo cannot be served at {host}: {error}") from error
-    return public or local
+    return str(public or local)
 
 
 def _free(host: str, port: int | None) -> int:
