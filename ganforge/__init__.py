@@ -54,7 +54,7 @@ _HOMES = {
     "runs.assemble": "assemble pick_device settle",
     "runs.interrupts": "STOPPING handling",
     "runs.load": "Saved find_run find_saved load_trained located",
-    "runs.changes": "CHANGEABLE",
+    "runs.changes": "CHANGEABLE other_data",
     "runs.checkpoint": "write_training",
     "runs.weights": "Head Weights read_head",
     "runs.log": "bounded_lines last_step log_lines open_inside read_inside read_lock read_metrics records",
@@ -127,7 +127,7 @@ if TYPE_CHECKING:
     from ganforge.recipe.lock import lock_text as lock_text
     from ganforge.recipe.plan import Compute as Compute, Plan as Plan
     from ganforge.runs.assemble import assemble as assemble, pick_device as pick_device, settle as settle
-    from ganforge.runs.changes import CHANGEABLE as CHANGEABLE
+    from ganforge.runs.changes import CHANGEABLE as CHANGEABLE, other_data as other_data
     from ganforge.runs.checkpoint import write_training as write_training
     from ganforge.runs.interrupts import STOPPING as STOPPING, handling as handling
     from ganforge.runs.load import (

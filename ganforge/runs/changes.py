@@ -27,6 +27,13 @@ def require_same_run(plan: Plan, sets: Sequence[str], changeable: Sequence[str] 
     return any(text.strip().startswith("dataset.") for text in sets)
 
 
+def require_same_networks(sets: Sequence[str]) -> None:
+    """Refuse with an InputError overrides of what was trained by anything else than its data set."""
+    for text in sets:
+        if text.partition("=")[0].split(".")[0].strip() != "dataset":
+            raise InputError(f"--set {text}: that would be another run; here it may change the data: dataset...")
+
+
 def notes_of(folder: Path, sources: Mapping[Split, Sources]) -> dict[str, dict[str, str]]:
     """Return what tells later whether data, or the copies of local plugins, have changed."""
     code = sorted((folder / "plugins").rglob("*.py"))
@@ -55,9 +62,26 @@ def changes(plan: Plan, now: Mapping[str, Mapping[str, str]]) -> list[str]:
     return found
 
 
+def other_data(plan: Plan, dataset: Dataset, sets: Sequence[str] = ()) -> str:
+    """Say how data differ from those that a locked recipe notes, wherever they lie now; nothing where they do not.
+
+    `sets` are the overrides that led to them. An InputError says that the data are not there.
+    """
+    data, lock = _data(plan, dataset), plan.recipe.table.get("lock")
+    if data and not (isinstance(lock, dict) and isinstance(lock.get("data"), dict)):
+        return "the weights do not say on which data they were trained"
+    places = {f"dataset.{name}" for name, value in plan.dataset.settings.items() if isinstance(value, Path)}
+    keys = [text.partition("=")[0].strip() for text in sets]
+    return "; ".join(changes(plan, {"data": data}) or [f"{key} is set" for key in keys if key not in places])
+
+
 def require_same_data(plan: Plan, dataset: Dataset) -> None:
     """Refuse with an InputError data that are not those that a locked recipe notes, before they are prepared."""
-    with plan.located(("dataset",)):
-        data = fingerprints({split: dataset.open(split) for split in SPLITS})
-    for change in changes(plan, {"data": data}):
+    for change in changes(plan, {"data": _data(plan, dataset)}):
         raise InputError(f"these are not the data of the run: {change}")
+
+
+def _data(plan: Plan, dataset: Dataset) -> dict[str, str]:
+    """Return what tells these data from others; an InputError says that they are not there."""
+    with plan.located(("dataset",)):
+        return fingerprints({split: dataset.open(split) for split in SPLITS})

@@ -22,7 +22,7 @@ from ganforge.recipe import layers as recipe
 from ganforge.recipe.plan import Plan
 from ganforge.recipe.resolve import resolve
 from ganforge.runs import checkpoint
-from ganforge.runs.changes import require_same_data, require_same_run
+from ganforge.runs.changes import require_same_networks
 from ganforge.runs.fit import META, load_networks
 from ganforge.runs.log import LOCK as LOCK
 from ganforge.runs.trained import Trained, recalibration
@@ -94,6 +94,15 @@ def placed(text: str, run: Path | None) -> str:
             lock, passed = tomllib.loads(read_text(run / LOCK)), tomllib.loads(text)
             return tomli_w.dumps(passed | {key: lock[key] for key in LOCAL if key in lock})
     return text
+
+
+def _is_of(run: Path, text: str) -> bool:
+    """Whether a run has trained what a recipe in weights says: a stranger's file may lie among its checkpoints."""
+    with suppress(InputError, ValueError, RecursionError):
+        lock, passed = tomllib.loads(read_text(run / LOCK)), tomllib.loads(text)
+        changeable = {*LOCAL, "train", "compute", "lock"}
+        return all(lock.get(key) == passed.get(key) for key in (lock.keys() | passed.keys()) - changeable)
+    return False
 
 
 @frozen(eq=False)
@@ -185,8 +194,8 @@ def find_saved(path: Path, plugins: Plugins, norm: norms.Norm | None = None, set
     """Find what was trained, without loading its networks, in a run, a checkpoint, a weights file, a folder of weights.
 
     It may also be a name that a plugin knows, such as `hub:NAME`. A file that is named says itself which network it is.
-    `norm` says how batch normalisation is to work, if not as the recipe says; `sets` may say where the data of a run
-    lie now. An InputError says what is missing, damaged, or several things at once.
+    `norm` says how batch normalisation is to work, if not as the recipe says; `sets` may say where the data lie now, or
+    that there are others. An InputError says what is missing, damaged, or several things at once.
     """
     path = located(path, plugins)
     run, folder = find_run(path)
@@ -194,6 +203,9 @@ def find_saved(path: Path, plugins: Plugins, norm: norms.Norm | None = None, set
     for file in weights.files.values():
         if run is not None and leads_out(file, run):
             raise InputError(f"{file} is a link that leads out of the run's folder")
+    if run is not None and weights.named and not _is_of(run, weights.head.recipe):
+        run = None
+    require_same_networks(sets)
     try:
         plan = read_plan(placed(weights.head.recipe, run), run, plugins, str(weights.first), sets)
     except RecursionError as error:
@@ -208,8 +220,6 @@ def find_saved(path: Path, plugins: Plugins, norm: norms.Norm | None = None, set
     there = [name for name, (network, _) in plan.networks.items() if name in weights.files or network.player is None]
     scheme, _ = build.make_scheme(plan, {name: nn.Identity() for name in there}, META, {})
     dataset = build.make_dataset(plan)
-    if require_same_run(plan, sets):
-        require_same_data(plan, dataset)
     outline = Trained(plan, dataset, scheme, META, weights.head.step, (), weights.ignored)
     return Saved(outline, weights, saved, plugins.say)
 
@@ -219,7 +229,8 @@ def load_trained(
 ) -> Trained:
     """Load all networks of what was trained, as `find_saved` finds it, onto a device.
 
-    `sets` may say where the data of a run lie now; `norm` says how batch normalisation is to work, if not as the recipe
-    says. The data are not needed, unless it is to be recalibrated for weights that were saved without it.
+    `sets` may say where the data lie now, or that there are others; `norm` says how batch normalisation is to work, if
+    not as the recipe says. The data are not needed, unless it is to be recalibrated for weights that were saved without
+    it.
     """
     return find_saved(path, plugins, norm, sets).load(device)

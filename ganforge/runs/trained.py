@@ -155,7 +155,7 @@ class Trained:
         alike: bool = False,
     ) -> Tensor:
         """Make a value of the fields that are given and of those that it needs besides, which must be drawn ones."""
-        needed = self._wiring(direction).fields_of(value, self.player) - given.keys()
+        needed = self._wiring(direction, value).fields_of(value, self.player) - given.keys()
         drawn = self._drawn_of(needed)
         torch.manual_seed(self._seed(seed))
         if missing := sorted(needed - drawn.keys()):
@@ -213,22 +213,23 @@ class Trained:
         making = [name for name, wiring in self.scheme.wirings.items() if wiring.offers("fake", self.player)]
         return tuple(name for name in making if not self._absent(name))
 
-    def needed(self, direction: str) -> set[str]:
-        """Return the names of the networks that a direction's translations, or samples, are made with."""
-        return with_facts(self.plan, self.scheme.wirings[direction].networks_of("fake", self.player))
+    def needed(self, direction: str, value: str = "fake") -> set[str]:
+        """Return the names of the networks that a direction's translations, samples or other values are made with."""
+        return with_facts(self.plan, self.scheme.wirings[direction].networks_of(value, self.player))
 
-    def _absent(self, direction: str) -> list[str]:
-        return sorted(self.needed(direction) - self.scheme.modules.keys())
+    def _absent(self, direction: str, value: str = "fake") -> list[str]:
+        return sorted(self.needed(direction, value) - self.scheme.modules.keys())
 
-    def _wiring(self, direction: str) -> Wiring:
+    def _wiring(self, direction: str, value: str = "fake") -> Wiring:
         """Return the wiring of a direction that can be made; an InputError says if none is, or a network lacks."""
         wiring = self.scheme.wirings.get(direction)
         if wiring is None or not wiring.offers("fake", self.player):
             coupling = self.plan.coupling_choice.component.name
             hint = nearest(direction, self.directions)
             raise InputError(f"the coupling '{coupling}' has no generator of direction {direction}; {hint}")
-        if absent := self._absent(direction):
-            lacking = f"the direction {direction} needs the network {absent[0]}"
+        if absent := self._absent(direction, value):
+            what = "" if value == "fake" else f" for '{value}'"
+            lacking = f"the direction {direction} needs the network {absent[0]}{what}"
             raise InputError(f"{lacking}: {self.ignored.get(absent[0], 'its weights are not beside the others')}")
         return wiring
 

@@ -221,6 +221,10 @@ class Values:
         if making is None:
             wired = self.scheme.wirings[view].view
             if name in wired.networks:
+                if wired.networks[name] not in self.scheme.modules:
+                    raise InputError(
+                        f"the direction {view} needs the network {wired.networks[name]}, which is not there"
+                    )
                 return self.scheme.modules[wired.networks[name]]
             if name not in wired.fields:
                 return wired.constants[name]

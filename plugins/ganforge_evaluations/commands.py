@@ -21,8 +21,8 @@ from ganforge import (
 
 PACK = "recipe.toml"  # which a folder of weights that is passed on has, and no run
 Evaluated = Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder, a checkpoint's, or weights.")]
-_moved = typer.Option("--set", metavar="KEY=VALUE", help="Where the data are now: dataset.root=DIR; repeatable.")
-_out = typer.Option(metavar="DIR", help="Folder for metrics.json and figures; by default RUN, if it is a run's.")
+_moved = typer.Option("--set", metavar="KEY=VALUE", help="Where the data are, or others: dataset.root=DIR; repeatable.")
+_out = typer.Option(metavar="DIR", help="Folder for metrics.json and figures; by default RUN, if these are its data.")
 
 
 def evaluate(
@@ -37,13 +37,16 @@ def evaluate(
 ) -> None:
     """Run the recipe's evaluations on a run's newest checkpoint, or on weights."""
     plugins = plugins_with(context, plugin)
-    from ganforge import Folder, evaluate as evaluate_trained, load_trained, pick_device
+    from ganforge import Folder, evaluate as evaluate_trained, load_trained, other_data, pick_device
 
     trained = load_trained(run, plugins, pick_device(device), norm, sets or ())
-    target = out or (run if run.is_dir() and not (run / PACK).exists() else None)
+    others = other_data(trained.plan, trained.dataset, sets or ()) if trained.plan.evaluations else ""
+    if others:
+        plugins.say(f"note: these are not the data of the training, and the metrics are not the run's: {others}")
+    target = out or (run if run.is_dir() and not (run / PACK).exists() and not others else None)
     try:
         with ExitStack() as stack:
-            if target is None:  # what is passed on stays as it is
+            if target is None:  # what is passed on, and what is measured on its own data, stays as it is
                 place = Path(stack.enter_context(tempfile.TemporaryDirectory()))
             else:
                 place = target

@@ -10,8 +10,12 @@ if TYPE_CHECKING:
 
 @hookimpl
 def ganforge_commands(app: "typer.Typer") -> None:
-    """Add `ganforge translate` and `ganforge draw`."""
+    """Add `ganforge translate`, `draw`, `export` and `demo`."""
     from ganforge_inference.commands import draw, translate
+    from ganforge_inference.demo_command import demo
+    from ganforge_inference.export_command import export
 
     app.command()(translate)
     app.command()(draw)
+    app.command()(export)
+    app.command()(demo)

@@ -57,7 +57,7 @@ class Generator(nn.Module):
         if label >= len(self.codes):
             raise ValueError(f"there is no domain of label {label}; set generator.domains to what the coupling has")
         code = self.codes[label].to(pictures.dtype)  # [domains]
-        planes = code[None, :, None, None].expand(len(pictures), -1, *pictures.shape[2:])
+        planes = code[None, :, None, None].expand(pictures.shape[0], -1, *pictures.shape[2:])
         return from_signed(self.layers(torch.cat([to_signed(pictures), planes], 1)))
 
 

@@ -1,6 +1,7 @@
 """A weights file is what it says of itself, and costs no more than what it holds."""
 
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
@@ -99,6 +100,19 @@ def test_of_two_files_for_a_network_the_named_one_wins_then_the_usual_name(folde
     assert "A_copy.safetensors' and '" in result.err
     assert "B_copy.safetensors' both hold the network G_AB: name the one that is meant" in result.err
     assert ganforge("translate", folder / "B_copy.safetensors", zoo, "--out", "out").status == 0
+
+
+def test_a_file_among_the_checkpoints_of_another_run_is_not_taken_for_that_runs(
+    shared_run, folder, forged, tmp_path, plugins
+):
+    other = shutil.copytree(shared_run, tmp_path / "other")
+    place = other / "checkpoints" / "step-00000001"
+    assert load.find_saved(place / "G_AB.safetensors", plugins).outline.dataset.root.is_absolute()
+    stranger = forged('use = "ganforge_networks/conv"\nwidth = 2', 'use = "ganforge_networks/conv"\nwidth = 3')
+    path = Path(shutil.copy(stranger, place))
+    found = load.find_saved(path, plugins).outline
+    assert found.dataset.root.as_posix() == "pairs"
+    assert found.directions == ("AB",)
 
 
 def test_a_folder_of_two_trainings_is_refused(folder, zoo, ganforge):

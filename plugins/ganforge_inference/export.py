@@ -1,0 +1,360 @@
+"""Exporting a direction: one file that translates in programs that know nothing of ganforge.
+
+The file is tried before it is kept: what it makes of pictures must be what `ganforge translate` makes of them.
+"""
+
+import io
+import json
+import logging
+import math
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from attrs import asdict, evolve, frozen
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.overrides import TorchFunctionMode
+
+from ganforge import InputError, Plugins, RunFailedError, Saved, Trained, Values
+from ganforge_inference.sizes import least_of, multiple_of, padded
+from ganforge_inference.translator import BATCH, pictures_of
+
+Format = Literal["onnx", "torch"]
+SUFFIXES: Mapping[Format, str] = {"onnx": ".onnx", "torch": ".pt2"}
+NEEDED: Mapping[Format, Sequence[str]] = {"onnx": ("onnx", "onnxscript", "onnxruntime"), "torch": ()}
+MOST = 1e-4  # that a pixel of the file's may differ by
+ABOUT = "ganforge"  # the key of the metadata
+
+Run = Callable[[Tensor], Tensor]  # what a file makes of pictures
+
+
+class Mean(TorchFunctionMode):
+    """Take the mean of what networks draw while they translate: dropout lets all through, noise is 0.
+
+    Attributes:
+        met: the names of the functions that would have drawn.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.met: set[str] = set()
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if func in DROPOUTS and kwargs.get("training", True) and kwargs.get("p", 0.5):
+            self.met.add("dropout")
+            return args[0]
+        if func in ZEROS and kwargs.get("generator") is None:  # one of its own draws the fields of a batch
+            self.met.add("noise")
+            return ZEROS[func](*args, **kwargs)
+        return func(*args, **kwargs)
+
+
+DROPOUTS = {
+    *(functional.dropout, functional.dropout1d, functional.dropout2d, functional.dropout3d),
+    *(functional.alpha_dropout, functional.feature_alpha_dropout),
+}
+ZEROS: Mapping[Any, Callable[..., Tensor]] = {torch.randn: torch.zeros, torch.randn_like: torch.zeros_like}
+
+
+class Direction(nn.Module):
+    """A direction as one network: pictures [N, C, H, W] in [0, 1] to [N, C', H, W] in [0, 1].
+
+    Args:
+        trained: the networks; to be used inside of `evaluating()`.
+        name: of the direction.
+        seed: of what it draws besides, such as a style: all pictures get that of the first one.
+
+    Attributes:
+        together: whether pictures are normalised by the batch that they are in.
+    """
+
+    def __init__(self, trained: Trained, name: str, seed: int) -> None:
+        super().__init__()
+        self.parts = nn.ModuleDict({part: trained.networks[part] for part in sorted(trained.needed(name))})
+        self.scheme, self.player, self.name = trained.scheme, trained.player, name
+        self.source = trained.source(name)
+        self.multiple, self.least = multiple_of(trained, name), least_of(trained, name)
+        self.drawn = drawn_for(trained, name, seed)
+        self.together = any(module.training for part in self.parts.values() for module in part.modules())
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        """Translate pictures of any size, if the networks can, else of the training size."""
+        height, width = pictures.shape[2:]
+        fitting = continued(pictures, self.multiple, self.least) if self.multiple else pictures
+        drawn = {field: row.expand(pictures.shape[0], *row.shape[1:]) for field, row in self.drawn.items()}
+        with Mean():
+            made: Tensor = Values(self.scheme, {self.source: fitting, **drawn}).ask(self.name, "fake", self.player)
+        return made.clamp(0, 1)[:, :, :height, :width]
+
+
+@frozen
+class About:
+    """What stands in an exported file, as JSON under the key `ganforge`.
+
+    Attributes:
+        version: of ganforge.
+        direction: such as `AB`.
+        source: the domain that it translates.
+        target: the domain that it leads to.
+        channels: of pictures of both.
+        range: the type of the numbers in files of both, and which of them are 0 and 1: {"source": {"kind", "low",
+            "high"}, "target": ...}.
+        size: height and width that it takes; None for any.
+        multiple: to which the file itself pads pictures of any size, by reflection.
+        norm: how batch normalisation works.
+        together: whether pictures are normalised by the batch that they are in.
+        least_batch: how many pictures it takes at least.
+        seed: of a style, or whatever else a direction draws besides its pictures.
+        mean: what its networks draw while they translate, which is replaced by its mean: `dropout`, `noise`.
+        step: of the training.
+        recipe: of the training, TOML.
+        difference: the largest one between the file's pixels and those of `ganforge translate`, when it was tried.
+    """
+
+    version: str
+    direction: str
+    source: str
+    target: str
+    channels: tuple[int, int]
+    range: Mapping[str, Any]
+    size: tuple[int, int] | None
+    multiple: int | None
+    norm: str
+    together: bool
+    least_batch: int
+    seed: int
+    mean: Sequence[str]
+    step: int
+    recipe: str
+    difference: float
+
+
+@frozen
+class Exported:
+    """An exported file: its content, and what stands in it."""
+
+    content: bytes
+    about: About
+
+
+def require_extra(to: Format) -> None:
+    """Refuse with an InputError to export where what is needed for it is not installed."""
+    if absent := [name for name in NEEDED[to] if find_spec(name) is None]:
+        raise InputError(f"--to {to} needs {', '.join(absent)}: pip install 'ganforge[export]'")
+
+
+def export(saved: Saved, direction: str, to: Format, seed: int = 0) -> Exported:
+    """Export a direction, and try the file on pictures of three sizes.
+
+    Raises:
+        InputError: the direction cannot be exported, as something in it has no counterpart there.
+        RunFailedError: what the file makes is not what `ganforge translate` makes.
+    """
+    trained = saved.load(torch.device("cpu"), direction)
+    with trained.evaluating(), _without_statistics(trained), _quiet():
+        program = Direction(trained, direction, seed)
+        tries = tries_of(program, trained)
+        with Mean() as mean:
+            expected = [translated(trained, program, pictures, seed) for pictures in tries]
+        about = _about(saved, trained, program, seed, sorted(mean.met))
+        try:
+            traced = _traced(program, tries[-1])
+            content = WRITERS[to](traced, about)
+            made = RUNNERS[to](content)
+        except Exception as error:
+            raise InputError(f"the direction {direction} cannot be exported to {to}: {_reason(error)}") from error
+        about = evolve(about, difference=_difference(made, tries, expected))
+        return Exported(WRITERS[to](traced, about), about)
+
+
+def told(about: About, target: Path) -> list[str]:
+    """Return what a user should know of an exported file, a line each."""
+    size = f"{about.size[0]}x{about.size[1]}" if about.size else "any size"
+    batch = "any number" if about.least_batch == 1 else f"{about.least_batch} or more"
+    lines = [
+        f"{about.direction} exported to {target}: takes {batch} of pictures of {size}, {about.channels[0]} channels; "
+        f"its pixels differ from translate's by {about.difference:.1e} at most, on three batches"
+    ]
+    if about.mean:
+        lines.append(
+            f"note: its networks draw at random while they translate ({', '.join(about.mean)}); the file, and what it "
+            "was compared with, take the mean of that"
+        )
+    if about.together:
+        lines.append("note: it normalises pictures by their batch: a picture's translation depends on the others in it")
+    return lines
+
+
+def tries_of(program: Direction, trained: Trained) -> list[Tensor]:
+    """Return pictures to try a file with: three batches, of three sizes if it takes any."""
+    channels, height, width = trained.dataset.shapes[program.source]
+    sizes = [(height, width), (height // 2 + 1, width + 3), (height + 5, 2 * width - 1)]
+    least = least_batch(trained, program)
+    random = torch.Generator().manual_seed(0)
+    return [
+        torch.rand(least + number, channels, *(size if program.multiple else (height, width)), generator=random)
+        for number, size in enumerate(sizes)
+    ]
+
+
+def translated(trained: Trained, program: Direction, pictures: Tensor, seed: int) -> Tensor:
+    """Translate pictures as `ganforge translate` does."""
+    height, width = pictures.shape[2:]
+    fitting = padded(pictures, program.multiple, program.least) if program.multiple else pictures
+    made = trained.translate(program.name, fitting, BATCH, seed=seed, alike=True)
+    return made.clamp(0, 1)[:, :, :height, :width]
+
+
+def continued(pictures: Tensor, multiple: int, least: int) -> Tensor:
+    """Do as `padded` does, with operations of which a program can be made for any size."""
+    for dimension in (2, 3):
+        side = pictures.shape[dimension]
+        blocks = torch.sym_max((side + multiple - 1) // multiple, math.ceil(least / multiple))
+        last = torch.arange(side)[-1:]
+        place = torch.arange(blocks * multiple) % (2 * last).clamp(min=1)
+        pictures = pictures.index_select(dimension, torch.minimum(place, 2 * last - place))
+    return pictures
+
+
+def least_batch(trained: Trained, program: Direction) -> int:
+    """Return how many pictures a direction takes at least: batch normalisation may have nothing to compare in one."""
+    picture = torch.zeros(1, *trained.dataset.shapes[program.source])
+    try:
+        trained.translate(program.name, picture, BATCH)
+    except InputError:
+        return 2
+    return 1
+
+
+def drawn_for(trained: Trained, direction: str, seed: int) -> dict[str, Tensor]:
+    """Return what a direction draws besides its pictures, for the first of them, [1, ...] each, by field."""
+    wiring, source = trained.scheme.wirings[direction], trained.source(direction)
+    wanted = wiring.fields_of("fake", trained.player) - {source}
+    sample = torch.zeros(1, *trained.dataset.shapes[source])
+    return {
+        field: trained.translate(direction, sample, BATCH, value=value, seed=seed)
+        for value, field in wiring.view.fields.items()
+        if field in wanted
+    }
+
+
+def _traced(program: Direction, pictures: Tensor) -> torch.export.ExportedProgram:
+    """Trace a direction for any number of pictures, and for any size if its networks can."""
+    from torch.fx.experimental import _config as tracing  # where torch keeps this switch
+
+    free = (0, 2, 3) if program.multiple else (0,)
+    dynamic = {"pictures": dict.fromkeys(free, torch.export.Dim.DYNAMIC)}
+    with tracing.patch(backed_size_oblivious=True):  # type: ignore[attr-defined]  # sizes of 0 and 1 are sizes like any others
+        traced = torch.export.export(program, (pictures,), dynamic_shapes=dynamic)
+    traced.example_inputs = None  # which would be kept in the file as a pickle
+    return traced
+
+
+def _write_onnx(traced: torch.export.ExportedProgram, about: About) -> bytes:
+    program = torch.onnx.export(
+        traced, dynamo=True, verbose=False, input_names=["pictures"], output_names=["translated"]
+    )
+    model = program.model_proto  # type: ignore[union-attr]  # it is None only for the exporter before this one
+    model.metadata_props.add(key=ABOUT, value=json.dumps(asdict(about)))
+    return bytes(model.SerializeToString())
+
+
+def _write_torch(traced: torch.export.ExportedProgram, about: About) -> bytes:
+    content = io.BytesIO()
+    torch.export.save(traced, content, extra_files={ABOUT: json.dumps(asdict(about))})
+    return content.getvalue()
+
+
+def _run_onnx(content: bytes) -> Run:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3  # errors
+    session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    return lambda pictures: torch.from_numpy(session.run(None, {"pictures": pictures.numpy()})[0])
+
+
+def _run_torch(content: bytes) -> Run:
+    module: Run = torch.export.load(io.BytesIO(content)).module()
+    return module
+
+
+WRITERS = {"onnx": _write_onnx, "torch": _write_torch}
+RUNNERS: Mapping[Format, Callable[[bytes], Run]] = {"onnx": _run_onnx, "torch": _run_torch}
+
+
+def _difference(made: Run, tries: Sequence[Tensor], expected: Sequence[Tensor]) -> float:
+    """Return the largest difference between what a file makes and what is expected; a RunFailedError if it is large."""
+    found = [(made(pictures) - wanted).abs().max() for pictures, wanted in zip(tries, expected, strict=True)]
+    difference = float(torch.stack(found).max())
+    if not difference < MOST:  # nor is what is no number
+        raise RunFailedError(f"the exported pixels differ from translate's by {difference:.2g}, {MOST:g} or more")
+    return difference
+
+
+def _about(saved: Saved, trained: Trained, program: Direction, seed: int, mean: Sequence[str]) -> About:
+    dataset, name = pictures_of(trained), program.name
+    source, target = program.source, trained.target(name)
+    height, width = dataset.shapes[source][1:]
+    return About(
+        version=Plugins.version(),
+        direction=name,
+        source=source,
+        target=target,
+        channels=(dataset.shapes[source][0], dataset.shapes[target][0]),
+        range={"source": asdict(dataset.depths[source]), "target": asdict(dataset.depths[target])},
+        size=None if program.multiple else (height, width),
+        multiple=program.multiple,
+        norm=trained.plan.train.norm,
+        together=program.together,
+        least_batch=least_batch(trained, program),
+        seed=seed,
+        mean=mean,
+        step=trained.step,
+        recipe=saved.weights.head.recipe,
+        difference=0.0,
+    )
+
+
+@contextmanager
+def _without_statistics(trained: Trained) -> Iterator[None]:
+    """Have layers that normalise by their batch keep no running statistics, which a file cannot change."""
+    tracking = [
+        module
+        for network in trained.networks.values()
+        for module in network.modules()
+        if module.training and getattr(module, "track_running_stats", False)
+    ]
+    for module in tracking:
+        module.track_running_stats = False  # type: ignore[assignment]  # it is a bool
+    try:
+        yield
+    finally:
+        for module in tracking:
+            module.track_running_stats = True  # type: ignore[assignment]
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep what the exporters tell their developers from the user."""
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings(), redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
+
+
+def _reason(error: BaseException) -> str:
+    """Return the first line of what was at the root of an error."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return str(error).strip().partition("\n")[0] or type(error).__name__
