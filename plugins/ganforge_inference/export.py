@@ -27,6 +27,7 @@ from ganforge_inference.translator import BATCH, pictures_of
 Format = Literal["onnx", "torch"]
 SUFFIXES: Mapping[Format, str] = {"onnx": ".onnx", "torch": ".pt2"}
 NEEDED: Mapping[Format, Sequence[str]] = {"onnx": ("onnx", "onnxscript", "onnxruntime"), "torch": ()}
+TRIED = 256  # pixels of a side, about, with which networks for any size are tried
 MOST = 1e-4  # that a pixel of the file's may differ by
 ABOUT = "ganforge"  # the key of the metadata
 
@@ -160,6 +161,7 @@ def export(saved: Saved, direction: str, to: Format, seed: int = 0) -> Exported:
     with trained.evaluating(), _without_statistics(trained), _quiet():
         program = Direction(trained, direction, seed)
         tries = tries_of(program, trained)
+        require_settled(program, tries[-1])
         with Mean() as mean:
             expected = [translated(trained, program, pictures, seed) for pictures in tries]
         about = _about(saved, trained, program, seed, sorted(mean.met))
@@ -191,16 +193,25 @@ def told(about: About, target: Path) -> list[str]:
     return lines
 
 
+def require_settled(program: Direction, pictures: Tensor) -> None:
+    """Refuse with an InputError networks that draw in ways whose mean is not known."""
+    made = []
+    for seed in (0, 1):
+        torch.manual_seed(seed)
+        made.append(program(pictures))
+    if not torch.equal(*made):
+        raise InputError(f"the networks of direction {program.name} draw at random while they translate: not exported")
+
+
 def tries_of(program: Direction, trained: Trained) -> list[Tensor]:
     """Return pictures to try a file with: three batches, of three sizes if it takes any."""
     channels, height, width = trained.dataset.shapes[program.source]
-    sizes = [(height, width), (height // 2 + 1, width + 3), (height + 5, 2 * width - 1)]
-    least = least_batch(trained, program)
-    random = torch.Generator().manual_seed(0)
-    return [
-        torch.rand(least + number, channels, *(size if program.multiple else (height, width)), generator=random)
-        for number, size in enumerate(sizes)
-    ]
+    sizes = [(height, width)] * 3
+    if program.multiple:
+        height, width = max(program.least, min(height, TRIED)), max(program.least, min(width, TRIED))
+        sizes = [(height + 5, 2 * width - 1), (height, width), (height // 2 + 1, width + 3)]
+    random, least = torch.Generator().manual_seed(0), least_batch(trained, program)
+    return [torch.rand(least + place, channels, *size, generator=random) for place, size in enumerate(sizes)]
 
 
 def translated(trained: Trained, program: Direction, pictures: Tensor, seed: int) -> Tensor:

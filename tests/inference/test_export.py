@@ -190,26 +190,37 @@ def test_what_cannot_be_exported_is_told_in_a_line(shared_run, saved, ganforge, 
     assert (result.status, result.err) == (2, "error: --to onnx needs onnxscript: pip install 'ganforge[export]'\n")
 
 
-def test_networks_with_what_has_no_counterpart_are_told(shared_run, plugins):
+class Odd(torch.nn.Module):
+    """A network of a single function."""
+
+    multiple = 1
+
+    def __init__(self, function):
+        super().__init__()
+        self.forward = function
+
+
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        (torch.special.bessel_j0, r"the direction AB cannot be exported to onnx: .*bessel_j0"),
+        (torch.bernoulli, r"the networks of direction AB draw at random while they translate"),
+        (lambda pictures: pictures.new_ones(len(pictures), 3, 1, 1) * pictures, r"the direction AB cannot be exported"),
+    ],
+    ids=["operator", "random", "number of pictures"],
+)
+def test_networks_with_what_has_no_counterpart_are_told(function, message, shared_run, plugins, monkeypatch):
     pytest.importorskip("onnxruntime")
-    found = find_saved(shared_run, plugins)
     load = Saved.load
-
-    class Odd(torch.nn.Module):
-        multiple = 1
-
-        def forward(self, pictures):
-            return torch.special.bessel_j0(pictures)
 
     def load_odd(self, *words):
         trained = load(self, *words)
-        trained.scheme.modules["G_AB"] = Odd()
+        trained.scheme.modules["G_AB"] = Odd(function)
         return trained
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Saved, "load", load_odd)
-        with pytest.raises(InputError, match=r"the direction AB cannot be exported to onnx: .*bessel_j0") as caught:
-            export(found, "AB", "onnx")
+    monkeypatch.setattr(Saved, "load", load_odd)
+    with pytest.raises(InputError, match=message) as caught:
+        export(find_saved(shared_run, plugins), "AB", "onnx")
     assert "\n" not in str(caught.value)
 
 
