@@ -115,6 +115,7 @@ def _parsed(name: str) -> tuple[str, str | None]:
 def _library() -> Any:
     try:
         import huggingface_hub
+        import huggingface_hub.errors
     except ImportError as error:
         raise InputError("this needs the extra 'hub': pip install 'ganforge[hub]'") from error
     return huggingface_hub

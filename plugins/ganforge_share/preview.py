@@ -13,6 +13,7 @@ from ganforge import InputError, PluginError, Stored, Trained, as_float, read_in
 
 LARGEST = 1 << 25  # bytes of a picture that is taken from a run
 COUNT = 8  # pictures in a row
+OWN = "what the run drew at this step; each row says what it shows"
 
 
 @frozen
@@ -33,9 +34,9 @@ def find_preview(trained: Mapping[str, Trained], run: Path | None) -> Preview:
     step = next(iter(trained.values())).step
     if run is not None:
         if content := _read(run, f"samples/step-{step:08d}.png"):
-            return Preview(content, "test samples, their translations and, where there is a way back, these back")
+            return Preview(content, OWN)
         if _evaluated(run) == step and (content := _read(run, "figures/grid.png")):
-            return Preview(content, "test samples, their translations and, where there is a way back, these back")
+            return Preview(content, OWN)
     if any(len(shape) != 3 for one in trained.values() for shape in _shapes(one)):
         return Preview(None, "what it makes are no pictures")
     try:
