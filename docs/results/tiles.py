@@ -1,7 +1,8 @@
 """Tiles against whole pictures, in numbers and in a picture: `python docs/results/tiles.py [--out DIR]`.
 
 The picture is a wall of drawn animals (the data set `coats`, CC0). The networks are untrained ones with He's initial
-weights, in which small differences grow as they hardly do in trained ones. For each network prints, as JSON, the
+weights, in which small differences grow as they hardly do in trained ones; and one that is taught for 200 steps to turn
+pictures into their negatives. For each network prints, as JSON, the
 largest and the mean difference of pixels from those of the whole picture, in one pass: of tiles by which norms are
 measured 1, 4 or 16 at a time, or all at once; and of tiles that are each normalised by themselves. Writes tiles.png.
 """
@@ -32,6 +33,7 @@ NETWORKS = {
     "unet, batch norm": lambda: unet.Generator(SHAPE, SHAPE, width=8, levels=5, dropout=0.0),
     "resnet, instance norm": lambda: resnet.Generator(SHAPE, SHAPE, width=8, blocks=6),
     "unet, instance norm": lambda: unet.Generator(SHAPE, SHAPE, width=8, levels=5, norm="instance", dropout=0.0),
+    "resnet, instance norm, taught": lambda: resnet.Generator(SHAPE, SHAPE, width=8, blocks=6),
 }
 
 
@@ -47,12 +49,28 @@ def wall(rows, columns):
     return whole
 
 
-def made_by(network):
-    """Return a function that translates, of a network with lively weights."""
+def enliven(network):
+    """Give a network weights with which it does something."""
     torch.manual_seed(0)
     for module in network.modules():
         if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
             nn.init.kaiming_normal_(module.weight, a=0.2)
+
+
+def teach(network, picture, steps=200):
+    """Teach a network to turn parts of a picture into their negatives."""
+    random = torch.Generator().manual_seed(0)
+    optimizer = torch.optim.Adam(network.parameters(), 2e-3)
+    for _ in range(steps):
+        places = [torch.randint(side - 128, (4,), generator=random).tolist() for side in picture.shape[1:]]
+        parts = torch.stack([picture[:, y : y + 128, x : x + 128] for y, x in zip(*places, strict=True)])
+        optimizer.zero_grad()
+        (network(parts) - (1 - parts)).abs().mean().backward()
+        optimizer.step()
+
+
+def made_by(network):
+    """Return a function that translates, of a network."""
     network.eval()
 
     def make(pictures):
@@ -98,10 +116,14 @@ def main():
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     picture = Picture(wall(12, 16), PIXELS)
-    for name, network in NETWORKS.items():
-        found, shown = compared(network(), picture)
+    for name, make in NETWORKS.items():
+        network = make()
+        enliven(network)
+        if name.endswith("taught"):
+            teach(network, picture.numbers)
+        found, shown = compared(network, picture)
         print(json.dumps({"network": name, **found}), flush=True)  # noqa: T201 - what it is for
-        if name == "resnet, instance norm":
+        if name.endswith("taught"):
             parts = [picture.numbers, shown["whole"], shown["16 at a time"], shown["each by itself"]]
             beside = torch.cat(parts, 2).mul(255).byte().permute(1, 2, 0).numpy()
             size = (1600, math.ceil(1600 * beside.shape[0] / beside.shape[1]))
