@@ -215,7 +215,7 @@ class Translator:
         pixels = pictures[0].depth.pixels(numbers)
         with _telling_of_memory(height, width):
             made = self._make(pixels if self.multiple is None else padded(pixels, self.multiple, self.least))
-        return made[:, :, :height, :width].clamp_(0, 1)
+        return made[:, :, :height, :width].clamp_(0, 1).nan_to_num_(0)
 
     def grid_for(self, picture: Picture) -> Grid | None:
         """Return the tiles into which a picture is to be cut, if it is; only while `working`."""
