@@ -20,7 +20,7 @@ MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}  # that a PNG can hold, by number
 
 FORMATS = {"png": ".png", "tiff": ".tif", "npy": ".npy"}
 
-LEVEL = 4  # of a PNG's compression: a third faster than 6, and hardly larger
+LEVEL = 4  # of a PNG's compression: a third faster than 6, and photographs become hardly larger
 
 Array = np.ndarray[Any, Any]
 

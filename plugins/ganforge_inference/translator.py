@@ -37,7 +37,7 @@ BATCH = 32  # pictures that are translated at once, at most
 NUMBERS = 32 * 3 * 256 * 256  # in all of them, about
 CACHED = 4 * 3 * 256 * 256  # the same on a CPU, beyond whose caches a picture takes longer
 KINDS = {"uint8": torch.uint8, "uint16": torch.uint16, "int16": torch.int16, "int32": torch.int32}
-DEEP_MODES = {"uint16": "I;16", "int32": "I", "float32": "F"}  # of one channel, in Pillow
+DEEP = ("uint16", "int32", "float32")  # kinds of numbers of which Pillow has pictures, of one channel
 SLACK = 1e-5  # by which floats may lie outside of [0, 1]
 
 Kind = TypeVar("Kind", bound="Array | Tensor | Image.Image")
@@ -215,7 +215,7 @@ class Translator:
         pixels = pictures[0].depth.pixels(numbers)
         with _telling_of_memory(height, width):
             made = self._make(pixels if self.multiple is None else padded(pixels, self.multiple, self.least))
-        return made[:, :, :height, :width].clamp_(0, 1)
+        return made[:, :, :height, :width].clamp_(0, 1).nan_to_num_(0)
 
     def grid_for(self, picture: Picture) -> Grid | None:
         """Return the tiles into which a picture is to be cut, if it is; only while `working`."""
@@ -317,11 +317,11 @@ class Translator:
         """Return a picture for PIL, or as an array [H, W, C] where PIL has no such mode."""
         numbers = picture.numbers.numpy()
         channels, kind = len(numbers), picture.depth.kind
-        if channels == 1 and kind in DEEP_MODES:
-            return Image.fromarray(numbers[0], DEEP_MODES[kind])
+        if channels == 1 and kind in DEEP:
+            return Image.fromarray(numbers[0])
         if kind != "uint8" or channels not in MODES:
             return np.ascontiguousarray(np.moveaxis(numbers, 0, -1))
-        return Image.fromarray(numbers[0] if channels == 1 else np.moveaxis(numbers, 0, -1).copy(), MODES[channels])
+        return Image.fromarray(numbers[0] if channels == 1 else np.moveaxis(numbers, 0, -1).copy())
 
     def _array(self, array: Array) -> Array:
         if array.ndim not in (2, 3, 4):

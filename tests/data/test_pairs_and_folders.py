@@ -239,7 +239,7 @@ def test_a_file_that_is_no_array_of_numbers_is_refused(name, tmp_path, dataset):
         dataset("folders", a=tmp_path, b=tmp_path, channels=5).read("A", path)
 
 
-def test_five_channels_train_and_are_translated_to_an_array(tmp_path, ganforge):
+def test_five_channels_train_and_are_translated_to_a_tiff_or_an_array(tmp_path, ganforge):
     for name in "ab":
         (tmp_path / name).mkdir()
         for number in range(6):
@@ -250,10 +250,13 @@ def test_five_channels_train_and_are_translated_to_an_array(tmp_path, ganforge):
     )
     result = ganforge("run", "five.toml")
     assert result.status == 0, result.err
-    result = ganforge("translate", "runs/five/0001", "a", "--direction", "AB", "--out", "out")
-    assert result.status == 0, result.err
+    words = ["translate", "runs/five/0001", "a", "--direction", "AB", "--out", "out"]
+    for more in ([], ["--format", "npy"]):
+        result = ganforge(*words, *more)
+        assert result.status == 0, result.err
     translated = np.lib.format.open_memmap(tmp_path / "out" / "0.npy", mode="r")
     assert (translated.shape, translated.dtype) == ((16, 16, 5), np.uint8)
+    assert (tifffile.imread(tmp_path / "out" / "0.tif") == translated).all()
 
 
 def test_pictures_turned_by_exif_are_read_upright(tmp_path, dataset):

@@ -144,7 +144,7 @@ class Tiler:
         for done, tile in enumerate(grid.places()):
             report("translating tiles", done, len(grid))
             pooled.begin([tile])
-            yield self.make(grid.cut(picture, *tile).to(self.device))[0].clamp(0, 1)
+            yield self.make(grid.cut(picture, *tile).to(self.device))[0].clamp(0, 1).nan_to_num(0)
         report("translating tiles", len(grid), len(grid))
 
     def _smallest(self, reach: int) -> int:
