@@ -133,26 +133,26 @@ def _open(path: Path, channels: int) -> Decoded:
 
 
 def _open_with_pillow(file: Path | BytesIO, channels: int) -> Decoded:
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
-        with Image.open(file) as picture:
-            _require_known_numbers(picture, channels)
-            deep = _is_deep_colour(picture)
-            tags = getattr(picture, "tag_v2", {})
-            signed = 2 in tags.get(339, ()) and tags[258] == (16,)
-            picture.load()
-            orientation = _orientation(picture)
-            array: Array | None = None
-            if deep:
-                array = _sixteen_bits(file, np.asarray(picture))
-            elif picture.mode.startswith("I;16") or picture.mode in ("I", "F"):
-                array = np.asarray(picture)[:, :, None]
-                sixteen = picture.mode.startswith("I;16") or picture.format == "PPM"
-                array = array.astype(np.uint16 if sixteen else np.int16 if signed else array.dtype)
-            if array is not None:
-                return _turned(_with_transparency(array, picture.info.get("transparency")), orientation)
-            turn = TURNS.get(orientation) if isinstance(orientation, int) else None
-            return picture.transpose(turn[0]) if turn else picture
+    with Image.open(file) as picture:
+        if picture.width * picture.height > MAX_PIXELS:  # Pillow only warns of it, which threads cannot make an error
+            raise Image.DecompressionBombError
+        _require_known_numbers(picture, channels)
+        deep = _is_deep_colour(picture)
+        tags = getattr(picture, "tag_v2", {})
+        signed = 2 in tags.get(339, ()) and tags[258] == (16,)
+        picture.load()
+        orientation = _orientation(picture)
+        array: Array | None = None
+        if deep:
+            array = _sixteen_bits(file, np.asarray(picture))
+        elif picture.mode.startswith("I;16") or picture.mode in ("I", "F"):
+            array = np.asarray(picture)[:, :, None]
+            sixteen = picture.mode.startswith("I;16") or picture.format == "PPM"
+            array = array.astype(np.uint16 if sixteen else np.int16 if signed else array.dtype)
+        if array is not None:
+            return _turned(_with_transparency(array, picture.info.get("transparency")), orientation)
+        turn = TURNS.get(orientation) if isinstance(orientation, int) else None
+        return picture.transpose(turn[0]) if turn else picture
 
 
 def _with_transparency(array: Array, clear: object) -> Array:
