@@ -170,17 +170,24 @@ def test_domains_and_directions_may_be_any_word(tmp_path, pairs, ganforge):
     (tmp_path / "words.py").write_text(
         HEAD
         + """
+from pathlib import Path
+from ganforge import PictureDataset
 from ganforge_data.edges2photo import Edges2Photo
-@frozen
-class DayNight(Edges2Photo):
+@frozen(kw_only=True)
+class DayNight(PictureDataset):
     '''Edges and photos under other names.'''
+    root: Path
+    size: int
+    @property
+    def pairs(self):
+        return Edges2Photo(root=self.root, size=self.size)
     @property
     def shapes(self):
-        return dict(zip(("day", "night"), super().shapes.values()))
+        return dict(zip(("day", "night"), self.pairs.shapes.values()))
     def open(self, split):
-        return dict(zip(("day", "night"), super().open(split).values()))
+        return dict(zip(("day", "night"), self.pairs.open(split).values()))
     def read(self, domain, path):
-        return super().read({"day": "A", "night": "B"}[domain], path)
+        return self.pairs.read({"day": "A", "night": "B"}[domain], path)
 G = Network("G", "generator", ("day", "night")), Network("F", "generator", ("night", "day"))
 D = Network("D_day", "discriminator", ("day",)), Network("D_night", "discriminator", ("night",))
 @frozen

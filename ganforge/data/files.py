@@ -117,7 +117,8 @@ def _walk(folder: Path, left_out: Mapping[str, Counter[str]]) -> tuple[list[str]
         place = real.pop() if real else linked.pop()
         try:
             identity = _identity(place)
-            entries = sorted(os.scandir(place), key=lambda entry: entry.name)
+            with os.scandir(place) as found:
+                entries = sorted(found, key=lambda entry: entry.name)
         except OSError as error:
             if place == str(folder):
                 raise InputError(f"'{folder}' cannot be read: {error.strerror}") from error
