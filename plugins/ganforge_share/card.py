@@ -138,7 +138,7 @@ def _use(facts: Facts) -> Iterator[str]:
         yield (
             "```python\nfrom ganforge import Translator\n"
             f'translator = Translator.load("DIR", direction="{direction}")\n'
-            'translator("picture.png").save("translated.png")\n```'
+            'translated = translator("picture.png")  # a PIL picture, or a NumPy array where PIL has none\n```'
         )
         yield f"```sh\nganforge translate DIR pictures/ --direction {direction} --out translated\n```"
     elif facts.translations[0].source is None:

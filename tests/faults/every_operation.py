@@ -112,7 +112,7 @@ def main(folder: Path, every: int) -> None:
     assert status == 0, said
     whole, operations = end_of(Path("whole/small/0001")), int(said)
     bad = 0
-    for number in range(1, operations + 1, every):
+    for number in range((every + 1) // 2, operations + 1, every):
         shutil.rmtree("runs", ignore_errors=True)
         run = Path("runs/small/0001")
         status, _ = ganforge("run", "small.toml", number=number)

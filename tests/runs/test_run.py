@@ -223,7 +223,8 @@ def test_what_is_chosen_automatically_stands_in_the_lock(pictures, toy, ganforge
     assert 'precision = "fp32"' in (tmp_path / "runs" / "pictures" / "0002" / "recipe.lock.toml").read_text()
 
 
-@pytest.mark.parametrize("precision", ["bf16", pytest.param("fp16", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
 def test_half_precision_learns_what_full_precision_learns(precision, pictures, ganforge, tmp_path):
     """Reconstruction after 200 steps is within 10 % of fp32's, and never is a loss not finite."""
     found = {}
