@@ -81,12 +81,12 @@ def command_line(plugins: Plugins) -> typer.Typer:
     app.callback()(everywhere)
     for name, command in COMMANDS.items():
         app.command(name)(command)
-    for _ in plugins.ask("ganforge_commands", partial(_add_commands, app)):
+    for _ in plugins.ask("ganforge_commands", partial(_add_commands, app, set(COMMANDS))):
         pass
     return app
 
 
-def _add_commands(app: typer.Typer, answer: Callable[..., None]) -> None:
+def _add_commands(app: typer.Typer, taken: set[str], answer: Callable[..., None]) -> None:
     """Let a plugin add its commands: all of them, or none where no command line can be made of them."""
     lists: list[list[Any]] = []
     for part in _parts(app):
@@ -94,8 +94,17 @@ def _add_commands(app: typer.Typer, answer: Callable[..., None]) -> None:
     before = [list(one) for one in lists]
     try:
         answer(app=app)
-        if len(typer.main.get_group(app).commands) < len(app.registered_commands) + len(app.registered_groups):
+        # Only what is new is made here, and groups, to which it may have added: making commands takes time.
+        added = typer.Typer()
+        added.registered_commands = app.registered_commands[len(before[0]) :]
+        added.registered_groups = app.registered_groups[len(before[1]) :]
+        names = typer.main.get_group(added).commands.keys()
+        if len(names) < len(added.registered_commands) + len(added.registered_groups) or names & taken:
             raise PluginError("a command that it adds is there already")
+        for group in _parts(app):
+            if group is not app:
+                typer.main.get_group(group)
+        taken |= names
     except BaseException:
         for one, earlier in zip(lists, before, strict=True):
             one[:] = earlier

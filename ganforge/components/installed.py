@@ -1,5 +1,6 @@
 """Entry points of installed distributions, with those whose metadata are broken."""
 
+from functools import lru_cache
 from importlib.metadata import Distribution, EntryPoint, distributions
 from typing import Any
 
@@ -39,6 +40,13 @@ def entry_points(group: str) -> list[EntryPoint | Unreadable]:
     return found
 
 
+@lru_cache(maxsize=16)
+def _name_and_version(dist: Distribution) -> tuple[Any, Any]:
+    """Read both at once: each parses all of the metadata."""
+    metadata = dist.metadata
+    return metadata["Name"], metadata["Version"]
+
+
 def _name(dist: Distribution) -> str:
     """Name a distribution by its metadata, or else by the folder that they lie in."""
     try:
@@ -58,7 +66,7 @@ def origin_of(entry: EntryPoint | Unreadable) -> tuple[str, str]:
     if entry.dist is None:
         return entry.value, ""
     try:
-        found: tuple[Any, Any] = entry.dist.name, entry.dist.version
+        found = _name_and_version(entry.dist)
     except Exception:  # such as metadata that are not there
         found = None, None
     if not all(isinstance(text, str) and text for text in found):

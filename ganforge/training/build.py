@@ -19,7 +19,7 @@ from ganforge.errors import PluginError, Problem, RecipeError, nearest
 from ganforge.recipe.plan import Choice, LossPlan, Plan
 from ganforge.training.engine import Engine
 from ganforge.training.formula import Formula, mapped
-from ganforge.training.networks import check_networks, make_networks
+from ganforge.training.networks import check_networks, make_networks, takes_one
 from ganforge.training.player import Player, Term, Update, learnable, values_of
 from ganforge.training.state import Held, held_by
 from ganforge.training.values import Scheme, Values, Wiring
@@ -136,7 +136,11 @@ def check(plan: Plan, dataset: Dataset) -> Bound:
             missing = [name for name in wanted if not any(w.offers(name, p) for w in wirings for p in players)]
             problem = f"no direction offers '{missing[0]}'" if missing else "no direction offers all of them"
             report(("updates", role, "use"), f"'{choice.component.name}' asks for {', '.join(wanted)}; {problem}")
-    if not problems:
+    channels = {shape[0] for shape in dataset.shapes.values() if len(shape) == 3}
+    asking = [name for name, (network, _) in plan.networks.items() if network.kind == "generator"]
+    if not problems and (
+        len(channels) > 1 or not all(takes_one(networks[name]) for name in asking if name in networks)
+    ):
         _check_values(plan, networks, shapes, bound, report)
     if problems:
         raise RecipeError(problems)
