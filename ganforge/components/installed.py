@@ -42,9 +42,8 @@ def entry_points(group: str) -> list[EntryPoint | Unreadable]:
 
 @lru_cache(maxsize=16)
 def _name_and_version(dist: Distribution) -> tuple[Any, Any]:
-    """Read both at once: each parses all of the metadata."""
-    metadata = dist.metadata
-    return metadata["Name"], metadata["Version"]
+    """Read them once: each time all of the metadata are parsed."""
+    return dist.name, dist.version
 
 
 def _name(dist: Distribution) -> str:
