@@ -137,6 +137,8 @@ def _open_with_pillow(file: Path | BytesIO, channels: int) -> Decoded:
         if picture.width * picture.height > MAX_PIXELS:  # Pillow only warns of it, which threads cannot make an error
             raise Image.DecompressionBombError
         _require_known_numbers(picture, channels)
+        if picture.format == "TIFF" and (pages := getattr(picture, "n_frames", 1)) > 1:
+            warnings.warn(f"it has {pages} pages, of which the first is read", stacklevel=2)
         deep = _is_deep_colour(picture)
         tags = getattr(picture, "tag_v2", {})
         signed = 2 in tags.get(339, ()) and tags[258] == (16,)

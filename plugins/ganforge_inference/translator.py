@@ -327,7 +327,7 @@ class Translator:
         if array.ndim not in (2, 3, 4):
             raise InputError(f"expected an array [H, W], [H, W, C] or [N, H, W, C], got {list(array.shape)}")
         try:
-            tensor = torch.from_numpy(np.ascontiguousarray(array.astype(array.dtype.newbyteorder("="), copy=False)))
+            tensor = torch.from_numpy(np.array(array, array.dtype.newbyteorder("="), order="C"))  # a copy
         except TypeError as error:
             raise InputError(f"expected {self._types()}; got {array.dtype}") from error
         tensor = tensor[..., None] if array.ndim == 2 else tensor

@@ -308,3 +308,11 @@ def test_a_drawing_in_sixteen_bits_a_pixel_is_not_taken_for_sixteen_bits_a_chann
     pixels, notes = opened(tmp_path / "x.bmp")
     assert pixels.min() == 255
     assert notes == []
+
+
+def test_of_several_pages_the_first_is_read_and_that_is_told(tmp_path):
+    tifffile.imwrite(tmp_path / "stack.tif", np.arange(3 * 4 * 5, dtype=np.uint16).reshape(3, 4, 5))
+    with noting("stack.tif") as notes:
+        (band,) = open_picture(tmp_path / "stack.tif", 1).picture.numbers
+    assert band.tolist() == np.arange(20).reshape(4, 5).tolist()
+    assert "it has 3 pages, of which the first is read" in [note.text for note in notes]

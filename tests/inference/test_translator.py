@@ -78,6 +78,7 @@ def test_a_batch_of_any_size_gives_what_each_picture_gives(size, translate):
 def test_what_is_given_is_left_alone(translate):
     pixels, floats = noise(9, 9, 3), torch.rand(3, 9, 9, requires_grad=True)
     before, same = pixels.copy(), floats.detach().clone()
+    pixels.setflags(write=False)  # as of a picture that PIL holds
     translate(pixels)
     assert not translate(floats).requires_grad
     assert (pixels == before).all()
