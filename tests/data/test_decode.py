@@ -311,8 +311,9 @@ def test_a_drawing_in_sixteen_bits_a_pixel_is_not_taken_for_sixteen_bits_a_chann
 
 
 def test_of_several_pages_the_first_is_read_and_that_is_told(tmp_path):
-    tifffile.imwrite(tmp_path / "stack.tif", np.arange(3 * 4 * 5, dtype=np.uint16).reshape(3, 4, 5))
+    pages = np.arange(5 * 6 * 7, dtype=np.uint16).reshape(5, 6, 7)
+    tifffile.imwrite(tmp_path / "stack.tif", pages, photometric="minisblack")
     with noting("stack.tif") as notes:
         (band,) = open_picture(tmp_path / "stack.tif", 1).picture.numbers
-    assert band.tolist() == np.arange(20).reshape(4, 5).tolist()
-    assert "it has 3 pages, of which the first is read" in [note.text for note in notes]
+    assert band.tolist() == pages[0].tolist()
+    assert "it has 5 pages, of which the first is read" in [note.text for note in notes]
