@@ -21,6 +21,7 @@ from ganforge.recipe.resolve import resolve
 from ganforge.runs import checkpoint
 from ganforge.runs.trained import Trained
 from ganforge.training import build
+from ganforge.training.check import check
 from ganforge.training.engine import Engine
 from ganforge_cache.cache import ready
 
@@ -107,7 +108,7 @@ def make_engine(understand: Callable[..., Plan]) -> Callable[..., tuple[Engine, 
             device=torch.device("cpu"),
             groups=dataset.groups,
         )
-        return build.make_engine(plan, build.check(plan, dataset), batches, build.shapes_of(plan, dataset)), batches
+        return build.make_engine(plan, check(plan, dataset), batches, build.shapes_of(plan, dataset)), batches
 
     return call
 

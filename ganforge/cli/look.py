@@ -224,9 +224,10 @@ def validate(
             from ganforge.data.reading import require
             from ganforge.runs.origin import find_origin
             from ganforge.training import build
+            from ganforge.training.check import check
 
             dataset = build.make_dataset(plan)
-            build.check(plan, dataset)
+            check(plan, dataset)
             with plan.located(("dataset",)):
                 require(dataset.open("train"), plan.train.batch)
                 dataset.open("test")

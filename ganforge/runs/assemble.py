@@ -10,6 +10,7 @@ from ganforge.data.reading import Sources, silent
 from ganforge.errors import InputError
 from ganforge.recipe.plan import Plan
 from ganforge.training import build, numerics
+from ganforge.training.check import check
 from ganforge.training.engine import Engine
 
 
@@ -30,7 +31,7 @@ def settle(plan: Plan, device: torch.device) -> tuple[Plan, Dataset]:
     A RecipeError says what does not fit.
     """
     dataset = build.make_dataset(plan)
-    build.check(plan, dataset)
+    check(plan, dataset)
     compute = numerics.settle(plan.compute, plan.train.batch, dataset.shapes, device)
     return evolve(plan, compute=compute), dataset
 
@@ -44,7 +45,7 @@ def assemble(
     `report` is told of (what, done, total) while they are read.
     """
     numerics.apply(plan.compute)
-    bound = build.check(plan, dataset)
+    bound = check(plan, dataset)
     with plan.located(("dataset",)):
         batches = Batches(
             sources,

@@ -16,6 +16,7 @@ from ganforge.errors import InputError, RecipeError, printable
 from ganforge.recipe import layers as recipes
 from ganforge.recipe.resolve import resolve
 from ganforge.training import build
+from ganforge.training.check import check
 
 SECONDS = 20.0  # within which a recipe is judged, on a busy machine
 PLUGINS = Plugins()
@@ -123,7 +124,7 @@ def judge(folder, text, sets):
     start = time.monotonic()
     try:
         plan = resolve(recipes.load(str(path), sets, SHIPPED), PLUGINS.registry)
-        build.check(plan, build.make_dataset(plan))
+        check(plan, build.make_dataset(plan))
         accepted = True
     except InputError as error:
         message = printable(str(error))

@@ -13,6 +13,7 @@ from ganforge.recipe import layers
 from ganforge.recipe.resolve import resolve
 from ganforge.runs.assemble import assemble, settle
 from ganforge.training import build
+from ganforge.training.check import check
 
 CPU = torch.device("cpu")
 PLUGINS = Plugins()
@@ -82,5 +83,5 @@ def make(recipe: Path, sets: list[str]) -> Any:
     """Check everything as `validate` does, and make the engine."""
     loaded = layers.load(recipe, sets, PLUGINS.recipes())
     plan, dataset = settle(resolve(loaded, PLUGINS.registry), CPU)
-    build.check(plan, dataset)
+    check(plan, dataset)
     return assemble(plan, dataset, build.read_data(plan, dataset)["train"], CPU)

@@ -12,6 +12,7 @@ from ganforge.recipe import layers
 from ganforge.recipe.plan import Compute
 from ganforge.recipe.resolve import resolve
 from ganforge.training import build
+from ganforge.training.check import check
 from ganforge.training.formula import UnrecordableError
 from ganforge_recorded import program
 
@@ -98,7 +99,7 @@ def test_values_of_one_name_of_other_plugins_are_chosen_by_the_recipe(toy, tmp_p
     def offered(*sets):
         recipe = layers.load(toy, ["losses.reconstruction=false", "coupling.use=third/own", *sets], plugins.recipes())
         plan = resolve(recipe, plugins.registry)
-        build.check(plan, build.make_dataset(plan))
+        check(plan, build.make_dataset(plan))
         return plan.values["fake"].choice.component.qualified
 
     with pytest.raises(RecipeError, match=r"several plugins offer.*one of coupled/fake, ganforge_translation/fake"):

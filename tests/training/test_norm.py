@@ -10,6 +10,7 @@ from torch import nn
 from ganforge.errors import InputError, RecipeError
 from ganforge.runs.load import load_trained
 from ganforge.training import build, norm
+from ganforge.training.check import check
 from tests.conftest import TOY, as_trained
 
 
@@ -102,7 +103,7 @@ def test_a_strangers_network_that_normalises_one_value_is_told_before_the_traini
     recipe.write_text(TOY.replace('use = "mlp"\nhidden = 8', f'use = "normalising-{kind}"', 1))
     plan = understand(recipe, "train.batch=1")
     with pytest.raises(RecipeError) as caught:
-        build.check(plan, build.make_dataset(plan))
+        check(plan, build.make_dataset(plan))
     (problem,) = caught.value.problems
     whole, *advice = {
         "module": ("batch", "train.batch", "set train.batch to 2 or more"),
@@ -113,7 +114,7 @@ def test_a_strangers_network_that_normalises_one_value_is_told_before_the_traini
     assert [problem.key, problem.hint] == advice
     if whole == "batch":
         plan = understand(recipe)
-        build.check(plan, build.make_dataset(plan))
+        check(plan, build.make_dataset(plan))
 
 
 @pytest.fixture
