@@ -61,10 +61,9 @@ def check(plan: Plan, dataset: Dataset) -> Bound:
             problem = f"no direction offers '{missing[0]}'" if missing else "no direction offers all of them"
             report(("updates", role, "use"), f"'{choice.component.name}' asks for {', '.join(wanted)}; {problem}")
     channels = {shape[0] for shape in dataset.shapes.values() if len(shape) == 3}
-    asking = [name for name, (network, _) in plan.networks.items() if network.kind == "generator"]
-    if not problems and (
-        len(channels) > 1 or not all(takes_one(networks[name]) for name in asking if name in networks)
-    ):
+    generators = [made for name, made in networks.items() if plan.networks[name][0].kind == "generator"]
+    alone = all(map(takes_one, generators)) and not any(view.constants for view in plan.coupling.views)
+    if not problems and (len(channels) > 1 or not alone):
         _check_values(plan, networks, shapes, bound, report)
     if problems:
         raise RecipeError(problems)
@@ -91,12 +90,14 @@ def _check_values(
                 values.ask(view, name, player)
             except Exception as error:  # of any kind: the first step tells what cannot be told without arithmetic
                 generator = scheme.wirings[view].view.networks.get("generator")
-                lacking = re.search(r"forward\(\) missing .+ arguments?: (.+)", str(error.__cause__))
-                if lacking and generator:
+                reason, coupling = str(error.__cause__), plan.coupling_choice.component.name
+                lacking = re.search(r"forward\(\) missing .+ arguments?: (.+)", reason)
+                if generator and (lacking or re.search(r"forward\(\) takes .+ were given", reason)):
                     network, choice = plan.networks[generator]
-                    gives = f"the coupling '{plan.coupling_choice.component.name}' does not give"
-                    message = f"'{choice.component.name}' asks for {lacking[1]} besides a sample, which {gives}"
-                    report((network.role, "use"), message)
+                    takes = f"asks for {lacking[1]} besides a sample" if lacking else "takes a sample and nothing else"
+                    gives = "which the coupling" if lacking else "but the coupling"
+                    does = "does not give" if lacking else "gives it more, such as a label"
+                    report((network.role, "use"), f"'{choice.component.name}' {takes}, {gives} '{coupling}' {does}")
                 elif len(set(pictures.values())) > 1 and _is_misfit(error.__cause__):
                     message = f"'{name}' in the direction {view} needs domains of the same channels; here {differing}"
                     report(("losses", loss.role, "use"), message)

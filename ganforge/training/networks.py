@@ -59,6 +59,8 @@ def check_networks(plan: Plan, shapes: Mapping[str, Shape], report: Problems) ->
     zeros = {domain: torch.zeros(shape, device=device) for domain, shape in shapes.items()}
     made: dict[str, nn.Module] = {}
     for name, (network, choice) in plan.networks.items():
+        if any(isinstance(fact, Network) and fact.name not in made for fact in network.facts.values()):
+            continue  # what is wrong with the network that it is made of was told
         try:
             with device:
                 made[name] = _make_network(network, choice, shapes, zeros.__getitem__, made)

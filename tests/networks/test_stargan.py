@@ -136,3 +136,21 @@ def test_a_coupling_that_gives_no_label_is_told_before_the_first_step(ganforge, 
     result = ganforge("validate", recipe)
     assert result.status == 2
     assert "case.toml:3: generator.use: 'stargan' asks for 'label' besides a sample" in result.err
+
+
+def test_a_generator_that_takes_no_label_is_told_before_the_first_step(ganforge, tmp_path: Path) -> None:
+    recipe = tmp_path / "case.toml"
+    recipe.write_text('extends = "stargan_coats"\n[generator]\nuse = "resnet"\n')
+    result = ganforge("validate", recipe)
+    assert result.status == 2
+    assert (
+        "case.toml:3: generator.use: 'resnet' takes a sample and nothing else, but the coupling 'stargan'" in result.err
+    )
+
+
+def test_what_is_made_of_a_network_that_fails_is_not_told_of(ganforge, tmp_path: Path) -> None:
+    recipe = tmp_path / "case.toml"
+    recipe.write_text('extends = "cut_turntable"\n[generator]\nuse = "dcgan"\n')
+    result = ganforge("validate", recipe)
+    assert result.status == 2
+    assert "generator: 'dcgan' makes pictures of noise" in result.err

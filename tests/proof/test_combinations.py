@@ -67,10 +67,12 @@ def test_it_trains_or_says_why_not(method: str, table: str, tmp_path: Path) -> N
     without = "perceptual = false" if method == "pix2pixhd" else ""
     recipe = tmp_path / "case.toml"
     recipe.write_text(RECIPE.format(base=base, paired=str(method.startswith("pix2pix")).lower(), without=without))
+    networks = {role: layers.load(recipe, [], PLUGINS.recipes()).table.get(role) for role in OTHERS if role != table}
+    own = [one for role, its in networks.items() if its for one in settings_of(role, its["use"])[1:]]
     fitting = 0
     for name in OTHERS[table]:
         try:
-            engine, batches = make(recipe, settings_of(table, name))
+            engine, batches = make(recipe, [*own, *settings_of(table, name)])
         except (RecipeError, InputError):
             continue  # it says why, in lines of the recipe
         losses = engine.step(0, batches(0))
