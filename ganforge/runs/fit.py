@@ -18,9 +18,8 @@ from ganforge.data.dataset import Shape
 from ganforge.errors import GanforgeError, InputError, PluginError
 from ganforge.recipe.plan import Plan
 from ganforge.runs import checkpoint
-from ganforge.training.networks import make_networks
+from ganforge.training.networks import META, make_networks
 
-META = torch.device("meta")
 TENSORS = 100_000  # that are made for all networks, at most
 # What nearly all networks are initialised with.
 DRAWING = {Tensor.normal_, Tensor.uniform_, nn.init.normal_, nn.init.uniform_, nn.init.kaiming_uniform_}

@@ -23,13 +23,13 @@ from ganforge.recipe.plan import Plan
 from ganforge.recipe.resolve import resolve
 from ganforge.runs import checkpoint
 from ganforge.runs.changes import require_same_networks
-from ganforge.runs.fit import META, load_networks
+from ganforge.runs.fit import load_networks
 from ganforge.runs.log import LOCK as LOCK
 from ganforge.runs.trained import Trained, recalibration
 from ganforge.runs.weights import Weights, find_weights
 from ganforge.training import build, norm as norms
 from ganforge.training.meter import first_not_finite
-from ganforge.training.networks import with_facts
+from ganforge.training.networks import META, with_facts
 
 LOCAL = ("dataset", "evaluations", "record")  # tables in which a lock tells where files lie
 CHECKPOINTS = "checkpoints"

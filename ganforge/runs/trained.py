@@ -1,5 +1,6 @@
 """Trained networks with their recipe: what evaluations, sample pictures and translation work on."""
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import cached_property
@@ -216,6 +217,20 @@ class Trained:
     def needed(self, direction: str, value: str = "fake") -> set[str]:
         """Return the names of the networks that a direction's translations, samples or other values are made with."""
         return with_facts(self.plan, self.scheme.wirings[direction].networks_of(value, self.player))
+
+    def multiple(self, direction: str) -> int | None:
+        """Return what height and width must be multiples of; None if a direction takes the size of the training only.
+
+        A network that takes pictures of any size says so: its attribute `multiple` is the number that their height and
+        width must be multiples of, and its attribute `least`, if it has one, the smallest height and width.
+        """
+        multiples = [getattr(self.networks[name], "multiple", None) for name in self.needed(direction)]
+        known = [multiple for multiple in multiples if isinstance(multiple, int)]
+        return math.lcm(*known) if len(known) == len(multiples) else None
+
+    def least(self, direction: str) -> int:
+        """Return the smallest height and width that a direction takes."""
+        return max(int(getattr(self.networks[name], "least", 1)) for name in self.needed(direction))
 
     def _absent(self, direction: str, value: str = "fake") -> list[str]:
         return sorted(self.needed(direction, value) - self.scheme.modules.keys())

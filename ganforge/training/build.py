@@ -22,8 +22,6 @@ from ganforge.training.player import Player, Term, Update, learnable
 from ganforge.training.state import Held, held_by
 from ganforge.training.values import Scheme, Wiring
 
-META = torch.device("meta")
-
 Bound = Mapping[str, Sequence[tuple[LossPlan, str, Mapping[str, str]]]]  # a player's losses, each with view and asks
 
 

@@ -10,8 +10,8 @@ from ganforge.components.settings import Key
 from ganforge.data.dataset import Dataset, Shape
 from ganforge.errors import Problem, RecipeError, nearest
 from ganforge.recipe.plan import LossPlan, Plan
-from ganforge.training.build import META, Bound, labels_of, make_scheme, shapes_of
-from ganforge.training.networks import check_networks, takes_one
+from ganforge.training.build import Bound, labels_of, make_scheme, shapes_of
+from ganforge.training.networks import META, check_networks, takes_one
 from ganforge.training.player import values_of
 from ganforge.training.values import Values, Wiring
 
@@ -90,17 +90,22 @@ def _check_values(
                 values.ask(view, name, player)
             except Exception as error:  # of any kind: the first step tells what cannot be told without arithmetic
                 generator = scheme.wirings[view].view.networks.get("generator")
-                reason, coupling = str(error.__cause__), plan.coupling_choice.component.name
-                lacking = re.search(r"forward\(\) missing .+ arguments?: (.+)", reason)
-                if generator and (lacking or re.search(r"forward\(\) takes .+ were given", reason)):
+                if generator and (fault := _misfit_of_call(str(error.__cause__))):
                     network, choice = plan.networks[generator]
-                    takes = f"asks for {lacking[1]} besides a sample" if lacking else "takes a sample and nothing else"
-                    gives = "which the coupling" if lacking else "but the coupling"
-                    does = "does not give" if lacking else "gives it more, such as a label"
-                    report((network.role, "use"), f"'{choice.component.name}' {takes}, {gives} '{coupling}' {does}")
+                    names = choice.component.name, plan.coupling_choice.component.name
+                    report((network.role, "use"), fault.format(*names))
                 elif len(set(pictures.values())) > 1 and _is_misfit(error.__cause__):
                     message = f"'{name}' in the direction {view} needs domains of the same channels; here {differing}"
                     report(("losses", loss.role, "use"), message)
+
+
+def _misfit_of_call(reason: str) -> str:
+    """Say, of generator {0} and coupling {1}, that one asks for more than the other gives; nothing if it is not so."""
+    if lacking := re.search(r"forward\(\) missing .+ arguments?: (.+)", reason):
+        return f"'{{0}}' asks for {lacking[1]} besides a sample, which the coupling '{{1}}' does not give"
+    if re.search(r"forward\(\) takes .+ were given", reason):
+        return "'{0}' takes a sample and nothing else, but the coupling '{1}' gives it more, such as a label"
+    return ""
 
 
 def _is_misfit(error: BaseException | None) -> bool:

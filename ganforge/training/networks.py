@@ -14,6 +14,7 @@ from ganforge.errors import InputError, PluginError
 from ganforge.recipe.plan import Choice, Plan
 from ganforge.training.numerics import single_value
 
+META = torch.device("meta")
 Mean = Callable[[str], Tensor]
 Problems = Callable[[Key, str, str], None]  # is told of (key, message, hint)
 
@@ -55,14 +56,13 @@ def with_facts(plan: Plan, names: Iterable[str]) -> set[str]:
 
 def check_networks(plan: Plan, shapes: Mapping[str, Shape], report: Problems) -> dict[str, nn.Module]:
     """Make every network without memory or arithmetic, look at what comes out of it, and return them."""
-    device = torch.device("meta")
-    zeros = {domain: torch.zeros(shape, device=device) for domain, shape in shapes.items()}
+    zeros = {domain: torch.zeros(shape, device=META) for domain, shape in shapes.items()}
     made: dict[str, nn.Module] = {}
     for name, (network, choice) in plan.networks.items():
         if any(isinstance(fact, Network) and fact.name not in made for fact in network.facts.values()):
             continue  # what is wrong with the network that it is made of was told
         try:
-            with device:
+            with META:
                 made[name] = _make_network(network, choice, shapes, zeros.__getitem__, made)
                 _check_network(made[name], network, choice, shapes, min(2, plan.train.batch))
         except PluginError:

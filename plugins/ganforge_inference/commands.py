@@ -8,7 +8,7 @@ import typer
 
 from ganforge import Device, InputError, NormName, PluginFiles, plugins_with, progress, tell
 
-TrainedAt = Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder, a checkpoint's, or a weights file.")]
+TrainedAt = Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder, a checkpoint's, weights, or hub:NAME.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")]
 
 

@@ -14,8 +14,8 @@ from attrs import frozen
 from PIL import Image
 from torch import Tensor
 
-from ganforge import InputError, PluginError, Prepared, RunFailedError, Stored, as_float, noting, write_file
-from ganforge_inference.output import encoded, suffix_of, to_image
+from ganforge import InputError, PluginError, Prepared, RunFailedError, Stored, as_float, noting
+from ganforge_inference.output import encoded, suffix_of, telling, to_image, write_made
 from ganforge_inference.translator import Translator
 
 EXAMPLES = 8  # held test pictures of a domain, at most
@@ -61,10 +61,8 @@ def shown(translator: Translator, given: Path | Tensor, name: str, folder: Path)
     depth = translator.depths[1]
     suffix = suffix_of(None, depth, len(made))
     file = folder / f"{Path(name).stem}_{translator.direction}{suffix}"
-    try:
-        write_file(file, encoded(made, depth, suffix), lasting=False)
-    except OSError as error:
-        raise RunFailedError(f"'{file}' cannot be written: {error.strerror or error}") from error
+    with telling(file):
+        write_made(encoded(made, depth, suffix), file)
     device = translator.trained.device.type
     kind = "" if depth.kind == "uint8" else f", {depth.kind}"
     words = f"{_size(pixels)} to {_size(made)}{kind} in {seconds:.2f} s ({device})"

@@ -10,8 +10,7 @@ from typing import Annotated
 import typer
 
 from ganforge import Device, InputError, NormName, PluginFiles, plugins_with, tell
-
-TrainedAt = Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder, a checkpoint's, or a weights file.")]
+from ganforge_inference.commands import TrainedAt
 
 
 def demo(

@@ -8,7 +8,7 @@ from attrs import frozen
 from torch import Tensor
 
 from ganforge import InputError, Trained
-from ganforge_inference.output import MODES, require_free, save, telling_how_many, to_image
+from ganforge_inference.output import MODES, require_free, save, so_far, telling, to_image
 
 GRID = 256  # pictures in the grid, at most
 
@@ -63,11 +63,11 @@ def draw(
     if drawing.grid:
         samples = samples.clamp(0, 1)
     for done, (sample, path) in enumerate(zip(samples, drawing.samples, strict=True)):
-        with telling_how_many(path, done, total):
+        with telling(path, so_far(done, total)):
             save(to_image(sample) if drawing.grid else sample.numpy(), path)
         report(done + 1, total)
     if drawing.grid:
-        with telling_how_many(drawing.grid, total, total):
+        with telling(drawing.grid, so_far(total, total)):
             save(to_image(_side_by_side(samples[:GRID])), drawing.grid)
 
 

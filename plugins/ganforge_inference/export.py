@@ -21,7 +21,7 @@ from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 from ganforge import InputError, Plugins, RunFailedError, Saved, Trained, Values
-from ganforge_inference.sizes import least_of, multiple_of, padded
+from ganforge_inference.sizes import padded
 from ganforge_inference.translator import BATCH, pictures_of
 
 Format = Literal["onnx", "torch"]
@@ -80,7 +80,7 @@ class Direction(nn.Module):
         self.parts = nn.ModuleDict({part: trained.networks[part] for part in sorted(trained.needed(name))})
         self.scheme, self.player, self.name = trained.scheme, trained.player, name
         self.source = trained.source(name)
-        self.multiple, self.least = multiple_of(trained, name), least_of(trained, name)
+        self.multiple, self.least = trained.multiple(name), trained.least(name)
         self.drawn = drawn_for(trained, name, seed)
         self.together = any(module.training for part in self.parts.values() for module in part.modules())
 
@@ -136,6 +136,9 @@ class About:
     difference: float
 
 
+Write = Callable[[About], bytes]  # makes a file's content with these metadata
+
+
 @frozen
 class Exported:
     """An exported file: its content, and what stands in it."""
@@ -166,13 +169,12 @@ def export(saved: Saved, direction: str, to: Format, seed: int = 0) -> Exported:
             expected = [translated(trained, program, pictures, seed) for pictures in tries]
         about = _about(saved, trained, program, seed, sorted(mean.met))
         try:
-            traced = _traced(program, tries[-1])
-            content = WRITERS[to](traced, about)
-            made = RUNNERS[to](content)
+            write = WRITERS[to](_traced(program, tries[-1]))
+            made = RUNNERS[to](write(about))
         except Exception as error:
             raise InputError(f"the direction {direction} cannot be exported to {to}: {_reason(error)}") from error
         about = evolve(about, difference=_difference(made, tries, expected))
-        return Exported(WRITERS[to](traced, about), about)
+        return Exported(write(about), about)
 
 
 def told(about: About, target: Path) -> list[str]:
@@ -267,19 +269,28 @@ def _traced(program: Direction, pictures: Tensor) -> torch.export.ExportedProgra
     return traced
 
 
-def _write_onnx(traced: torch.export.ExportedProgram, about: About) -> bytes:
+def _onnx(traced: torch.export.ExportedProgram) -> Write:
+    """Convert a program, and return what writes it: with other metadata it need not be converted again."""
     program = torch.onnx.export(
         traced, dynamo=True, verbose=False, input_names=["pictures"], output_names=["translated"]
     )
     model = program.model_proto  # type: ignore[union-attr]  # it is None only for the exporter before this one
-    model.metadata_props.add(key=ABOUT, value=json.dumps(asdict(about)))
-    return bytes(model.SerializeToString())
+    metadata = model.metadata_props.add(key=ABOUT)
+
+    def write(about: About) -> bytes:
+        metadata.value = json.dumps(asdict(about))
+        return bytes(model.SerializeToString())
+
+    return write
 
 
-def _write_torch(traced: torch.export.ExportedProgram, about: About) -> bytes:
-    content = io.BytesIO()
-    torch.export.save(traced, content, extra_files={ABOUT: json.dumps(asdict(about))})
-    return content.getvalue()
+def _torch(traced: torch.export.ExportedProgram) -> Write:
+    def write(about: About) -> bytes:
+        content = io.BytesIO()
+        torch.export.save(traced, content, extra_files={ABOUT: json.dumps(asdict(about))})
+        return content.getvalue()
+
+    return write
 
 
 def _run_onnx(content: bytes) -> Run:
@@ -296,7 +307,7 @@ def _run_torch(content: bytes) -> Run:
     return module
 
 
-WRITERS = {"onnx": _write_onnx, "torch": _write_torch}
+WRITERS: Mapping[Format, Callable[[torch.export.ExportedProgram], Write]] = {"onnx": _onnx, "torch": _torch}
 RUNNERS: Mapping[Format, Callable[[bytes], Run]] = {"onnx": _run_onnx, "torch": _run_torch}
 
 

@@ -5,9 +5,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from ganforge import NormName, PluginFiles, RunFailedError, plugins_with, tell, write_file
-
-TrainedAt = Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder, a checkpoint's, or a weights file.")]
+from ganforge import NormName, PluginFiles, plugins_with, tell
+from ganforge_inference.commands import Overwrite, TrainedAt
 
 
 def export(
@@ -17,7 +16,7 @@ def export(
     direction: Annotated[str | None, typer.Option(help="Such as AB or BA, if there are several.")] = None,
     out: Annotated[Path | None, typer.Option(metavar="FILE", help="By default AB.onnx, or AB.pt2, here.")] = None,
     seed: Annotated[int, typer.Option(help="Of what is drawn, such as a style.")] = 0,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that exists.")] = False,
+    overwrite: Overwrite = False,
     norm: NormName = None,
     plugin: PluginFiles = None,
 ) -> None:
@@ -26,7 +25,7 @@ def export(
     from ganforge import find_saved
     from ganforge_inference import export as exporting
     from ganforge_inference.direction import pick_direction
-    from ganforge_inference.output import require_free
+    from ganforge_inference.output import require_free, telling, write_made
     from ganforge_inference.translator import pictures_of
 
     exporting.require_extra(to)
@@ -36,10 +35,7 @@ def export(
     target = out or Path(chosen + exporting.SUFFIXES[to])
     require_free([target], overwrite=overwrite)
     exported = exporting.export(saved, chosen, to, seed)
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        write_file(target, exported.content)
-    except OSError as error:
-        raise RunFailedError(f"'{target}' cannot be written: {error.strerror or error}") from error
+    with telling(target):
+        write_made(exported.content, target)
     for line in exporting.told(exported.about, target):
         tell(line)

@@ -48,15 +48,17 @@ def require_free(targets: Iterable[Path], *, overwrite: bool) -> None:
 
 
 @contextmanager
-def telling_how_many(target: Path, done: int, total: int) -> Iterator[None]:
-    """While a file is written: say which one cannot be, and how many were before it."""
+def telling(target: Path, before: str = "") -> Iterator[None]:
+    """While a file is written: say that it cannot be, and what was written `before` it."""
     try:
         yield
     except OSError as error:
-        reason = error.strerror or error
-        raise RunFailedError(
-            f"'{target}' cannot be written: {reason}; {done} of {total} were written before"
-        ) from error
+        raise RunFailedError(f"'{target}' cannot be written: {error.strerror or error}{before}") from error
+
+
+def so_far(done: int, total: int) -> str:
+    """Say how many files of all were written."""
+    return f"; {done} of {total} were written before"
 
 
 def save(made: Image.Image | Array, target: Path) -> None:

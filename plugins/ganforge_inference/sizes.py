@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ganforge import InputError, Picture, Trained
+from ganforge import InputError, Picture
 
 Size = Literal["own", "training"] | tuple[int, int]  # (height, width)
 
@@ -35,22 +35,6 @@ def size_named(text: str) -> Size:
     if not all(1 <= side <= LONGEST for side in size):
         raise InputError(f"--size: height and width lie in 1..{LONGEST:,}, got '{text}'")
     return size
-
-
-def multiple_of(trained: Trained, direction: str) -> int | None:
-    """Return what height and width must be multiples of; None if a direction translates at the training size only.
-
-    A network that takes pictures of any size says so: its attribute `multiple` is the number that their height and
-    width must be multiples of, and its attribute `least`, if it has one, the smallest height and width.
-    """
-    multiples = [getattr(trained.networks[name], "multiple", None) for name in trained.needed(direction)]
-    known = [multiple for multiple in multiples if isinstance(multiple, int)]
-    return math.lcm(*known) if len(known) == len(multiples) else None
-
-
-def least_of(trained: Trained, direction: str) -> int:
-    """Return the smallest height and width that a direction translates."""
-    return max(int(getattr(trained.networks[name], "least", 1)) for name in trained.needed(direction))
 
 
 def fitting(side: int, multiple: int, least: int = 1) -> int:

@@ -22,7 +22,8 @@ from ganforge_inference.output import (
     png_of,
     require_free,
     side_by_side,
-    telling_how_many,
+    so_far,
+    telling,
     to_image,
     write_made,
 )
@@ -220,7 +221,7 @@ class _Work:
             if (other := self._written.get(_file_at(job.target))) is not None:
                 self.failed[job] = f"'{job.target}' is already the translation of '{other.source}' on this file system"
                 continue
-            with telling_how_many(job.target, len(self._written), self.total):
+            with telling(job.target, so_far(len(self._written), self.total)):
                 write_made(made, job.target)
             self._written[_file_at(job.target)] = job
             self.sizes.append(size)

@@ -28,7 +28,7 @@ from ganforge import (
 )
 from ganforge_inference.direction import pick_direction
 from ganforge_inference.output import MODES, Array
-from ganforge_inference.sizes import Size, least_of, multiple_of, padded, resized, size_named
+from ganforge_inference.sizes import Size, padded, resized, size_named
 from ganforge_inference.tiles.layout import Grid
 from ganforge_inference.tiles.tiler import Report, Tiler
 
@@ -105,7 +105,7 @@ class Translator:
         self.depths = (depths[self.source], depths[self.target])
         self.channels = (shapes[self.source][0], shapes[self.target][0])
         self.training_size = (shapes[self.source][1], shapes[self.source][2])
-        self.multiple, self.least = multiple_of(trained, direction), least_of(trained, direction)
+        self.multiple, self.least = trained.multiple(direction), trained.least(direction)
         self.size = self._possible(size)
         self._lock = RLock()
         self.tiler = self._tiler(tile, overlap)

@@ -110,12 +110,8 @@ def gather(saved: Saved, run: Path | None, trained: Mapping[str, Trained], files
 def _translation(trained: Trained, direction: str) -> Translation:
     translates = trained.translates(direction)
     source = _domain(trained, trained.source(direction)) if translates else None
-    networks = [trained.networks[name] for name in trained.needed(direction)]
-    multiples = [getattr(network, "multiple", None) for network in networks]
-    anywhere = translates and all(isinstance(multiple, int) for multiple in multiples)
-    return Translation(
-        direction, source, _domain(trained, trained.target(direction)), "any" if anywhere else "that of the training"
-    )
+    sizes = "any" if translates and trained.multiple(direction) else "that of the training"
+    return Translation(direction, source, _domain(trained, trained.target(direction)), sizes)
 
 
 def _domain(trained: Trained, domain: str) -> str:

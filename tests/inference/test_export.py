@@ -21,7 +21,7 @@ from ganforge.recipe.lock import lock_text
 from ganforge.runs.load import Saved, find_saved
 from ganforge.training import build
 from ganforge.training.networks import make_networks
-from ganforge_inference import export as exporting, export_command
+from ganforge_inference import export as exporting, output
 from ganforge_inference.export import Exported, export
 from ganforge_inference.translator import Translator
 from tests.conftest import write_weights
@@ -156,12 +156,12 @@ def test_a_file_that_differs_is_not_kept_nor_is_one_for_which_there_is_no_room(s
     assert result.status == 1
     assert result.err.startswith("error: the exported pixels differ from translate's by ")
 
-    def refuse(path, content):
+    def refuse(path, content, *, lasting):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     made = Exported(b"content", None)
     monkeypatch.setattr(exporting, "export", lambda *_: made)
-    monkeypatch.setattr(export_command, "write_file", refuse)
+    monkeypatch.setattr(output, "write_file", refuse)
     result = ganforge(*words)
     assert (result.status, result.err) == (1, "error: 'it.pt2' cannot be written: No space left on device\n")
     assert not Path("it.pt2").exists()

@@ -110,7 +110,8 @@ class Tiler:
         """Return the tiles of a picture of (height, width); None if it is to be translated whole."""
         given = fitting(size[0], self.multiple, self.least), fitting(size[1], self.multiple, self.least)
         tile = self.tile
-        if tile is None and math.prod(given) * self.bytes_per_pixel > SHARE * free_on(self.device):
+        small = max(given) <= fitting(TRIAL, self.multiple, self.least)  # as the picture on which memory is measured
+        if tile is None and not small and math.prod(given) * self.bytes_per_pixel > SHARE * free_on(self.device):
             tile = self._chosen()
         if tile is None or max(given) <= tile:
             return None
