@@ -15,6 +15,7 @@ from torch.nn.functional import mse_loss
 
 from ganforge import Findings, InputError, Split, Trained, as_float, random_generator
 from ganforge_evaluations.learnt import LEARNT_FROM, choose, learn, read
+from ganforge_evaluations.model_share import model_share
 from ganforge_evaluations.pictures import between, few, stored
 
 if TYPE_CHECKING:
@@ -41,6 +42,12 @@ class Views:
     pictures: Tensor
     angles: Tensor
     labels: Mapping[str, Sequence[Any]]
+
+    @property
+    def seen_from(self) -> list[tuple[Any, ...]]:
+        """Azimuth and, where it is known, elevation of each."""
+        elevations = self.labels.get("elevation", [None] * len(self.pictures))
+        return list(zip(self.angles.tolist(), elevations, strict=True))
 
 
 @frozen(eq=False)
@@ -79,7 +86,9 @@ def azimuth(
 
     Returns:
         For each direction, such as AB, the metrics of `measure` under names such as `rmse_AB`; `rmse` and the absolute
-        `correlation` of the first direction; the regressors' errors; the figures `azimuth` and `turning`.
+        `correlation` of the first direction; the regressors' errors; the figures `azimuth` and `turning`. And
+        `model_share_AB`: how much of the translations' variance is left among inputs from one angle, see `model_share`;
+        to be compared with `model_share_B`, that of real pictures.
 
     Raises:
         InputError: the samples are no pictures, or their azimuth is not known; one regressor shall learn from pictures
@@ -103,6 +112,10 @@ def azimuth(
 
     angles = {domain: to_degrees(read(regressors[domain], tests[domain].pictures)) for domain in DOMAINS}
     metrics = {f"regressor_rmse_{domain}": rmse(tests[domain].angles, angles[domain]) for domain in DOMAINS}
+    metrics |= {
+        f"model_share_{domain}": model_share(as_float(views.pictures), views.seen_from)
+        for domain, views in tests.items()
+    }
     turns = []
     for direction in directions:
         source, target = trained.source(direction), trained.target(direction)
@@ -110,6 +123,7 @@ def azimuth(
         predicted = to_degrees(read(regressors[target], translations))
         measured = measure(tests[source].angles, predicted)
         metrics |= {f"{name}_{direction}": value for name, value in measured.items()}
+        metrics[f"model_share_{direction}"] = model_share(translations, tests[source].seen_from)
         turns.append(Turn(direction, tests[source], translations, angles[source], predicted, measured))
     metrics |= {"rmse": turns[0].measured["rmse"], "correlation": abs(turns[0].measured["correlation"])}
     title = f"{trained.plan.name}, step {trained.step:,}"

@@ -155,11 +155,13 @@ def test_an_identity_is_as_good_as_the_regressor_and_a_mirror_image_is_mirrored(
     assert set(metrics) == {
         *(
             f"{name}_{way}"
-            for name in ("rmse", "mirrored", "correlation", "angle_spread", "clusters")
+            for name in ("rmse", "mirrored", "correlation", "angle_spread", "clusters", "model_share")
             for way in ("AB", "BA")
         ),
-        *("rmse", "correlation", "regressor_rmse_A", "regressor_rmse_B"),
+        *("rmse", "correlation", "regressor_rmse_A", "regressor_rmse_B", "model_share_A", "model_share_B"),
     }
+    assert metrics["model_share_AB"] == pytest.approx(metrics["model_share_A"])  # the inputs themselves
+    assert 0.1 < metrics["model_share_A"] < 0.6
     assert [len(figures["azimuth"].axes), len(figures["turning"].axes)] == [2, 4]
     assert [label.get_text() for label in figures["turning"].axes[0].get_yticklabels()] == ["A", "to B", "and back"]
 
