@@ -43,7 +43,7 @@ _HOMES = {
     "data.reading": "normal oddities",
     "recipe.lock": "lock_text",
     "recipe.plan": "Compute Plan",
-    "training.build": "decide decide_and_read make_dataset read_data",
+    "training.build": "decide decide_and_read make_dataset read_data shapes_of",
     "training.engine": "Engine Steps Turn",
     "training.formula": "Formula",
     "training.meter": "Meter",
@@ -55,7 +55,8 @@ _HOMES = {
     "runs.interrupts": "STOPPING handling",
     "runs.load": "Saved find_run find_saved load_trained located",
     "runs.changes": "CHANGEABLE other_data",
-    "runs.checkpoint": "write_training",
+    "runs.checkpoint": "write_training write_weights",
+    "runs.fit": "outlines_of",
     "runs.weights": "Head Weights read_head",
     "runs.log": "bounded_lines last_step log_lines open_inside read_inside read_lock read_metrics records",
     "runs.metrics": "evaluate is_finished",
@@ -128,7 +129,8 @@ if TYPE_CHECKING:
     from ganforge.recipe.plan import Compute as Compute, Plan as Plan
     from ganforge.runs.assemble import assemble as assemble, pick_device as pick_device, settle as settle
     from ganforge.runs.changes import CHANGEABLE as CHANGEABLE, other_data as other_data
-    from ganforge.runs.checkpoint import write_training as write_training
+    from ganforge.runs.checkpoint import write_training as write_training, write_weights as write_weights
+    from ganforge.runs.fit import outlines_of as outlines_of
     from ganforge.runs.interrupts import STOPPING as STOPPING, handling as handling
     from ganforge.runs.load import (
         Saved as Saved,
@@ -157,6 +159,7 @@ if TYPE_CHECKING:
         decide_and_read as decide_and_read,
         make_dataset as make_dataset,
         read_data as read_data,
+        shapes_of as shapes_of,
     )
     from ganforge.training.engine import Engine as Engine, Steps as Steps, Turn as Turn
     from ganforge.training.formula import Formula as Formula
