@@ -109,7 +109,9 @@ def _given(name: str, method: Method, coupling: Coupling, wanted: Name) -> Given
         fitting = [one.name for one in coupling.networks if one.role == architecture.role]
         chosen = network_named(file.stem, method, networks) or (fitting[0] if fitting else architecture.role)
     if chosen not in networks:
-        raise InputError(f"{file}: there is no network '{printable(chosen)}'; {nearest(chosen, networks)}")
+        theirs = f"what their code calls {chosen} is {method.files.get(chosen)}"
+        hint = theirs if chosen in method.files else nearest(chosen, networks)
+        raise InputError(f"{file}: there is no network '{printable(chosen)}'; {hint}")
     network = networks[chosen]
     if network.role != architecture.role:
         raise InputError(f"{file} is a {architecture.role} '{architecture.names[0]}', so it cannot become {chosen}")

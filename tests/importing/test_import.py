@@ -1,5 +1,6 @@
 """Weights of public code: imported, they give the pictures that the modules gave which they were saved from."""
 
+import copy
 import json
 import tomllib
 from pathlib import Path
@@ -10,7 +11,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from ganforge import Translator
+from ganforge import InputError, Translator, load_trained
 from ganforge.runs.checkpoint import read_tensors
 from tests.networks.public import (
     PublicDiscoDiscriminator,
@@ -24,6 +25,17 @@ from tests.networks.public import (
 )
 
 
+class Apart(nn.Module):
+    """A network that is given pictures one by one, as the public test commands do."""
+
+    def __init__(self, network):
+        super().__init__()
+        self.network = network
+
+    def forward(self, pictures):
+        return torch.cat([self.network(one[None]) for one in pictures])
+
+
 def save(network, path):
     torch.save(network.state_dict(), path)
     return network
@@ -33,9 +45,8 @@ def assert_translates_as(reference, folder, direction, inputs, size, signed=True
     """Compare what an imported direction makes with what the module made, in the module's own range of pixels."""
     torch.manual_seed(1)
     pictures = torch.rand(2, inputs, *size)
-    theirs = torch.cat([reference(one[None] * 2 - 1 if signed else one[None]) for one in pictures]).detach()
-    translate = Translator.load(folder, direction, device="cpu")
-    mine = torch.stack([translate(one) for one in pictures])
+    theirs = reference(pictures * 2 - 1 if signed else pictures).detach()
+    mine = Translator.load(folder, direction, device="cpu")(pictures)
     torch.testing.assert_close(mine * 2 - 1 if signed else mine, theirs, rtol=0, atol=1e-6)
     assert theirs.std() > 0.01
 
@@ -65,6 +76,7 @@ def test_a_resnet_translates_as_the_public_module_did(case, ganforge, tmp_path):
     if settings.get("norm") == "batch":  # as the public test command has it, but for dropout
         for module in reference.modules():
             module.train(isinstance(module, nn.BatchNorm2d))
+        reference = Apart(reference)
     assert_translates_as(reference, "weights", "AB", settings["inputs"], (32, 48))
 
 
@@ -77,7 +89,8 @@ def test_a_unet_translates_as_the_public_module_did(levels, norm, inputs, output
     recipe = tomllib.loads((tmp_path / "weights" / "recipe.toml").read_text())
     assert recipe["generator"]["levels"] == levels
     assert recipe["dataset"]["size"] == [2**levels, 2**levels]
-    reference.train(norm == "batch")  # as the public test command has it
+    if norm == "batch":  # as the public test command has it
+        reference = Apart(reference.train())
     assert_translates_as(reference, "weights", "AB", inputs, (2**levels, 2 ** (levels + 1)))
 
 
@@ -101,7 +114,17 @@ def test_discogans_generator_translates_as_the_reference_did(extra, ganforge, tm
     assert "discogan" in result.out
     assert "becomes G_BA, translates B to A" in result.out
     assert "add --bgr for what it has trained" in result.out
-    assert_translates_as(reference.train(), "weights", "BA", 3, (64, 64), signed=False)
+    assert_translates_as(copy.deepcopy(reference).train(), "weights", "BA", 3, (64, 64), signed=False)
+    assert_translates_as_one(reference, extra)
+
+
+def assert_translates_as_one(reference, extra):
+    picture = torch.rand(1, 3, 64, 64)
+    if extra:
+        with pytest.raises(InputError, match="for one sample alone take another norm than 'batch'"):
+            Translator.load("weights", device="cpu")(picture)
+    mine = Translator.load("weights", device="cpu", norm="running")(picture)
+    torch.testing.assert_close(mine, reference(picture).detach(), rtol=0, atol=1e-6)
 
 
 def test_colours_that_a_network_saw_with_blue_first_change_places(ganforge, tmp_path):
@@ -134,8 +157,6 @@ def test_a_discriminator_judges_as_the_public_module_did(case, ganforge, tmp_pat
     network = "D_B" if name in ("cyclegan", "discogan") else "D"
     result = ganforge("import", f"net.pth={network}", "--as", name, "--out", "weights")
     assert result.status == 0, result.err
-    from ganforge import load_trained
-
     trained = load_trained(tmp_path / "weights", plugins, torch.device("cpu"), "running")
     x = torch.rand(2, channels, 64, 64)
     score, _ = trained.networks[network].eval()(x)
@@ -248,7 +269,7 @@ REFUSED = {
     "nothing": "nothing.pth holds no state dict",
     "other": "other.pth is no known network: it holds fc.weight, fc.bias ...; known are the ResNet, U-Net, ",
     "lacking": "lacking.pth does not fit 'resnet_2blocks', the known network that is nearest: "
-    "model.10.conv_block.5.bias is not there; ",
+    "model.10.conv_block.5.weight is not there; ",
     "extra": "extra.pth does not fit 'resnet_2blocks', the known network that is nearest: extra.weight is not of it",
     "shape": "model.1.bias is [5] there, expected [4]",
     "whole": "model.1.bias holds int64",
@@ -282,7 +303,7 @@ def test_more_than_a_few_tensors_are_counted(ganforge, tmp_path):
 
 
 WRONG = {
-    ("G.pth=G_A",): "there is no network 'G_A'; did you mean 'G_AB'?",
+    ("G.pth=G_A",): "there is no network 'G_A'; what their code calls G_A is G_AB",
     ("G.pth=D_A",): "G.pth is a generator 'resnet_2blocks', so it cannot become D_A",
     ("G.pth", "G.pth=G_AB"): "G.pth and G.pth both become G_AB: write FILE=NETWORK",
     ("G.pth", "--set", "generator.blocks=3"): "the recipe's generator has other layers than 'resnet_2blocks' in G.pth",

@@ -231,8 +231,9 @@ class PublicDiscoDiscriminator(nn.Module):
 def randomise(network):
     """Give a network random numbers of the size that trained ones have."""
     torch.manual_seed(0)
-    state = network.state_dict()
-    for key, value in state.items():
-        if value.is_floating_point() and not key.endswith("filt"):
-            value.copy_(torch.rand_like(value) + 0.5 if key.endswith("running_var") else torch.randn_like(value) * 0.05)
+    for key, value in network.state_dict().items():
+        if key.endswith("running_var") or (value.ndim == 1 and key.endswith("weight")):
+            value.copy_(torch.rand_like(value) + 0.5)
+        elif value.is_floating_point() and not key.endswith("filt"):
+            value.copy_(0.3 * torch.randn_like(value) / max(1, value[0].numel()) ** 0.5)
     return network.eval()
