@@ -92,7 +92,7 @@ class Tracker(ABC):
     def ganforge_ended(self, run: "Run") -> None:
         """Close it."""
         if self._open:
-            self._try(run, lambda: self.close(finished=run.step >= run.plan.train.steps))
+            self._try(run, lambda: self.close(finished=run.over))
             self._open = False
 
     def _once(self, run: "Run", what: str, work: Callable[[], None]) -> None:
