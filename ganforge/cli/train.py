@@ -97,6 +97,7 @@ def _attach_observers(started: "Run") -> None:
     for name, observers in list(plugins.each("ganforge_observers", run=started)):
         for observer in observers:
             plugins.admit(f"{name}.{type(observer).__name__}", observer)
+    tables = started.plan.recipe.table.get("observers", {})
     for role, choice in started.plan.observers.items():
-        with started.plan.located(("record", "observers", role)):
+        with started.plan.located(("observers", role) if role in tables else ("record", "observers")):
             plugins.attach(f"{choice.component.plugin}/{role}", partial(choice.make, run=started))

@@ -37,9 +37,10 @@ def lock_text(plan: Plan, notes: Mapping[str, Any], *, passed_on: bool = False) 
         "updates": _choices(plan.updates),
         "optimizer": _shared(_choices(plan.optimizers)),
         "evaluations": _choices(plan.evaluations, passed_on),
+        "observers": _choices(plan.observers, passed_on),
         "train": train,
         "compute": plain(plan.compute),
-        "record": _filled({**plain(plan.record), "observers": _choices(plan.observers, passed_on)}),
+        "record": plain(plan.record),
         "lock": _filled({**made_with, **notes}),
     }
     comment = f"# {plan.recipe.summary}\n" if plan.recipe.summary else ""

@@ -31,7 +31,7 @@ from ganforge.training import build, norm as norms
 from ganforge.training.meter import first_not_finite
 from ganforge.training.networks import META, with_facts
 
-LOCAL = ("dataset", "evaluations", "record")  # tables in which a lock tells where files lie
+LOCAL = ("dataset", "evaluations", "observers", "record")  # tables in which a lock tells where files lie
 CHECKPOINTS = "checkpoints"
 POINTER_BYTES = 64  # a file called `latest` or `best` that is larger is no pointer
 

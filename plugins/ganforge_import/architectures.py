@@ -5,7 +5,7 @@ takes a place among the layers. Names and order are those of the public code:
 
 * github.com/junyanz/pytorch-CycleGAN-and-pix2pix: `ResnetGenerator`, `UnetGenerator`, `NLayerDiscriminator`,
   `PixelDiscriminator`
-* github.com/taesungp/contrastive-unpaired-translation: the first and the third of these with antialiasing, `PatchSampleF`
+* github.com/taesungp/contrastive-unpaired-translation: the first and the third of these, antialiased; `PatchSampleF`
 * github.com/SKTBrain/DiscoGAN: `Generator`, `Discriminator`
 """
 
@@ -120,7 +120,9 @@ def _unet(shapes: Shapes) -> Architecture:
 def _patch(shapes: Shapes) -> Architecture:
     """`NLayerDiscriminator`, with CUT's antialiasing or without."""
     blur = ["blur"] if _has_blur(shapes, 3) else []
-    convolutions = [key for key, shape in shapes.items() if re.fullmatch(r"model\.\d+\.weight", key) and len(shape) == 4]
+    convolutions = [
+        key for key, shape in shapes.items() if re.fullmatch(r"model\.\d+\.weight", key) and len(shape) == 4
+    ]
     count = max(1, min(len(convolutions) - 2, 8))
     second = f"model.{2 + len(blur)}"
     norm = _norm(shapes, second)

@@ -38,7 +38,8 @@ class Method:
     dropout: bool = False
 
 
-# In CycleGAN's code G_A makes B of A, and D_A judges B; in DiscoGAN's `generator_A` makes A, and `discriminator_A` judges A.
+# In CycleGAN's code G_A makes B of A, and D_A judges B; in DiscoGAN's `generator_A` makes A, and `discriminator_A`
+# judges A.
 METHODS: Mapping[str, Method] = {
     "cyclegan": Method(
         "base_cyclegan", "folders", {"G_A": "G_AB", "G_B": "G_BA", "D_A": "D_B", "D_B": "D_A", "G": "G_AB"}

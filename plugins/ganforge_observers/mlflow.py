@@ -1,6 +1,7 @@
 """The observer `mlflow`: a run of MLflow, on a server or in a database file.
 
-It needs the package mlflow, or mlflow-skinny with SQLAlchemy. Look at it with `mlflow ui`.
+It needs the package mlflow; or mlflow-skinny and, for a database file, SQLAlchemy and Alembic. Look at it with
+`mlflow ui`.
 """
 
 import importlib
@@ -69,7 +70,7 @@ class MLflow(Tracker):
 
     def _is_there(self, known: str) -> bool:
         try:
-            return self._client.get_run(known).info.lifecycle_stage == "active"
+            return str(self._client.get_run(known).info.lifecycle_stage) == "active"
         except self._mlflow.MlflowException as error:
             if error.error_code == "RESOURCE_DOES_NOT_EXIST":
                 return False

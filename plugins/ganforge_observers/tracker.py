@@ -1,4 +1,4 @@
-"""What observers for experiment trackers share: when a tracker is told what, each thing once, and never at a run's cost."""
+"""What observers for trackers share: when a tracker is told what, each thing once, and never at a run's cost."""
 
 import json
 import tomllib

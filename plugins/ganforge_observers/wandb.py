@@ -15,7 +15,9 @@ from ganforge_observers.tracker import Tracker, settings_of
 if TYPE_CHECKING:
     from ganforge import Run
 
-LOGIN_SECONDS = 60  # that a question for the key waits for an answer
+INIT_SECONDS = "30"  # that the training waits for a server's answer, if WANDB_INIT_TIMEOUT says nothing
+LOGIN_SECONDS = 60  # that a question for the key waits for the user's
+FINISH_SECONDS = 600  # that the rest is sent for at the end; it lies in the run's folder, too
 
 
 class WandB(Tracker):
@@ -64,6 +66,9 @@ class WandB(Tracker):
             disable_code=True,
             disable_git=True,
             disable_job_creation=True,
+            finish_timeout=FINISH_SECONDS,
+            finish_timeout_raises=True,
+            init_timeout=float(os.environ.get("WANDB_INIT_TIMEOUT", INIT_SECONDS)),
             login_timeout=LOGIN_SECONDS,
             silent=True,
         )

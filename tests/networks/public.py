@@ -3,6 +3,8 @@
 They take and make pixels in [-1, 1], but DiscoGAN's, which takes and makes [0, 1].
 """
 
+from itertools import pairwise
+
 import torch
 from torch import nn
 from torch.nn import functional
@@ -195,7 +197,7 @@ class PublicDiscoGenerator(nn.Module):
         super().__init__()
         sizes = [inputs, width, 2 * width, 4 * width, 8 * width]
         layers = [nn.Conv2d(sizes[0], sizes[1], 4, 2, 1, bias=False), nn.LeakyReLU(0.2, inplace=True)]
-        for before, after in zip(sizes[1:], sizes[2:], strict=False):
+        for before, after in pairwise(sizes[1:]):
             layers += [nn.Conv2d(before, after, 4, 2, 1, bias=False), nn.BatchNorm2d(after), nn.LeakyReLU(0.2, True)]
         if extra:
             layers += [nn.Conv2d(sizes[-1], 100, left, 1, 0, bias=False), nn.BatchNorm2d(100), nn.LeakyReLU(0.2, True)]
