@@ -129,12 +129,21 @@ def test_nothing_reads_or_writes_pickle():
     for path in [*CORE.rglob("*.py"), *PLUGINS.rglob("*.py")]:
         names = imports_of(path)
         assert not names & {"pickle", "dill", "joblib", "shelve"}, path
-        for node in ast.walk(ast.parse(path.read_text())):
+        tree = ast.parse(path.read_text())
+        # SECURITY.md names this one, too: `ganforge import` reads state dicts that torch.save wrote.
+        imported = {
+            id(node.func)
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Call)
+            and path.parent.name == "ganforge_import"
+            and "weights_only=True" in ast.unparse(node)
+        }
+        for node in ast.walk(tree):
             if isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "load_state_dict_from_url":
                 # SECURITY.md names this one: torchvision's own file, for the perceptual loss.
                 assert path.name == "perceptual.py"
                 assert "weights_only=True" in ast.unparse(node)
-            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and id(node) not in imported:
                 assert (node.value.id, node.attr) not in {("torch", "load"), ("torch", "save"), ("np", "load")}, path
 
 

@@ -1,6 +1,5 @@
 """Reading a state dict that another program saved, without running any code that lies in its file."""
 
-import pickle
 import re
 import warnings
 from collections.abc import Mapping
@@ -46,15 +45,12 @@ def _loaded(path: Path) -> Any:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of pickle's protocols, and of TorchScript, which is refused
             return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        held = re.search(r"GLOBAL (\S+)", str(error))
-        if held is None:
-            raise InputError(f"{path} is damaged, or was not written by torch.save") from error
-        raise InputError(
-            f"{path} holds Python objects ({held[1]}), which may run code when they are loaded; in the program that "
-            "made it, save the tensors alone: torch.save(network.state_dict(), FILE)"
-        ) from error
     except Exception as error:  # whatever a damaged file makes its readers raise
+        if held := re.search(r"GLOBAL (\S+)", str(error)):
+            raise InputError(
+                f"{path} holds Python objects ({held[1]}), which may run code when they are loaded; in the program "
+                "that made it, save the tensors alone: torch.save(network.state_dict(), FILE)"
+            ) from error
         if "TorchScript" in str(error):
             raise InputError(f"{path} is a TorchScript program: save its state_dict() instead") from error
         raise InputError(f"{path} is damaged, or was not written by torch.save") from error

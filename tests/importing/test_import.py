@@ -3,6 +3,7 @@
 import copy
 import json
 import tomllib
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -258,6 +259,9 @@ def broken(tmp_path):
     Path("text.pth").write_text("hello world")
     Path("empty.pth").write_text("")
     Path("folder.pth").mkdir()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.jit.save(torch.jit.script(nn.Conv2d(3, 3, 3)), "script.pth")
 
 
 REFUSED = {
@@ -277,6 +281,7 @@ REFUSED = {
     "cut": "cut.pth is damaged, or was not written by torch.save",
     "text": "text.pth is damaged, or was not written by torch.save",
     "empty": "empty.pth is damaged, or was not written by torch.save",
+    "script": "script.pth is a TorchScript program: save its state_dict() instead",
     "folder": "no file 'folder.pth'",
     "sounds": "no file 'sounds.pth'; did you mean 'sound.pth'?",
 }

@@ -12,7 +12,7 @@ from tests.observers.test_optional import LOSSES, crash, records
 
 tracker = importlib.import_module("ganforge_observers.tracker")
 
-SETS = ("evaluations.modes.use=mode-coverage", "record.evaluate_every=4", "record.sample_every=4")
+SETS = ("evaluations.back.use=reconstruction", "record.evaluate_every=4", "record.sample_every=4")
 WORDS = [word for text in SETS for word in ("--set", text)]
 
 
@@ -95,8 +95,8 @@ def test_a_tracker_is_told_everything_once_also_by_a_run_that_broke_down(noting,
     assert [one[1] for one in first if one[0] == "show"] == [0, 4, 8]
     told = [(step, names) for what, step, names in (one for one in first if one[0] == "tell")]
     assert [step for step, names in told if names == [*numbers, "speed/steps_per_second"]] == [2, 4, 6, 8]
-    assert [step for step, names in told if "validation/modes.quality" in names] == [4, 8]
-    assert [step for step, names in told if "test/modes.quality" in names] == [8]
+    assert [step for step, names in told if "validation/back.cycle_rmse_A" in names] == [4, 8]
+    assert [step for step, names in told if "test/back.cycle_rmse_A" in names] == [8]
 
     crash(run)
     result = ganforge("resume", run)
@@ -192,7 +192,7 @@ def test_wandb_keeps_a_run_offline_and_goes_on_with_it(toy, ganforge, tmp_path):
     for name in LOSSES:
         shown = [(row["step"], row[f"losses/{name}"]) for row in kept["rows"] if f"losses/{name}" in row]
         assert shown == [(one["step"], pytest.approx(one["losses"][name])) for one in records(run)]
-    assert [row["step"] for row in kept["rows"] if "test/modes.quality" in row] == [4, 8]
+    assert [row["step"] for row in kept["rows"] if "test/back.cycle_rmse_A" in row] == [4, 8]
     assert [row["step"] for row in kept["rows"] if "samples/path" in row] == [0, 4, 8]
     assert len(list(folder.rglob("*.png"))) == 3
 
@@ -225,7 +225,7 @@ def database(tmp_path_factory):
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("store", ["database", "folder"])
+@pytest.mark.parametrize("store", [pytest.param("database", marks=pytest.mark.slow), "folder"])
 def test_mlflow_keeps_a_run_and_goes_on_with_it(store, toy, ganforge, tmp_path, request):
     pytest.importorskip("mlflow")
     uri = request.getfixturevalue("database") if store == "database" else str(tmp_path / "mlruns")
@@ -250,7 +250,7 @@ def test_mlflow_keeps_a_run_and_goes_on_with_it(store, toy, ganforge, tmp_path, 
     for loss in LOSSES:
         expected = [(one["step"], pytest.approx(one["losses"][loss])) for one in records(run)]
         assert history(f"losses/{loss}") == expected
-    assert [step for step, _ in history("test/modes.quality")] == [4, 8]
+    assert [step for step, _ in history("test/back.cycle_rmse_A")] == [4, 8]
     pictures = [file.path for file in client.list_artifacts(name, "images") if file.path.endswith(".png")]
     assert len(pictures) == 3
 
