@@ -70,6 +70,8 @@ def _notes(imported: "Imported", *, bgr: bool) -> list[str]:
             "batch norm uses the statistics of each batch, as their test command does; those in the files, which "
             "--eval uses there: --norm running"
         )
+    if any("bottleneck" in one.settings for one in architectures):
+        found.append("a picture alone cannot be normalised where it is one pixel: --norm running")
     if any(one.use == "resnet" and one.settings["dropout"] for one in architectures):
         found.append("dropout in the residual blocks is for training; their test command has it on without --eval")
     if any(one.use == "unet" for one in architectures):

@@ -28,7 +28,7 @@ from ganforge import (
     write_weights,
 )
 from ganforge_import.architectures import Architecture, nearest_architecture
-from ganforge_import.methods import METHODS, Method, Name, method_of, network_named
+from ganforge_import.methods import METHODS, USUAL, Method, Name, method_of, network_named
 from ganforge_import.state import State, read_state
 
 SHOWN = 5  # tensors that are named where some do not fit
@@ -75,7 +75,7 @@ def gather(
         InputError: a file cannot be read, is none of the known networks, or does not fit; its tensors are named.
     """
     method = method_of(wanted)
-    data = [f"dataset.use={method.dataset}", "dataset.root=data"]
+    data = [f"dataset.use={method.dataset}", "dataset.root=your_data"]
     before = understand([*data, *sets])
     given = [_given(name, method, before.coupling, wanted) for name in names]
     for place, one in enumerate(given):
@@ -102,12 +102,13 @@ def _given(name: str, method: Method, coupling: Coupling, wanted: Name) -> Given
         keys = ", ".join(map(printable, list(state)[:3]))
         raise InputError(f"{file} is no known network: it holds {keys} ...; known are the {known}")
     if wanted not in METHODS and wanted not in architecture.names:
-        raise InputError(f"{file} is '{architecture.names[0]}', not '{wanted}': import it --as {architecture.names[0]}")
+        methods = ", ".join(METHODS)
+        raise InputError(f"{file} is '{architecture.names[0]}', not '{wanted}'; --as {methods} take all that they have")
     if file != Path(name):
         chosen = named
     else:
-        fitting = [one.name for one in coupling.networks if one.role == architecture.role]
-        chosen = network_named(file.stem, method, networks) or (fitting[0] if fitting else architecture.role)
+        usual = method.files.get(USUAL[architecture.role], architecture.role)
+        chosen = network_named(file.stem, method, networks) or usual
     if chosen not in networks:
         theirs = f"what their code calls {chosen} is {method.files.get(chosen)}"
         hint = theirs if chosen in method.files else nearest(chosen, networks)

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from typing import Literal, get_args
+from typing import Literal
 
 from attrs import frozen
 
@@ -28,7 +28,8 @@ class Method:
     Attributes:
         recipe: ganforge's own for it.
         dataset: the component that reads such data.
-        files: how the code calls a network, in names such as `latest_net_G_A.pth` -> how ganforge does.
+        files: how the code calls a network, in names such as `latest_net_G_A.pth` -> how ganforge does. `G` and `D`
+            are also those that are meant where nothing is said.
         dropout: whether its U-Net has dropout, which no tensor tells.
     """
 
@@ -38,15 +39,21 @@ class Method:
     dropout: bool = False
 
 
+USUAL = {"generator": "G", "discriminator": "D", "heads": "F"}  # role -> what the public code calls the only one
+
 # In CycleGAN's code G_A makes B of A, and D_A judges B; in DiscoGAN's `generator_A` makes A, and `discriminator_A`
 # judges A.
 METHODS: Mapping[str, Method] = {
     "cyclegan": Method(
-        "base_cyclegan", "folders", {"G_A": "G_AB", "G_B": "G_BA", "D_A": "D_B", "D_B": "D_A", "G": "G_AB"}
+        "base_cyclegan", "folders", {"G_A": "G_AB", "G_B": "G_BA", "D_A": "D_B", "D_B": "D_A", "G": "G_AB", "D": "D_B"}
     ),
     "pix2pix": Method("base_pix2pix", "pairs", {"G": "G", "D": "D"}, dropout=True),
     "cut": Method("base_cut", "folders", {"G": "G", "D": "D", "F": "H"}),
-    "discogan": Method("base_64", "folders", {"gen_A": "G_BA", "gen_B": "G_AB", "dis_A": "D_A", "dis_B": "D_B"}),
+    "discogan": Method(
+        "base_64",
+        "folders",
+        {"gen_A": "G_BA", "gen_B": "G_AB", "dis_A": "D_A", "dis_B": "D_B", "G": "G_AB", "D": "D_B"},
+    ),
 }
 
 
@@ -69,6 +76,3 @@ def network_named(stem: str, method: Method, networks: Mapping[str, object]) -> 
         if re.search(rf"(?<![A-Za-z])(?:net)?{name}(?![A-Za-z])", stem):
             return known[name]
     return None
-
-
-NAMES: tuple[Name, ...] = get_args(Name)

@@ -176,6 +176,7 @@ def _training(facts: Facts) -> str:
         "time": _duration(facts.seconds),
         "device": made.get("device"),
         "versions": used,
+        "imported from": ", ".join(f"{name}: {origin}" for name, origin in facts.noted("lock.imported").items()),
         "started from": ", ".join(f"{name} {digest}" for name, digest in start.items()),
     }
     lines = [f"| {name} | {_plain(str(value))} |" for name, value in rows.items() if value not in (None, "")]

@@ -156,7 +156,7 @@ def test_a_discriminator_judges_as_the_public_module_did(case, ganforge, tmp_pat
     make, name, channels = JUDGES[case]
     reference = save(randomise(make()), tmp_path / "net.pth")
     network = "D_B" if name in ("cyclegan", "discogan") else "D"
-    result = ganforge("import", f"net.pth={network}", "--as", name, "--out", "weights")
+    result = ganforge("import", "net.pth", "--as", name, "--out", "weights")
     assert result.status == 0, result.err
     trained = load_trained(tmp_path / "weights", plugins, torch.device("cpu"), "running")
     x = torch.rand(2, channels, 64, 64)
@@ -327,7 +327,7 @@ def test_wrong_words_are_told_and_nothing_is_written(ganforge, tmp_path):
         assert result.status == 2, words
         assert message in result.err
     result = ganforge("import", "G.pth", "--as", "resnet_9blocks")
-    assert "G.pth is 'resnet_2blocks', not 'resnet_9blocks'" in result.err
+    assert "G.pth is 'resnet_2blocks', not 'resnet_9blocks'; --as cyclegan, pix2pix" in result.err
     result = ganforge("import", "G.pth", "--as", "stylegan2")
     assert result.status == 2
     assert "resnet_9blocks" in result.err
@@ -363,6 +363,7 @@ def test_a_stranger_translates_evaluates_exports_packs_and_trains_on_with_them(g
     assert result.status == 0, result.err
     result = ganforge("pack", "weights", "--out", "pack", "--with-discriminators", "--no-preview")
     assert result.status == 0, result.err
+    assert "| imported from | D" in (tmp_path / "pack" / "README.md").read_text()
     run = ("run", "weights/recipe.toml", "--set", "dataset.root=data", "--set", "train.steps=1")
     frozen = ("--set", "optimizer.generator.lr=0.0", "--set", "optimizer.discriminator.lr=0.0")
     result = ganforge(*run, *frozen, "--set", "train.start=pack")
