@@ -7,6 +7,7 @@ import struct
 
 import pytest
 
+from ganforge.runs.checkpoint import read_recipe
 from tests.conftest import TOY, run_at
 from tests.observers.test_optional import LOSSES, crash, records
 
@@ -178,12 +179,20 @@ def rows_of(folder):
     return {"id": run.run_id, "project": run.project, "config": table(run.config.update), "rows": rows, "exit": end}
 
 
+def losses_of(run):
+    return [record["losses"] for record in records(run)]
+
+
 def test_wandb_keeps_a_run_offline_and_goes_on_with_it(toy, ganforge, tmp_path):
     pytest.importorskip("wandb")
     result = ganforge("run", toy, *WORDS, "--set", "observers.wandb={mode='offline', project='mine'}")
     assert result.status == 0, result.err
     assert "told no more" not in result.out + result.err
     run = tmp_path / "runs" / "toy" / "0001"
+    assert ganforge("run", toy, *WORDS).status == 0
+    assert losses_of(run) == losses_of(run.with_name("0002"))  # looking changes nothing
+    passed_on = read_recipe(run / "checkpoints" / "step-00000008" / "G_AB.safetensors")
+    assert "wandb" not in passed_on  # which is this user's affair
     (folder,) = (run / "wandb").glob("offline-run-*")
     kept = rows_of(folder)
     assert kept["id"] == json.loads((run / "wandb.json").read_text())["id"]
@@ -235,6 +244,8 @@ def test_mlflow_keeps_a_run_and_goes_on_with_it(store, toy, ganforge, tmp_path, 
     assert "told no more" not in result.out + result.err
     run = tmp_path / "runs" / "toy" / "0001"
     name = json.loads((run / "mlflow.json").read_text())["id"]
+    assert ganforge("run", toy, *WORDS, "--set", "observers.mlflow=false").status == 0
+    assert losses_of(run) == losses_of(run.with_name("0002"))  # looking changes nothing
     from mlflow import MlflowClient
 
     client = MlflowClient(tracking_uri=uri)
