@@ -62,7 +62,7 @@ def _becomes(given: "Given", imported: "Imported") -> str:
 def _notes(imported: "Imported", *, bgr: bool) -> list[str]:
     """Say what of the public code the weights cannot tell."""
     architectures = [one.architecture for one in imported.given]
-    found = []
+    found = [f"{name} holds numbers that are not finite" for name in imported.not_finite]
     if any(one.use in ("resnet", "unet") for one in architectures):
         found.append("their code holds pixels in -1..1; ganforge's networks take and make 0..1, and convert inside")
     if imported.plan.train.norm == "batch":

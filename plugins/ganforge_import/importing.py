@@ -57,6 +57,12 @@ class Imported:
     given: Sequence[Given]
     tensors: Mapping[str, State] = field(repr=False)
 
+    @property
+    def not_finite(self) -> list[str]:
+        """The tensors that hold numbers which are not finite, by network and name."""
+        named = ((f"{name}.{key}", tensor) for name, state in self.tensors.items() for key, tensor in state.items())
+        return [name for name, tensor in named if not tensor.isfinite().all()]
+
 
 def gather(
     names: Sequence[str], wanted: Name, understand: Understand, size: int | None, sets: Sequence[str], *, bgr: bool
@@ -142,8 +148,8 @@ def _overrides(given: Sequence[Given], method: Method, before: Plan, size: int |
     if size is not None or sizes:
         sides = (size, size) if size is not None else sizes[0]
         yield f"dataset.size={list(sides)}"
-        if load := before.dataset.settings.get("load"):
-            usual = before.dataset.settings["size"]
+        load, usual = before.dataset.settings.get("load"), before.dataset.settings["size"]
+        if isinstance(load, int) and isinstance(usual, int):  # as the method's recipe says
             yield f"dataset.load={[round(side * load / usual) for side in sides]}"
 
 

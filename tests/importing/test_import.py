@@ -299,6 +299,32 @@ def test_what_does_not_fit_is_refused_in_a_line_that_says_why(ganforge, tmp_path
     assert not (tmp_path / "weights").exists()
 
 
+def test_weights_that_are_not_finite_are_told_of(ganforge, tmp_path):
+    state = PublicResnet(3, 3, 4, 2).state_dict()
+    torch.save({**state, "model.4.bias": torch.full((8,), torch.nan)}, tmp_path / "G.pth")
+    result = ganforge("import", "G.pth", "--as", "cyclegan")
+    assert result.status == 0
+    assert "note: G_AB.layers.4.bias holds numbers that are not finite" in result.out
+
+
+def test_sizes_of_the_recipe_are_those_that_are_asked_for_where_the_network_takes_them(ganforge, tmp_path):
+    save(PublicUnet(3, 3, 4, 7, "batch"), tmp_path / "latest_net_G.pth")
+    for words, size, load in (
+        ((), 128, 143),
+        (("--size", "256"), 256, 286),
+        (("--set", "dataset.load=[300, 200]"), 128, 0),
+    ):
+        out = f"weights{size}{load}"
+        result = ganforge("import", "latest_net_G.pth", "--as", "pix2pix", "--out", out, *words)
+        assert result.status == 0, result.err
+        dataset = tomllib.loads((tmp_path / out / "recipe.toml").read_text())["dataset"]
+        assert dataset["size"] == [size, size]
+        assert dataset["load"] == ([load, load] if load else [300, 200])
+    result = ganforge("import", "latest_net_G.pth", "--as", "pix2pix", "--size", "100")
+    assert result.status == 2
+    assert "'unet' halves pictures 7 times, but 100x100 can be halved 2 times" in result.err
+
+
 def test_more_than_a_few_tensors_are_counted(ganforge, tmp_path):
     torch.save({f"model.{n}.weight": torch.zeros(2, 2) for n in range(30)}, tmp_path / "G.pth")
     result = ganforge("import", "G.pth", "--as", "cyclegan")
