@@ -60,7 +60,6 @@ class WandB(Tracker):
     def open(self, run: "Run", known: str | None) -> str:
         """Begin a run of wandb, or go on with one."""
         run.files.folder(self.name, create=True).close()  # which refuses a link
-        mode = self.mode or os.environ.get("WANDB_MODE")
         settings = self._wandb.Settings(
             console="off",
             disable_code=True,
@@ -81,8 +80,8 @@ class WandB(Tracker):
             tags=self.tags,
             dir=str(run.folder),
             id=name,
-            resume=None if mode == "offline" else "allow",
-            mode=mode,
+            resume="allow",  # offline it is noted for `wandb sync`
+            mode=self.mode,
             config=settings_of(run),
             allow_val_change=True,
             settings=settings,

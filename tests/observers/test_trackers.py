@@ -174,6 +174,7 @@ def rows_of(folder):
         return {"/".join(item.nested_key) or item.key: json.loads(item.value_json) for item in items}
 
     (run,) = [one.run for one in kept if one.HasField("run")]
+    assert run.resume  # so that `wandb sync` adds to what is there
     (end,) = [one.exit.exit_code for one in kept if one.HasField("exit")]
     rows = [table(one.history.item) for one in kept if one.HasField("history")]
     return {"id": run.run_id, "project": run.project, "config": table(run.config.update), "rows": rows, "exit": end}
