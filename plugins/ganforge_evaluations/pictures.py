@@ -1,8 +1,9 @@
 """What evaluations of pictures share: test samples as floats, pairs, and rows of pictures."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+import torch
 from attrs import fields_dict, has
 from torch import Tensor
 
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 CELL = 0.9  # inches of a picture in a figure
+PART = 256  # samples at a time, where all would take too much memory
 TRIED = 16  # samples of a domain that is drawn, in a rehearsal
 
 
@@ -52,6 +54,17 @@ def inputs(trained: Trained, domain: str, limit: int, split: Split = "test", lea
     return floats(samples, spread(samples.length, limit))
 
 
+def inputs_in_parts(trained: Trained, domain: str, limit: int) -> Iterator[Tensor]:
+    """Yield a domain's test samples as `inputs` loads or draws them, some at a time."""
+    if domain in trained.drawn:
+        yield from torch.split(inputs(trained, domain, limit), PART)
+        return
+    samples = stored(trained, "test", domain)
+    chosen = spread(samples.length, limit)
+    for start in range(0, len(chosen), PART):
+        yield floats(samples, chosen[start : start + PART])
+
+
 def few(trained: Trained, limit: int) -> int:
     """Return how many samples to draw: as many as the limit allows, but a few in a rehearsal."""
     return min(limit, TRIED) if trained.rehearsal else limit
@@ -84,6 +97,17 @@ def translations(trained: Trained, direction: str, limit: int, least: int = 1) -
     if not trained.translates(direction):
         return trained.draw(direction, few(trained, limit))
     return trained.translate(direction, inputs(trained, trained.source(direction), limit, least=least))
+
+
+def translations_in_parts(trained: Trained, direction: str, limit: int) -> Iterator[Tensor]:
+    """Translate so many test samples at most, or draw as many, some at a time; each part with noise of its own."""
+    if trained.translates(direction):
+        for number, part in enumerate(inputs_in_parts(trained, trained.source(direction), limit)):
+            yield trained.translate(direction, part, seed=number)
+        return
+    count = few(trained, limit)
+    for number, start in enumerate(range(0, count, PART)):
+        yield trained.draw(direction, min(PART, count - start), seed=number)
 
 
 def reconstructing(trained: Trained) -> set[str]:
