@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -21,6 +21,7 @@ from ganforge.recipe.layers import Recipe
 
 if TYPE_CHECKING:
     from ganforge.recipe.plan import Plan
+    from ganforge.runs.results import Results
 
 errors = Console(stderr=True, emoji=False)  # `x.toml:100: ...` names a line
 
@@ -108,10 +109,18 @@ def console_of_rows() -> Console:
     return Console(width=None if sys.stdout.isatty() else 250, emoji=False)
 
 
-def print_metrics(metrics: Mapping[str, Mapping[str, float]]) -> None:
-    """Print the metrics of evaluations, a row each."""
-    flat = [(role, name, value) for role, found in metrics.items() for name, value in found.items()]
-    print_rows([{"evaluation": role, "metric": name, "value": f"{value:.4g}"} for role, name, value in flat], False)
+def print_results(results: "Results") -> None:
+    """Print the metrics of evaluations on the test split, or else on that of validation, a row each; last and best."""
+    states = {f"step {results.last.step}": results.last}
+    if results.best is not None:
+        states |= {f"best: step {results.best.step}": results.best}
+    rows: dict[tuple[str, str], dict[str, str]] = {}
+    for title, state in states.items():
+        for role, found in state.counting.items():
+            for name, value in found.items():
+                row = rows.setdefault((role, name), {"evaluation": role, "metric": name, **dict.fromkeys(states, "")})
+                row[title] = f"{value:.4g}"
+    print_rows(list(rows.values()), False)
 
 
 @contextmanager

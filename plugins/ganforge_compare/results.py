@@ -17,7 +17,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
-from ganforge import InputError, RunFailedError, printable, read_inside, read_metrics, records, to_json, write_output
+from ganforge import InputError, RunFailedError, printable, read_inside, read_results, records, to_json, write_output
 from ganforge_compare.comparison import Member
 
 LAST = 0.8  # of a training; metrics after it are averaged
@@ -72,7 +72,8 @@ def late_metrics(folder: Path, steps: int, say: Callable[[str], None]) -> dict[s
         say(f"warning: {error}")
     if not values:
         try:
-            last = _flat({role: part for role, part in read_metrics(folder).items() if role != "step"})
+            found = read_results(folder)
+            last = _flat(found.last.counting) if found else {}
         except InputError as error:
             say(f"warning: {error}")
             last = {}

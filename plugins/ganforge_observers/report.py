@@ -36,7 +36,7 @@ from ganforge import (
     open_inside,
     read_inside,
     read_lock,
-    read_metrics,
+    read_results,
     write_output,
 )
 
@@ -179,7 +179,8 @@ def gather(folder: Path, state: str) -> dict[str, Any]:
     told = read_log(folder)
     unread = told.unread
     try:
-        metrics = read_metrics(folder) or told.metrics
+        results = read_results(folder)
+        metrics = {"step": results.last.step, **results.last.counting} if results else told.metrics
     except InputError as error:
         unread.append(str(error))
         metrics = told.metrics

@@ -9,7 +9,7 @@ from typing import Any
 
 from attrs import frozen
 
-from ganforge import SPLITS, Drawn, InputError, PictureDataset, Saved, Trained, read_metrics, records
+from ganforge import Drawn, InputError, PictureDataset, Saved, Trained, open_all, read_results, records
 
 
 @frozen
@@ -134,19 +134,21 @@ def _counts(outline: Trained, lock: Mapping[str, Any]) -> dict[str, int]:
     found = {name: re.match(r"(\d{1,12}) samples", str(note)) for name, note in notes.items()}
     counts = {name: int(match[1]) for name, match in found.items() if match}
     with suppress(InputError):
-        for split in SPLITS if not counts else ():
-            opened = outline.dataset.open(split).items()
-            counts |= {f"{split}.{domain}": one.length for domain, one in opened if not isinstance(one, Drawn)}
+        for split, opened in open_all(outline.plan, outline.dataset).items() if not counts else ():
+            stored = {domain: one for domain, one in opened.items() if not isinstance(one, Drawn)}
+            counts |= {f"{split}.{domain}": one.length for domain, one in stored.items()}
     return counts
 
 
 def _metrics(folder: Path, step: int) -> dict[str, dict[str, float]]:
     """Return the metrics that lie in a folder, if they are of this step."""
     try:
-        found = read_metrics(folder)
+        found = read_results(folder)
     except InputError:
         return {}
-    return {role: table for role, table in found.items() if role != "step"} if found.get("step") == step else {}
+    return (
+        {role: dict(table) for role, table in found.last.counting.items()} if found and found.last.step == step else {}
+    )
 
 
 def _without(

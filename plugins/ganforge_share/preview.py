@@ -9,7 +9,7 @@ from attrs import frozen
 from torch import Tensor
 from torch.nn.functional import pad
 
-from ganforge import InputError, PluginError, Stored, Trained, as_float, read_inside, read_metrics
+from ganforge import InputError, PluginError, Stored, Trained, as_float, read_inside, read_results
 
 LARGEST = 1 << 25  # bytes of a picture that is taken from a run
 COUNT = 8  # pictures in a row
@@ -57,7 +57,8 @@ def _read(run: Path, name: str) -> bytes | None:
 def _evaluated(run: Path) -> int | None:
     """Return the step that a run's metrics and figures are of."""
     try:
-        return read_metrics(run).get("step")
+        found = read_results(run)
+        return found.last.step if found else None
     except InputError:
         return None
 
