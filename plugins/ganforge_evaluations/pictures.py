@@ -22,11 +22,11 @@ def floats(samples: Stored, indices: Sequence[int]) -> Tensor:
     return as_float(samples.load(indices))
 
 
-def stored(trained: Trained, split: Split, domain: str, least: int = 1) -> Stored:
+def stored(trained: Trained, split: Split, domain: str) -> Stored:
     """Return a domain's samples, the same ones every time.
 
     Raises:
-        InputError: there is no such domain, it draws afresh, or it has fewer samples than the least number.
+        InputError: there is no such domain, it draws afresh, or it has no samples.
     """
     samples = trained.samples(split)
     if domain not in samples:
@@ -34,23 +34,20 @@ def stored(trained: Trained, split: Split, domain: str, least: int = 1) -> Store
     found = samples[domain]
     if not isinstance(found, Stored):
         raise InputError(f"the {split} samples of domain {domain} are drawn afresh; this needs fixed ones")
-    if found.length < least:
+    if not found.length:
         kind = type(trained.dataset)
         known = fields_dict(kind) if has(kind) else ()
         settings = ", ".join(f"dataset.{name}" for name in known if name.startswith(split))
         hint = f"; see {settings}" if settings else ""
-        raise InputError(f"needs at least {least} {split} samples of each domain, {domain} has {found.length}{hint}")
+        raise InputError(f"needs at least 1 {split} sample of each domain, {domain} has none{hint}")
     return found
 
 
-def inputs(trained: Trained, domain: str, limit: int, split: Split = "test", least: int = 1) -> Tensor:
-    """Load a domain's samples, evenly spread over the split where there are more than the limit; or draw as many.
-
-    An InputError says if there are fewer than the least number.
-    """
+def inputs(trained: Trained, domain: str, limit: int, split: Split = "test") -> Tensor:
+    """Load a domain's samples, evenly spread over the split where there are more than the limit; or draw as many."""
     if domain in trained.drawn:
         return trained.drawn[domain].draw(few(trained, limit), random_generator(0, "inputs", domain))
-    samples = stored(trained, split, domain, least)
+    samples = stored(trained, split, domain)
     return floats(samples, spread(samples.length, limit))
 
 
@@ -89,14 +86,11 @@ def spread(length: int, count: int) -> list[int]:
     return [place * length // count for place in range(count)]
 
 
-def translations(trained: Trained, direction: str, limit: int, least: int = 1) -> Tensor:
-    """Translate so many test samples at most, or draw as many where a direction needs no source.
-
-    An InputError says if there are fewer than the least number.
-    """
+def translations(trained: Trained, direction: str, limit: int) -> Tensor:
+    """Translate so many test samples at most, or draw as many where a direction needs no source."""
     if not trained.translates(direction):
         return trained.draw(direction, few(trained, limit))
-    return trained.translate(direction, inputs(trained, trained.source(direction), limit, least=least))
+    return trained.translate(direction, inputs(trained, trained.source(direction), limit))
 
 
 def translations_in_parts(trained: Trained, direction: str, limit: int) -> Iterator[Tensor]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 from attrs import frozen
+from filelock import FileLock
 from torch import Tensor
 
 from ganforge import UNWRITABLE, Trained, user_folder, write_file
@@ -140,7 +141,8 @@ def _save(file: Path, features: Tensor) -> None:
     from safetensors.torch import save
 
     file.parent.mkdir(parents=True, exist_ok=True)
-    write_file(file, save({"features": features}, {"digest": _digest(features)}), lasting=False)
+    with FileLock(file.parent.with_suffix(".lock")):  # by which `ganforge data clear` knows the folder
+        write_file(file, save({"features": features}, {"digest": _digest(features)}), lasting=False)
 
 
 def _digest(features: Tensor) -> str:
