@@ -64,6 +64,15 @@ def test_an_identity_has_no_cycle_error_and_the_error_of_the_input(make):
     assert diversity.diversity(found).metrics["diversity_AB"] > 0
 
 
+def test_what_numbers_are_based_on_stands_beside_them(make):
+    found = make(nn.Identity(), nn.Identity())
+    both = {"pictures_AB": 4, "pictures_BA": 4}
+    assert paired_error.paired_error(found, limit=9).about == both
+    assert paired_error.paired_error(found, limit=3).about == {"pictures_AB": 3, "pictures_BA": 3}
+    assert diversity.diversity(found).about == {**both, "real_AB": 4, "real_BA": 4}
+    assert reconstruction.reconstruction(found, limit=2).about == {"pictures_A": 2, "pictures_B": 2}
+
+
 def test_a_constant_is_collapsed_and_undone_no_better_than_by_the_mean(make):
     found = make(Constant(), Constant())
     assert diversity.diversity(found).metrics == {"diversity_AB": 0.0, "diversity_BA": 0.0}
