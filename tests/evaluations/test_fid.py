@@ -341,8 +341,8 @@ def test_without_the_weights_the_command_is_named(make, tmp_path, monkeypatch):
     with pytest.raises(InputError) as error:
         evaluations.fid(make(few(2), few(2)))
     assert str(error.value) == (
-        f"needs the weights 'inception', which are not in '{tmp_path}/home/inception': "
-        "`ganforge data fetch inception`, once"
+        f"needs the weights 'inception', which are not in '{tmp_path}/home/inception'; "
+        "fetch them once with `ganforge data fetch inception`"
     )
 
 

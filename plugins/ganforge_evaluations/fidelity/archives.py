@@ -103,7 +103,8 @@ def fetched(name: str) -> Mapping[str, "Tensor"]:
     from safetensors.torch import load_file
 
     if not file.is_file():
-        raise InputError(f"needs the weights '{name}', which are not in '{folder}': `ganforge data fetch {name}`, once")
+        once = f"fetch them once with `ganforge data fetch {name}`"
+        raise InputError(f"needs the weights '{name}', which are not in '{folder}'; {once}")
     try:
         return load_file(file)
     except (OSError, SafetensorError) as error:
