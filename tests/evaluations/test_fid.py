@@ -333,6 +333,16 @@ def test_more_pictures_than_fit_at_a_time_are_translated_in_parts(make, own, mon
     assert parts.about == whole.about
 
 
+def test_features_are_of_full_precision_however_a_run_trains(monkeypatch):
+    found = []
+    network = networks.FeatureNetwork(
+        "own", "0", 3, (4, 4), lambda pictures: found.append(torch.backends.cudnn.allow_tf32) or pictures.flatten(1)
+    )
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    network.features(few(1), "clean")
+    assert (found, torch.backends.cudnn.allow_tf32) == ([False], True)
+
+
 # What networks may be, and what is said where none is.
 
 
@@ -470,6 +480,7 @@ def test_the_metrics_are_those_of_torch_fidelity(make, state, file, tmp_path):
     path = tmp_path / "state.pth"
     torch.save(state, path)
     told = {"cuda": False, "cache": False, "verbose": False, "feature_extractor_weights_path": str(path)}
+    told |= {"feature_extractor": "inception-v3-compat"}  # by default precision and recall are those of VGG-16
     expected = torch_fidelity.calculate_metrics(
         input1=Listed(first), input2=Listed(second), fid=True, kid=True, prc=True, kid_subset_size=12, **told
     )
@@ -491,7 +502,8 @@ def test_the_metrics_are_those_of_clean_fid(make, file, clean_fids):
         large = [
             torch.stack([torch.tensor(fit(one.permute(1, 2, 0).numpy())).permute(2, 0, 1) for one in s]) for s in sets
         ]
-        first, second = (clean_fids(pictures).numpy() for pictures in large)
+        # In single precision its kernel distance would be 1e-4 off.
+        first, second = (clean_fids(pictures).double().numpy() for pictures in large)
     found = evaluate(evaluations.fid, trained, features=file).metrics
     one, other = ((features.mean(0), np.cov(features, rowvar=False)) for features in (first, second))
     assert found["fid_AB"] == pytest.approx(measure.frechet_distance(*one, *other), rel=1e-4)

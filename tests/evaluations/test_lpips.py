@@ -160,7 +160,9 @@ def test_pictures_that_alexnet_cannot_look_at_are_refused(make, fetched):
 
 def test_without_the_weights_the_command_is_named(make, tmp_path, monkeypatch):
     monkeypatch.setenv("GANFORGE_DATA", str(tmp_path))
-    with pytest.raises(InputError, match=r"needs the weights 'lpips', .*; fetch them once with `ganforge data fetch lpips`"):
+    with pytest.raises(
+        InputError, match=r"needs the weights 'lpips', .*; fetch them once with `ganforge data fetch lpips`"
+    ):
         evaluate(make(2, 2, {"G_AB": Constant()}))
 
 

@@ -10,7 +10,7 @@ from attrs import frozen
 from filelock import FileLock
 from torch import Tensor
 
-from ganforge import UNWRITABLE, Trained, user_folder, write_file
+from ganforge import Trained, user_folder, write_file
 from ganforge_evaluations.fidelity.networks import FeatureNetwork, find_network
 from ganforge_evaluations.fidelity.resize import Resizing
 from ganforge_evaluations.pictures import inputs_in_parts, require_pictures, translations_in_parts
@@ -116,8 +116,6 @@ def _real(trained: Trained, domain: str, limit: int, network: FeatureNetwork, re
     try:
         _save(file, found)
     except OSError as error:
-        if error.errno not in UNWRITABLE:
-            raise
         why = f"'{file.parent}' cannot be written: {error.strerror}"
         return found, f"the features of real pictures are not kept, and are read again each time: {why}"
     return found, ""

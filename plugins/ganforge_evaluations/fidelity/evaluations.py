@@ -103,7 +103,7 @@ def precision_recall(
 ) -> Findings:
     """How much of the translations is like real pictures, and of these like translations (Kynkäänniemi et al. 2019).
 
-    The paper takes the features of VGG-16; these are those of `fid`, as in torch-fidelity. Compare only with the same.
+    The paper, and torch-fidelity unless it is told otherwise, take the features of VGG-16; these are those of `fid`.
 
     Args:
         trained: networks that translate pictures.

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ganforge import Findings, InputError, Trained
 from ganforge_evaluations.fidelity.archives import fetched
-from ganforge_evaluations.fidelity.networks import State, digest_of
+from ganforge_evaluations.fidelity.networks import State, digest_of, exactly
 from ganforge_evaluations.pictures import inputs, require_pictures, translations
 
 TAPS = (1, 4, 7, 9, 11)  # the layers of AlexNet whose activations are compared: its five ReLUs
@@ -117,7 +117,8 @@ class LPIPS(nn.Module):
         """Do the same on the CPU, by batches; one picture is compared with its equal in the other."""
         place = self.get_buffer("shift").device
         parts = zip(torch.split(one, BATCH), torch.split(other, BATCH), strict=True)
-        return torch.cat([self(x.to(place).clamp(0, 1), y.to(place).clamp(0, 1)).cpu() for x, y in parts])
+        with exactly():
+            return torch.cat([self(x.to(place).clamp(0, 1), y.to(place).clamp(0, 1)).cpu() for x, y in parts])
 
     def _activations(self, pictures: Tensor) -> list[Tensor]:
         """Return the activations of the five layers, each place of them of length 1, [N, C, H', W'] each."""

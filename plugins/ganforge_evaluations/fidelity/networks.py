@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import torch
@@ -44,7 +45,8 @@ class FeatureNetwork:
         Raises:
             InputError: the network does not take pictures of so many channels, or what it needs is not installed.
         """
-        return torch.cat([self.read(self._fit(part, resizing)) for part in torch.split(pictures, BATCH)])
+        with exactly():
+            return torch.cat([self.read(self._fit(part, resizing)) for part in torch.split(pictures, BATCH)])
 
     def _fit(self, pictures: Tensor, resizing: Resizing) -> Tensor:
         large = RESIZINGS[resizing](pictures, self.size)
@@ -63,6 +65,11 @@ class FeatureNetwork:
                 "network that takes them",
                 key="features",
             )
+
+
+def exactly() -> AbstractContextManager[None]:
+    """Have convolutions computed in full single precision, and in the same way each time, however a run trains."""
+    return torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False)
 
 
 def find_network(features: Path | None, device: torch.device) -> FeatureNetwork:
