@@ -159,7 +159,7 @@ def _needs(plugins: "Plugins", table: Mapping[str, Any]) -> Iterator[Path]:
 
 
 def _way_to(needed: Path, archives: Mapping[str, Archive]) -> str:
-    if needed.name in archives:
+    if needed.name in archives and not archives[needed.name].shared:
         return f"ganforge data fetch {needed.name} {needed.parent}"
     return f"no {needed}: see the recipe"
 

@@ -797,6 +797,24 @@ def test_what_holds_anything_but_tensors_is_refused_and_none_of_it_kept(content,
     assert not Path("unpickled").exists()
 
 
+def test_a_disk_that_gets_full_while_weights_are_converted_leaves_nothing_half(
+    ganforge, site, weights_home, monkeypatch
+):
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    site.pages[f"/{INCEPTION}"] = Page(state_file({"a": torch.ones(2)}))
+    words = ["data", "fetch", "inception", "--mirror", site.url(""), "--accept-checksum"]
+    with monkeypatch.context() as patch:
+        patch.setattr("ganforge_evaluations.fidelity.archives.write_file", full)
+        result = ganforge(*words)
+    assert result.status == 2
+    assert f"cannot write to '{weights_home}': No space left on device" in result.err
+    assert not (weights_home / "inception").exists()
+    assert ganforge(*words).status == 0
+    assert len(site.asked) == 1  # what was downloaded had stayed
+
+
 def test_weights_have_a_folder_of_their_own(ganforge, weights_home):
     result = ganforge("data", "fetch", "inception", "sets")
     assert result.status == 2

@@ -216,6 +216,15 @@ def test_features_are_read_once(make, own, tmp_path, monkeypatch):
     assert sum(own) == 3 * (8 + 6) + 2 * (5 + 5)
 
 
+def test_data_clear_empties_the_features_too(make, own, tmp_path, monkeypatch, ganforge):
+    monkeypatch.setenv("GANFORGE_CACHE", str(tmp_path / "cache"))
+    evaluate(evaluations.fid, make(few(8), few(6, 1)))
+    assert (tmp_path / "cache" / "features").is_dir()
+    result = ganforge("data", "clear")
+    assert result.status == 0, result.err
+    assert not (tmp_path / "cache" / "features").exists()
+
+
 @pytest.mark.parametrize("damage", ["cut", "bytes", "emptied", "folder", "other"])
 def test_a_damaged_cache_is_remade(damage, make, own, tmp_path, monkeypatch):
     monkeypatch.setenv("GANFORGE_CACHE", str(tmp_path / "cache"))

@@ -54,7 +54,7 @@ def lpips_diversity(
         real = inputs(trained, trained.target(direction), limit)
         if _draws(trained, direction):
             source = inputs(trained, trained.source(direction), limit)
-            made = [trained.translate(direction, source, seed=seed) for seed in range(pairs + 1)]
+            made = (trained.translate(direction, source, seed=seed) for seed in range(pairs + 1))
             found = torch.cat([network.distances(one, other) for one, other in pairwise(made)])
             kind, count = "translations of one input", len(source)
         else:
