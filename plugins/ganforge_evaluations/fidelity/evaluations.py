@@ -47,13 +47,15 @@ def fid(
         name = f"fid_{pair.direction}"
         metrics[name] = frechet(pair.translated, pair.real)
         if min(len(pair.translated), len(pair.real)) < ENOUGH:
-            metrics |= _kid(pair)
-            kernel = f"kid_{pair.direction}"
-            warnings.append(
-                f"{name} is biased: it compares {_counts(pair)}, and below {ENOUGH:,} on a side it is far too large; "
-                f"compare it with what was measured on as many, or compare {kernel} = {metrics[kernel]:.4g} ± "
-                f"{metrics[f'kid_error_{pair.direction}']:.2g}"
-            )
+            kernel = _kid(pair)
+            metrics |= kernel
+            if math.isfinite(metrics[name]):
+                distance, error = kernel.values()
+                warnings.append(
+                    f"{name} is biased: it compares {_counts(pair)}, and below {ENOUGH:,} on a side it is far too "
+                    "large; compare it with what was measured on as many, or compare "
+                    f"kid_{pair.direction} = {distance:.4g} ± {error:.2g}"
+                )
         warnings += _unmeasured(pair, metrics)
     return Findings(metrics, about=found.about, warnings=warnings)
 
