@@ -16,7 +16,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-report = importlib.import_module("ganforge_observers.report")
+charts, courses, observers, pictures, report = (
+    importlib.import_module(f"ganforge_observers.report.{name}")
+    for name in ("charts", "courses", "observers", "pictures", "page")
+)
 
 EVIL = "<script>alert(1)</script>\"'>&\x00\x1b[31m\u202e"
 LOCK = """\
@@ -232,12 +235,12 @@ def test_the_page_is_made_anew_at_checkpoints_for_a_small_part_of_the_time(toy, 
     ganforge("run", toy, *every)
     assert states == ["finished"]  # it is over before the page is first due
     states.clear()
-    monkeypatch.setattr(report, "FIRST_SECONDS", 0.0)
-    monkeypatch.setattr(report, "SHARE", 1.0)
+    monkeypatch.setattr(observers, "FIRST_SECONDS", 0.0)
+    monkeypatch.setattr(observers, "SHARE", 1.0)
     ganforge("run", toy, *every)
     assert states == ["training"] * 8 + ["finished"]
     states.clear()
-    monkeypatch.setattr(report, "SHARE", 1e-12)
+    monkeypatch.setattr(observers, "SHARE", 1e-12)
     ganforge("run", toy, *every)
     assert states == ["training", "finished"]
 
@@ -357,7 +360,7 @@ def test_the_command_needs_neither_torch_nor_matplotlib(folder):
 
 def test_samples_are_thinned_and_those_that_were_chosen_are_chosen_again(tmp_path):
     def chosen(count):
-        return [label for label, _ in report.spread([(step, tmp_path) for step in range(count)], 5)]
+        return [label for label, _ in pictures.spread([(step, tmp_path) for step in range(count)], 5)]
 
     assert chosen(0) == []
     assert chosen(1) == ["0"]
@@ -447,34 +450,34 @@ def test_whatever_lies_in_the_folder_a_page_or_one_line_comes_out(folder, ganfor
 def test_a_transparent_picture_is_laid_on_white():
     image = Image.new("RGBA", (2, 1), (255, 0, 0, 255))
     image.putpixel((1, 0), (0, 0, 0, 0))
-    assert list(report.on_white(image).tobytes()) == [255, 0, 0, 255, 255, 255]
+    assert list(pictures.on_white(image).tobytes()) == [255, 0, 0, 255, 255, 255]
 
 
 def test_a_curve_of_many_points_keeps_its_ends_and_its_extremes():
     points = [(step, float(step % 7)) for step in range(1, 100_001)]
     points[31_234], points[77_777] = (31_235, 50.0), (77_778, -50.0)
-    thin = report.thinned(points)
+    thin = courses.thinned(points)
     assert 400 < len(thin) <= 500
     assert thin == sorted(thin)
     assert [thin[0], thin[-1]] == [points[0], points[-1]]
     assert {(31_235, 50.0), (77_778, -50.0)} <= set(thin)
-    assert report.thinned(points[:500]) == points[:500]
-    courses = {}
+    assert courses.thinned(points[:500]) == points[:500]
+    found = {}
     for step, value in points:
-        report.follow(courses, step, {"a": value})
-    assert len(courses["a"]) <= report.WAITING
-    assert {points[0], points[-1], (31_235, 50.0), (77_778, -50.0)} <= set(report.thinned(courses["a"]))
+        courses.follow(found, step, {"a": value})
+    assert len(found["a"]) <= courses.WAITING
+    assert {points[0], points[-1], (31_235, 50.0), (77_778, -50.0)} <= set(courses.thinned(found["a"]))
 
 
 def test_names_without_end_do_not_fill_the_memory():
-    courses = {}
+    found = {}
     for step in range(10_000):
-        report.follow(courses, step, {f"loss {step}": 1.0, "long " * 1000: 1.0})
-    assert len(courses) == report.CURVES
+        courses.follow(found, step, {f"loss {step}": 1.0, "long " * 1000: 1.0})
+    assert len(found) == courses.CURVES
 
 
 def test_a_long_log_costs_little_memory(folder, monkeypatch):
-    monkeypatch.setattr(report, "WAITING", 1000)
+    monkeypatch.setattr(courses, "WAITING", 1000)
     report.template()
     record = {"step": 0, "losses": {f"generator.{name}.AB": 0.123456789 for name in "abcdef"}, "steps_per_second": 1.0}
     with (folder / "log.jsonl").open("w") as file:
@@ -495,7 +498,7 @@ def test_a_chart_of_one_record_shows_a_point(folder):
 
 
 def test_a_chart_lays_its_points_between_its_borders():
-    chart = report.draw("losses", {"a AB": [(0, 0.0), (50, 10.0), (100, 5.0)], "a BA": [(0, 0.0)], "b": [(0, 1.0)]})
+    chart = charts.draw("losses", {"a AB": [(0, 0.0), (50, 10.0), (100, 5.0)], "a BA": [(0, 0.0)], "b": [(0, 1.0)]})
     assert [curve.look for curve in chart.curves] == ["colour-1 dash-0", "colour-1 dash-1", "colour-2 dash-0"]
     left, right, top, bottom = 58, 450, 20.2, 223.8  # the values have a margin of a twentieth at both ends
     assert chart.curves[0].path == f"M{left} {bottom}L{(left + right) / 2:g} {top}L{right} {(top + bottom) / 2:g}"
@@ -504,16 +507,16 @@ def test_a_chart_lays_its_points_between_its_borders():
 
 
 def test_a_chart_of_very_different_values_is_logarithmic_and_one_with_none_is_left_out():
-    chart = report.draw("losses", {"": [(0, 1000.0), (1, 1e300), (2, 0.1)]}, may_be_logarithmic=True)
+    chart = charts.draw("losses", {"": [(0, 1000.0), (1, 1e300), (2, 0.1)]}, may_be_logarithmic=True)
     assert chart.y.logarithmic
     assert [text for _, text in chart.y.ticks] == ["0.1", "1", "10", "100", "1,000"]
     assert chart.curves[0].path.count("L") == 1, "a value that no chart holds is left out"
-    assert report.draw("losses", {"": []}) is None
+    assert charts.draw("losses", {"": []}) is None
 
 
 @pytest.mark.parametrize("value", [0.0, 7.0, -3e29, 1e-30, 5.0000000001])
 def test_a_flat_curve_has_room_around_it(value):
-    chart = report.draw("flat", {"": [(0, value), (9, value)]})
+    chart = charts.draw("flat", {"": [(0, value), (9, value)]})
     assert chart.curves[0].path == "M58 122L450 122"
     assert len(chart.y.ticks) >= 2
 
