@@ -49,14 +49,12 @@ class Compared:
         name: of the recipe.
         runs: the folder of each seed's run.
         by: the metric that chose the best weights, such as `-angles.rmse_AB`; empty where none did.
-        validated: whether that metric was measured on samples set aside, not on the test split itself.
         checkpoints: `last`, and `best` where there is one.
     """
 
     name: str
     runs: Mapping[int, str]
     by: str
-    validated: bool
     checkpoints: Mapping[str, Checkpoint]
 
 
@@ -157,7 +155,6 @@ def _compared(name: str, runs: Mapping[int, tuple[Member, Results]]) -> Compared
         name,
         {seed: str(member.folder) for seed, (member, _) in runs.items()},
         next((one.by for one in results.values() if one.best), ""),
-        all("validation" in one.metrics for one in best.values()),
         checkpoints,
     )
 
@@ -220,7 +217,7 @@ def _notes(recipes: Sequence[Compared]) -> Iterator[str]:
 
 
 def _of_the_best(recipes: Sequence[Compared]) -> Iterator[str]:
-    """Say where the best checkpoints were chosen by different metrics, by none, or with an eye on the test split."""
+    """Say where the best checkpoints were chosen by different metrics, or by none."""
     chosen = [one for one in recipes if "best" in one.checkpoints]
     if chosen and len({one.by for one in recipes}) > 1:
         yield f"`best` is not chosen alike: {_each(recipes, lambda one: f'by {one.by}' if one.by else 'not chosen')}"
@@ -228,11 +225,6 @@ def _of_the_best(recipes: Sequence[Compared]) -> Iterator[str]:
         have = len(one.checkpoints["best"].steps)
         if have < len(one.runs):
             yield f"only {have} of {len(one.runs)} runs of {one.name} have a best checkpoint"
-    if peeked := [one.name for one in chosen if not one.validated]:
-        yield (
-            f"the best of {', '.join(peeked)} was chosen on the test split itself, so its numbers look better than "
-            "they are; set dataset.validation"
-        )
 
 
 def told(recipes: Sequence[Compared]) -> dict[str, dict[str, dict[str, list[Any]]]]:

@@ -100,13 +100,14 @@ class Curve:
 
 @frozen
 class Chart:
-    """Curves over the steps."""
+    """Curves over the steps, and the place of the step whose weights are the best, if it is to be marked."""
 
     title: str
     curves: Sequence[Curve]
     x: Axis
     y: Axis
     steps: tuple[int, int]
+    best: float | None = None
 
 
 def loss_charts(losses: Courses) -> list[Chart]:
@@ -120,15 +121,23 @@ def loss_charts(losses: Courses) -> list[Chart]:
     return [chart for chart in charts if chart]
 
 
-def metric_charts(told: Told) -> list[Chart]:
-    """Draw each metric that was measured more than once, and how diverse the translations in the samples are."""
-    charts = [draw(name, {"": points}) for name, points in told.measured.items() if len(points) > 1]
+def metric_charts(told: Told, best: int | None) -> list[Chart]:
+    """Draw each metric that was measured more than once, and how diverse the translations in the samples are.
+
+    Args:
+        told: what the log tells; each split has a curve.
+        best: the step to be marked.
+    """
+    names = dict.fromkeys(name for courses in told.measured.values() for name in courses)
+    splits = {name: {split: held[name] for split, held in told.measured.items() if name in held} for name in names}
+    repeated = {name: found for name, found in splits.items() if any(len(points) > 1 for points in found.values())}
+    charts = [draw(name, found, best=best) for name, found in repeated.items()]
     charts.append(draw("diversity in the sample pictures, 1: that of real samples", told.diversity))
     return [chart for chart in charts if chart]
 
 
-def draw(title: str, courses: Courses, *, may_be_logarithmic: bool = False) -> Chart | None:
-    """Draw courses by their labels; None where there is no number."""
+def draw(title: str, courses: Courses, *, may_be_logarithmic: bool = False, best: int | None = None) -> Chart | None:
+    """Draw courses by their labels, and mark the best step if it lies among theirs; None where there is no number."""
     thin = {label: points for label in courses if (points := thinned(courses[label]))}
     if not thin:
         return None
@@ -140,7 +149,8 @@ def draw(title: str, courses: Courses, *, may_be_logarithmic: bool = False) -> C
         places = [(x.at(step), y.at(value)) for step, value in points]
         dot = places[0] if len(places) == 1 else None
         curves.append(Curve(label, looks[label], trace(places), points[-1][1], dot))
-    return Chart(title, curves, x, y, (min(steps), max(steps)))
+    mark = x.at(best) if best is not None and x.low <= best <= x.high else None
+    return Chart(title, curves, x, y, (min(steps), max(steps)), mark)
 
 
 def line_looks(labels: Iterable[str]) -> dict[str, str]:

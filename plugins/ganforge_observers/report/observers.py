@@ -35,7 +35,7 @@ class Report:
     @hookimpl(trylast=True)
     def ganforge_ended(self, run: "Run") -> None:
         """Write the page a last time."""
-        state = "finished" if run.step >= run.plan.train.steps else "interrupted"
+        state = "finished" if run.over else "interrupted"
         self._write(run, "failed" if failure() else state)
 
     def _write(self, run: "Run", state: str) -> None:

@@ -8,9 +8,10 @@ from typing import Any
 
 from jinja2 import Environment, StrictUndefined, Template
 
-from ganforge import InputError, nearest, read_lock, read_metrics, write_output
+from ganforge import InputError, nearest, read_lock, read_results, write_output
 from ganforge_observers.report.charts import draw, loss_charts, metric_charts
 from ganforge_observers.report.courses import LARGEST
+from ganforge_observers.report.measured import columns, facts, rows
 from ganforge_observers.report.pictures import (
     FIGURE_BYTES,
     SAMPLE_BYTES,
@@ -21,7 +22,7 @@ from ganforge_observers.report.pictures import (
     spread,
 )
 from ganforge_observers.report.texts import digest, listed, number, said, shown
-from ganforge_observers.report.told import checkpoint_step, flat, read_log, table
+from ganforge_observers.report.told import checkpoint_step, read_log, table
 
 NAME = "report.html"
 LOCK = "recipe.lock.toml"
@@ -69,19 +70,22 @@ def gather(folder: Path, state: str) -> dict[str, Any]:
     text, recipe = read_lock(folder)
     told = read_log(folder)
     unread = told.unread
+    results = None
     try:
-        metrics = read_metrics(folder) or told.metrics
+        results = read_results(folder)
     except InputError as error:
         unread.append(str(error))
-        metrics = told.metrics
+    measured = columns(results, told)
+    best = results.best.step if results is not None and results.best is not None else None
     lock, steps = table(recipe, "lock"), table(recipe, "train").get("steps")
     steps = steps if type(steps) is int and 0 <= steps <= LARGEST else 0
     step = max(checkpoint_step(folder), told.step)
+    stopped = results is not None and results.last.stopped and results.last.step == step
     return {
         "name": lock.get("name", folder.resolve().parent.name),
         "folder": folder.resolve().name,
         "summary": " ".join(line[1:].strip() for line in text.split("[", 1)[0].splitlines() if line.startswith("#")),
-        "state": state or ("finished" if step >= steps else "not finished"),
+        "state": state or ("finished" if step >= steps or stopped else "not finished"),
         "step": step,
         "steps": steps,
         "speed": statistics.median(told.speeds) if told.speeds else None,
@@ -90,9 +94,12 @@ def gather(folder: Path, state: str) -> dict[str, Any]:
         "more_warnings": told.more_warnings,
         "samples": embed(folder, spread(sample_files(folder), SHOWN_SAMPLES), SAMPLE_BYTES),
         "loss_charts": loss_charts(told.losses),
-        "metrics": flat(metrics),
-        "measured": metrics.get("step", 0),
-        "metric_charts": metric_charts(told),
+        "columns": measured,
+        "metrics": rows(measured),
+        "facts": facts(results),
+        "by": results.by if results is not None else "",
+        "best": best,
+        "metric_charts": metric_charts(told, best),
         "speed_chart": draw("steps per second", told.speed) if len(told.speeds) > 1 else None,
         "figures": embed(folder, figure_files(folder), FIGURE_BYTES),
         "recipe": text,

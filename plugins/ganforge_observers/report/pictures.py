@@ -24,6 +24,7 @@ FIGURE_BYTES = 1_500_000
 PICTURE_BYTES = 1 << 25  # a larger file is left out
 WIDEST = 1600  # pixels, of a picture that is made smaller
 NARROWEST = 240
+INITIAL = "_initial"
 PNG_END = b"IEND\xaeB`\x82"
 
 
@@ -44,10 +45,17 @@ def sample_files(folder: Path) -> list[tuple[int, str]]:
 
 
 def figure_files(folder: Path) -> list[tuple[str, str]]:
-    """Return the figures with their names; that of the initial state comes before the final one."""
-    stems = [Path(name).stem for name in pictures_of(folder, "figures")]
-    ordered = sorted(stems, key=lambda stem: (stem.removesuffix("_initial"), -len(stem)))
-    return [(stem, f"figures/{stem}.png") for stem in ordered[:SHOWN_FIGURES]]
+    """Return the figures with their labels: of each first that of the initial state, then the last, then the best."""
+    best = [(stem, 2, name) for stem, name in _stems(folder, "figures/best")]
+    bests = {stem for stem, _, _ in best}
+    last = [(stem, 0 if stem.endswith(INITIAL) else 1, name) for stem, name in _stems(folder, "figures")]
+    labels = {0: "", 1: " (last)", 2: " (best)"}
+    ordered = sorted(last + best, key=lambda one: (one[0].removesuffix(INITIAL), one[1]))
+    return [(stem + (labels[rank] if stem in bests else ""), name) for stem, rank, name in ordered[:SHOWN_FIGURES]]
+
+
+def _stems(folder: Path, part: str) -> list[tuple[str, str]]:
+    return [(Path(name).stem, name) for name in pictures_of(folder, part)]
 
 
 def pictures_of(folder: Path, part: str) -> list[str]:

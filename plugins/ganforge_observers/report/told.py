@@ -23,11 +23,11 @@ class Told:
 
     step: int = 0
     losses: Courses = Factory(dict)
-    measured: Courses = Factory(dict)  # metrics, `evaluation.metric`
+    measured: dict[str, Courses] = Factory(dict)  # for each split the metrics, `evaluation.metric`
     diversity: Courses = Factory(dict)
     speed: Courses = Factory(dict)
     speeds: deque[float] = field(factory=lambda: deque(maxlen=SPEEDS))
-    metrics: dict[str, Any] = Factory(dict)  # the newest ones, with their step
+    newest: tuple[int, str, dict[str, Any]] | None = None  # step, split and metrics that were measured last
     warnings: dict[str, int] = Factory(dict)  # each with the step at which it came first
     more_warnings: int = 0
     unread: list[str] = Factory(list)
@@ -39,8 +39,9 @@ class Told:
         follow(self.losses, step, record.get("losses", {}))
         follow(self.diversity, step, record.get("sample_diversity", {}))
         if metrics := record.get("metrics"):
-            follow(self.measured, step, flat(metrics))
-            self.metrics = {"step": step, **metrics}
+            split = "validation" if record.get("split") == "validation" else "test"
+            follow(self.measured.setdefault(split, {}), step, flat(metrics))
+            self.newest = (step, split, flat(metrics))
         if (speed := record.get("steps_per_second")) is not None:
             self.speeds.append(speed)
             follow(self.speed, step, {"": speed})
