@@ -96,7 +96,8 @@ def chart(found: Comparison) -> Figure | None:
         axes.set_xlim(-0.5, len(found.recipes) - 0.5)
     for axes in figure.axes[len(shown) :]:
         axes.set_axis_off()
-    figure.axes[0].legend(fontsize=8)
+    for axes in [axes for axes in figure.axes if axes.get_legend_handles_labels()[0]][:1]:
+        axes.legend(fontsize=8)
     return figure
 
 

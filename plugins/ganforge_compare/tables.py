@@ -60,14 +60,17 @@ def rows_of_metrics(found: Comparison, width: int = 1000) -> list[Row]:
 
 def rows_of_differences(found: Comparison) -> list[Row]:
     """Return what is known of the differences of each recipe from the first one."""
-    first, rows = found.recipes[0].name, []
+    baseline, rows = found.recipes[0], []
+    first = baseline.name
     held = {(one.metric, one.checkpoint, one.second): one for one in found.differences if one.first == first}
     for metric, checkpoint in _lines(found):
         for other in found.recipes[1:]:
             if one := held.get((metric, checkpoint, other.name)):
                 row = _line(found, metric, checkpoint)
                 row |= {"recipe": other.name} if len(found.recipes) > 2 else {}
-                rows.append(row | {f"against {first}": say(one, found.level, len(other.runs))})
+                rows.append(
+                    row | {f"against {first}": say(one, found.level, len(baseline.runs.keys() & other.runs.keys()))}
+                )
     return rows
 
 
@@ -117,11 +120,10 @@ def say(one: Difference, level: float, runs: int) -> str:
             text = f"{verdict}: {found.mean:+{form}} [{low:+{form}}, {high:+{form}}]"
         else:
             text = f"{verdict} by {size} [{abs(low):{form}}, {abs(high):{form}}]"
-    if found.count == 1 and runs == 1:
+    if found.count == 1:
         return f"{text} (one seed: no interval)"
     if found.interval is None:
-        text += " with the only seed" if found.count == 1 else " with every seed"
-        text += ": no interval" if found.mean or found.count == 1 else ""
+        text += " with every seed" + (": no interval" if found.mean else "")
     return text if found.count == runs else f"{text} ({found.count} of {runs} seeds)"
 
 
