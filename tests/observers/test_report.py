@@ -22,6 +22,12 @@ charts, courses, observers, pictures, report = (
 )
 
 EVIL = "<script>alert(1)</script>\"'>&\x00\x1b[31m\u202e"
+EVIL_RESULTS = {
+    "step": 2,
+    "test": {EVIL: {EVIL: 5.0}},
+    "about": {"test": {EVIL: {EVIL: EVIL}}},
+    "best": {"step": 1, "by": EVIL, "validation": {EVIL: {EVIL: 4.0}}},
+}
 LOCK = """\
 # Cats to dogs. About a minute.
 [train]
@@ -104,7 +110,7 @@ def test_a_run_ends_with_a_page_of_everything(toy, ganforge, tmp_path):
         "weighted sum",
         "reconstruction AB",
         "discriminator phase",
-        "metric at step 8 modes.coverage",
+        "metric step 8 test modes.coverage",
         "steps per second",
         'use = "ganforge_translation/discogan"',
         "device cpu",
@@ -256,7 +262,7 @@ def test_nothing_that_comes_from_files_becomes_part_of_the_page(folder):
         {"step": 2, "losses": {EVIL: 1.5, f"generator.{EVIL}": 2.5}, "metrics": {EVIL: {EVIL: 4.0}}},
         {"step": 2, "warning": EVIL + "\ud800"},
     )
-    (folder / "metrics.json").write_text(json.dumps({"step": 2, EVIL: {EVIL: 5.0}}))
+    (folder / "metrics.json").write_text(json.dumps(EVIL_RESULTS))
     picture(folder / "figures" / ("<img src=x onerror=alert(1)>\"'.png").replace("/", ""))
     for step in (0, 5):
         picture(folder / "samples" / f"step-{step:08d}.png")
@@ -290,10 +296,95 @@ def test_what_cannot_be_read_is_left_out(folder):
     page = written(folder)
     assert "state not finished steps 5 of 100 median speed 3 steps/s" in page.text
     assert "6 damaged lines of" in page.text
-    assert "metrics.json is damaged: it does not hold a step and metrics" in page.text
+    assert "metrics.json is damaged, or of another version: it holds no metrics" in page.text
     assert "weighted sum 2 " in page.text
     assert len(page.all("img")) == 1
     assert not page.all("script")
+
+
+RESULTS = {
+    "step": 1500,
+    "validation": {"angles": {"rmse_AB": 0.5}},
+    "test": {"angles": {"rmse_AB": 0.625, "kid": None}},
+    "about": {"test": {"angles": {"network": "inception", "pictures_AB": 1000}}},
+    "best": {
+        "step": 1200,
+        "by": "-angles.rmse_AB",
+        "validation": {"angles": {"rmse_AB": 0.25}},
+        "test": {"angles": {"rmse_AB": 0.375}},
+    },
+}
+
+
+def table_of(page):
+    """The rows of the table of metrics."""
+    cells = [data.strip() for tag, data in page.texts if tag in ("th", "td", "br") and data.strip()]
+    return " ".join(cells[: cells.index("torch")])
+
+
+def test_last_and_best_stand_side_by_side_on_each_split(folder):
+    (folder / "metrics.json").write_text(json.dumps(RESULTS))
+    page = written(folder)
+    assert table_of(page) == (
+        "metric last, step 1,500 validation last, step 1,500 test best, step 1,200 validation best, step 1,200 test "
+        "angles.rmse_AB 0.5 0.625 0.25 0.375 angles.kid nan"
+    )
+    assert "chosen by -angles.rmse_AB , the lowest, on the samples set aside for validation" in page.text
+    assert "angles, test: network inception, pictures_AB 1000" in page.text
+
+
+@pytest.mark.parametrize(
+    ("results", "head"),
+    [
+        ({"step": 8, "test": {"m": {"n": 1}}}, "metric step 8 test m.n 1"),
+        (
+            {"step": 8, "test": {"m": {"n": 1}}, "best": {"step": 8, "by": "n", "test": {"m": {"n": 1}}}},
+            "metric last and best, step 8 test m.n 1",
+        ),
+        ({"step": 4, "validation": {"m": {"n": 1}}}, "metric step 4 validation m.n 1"),
+        (None, "metric step 6 validation m.n 3"),
+    ],
+)
+def test_the_table_shows_what_there_is(folder, results, head):
+    if results:
+        (folder / "metrics.json").write_text(json.dumps(results))
+    log(folder, {"step": 6, "split": "validation", "metrics": {"m": {"n": 3.0}}})
+    assert table_of(written(folder)) == head
+
+
+def test_a_curve_for_each_split_and_the_best_step_is_marked(folder):
+    (folder / "metrics.json").write_text(json.dumps({**RESULTS, "best": {**RESULTS["best"], "step": 100}}))
+    for step in (0, 100, 200):
+        log(folder, {"step": step, "split": "validation", "metrics": {"angles": {"rmse_AB": 1.0 + step}}})
+    log(folder, {"step": 200, "split": "test", "metrics": {"angles": {"rmse_AB": 2.0}}})
+    page = written(folder)
+    (mark,) = [found["d"] for found in page.all("path") if found.get("class") == "rule best"]
+    assert mark == "M254.0 10V234", "in the middle between 58 and 450"
+    assert re.search(r"angles.rmse_AB .* validation 201 test 2 ", page.text)
+    assert "A dotted line marks step 100, the best one." in page.text
+
+
+@pytest.mark.parametrize("best", [None, {**RESULTS["best"], "step": 5000}], ids=["none", "elsewhere"])
+def test_no_step_is_marked_that_a_chart_does_not_hold(folder, best):
+    (folder / "metrics.json").write_text(json.dumps({**RESULTS, "best": best}))
+    for step in (0, 100):
+        log(folder, {"step": step, "metrics": {"angles": {"rmse_AB": 1.0 + step}}})
+    assert not [found for found in written(folder).all("path") if found.get("class") == "rule best"]
+
+
+def test_figures_of_the_best_weights_follow_those_of_the_last(folder):
+    for name in ("modes", "modes_initial", "rows", "best/modes"):
+        path = folder / "figures" / f"{name}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        picture(path)
+    labels = [found["alt"] for found in written(folder).all("img")]
+    assert labels == ["figure modes_initial", "figure modes (last)", "figure modes (best)", "figure rows"]
+
+
+def test_a_run_that_stopped_early_is_finished(folder):
+    log(folder, {"step": 60, "losses": {}})
+    (folder / "metrics.json").write_text(json.dumps({"step": 60, "stopped": True, "test": {"m": {"n": 1}}}))
+    assert "state finished steps 60 of 100" in written(folder).text
 
 
 @pytest.mark.parametrize("lock", ["", "train = 1\nlock = 2", "[train]\nsteps = 'x'\n[lock]\nname = [1]"])
