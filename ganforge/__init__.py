@@ -11,6 +11,7 @@ from ganforge.components.registry import Register as Register
 from ganforge.data.archives import Archive as Archive, Remote as Remote
 from ganforge.disk import UNWRITABLE as UNWRITABLE, read_text as read_text, sync as sync, to_json as to_json
 from ganforge.errors import (
+    GanforgeError as GanforgeError,
     InputError as InputError,
     PluginError as PluginError,
     RunFailedError as RunFailedError,
@@ -38,12 +39,13 @@ _HOMES = {
     "data.dataset": "SPLITS Crop Dataset Decided Drawn OnBroken PictureDataset Prepared Report Samples Shape Split "
     "Stored as_float random_generator",
     "data.depth": "Depth Kind Picture",
+    "data.divide": "kin_of",
     "data.files": "Found find_pictures natural",
     "data.notes": "Note compare gather_notes note_lines noting",
     "data.reading": "normal oddities",
     "recipe.lock": "lock_text",
     "recipe.plan": "Compute Plan",
-    "training.build": "decide decide_and_read make_dataset read_data",
+    "training.build": "decide decide_and_read make_dataset open_all read_data",
     "training.engine": "Engine Steps Turn",
     "training.formula": "Formula",
     "training.meter": "Meter",
@@ -55,14 +57,15 @@ _HOMES = {
     "runs.interrupts": "STOPPING handling",
     "runs.load": "Saved find_run find_saved load_trained located",
     "runs.changes": "CHANGEABLE other_data",
-    "runs.checkpoint": "write_training",
+    "runs.checkpoint": "pointed write_training",
     "runs.weights": "Head Weights read_head",
-    "runs.log": "bounded_lines last_step log_lines open_inside read_inside read_lock read_metrics records",
+    "runs.log": "bounded_lines last_step log_lines open_inside read_inside read_lock records",
+    "runs.results": "METRICS About Measured Metrics Results read_results",
     "runs.metrics": "evaluate is_finished",
     "runs.run": "Run",
     "runs.start": "hold",
     "runs.trained": "Findings Seen Trained",
-    "cli.command": "AsJson Device NormName PluginFiles RecipeName RunFolder Sets plugins_with print_metrics print_rows "
+    "cli.command": "AsJson Device NormName PluginFiles RecipeName RunFolder Sets plugins_with print_results print_rows "
     "progress read_recipe tell understand",
     "ganforge_inference.translator": "Translator",
 }
@@ -85,7 +88,7 @@ if TYPE_CHECKING:
         RunFolder as RunFolder,
         Sets as Sets,
         plugins_with as plugins_with,
-        print_metrics as print_metrics,
+        print_results as print_results,
         print_rows as print_rows,
         progress as progress,
         read_recipe as read_recipe,
@@ -115,6 +118,7 @@ if TYPE_CHECKING:
         random_generator as random_generator,
     )
     from ganforge.data.depth import Depth as Depth, Kind as Kind, Picture as Picture
+    from ganforge.data.divide import kin_of as kin_of
     from ganforge.data.files import Found as Found, find_pictures as find_pictures, natural as natural
     from ganforge.data.notes import (
         Note as Note,
@@ -128,7 +132,7 @@ if TYPE_CHECKING:
     from ganforge.recipe.plan import Compute as Compute, Plan as Plan
     from ganforge.runs.assemble import assemble as assemble, pick_device as pick_device, settle as settle
     from ganforge.runs.changes import CHANGEABLE as CHANGEABLE, other_data as other_data
-    from ganforge.runs.checkpoint import write_training as write_training
+    from ganforge.runs.checkpoint import pointed as pointed, write_training as write_training
     from ganforge.runs.interrupts import STOPPING as STOPPING, handling as handling
     from ganforge.runs.load import (
         Saved as Saved,
@@ -144,10 +148,17 @@ if TYPE_CHECKING:
         open_inside as open_inside,
         read_inside as read_inside,
         read_lock as read_lock,
-        read_metrics as read_metrics,
         records as records,
     )
     from ganforge.runs.metrics import evaluate as evaluate, is_finished as is_finished
+    from ganforge.runs.results import (
+        METRICS as METRICS,
+        About as About,
+        Measured as Measured,
+        Metrics as Metrics,
+        Results as Results,
+        read_results as read_results,
+    )
     from ganforge.runs.run import Run as Run
     from ganforge.runs.start import hold as hold
     from ganforge.runs.trained import Findings as Findings, Seen as Seen, Trained as Trained
@@ -156,6 +167,7 @@ if TYPE_CHECKING:
         decide as decide,
         decide_and_read as decide_and_read,
         make_dataset as make_dataset,
+        open_all as open_all,
         read_data as read_data,
     )
     from ganforge.training.engine import Engine as Engine, Steps as Steps, Turn as Turn

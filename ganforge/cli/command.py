@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -21,6 +21,7 @@ from ganforge.recipe.layers import Recipe
 
 if TYPE_CHECKING:
     from ganforge.recipe.plan import Plan
+    from ganforge.runs.results import Measured, Results
 
 errors = Console(stderr=True, emoji=False)  # `x.toml:100: ...` names a line
 
@@ -108,10 +109,27 @@ def console_of_rows() -> Console:
     return Console(width=None if sys.stdout.isatty() else 250, emoji=False)
 
 
-def print_metrics(metrics: Mapping[str, Mapping[str, float]]) -> None:
-    """Print the metrics of evaluations, a row each."""
-    flat = [(role, name, value) for role, found in metrics.items() for name, value in found.items()]
-    print_rows([{"evaluation": role, "metric": name, "value": f"{value:.4g}"} for role, name, value in flat], False)
+def print_results(results: "Results") -> None:
+    """Print the metrics of evaluations, a row each: of the last weights and of the best ones, if these are others.
+
+    They are those on the test split, or else on that of validation, as the column then says; nan is no finite number.
+    """
+    last, best = results.last, results.best
+    states = {"": last} if best is None else {"last and best, ": last}
+    if best is not None and best.step != last.step:
+        states = {"last, ": last, "best, ": best}
+    columns = {f"{name}step {state.step}{_split(state)}": state.counting for name, state in states.items()}
+    names = dict.fromkeys((role, name) for found in columns.values() for role in found for name in found[role])
+    rows = []
+    for role, name in names:
+        values = {title: found.get(role, {}).get(name) for title, found in columns.items()}
+        cells = {title: "" if value is None else f"{value:.4g}" for title, value in values.items()}
+        rows.append({"evaluation": role, "metric": name, **cells})
+    print_rows(rows, False)
+
+
+def _split(state: "Measured") -> str:
+    return "" if state.split == "test" else f" ({state.split})"
 
 
 @contextmanager

@@ -221,6 +221,7 @@ def validate(
     try:
         with aside():
             plan = understand(context, recipe, sets, plugin)
+            from ganforge.data.divide import choose, kin_of
             from ganforge.data.reading import require
             from ganforge.runs.origin import find_origin
             from ganforge.training import build
@@ -228,9 +229,11 @@ def validate(
 
             dataset = build.make_dataset(plan)
             check(plan, dataset)
+            opened = build.open_all(plan, dataset)
             with plan.located(("dataset",)):
-                require(dataset.open("train"), plan.train.batch)
-                dataset.open("test")
+                require(opened["train"], plan.train.batch)
+                if isinstance(plan.data.validation, float):
+                    choose(kin_of(dataset, opened["train"]), plan.data.validation)
             if plan.train.start is not None and os.path.isabs(plan.train.start):  # a name might mean a download
                 find_origin(plan, dataset, context.obj)
     except RecipeError as error:

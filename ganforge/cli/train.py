@@ -53,6 +53,10 @@ def resume(
     if reopened.done:
         reopened.close()
         steps, asked = reopened.step, reopened.plan.train.steps
+        if steps < asked:
+            way = "To go on: --set train.patience=0"
+            command.tell(f"{run} is done: at {steps} of {asked} steps its metric no longer improved. {way}")
+            return
         done = f"{steps} of {asked} steps" if steps == asked else f"{steps} steps, more than the {asked} asked for"
         command.tell(f"{run} is done: {done}. To extend it: --set train.steps={2 * steps}")
         return
@@ -74,8 +78,8 @@ def _train(started: "Run") -> None:
         raise
     finally:
         started.close()
-    if started.metrics:
-        command.print_metrics(started.metrics)
+    if started.results:
+        command.print_results(started.results)
     folder = started.folder
     places = {"figures": "figures/*.png", "samples": "samples/*.png", "log": "log.jsonl", "report": "report.html"}
     for label, pattern in places.items():

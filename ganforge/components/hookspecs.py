@@ -95,8 +95,8 @@ def ganforge_checkpointed(run: "Run", folder: Path) -> None:
 
 
 @hookspec
-def ganforge_evaluated(run: "Run", metrics: Mapping[str, Mapping[str, float]]) -> None:
-    """Take the metrics of each of the recipe's evaluations."""
+def ganforge_evaluated(run: "Run", metrics: Mapping[str, Mapping[str, float]], split: str) -> None:
+    """Take the metrics of each of the recipe's evaluations of this step, on the split `validation` or `test`."""
 
 
 @hookspec

@@ -28,8 +28,13 @@ GIVEN: dict[str, tuple[str, ...]] = {
     "cache": ("samples", "shape", "what", "report"),
 }
 KINDS = tuple(GIVEN)
-# Keys of the tables [losses.*] and [values.*] that belong to the engine, so that no setting can have such a name.
-KEYS = {"loss": ("use", "weight", "on", "player"), "value": ("use", "on", "lasts")}
+# Keys of a component's table that belong to the engine, so that no setting can have such a name.
+KEYS = {
+    "loss": ("use", "weight", "on", "player"),
+    "value": ("use", "on", "lasts"),
+    "dataset": ("use", "validation"),
+}
+ASKING = ("loss", "value")  # kinds of which what is positional is asked for by name
 GENERAL = ("forward", "__call__")  # methods that serve every player
 
 
@@ -182,12 +187,12 @@ def _problems(component: Component) -> Iterator[str]:
         yield f"the setting '{taken[0]}' is a key that every {kind} has; rename it"
     if component.precision not in ("", "fp32"):
         yield f"its precision can only be 'fp32', not '{component.precision}'"
-    asks = kind == "network" or (kind in KEYS and not isinstance(component.factory, type))
+    asks = kind == "network" or (kind in ASKING and not isinstance(component.factory, type))
     for name in signature.given if not asks else ():
         if name not in GIVEN[kind]:
             offered = ", ".join(GIVEN[kind]) or "nothing"
             yield f"asks for '{name}', but the engine gives {offered}; make it keyword-only if it is a setting"
-    if kind in KEYS and not asks and not component.asks():
+    if kind in ASKING and not asks and not component.asks():
         yield "needs a method for a player, such as 'generator' or 'discriminator'"
 
 

@@ -2,7 +2,7 @@
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,10 +12,10 @@ from torch import Tensor
 
 from ganforge.data.depth import Depth, Picture
 from ganforge.data.notes import Note
+from ganforge.data.split import SPLITS as SPLITS, Split as Split
+from ganforge.errors import InputError
 
 Shape = tuple[int, ...]
-Split = Literal["train", "test"]
-SPLITS: tuple[Split, ...] = ("train", "test")
 OnBroken = Literal["stop", "skip"]
 Crop = Literal["random", "centre"]
 Report = Callable[[str, int, int], None]  # is told of (what goes on, done, total)
@@ -93,6 +93,11 @@ class Prepared:
         """How many there are, broken ones included."""
         return len(self.items)
 
+    def chosen(self, places: Sequence[int]) -> "Prepared":
+        """Return only the samples at these places."""
+        labels = {name: [values[place] for place in places] for name, values in self.labels.items()}
+        return evolve(self, items=[self.items[place] for place in places], labels=labels)
+
 
 @frozen
 class Drawn:
@@ -149,11 +154,35 @@ class Dataset(ABC):
 
     @abstractmethod
     def open(self, split: Split) -> Mapping[str, Samples]:
-        """Return the samples of each domain.
+        """Return the samples of each domain, of the split `train` or `test`.
 
         Raises:
             InputError: the files are not there, or are not what was expected; `key` names the setting.
         """
+
+    def kin(self, labels: Mapping[str, Sequence[Any]]) -> Sequence[Any] | None:
+        """Name for each training sample what it must not be parted from, when a share is set aside for validation.
+
+        By default that is its label `pair`, or else its `file`, so that no other half of it is trained on; None where
+        every sample stands for itself. Where many show one thing or person, say which: else the validation knows them.
+        """
+        return next((labels[name] for name in ("pair", "file") if name in labels), None)
+
+    def held(self, kin: Collection[Any]) -> Mapping[str, Samples] | None:
+        """Return the samples that are set aside for validation: those of the names that `kin` gave.
+
+        By default, None, they are the training samples as they are. A data set whose test samples are made otherwise
+        returns them as test samples; one that draws its training samples returns others that are fixed.
+        """
+        return None
+
+    def validation(self, folder: Path | None) -> Mapping[str, Samples]:
+        """Return validation samples that are no training samples: of a folder, or None, those that the data bring.
+
+        Raises:
+            InputError: there are none; by default there never are any.
+        """
+        raise InputError("this data set takes a share of its training samples, such as 0.05", key="validation")
 
 
 class PictureDataset(Dataset):

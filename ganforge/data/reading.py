@@ -7,6 +7,7 @@ from attrs import evolve
 from torch import Tensor
 
 from ganforge.data.augment import cut_middle
+from ganforge.data.copies import copies, told
 from ganforge.data.dataset import (
     Crop,
     Dataset,
@@ -57,6 +58,18 @@ def read(
     """
     opened = dataset.open(split)
     require(opened, batch)
+    return finish(dataset, prepare(dataset, opened, split, ready, report, name), batch, labels)
+
+
+def prepare(
+    dataset: Dataset,
+    opened: Mapping[str, Samples],
+    split: Split,
+    ready: Ready | None = None,
+    report: Report = silent,
+    name: str = "data",
+) -> dict[str, Stored | Drawn]:
+    """Have what was opened made ready, as `read` does, but not yet cropped."""
     sources: dict[str, Stored | Drawn] = {}
     for domain, samples in opened.items():
         what = f"{name} {split} {domain}"
@@ -70,10 +83,16 @@ def read(
             sources[domain] = evolve(stored, made_of=samples)
     for group in dataset.groups:
         _leave_out_together(sources, group)
+    return sources
+
+
+def finish(dataset: Dataset, prepared: Sources, batch: int = 0, labels: Iterable[str] = ()) -> Sources:
+    """Return prepared samples as `read` does: cropped, and with the labels that are fields of a batch."""
+    sources = dict(prepared)
     for domain, made in sources.items():
         if isinstance(made, Stored) and made.made_of is not None and made.made_of.shape is not None:
             sources[domain] = _cropped(made, dataset.shapes[domain], made.made_of.crop)
-    require(sources, batch)  # again: broken samples may have been left out
+    require(sources, batch)  # again: samples may have been left out, or set aside
     return {**sources, **{field: label_of(sources, field) for field in labels if field not in sources}}
 
 
@@ -106,6 +125,8 @@ def oddities(sources: Mapping[Split, Sources], *, skipped: bool = True) -> list[
     for wanted in dict.fromkeys(domain for _, domain, _ in stored):
         # Train and test samples of a domain are compared, too.
         said += note_lines(note for _, domain, samples in stored if domain == wanted for note in samples.notes)
+    if twice := copies(sources.get("train", {}), sources.get("test", {})):
+        said.append(f"training pictures are test pictures, too, so that tests prove less than they seem: {told(twice)}")
     return list(dict.fromkeys(said))
 
 

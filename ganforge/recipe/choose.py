@@ -11,11 +11,11 @@ from ganforge.components.registry import Registry
 from ganforge.components.settings import Key, fill, read_fields
 from ganforge.errors import InputError, Problem, nearest
 from ganforge.recipe.layers import Recipe, Table, has, merge
-from ganforge.recipe.plan import Choice, Compute, LossTable, Record, Train, ValueTable
+from ganforge.recipe.plan import Choice, Compute, DataTable, LossTable, Record, Train, ValueTable
 
 PLAIN = (("train",), ("compute",), ("record",))  # tables that name no component
 
-Made = TypeVar("Made", Train, Compute, Record, LossTable, ValueTable)
+Made = TypeVar("Made", Train, Compute, Record, LossTable, ValueTable, DataTable)
 
 
 @define

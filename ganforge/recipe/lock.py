@@ -12,7 +12,7 @@ import torch
 from ganforge.components.neighbours import copied_as
 from ganforge.components.settings import plain
 from ganforge.errors import InputError
-from ganforge.recipe.plan import Choice, Plan
+from ganforge.recipe.plan import Choice, DataTable, Plan
 
 Table = dict[str, Any]
 
@@ -29,7 +29,7 @@ def lock_text(plan: Plan, notes: Mapping[str, Any], *, passed_on: bool = False) 
     made_with = {"name": plan.name, "python": platform.python_version(), "torch": str(torch.__version__)}
     tables: Table = {
         "plugins": [copied_as(path) for path in plan.plugin_files],
-        "dataset": _choice(plan.dataset, passed_on),
+        "dataset": {**_choice(plan.dataset, passed_on), **_validation(plan, passed_on)},
         "coupling": _choice(plan.coupling_choice),
         **{network.role: _networks(plan, network.role) for network, _ in plan.networks.values()},
         "values": {n: {**_choice(v.choice), **plain(v.table)} for n, v in plan.values.items() if v.of_recipe},
@@ -64,6 +64,11 @@ def _choice(choice: Choice, passed_on: bool = False) -> Table:
         if setting.tables:
             settings |= settings.pop(name)
     return {"use": choice.component.qualified, **settings}
+
+
+def _validation(plan: Plan, passed_on: bool) -> Table:
+    value = plan.data.validation
+    return plain(DataTable(_without_folders(value) if passed_on else value))  # type: ignore[no-any-return]
 
 
 def _without_folders(value: Any) -> Any:

@@ -12,6 +12,7 @@ from ganforge.components.registry import Component
 from ganforge.components.schedule import Number, Schedule, at
 from ganforge.components.settings import Key
 from ganforge.data.augment import Augment
+from ganforge.data.split import Split
 from ganforge.errors import InputError, RecipeError
 from ganforge.recipe.layers import Recipe
 
@@ -119,6 +120,25 @@ class ValuePlan:
         return not all(self.choice.component.is_general(player) for player in players)
 
 
+def _share(_: object, attribute: Any, value: Any) -> None:
+    """A share, 0 < x < 1, "own", or a folder."""
+    if isinstance(value, float) and not 0 < value < 1:
+        raise ValueError(f"{attribute.name} must lie between 0 and 1")
+
+
+@frozen
+class DataTable:
+    """What the engine itself reads of `[dataset]`, beside `use`; every other key is a setting of the data set.
+
+    Attributes:
+        validation: samples that choose the checkpoint `best` and are never trained on: a share of the training samples,
+            such as 0.05; a folder; or `own`, those that the data bring. What belongs together stays together. While a
+            run trains it is looked at with these; the test split is looked at once it is done.
+    """
+
+    validation: float | Literal["own"] | Path | None = field(default=None, validator=_share)
+
+
 @frozen
 class Train:
     """`[train]`: what changes the result. Intervals are in steps.
@@ -131,6 +151,8 @@ class Train:
         alternate: never update two players in one step: where several are due, only the rarest one is
             (`every = { discriminator = 3 }, alternate = true` is the rhythm D, G, G).
         augment: random changes of training pictures, on the device.
+        patience: end the run once so many evaluations in a row were no better than the best one; 0 never does. What is
+            best is said by `record.best`.
         norm: statistics with which batch normalisation translates outside of training: `recalibrated`, measured anew on
             training samples of the generator's own domain whenever weights are saved or looked at; `running`, the
             averages of the training, in which real and translated inputs mix; `batch`, those of each batch itself.
@@ -150,6 +172,7 @@ class Train:
     )
     alternate: bool = False
     augment: Augment = field(factory=Augment)
+    patience: int = field(default=0, validator=validators.ge(0))
     norm: Literal["recalibrated", "running", "batch"] = "recalibrated"
     on_divergence: Literal["stop", "rewind"] = "stop"
     start: str | None = None
@@ -208,7 +231,8 @@ class Record:
         keep: number of newest checkpoints that are kept, 0 keeps all.
         samples: number of fixed test inputs of each domain in the sample pictures.
         best: a metric of the recipe's evaluations, such as `modes.clean`, the highest value of which picks the
-            checkpoint `best`; with a minus before it the lowest. It is looked at every `evaluate_every` steps.
+            checkpoint `best`; with a minus before it the lowest. It is looked at every `evaluate_every` steps, on the
+            samples of `dataset.validation`; where that is not set, on a twentieth of the training samples.
         on_write_error: what to do when the disk is full, or cannot be written: `stop`; or `go_on`, and try again at the
             next checkpoint.
     """
@@ -243,6 +267,7 @@ class Plan:
     observers: Mapping[str, Choice]
     recorder: Choice | None = None
     cache: Choice | None = None
+    data: DataTable = DataTable()
     plugin_files: tuple[Path, ...] = ()
     rivals: Mapping[str, Sequence[str]] = field(factory=dict)
 
@@ -250,6 +275,11 @@ class Plan:
     def name(self) -> str:
         """The recipe's name."""
         return self.recipe.name
+
+    @property
+    def watched(self) -> Split:
+        """The split that a run is looked at with while it trains."""
+        return "test" if self.data.validation is None else "validation"
 
     @property
     def choices(self) -> list[Choice]:

@@ -12,15 +12,27 @@ from ganforge.components.settings import Key, read_fields
 from ganforge.errors import InputError, RecipeError, nearest
 from ganforge.recipe.choose import Chooser, Made
 from ganforge.recipe.layers import KEYS, Recipe
-from ganforge.recipe.plan import Choice, Compute, LossPlan, LossTable, Plan, Record, Train, ValuePlan, ValueTable
+from ganforge.recipe.plan import (
+    Choice,
+    Compute,
+    DataTable,
+    LossPlan,
+    LossTable,
+    Plan,
+    Record,
+    Train,
+    ValuePlan,
+    ValueTable,
+)
 
+VALIDATION = 0.05  # share of the training samples that chooses the best checkpoint, if none is set
 SISTERS: Mapping[str, type] = {"train": Train, "compute": Compute, "record": Record}
 
 
 def resolve(recipe: Recipe, registry: Registry, plugin_files: Iterable[Path] = ()) -> Plan:
     """Find every component of the recipe and check every setting; a RecipeError holds all problems that were found."""
     work = _Resolver(recipe, registry)
-    dataset = work.choose("dataset", ("dataset",))
+    dataset, data = work.parted("dataset", ("dataset",), DataTable) or (None, DataTable())
     coupling_choice = work.choose("coupling", ("coupling",))
     coupling = work.make_coupling(coupling_choice)
     known = [*KEYS, *(network.role for network in (coupling.networks if coupling else ()))]
@@ -37,6 +49,8 @@ def resolve(recipe: Recipe, registry: Registry, plugin_files: Iterable[Path] = (
     observers = work.observers()
     if work.problems or not (dataset and coupling_choice and coupling and train and compute and record):
         raise RecipeError(list(work.problems))
+    if record.best and data.validation is None:
+        data = DataTable(VALIDATION)
     return Plan(
         recipe,
         dataset,
@@ -54,6 +68,7 @@ def resolve(recipe: Recipe, registry: Registry, plugin_files: Iterable[Path] = (
         observers,
         next((Choice(component, {}) for component in registry.of("recorder")), None),
         next((Choice(component, {}) for component in registry.of("cache")), None),
+        data,
         tuple(plugin_files),
         rivals,
     )
@@ -167,6 +182,9 @@ class _Resolver(Chooser):
                 self.report(path, f"needs an interval of 1 in train.every for {' or '.join(self.players)}")
             if len(set(intervals)) < len(intervals):
                 self.report(path, f"needs the intervals of {' and '.join(self.players)} to differ")
+        record = self.recipe.table.get("record")
+        if train and train.patience and not (isinstance(record, dict) and record.get("best")):
+            self.report(("train", "patience"), "needs record.best, which says what is better")
         if train and train.start is not None:
             start = self.recipe.place(("train", "start"), train.start) if train.start else None
             return evolve(train, start=start)

@@ -4,22 +4,24 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from ganforge.data.dataset import SPLITS, Dataset, Split
+from ganforge.data.dataset import Dataset
 from ganforge.data.fingerprint import fingerprints
 from ganforge.data.reading import Sources
+from ganforge.data.split import Split
 from ganforge.errors import InputError
 from ganforge.recipe.plan import Plan
+from ganforge.training.build import open_all
 
 # What a resumed run may change without becoming another one.
 CHANGEABLE = (
-    *("train.steps", "record.log_every", "record.checkpoint_every"),
+    *("train.steps", "train.patience", "record.log_every", "record.checkpoint_every"),
     *("record.sample_every", "record.evaluate_every", "record.keep"),
 )
 
 
 def require_same_run(plan: Plan, sets: Sequence[str], changeable: Sequence[str] = ()) -> bool:
     """Refuse with an InputError overrides that would make another run; return whether they say that the data moved."""
-    paths = [f"dataset.{name}" for name, value in plan.dataset.settings.items() if isinstance(value, Path)]
+    paths = _places(plan)
     for text in sets:
         if text.partition("=")[0].strip() not in (*changeable, *paths):
             allowed = ", ".join((*changeable, *paths)) or "nothing"
@@ -34,12 +36,15 @@ def require_same_networks(sets: Sequence[str]) -> None:
             raise InputError(f"--set {text}: that would be another run; here it may change the data: dataset...")
 
 
-def notes_of(folder: Path, sources: Mapping[Split, Sources]) -> dict[str, dict[str, str]]:
+def notes_of(folder: Path, plan: Plan, sources: Mapping[Split, Sources]) -> dict[str, dict[str, str]]:
     """Return what tells later whether data, or the copies of local plugins, have changed."""
     code = sorted((folder / "plugins").rglob("*.py"))
     digests = {path: hashlib.blake2b(path.read_bytes(), digest_size=8).hexdigest() for path in code if path.is_file()}
     files = {path.relative_to(folder).as_posix(): digest for path, digest in digests.items()}
-    return {"data": fingerprints(sources), "files": files}
+    brought = sources
+    if isinstance(plan.data.validation, float):  # a share of the training samples, which are noted
+        brought = {split: found for split, found in sources.items() if split != "validation"}
+    return {"data": fingerprints(brought), "files": files}
 
 
 def started_from(plan: Plan) -> dict[str, dict[str, str]]:
@@ -70,7 +75,7 @@ def other_data(plan: Plan, dataset: Dataset, sets: Sequence[str] = ()) -> str:
     data, lock = _data(plan, dataset), plan.recipe.table.get("lock")
     if data and not (isinstance(lock, dict) and isinstance(lock.get("data"), dict)):
         return "the weights do not say on which data they were trained"
-    places = {f"dataset.{name}" for name, value in plan.dataset.settings.items() if isinstance(value, Path)}
+    places = _places(plan)
     keys = [text.partition("=")[0].strip() for text in sets]
     return "; ".join(changes(plan, {"data": data}) or [f"{key} is set" for key in keys if key not in places])
 
@@ -81,7 +86,12 @@ def require_same_data(plan: Plan, dataset: Dataset) -> None:
         raise InputError(f"these are not the data of the run: {change}")
 
 
+def _places(plan: Plan) -> list[str]:
+    """Name the keys that say where data lie."""
+    values = {**plan.dataset.settings, "validation": plan.data.validation}
+    return [f"dataset.{name}" for name, value in values.items() if isinstance(value, Path)]
+
+
 def _data(plan: Plan, dataset: Dataset) -> dict[str, str]:
     """Return what tells these data from others; an InputError says that they are not there."""
-    with plan.located(("dataset",)):
-        return fingerprints({split: dataset.open(split) for split in SPLITS})
+    return fingerprints(open_all(plan, dataset))

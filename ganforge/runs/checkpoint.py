@@ -27,13 +27,11 @@ from torch import Tensor, nn
 
 from ganforge.errors import InputError, printable
 from ganforge.folder import Folder, leads_out
-from ganforge.runs.log import METRICS, metrics_text, read_metrics
+from ganforge.runs.results import METRICS, Measured, Results, read_results
 
 FORMAT = "2"
 POINTERS = ("latest", "best")
 LONGEST = 100  # bytes of a pointer that are read
-
-Metrics = dict[str, dict[str, float]]
 
 
 def save(
@@ -42,12 +40,12 @@ def save(
     networks: Mapping[str, nn.Module],
     training: Mapping[str, Any],
     recipe: str,
-    metrics: Metrics | None = None,
+    measured: Measured | None = None,
 ) -> Path:
     """Write a checkpoint so that whoever looks sees all of it or nothing, point `latest` to it, and return its folder.
 
     `parent` is the folder `checkpoints`, `step` the number of steps that are done, `training` a nest of dicts, lists,
-    tuples, tensors and JSON values, `recipe` the locked one, and `metrics` what was measured at this step.
+    tuples, tensors and JSON values, `recipe` the locked one, and `measured` what evaluations found of it.
     """
     name = f"step-{step:08d}"
     with parent.making(name) as folder:
@@ -56,8 +54,8 @@ def save(
             about = {"format": "pt", "ganforge": FORMAT, "network": network, "step": str(step), "recipe": recipe}
             digests[f"{network}.safetensors"] = write_tensors(folder, network, module.state_dict(), about)
         write_training(folder, step, digests, training)
-        if metrics:
-            folder.write(METRICS, metrics_text(step, metrics))
+        if measured:
+            folder.write(METRICS, Results(measured).text())
     parent.write("latest", name)
     return parent.path / name
 
@@ -84,11 +82,12 @@ def prune(parent: Folder, newest: str, keep: int) -> None:
             parent.delete(name)
 
 
-def measured(folder: Path) -> Metrics:
+def measured(folder: Path) -> Measured:
     """Return what evaluations found of a checkpoint; nothing if they were not all done, or if that cannot be read."""
     with suppress(InputError):
-        return {role: found for role, found in read_metrics(folder).items() if role != "step"}
-    return {}
+        if found := read_results(folder):
+            return found.last
+    return Measured(0)
 
 
 def pointed(parent: Path, pointer: str) -> Path:

@@ -1,4 +1,4 @@
-"""What a run leaves as text, read without trust: `log.jsonl`, `metrics.json`, the locked recipe. JSON that is JSON.
+"""What a run leaves as text, read without trust: `log.jsonl`, the locked recipe; and JSON that is JSON.
 
 A run's folder may be a stranger's, edited, or half written. No reader here waits for a pipe or a device, follows a link
 out of the folder, or holds more than some megabytes.
@@ -13,12 +13,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from ganforge.disk import to_json
 from ganforge.errors import InputError
 from ganforge.folder import Folder
 
 LOG = "log.jsonl"
-METRICS = "metrics.json"
 LOCK = "recipe.lock.toml"
 LINE_BYTES = 1 << 20  # of the log, at most
 TEXT_BYTES = 1 << 18  # of any other text, at most
@@ -74,26 +72,6 @@ def read_lock(folder: Path) -> tuple[str, dict[str, Any]]:
         raise InputError(f"{folder / LOCK}: {error}") from error
 
 
-def read_metrics(folder: Path) -> dict[str, Any]:
-    """Return what a run's `metrics.json` holds: the step and each evaluation's metrics; nothing if it is not there.
-
-    A metric that is not finite is left out. An InputError says that the file cannot be read or holds something else.
-    """
-    try:
-        found = _loads(read_inside(folder, METRICS))
-        step = _whole(found.pop("step"))
-        return {"step": step, **_tables(found)}
-    except FileNotFoundError:
-        return {}
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise InputError(f"{folder / METRICS} is damaged: it does not hold a step and metrics") from error
-
-
-def metrics_text(step: int, metrics: Mapping[str, Mapping[str, float]]) -> str:
-    """Return what `metrics.json` holds."""
-    return to_json({"step": step, **metrics}, indent=2) + "\n"
-
-
 # The log
 
 
@@ -143,7 +121,7 @@ def record_of(line: bytes) -> Record | None:
     >>> record_of(b'{"step": 2, "losses": {"a": 0.')
     """
     try:
-        found = {key: FORMS[key](value) if key in FORMS else value for key, value in _loads(line).items()}
+        found = {key: FORMS[key](value) if key in FORMS else value for key, value in loads(line).items()}
         if "diversity" in found:  # as logs of version 0.1 call it
             found["sample_diversity"] = found.pop("diversity")
         return found if "step" in found else None
@@ -151,7 +129,7 @@ def record_of(line: bytes) -> Record | None:
         return None
 
 
-def _loads(content: bytes) -> Any:
+def loads(content: bytes) -> Any:
     """Read JSON in which no key stands twice; a ValueError says that it is none."""
     try:
         return _decoder.decode(content.decode())
@@ -169,13 +147,14 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 _decoder = json.JSONDecoder(object_pairs_hook=_once, parse_constant=lambda _: None)
 
 
-def _whole(value: Any) -> int:
+def whole(value: Any) -> int:
+    """Return a count of steps; a ValueError says that it is none."""
     if type(value) not in (int, float) or not 0 <= value <= STEPS or value != int(value):
         raise ValueError("expected a whole number")
     return int(value)
 
 
-def _number(value: Any) -> float | None:
+def number(value: Any) -> float | None:
     """Return a finite number; None for one that is not finite."""
     if value is None:
         return None
@@ -188,7 +167,7 @@ def _number(value: Any) -> float | None:
 
 
 def _numbers(table: Any) -> dict[str, float]:
-    return {name: number for name, value in table.items() if (number := _number(value)) is not None}
+    return {name: finite for name, value in table.items() if (finite := number(value)) is not None}
 
 
 def _tables(tables: Any) -> dict[str, dict[str, float]]:
@@ -203,10 +182,10 @@ def _text(value: Any) -> str:
 
 # What is known of a record's parts; others may hold any JSON.
 FORMS: Mapping[str, Callable[[Any], Any]] = {
-    "step": _whole,
+    "step": whole,
     "losses": _numbers,
     "rates": _numbers,
-    "steps_per_second": _number,
+    "steps_per_second": number,
     "metrics": _tables,
     "sample_diversity": _numbers,
     "diversity": _numbers,

@@ -1,4 +1,4 @@
-"""What a run's evaluations find: its metrics, its figures, and whether it is better than ever."""
+"""What a run's evaluations find: its metrics, its figures, and how good a metric says that it is."""
 
 import math
 import sys
@@ -8,38 +8,52 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-from attrs import evolve
+from attrs import evolve, field, frozen
 
 from ganforge.components.guard import brief, contained
 from ganforge.errors import GanforgeError, InputError, PluginError, RecipeError, nearest
 from ganforge.folder import Folder
 from ganforge.recipe.plan import Choice, Plan
 from ganforge.runs import checkpoint
-from ganforge.runs.checkpoint import Metrics
-from ganforge.runs.log import METRICS, metrics_text
 from ganforge.runs.trained import Findings, Trained
 
 FEW = 16  # samples of a domain with which an evaluation is tried before the training
 
 
-def evaluate(trained: Trained, folder: Folder, *, figures: bool = True) -> tuple[Metrics, list[GanforgeError]]:
-    """Run the recipe's evaluations on trained networks; write `metrics.json` and `figures/*.png` into the folder.
+@frozen
+class Evaluated:
+    """What the recipe's evaluations found, by their roles.
 
-    Returned are the metrics, and why evaluations failed: one that fails does not keep the others from their work.
+    Attributes:
+        metrics: numbers by name.
+        about: what makes them comparable.
+        warnings: what whoever reads the numbers should know.
+        failures: why evaluations failed: one that fails does not keep the others from their work.
     """
-    found: Metrics = {}
-    failures: list[GanforgeError] = []
+
+    metrics: dict[str, Mapping[str, float]] = field(factory=dict)
+    about: dict[str, Mapping[str, str | float]] = field(factory=dict)
+    warnings: list[str] = field(factory=list)
+    failures: list[GanforgeError] = field(factory=list)
+
+
+def evaluate(trained: Trained, folder: Folder | None = None, figures: str = "figures") -> Evaluated:
+    """Run the recipe's evaluations on trained networks; write `figures/*.png` into the folder, if there is one."""
+    found = Evaluated()
     for role, choice in trained.plan.evaluations.items():
         try:
             findings = _ask(trained, role, choice)
-            found[role] = dict(findings.metrics)
-            for name, drawn in findings.figures.items() if figures else ():
-                folder.write(f"figures/{name}.png", _as_png(role, drawn))
+            found.metrics[role], found.about[role] = findings.metrics, findings.about
+            found.warnings.extend(f"{role}: {warning}" for warning in findings.warnings)
+            for name, value in findings.metrics.items():
+                if not math.isfinite(value):
+                    found.warnings.append(f"the metric {role}.{name} is not a finite number")
+            if folder is not None:
+                for name, drawn in findings.figures.items():
+                    folder.write(f"{figures}/{name}.png", _as_png(role, drawn))
         except GanforgeError as error:
-            failures.append(error)
-    if found:
-        folder.write(METRICS, metrics_text(trained.step, found))
-    return found, failures
+            found.failures.append(error)
+    return found
 
 
 def rehearse(trained: Trained, warn: Callable[[str], None]) -> None:
@@ -51,14 +65,14 @@ def rehearse(trained: Trained, warn: Callable[[str], None]) -> None:
         RecipeError: an evaluation lacks something, or none of them measures what `record.best` names.
         PluginError: one returns no `Findings` of numbers.
     """
-    found: Metrics = {}
+    found: dict[str, Mapping[str, float]] = {}
     for role, choice in trained.plan.evaluations.items():
         try:
             try:
                 findings = _ask(evolve(trained, rehearsal=FEW), role, choice)
             except GanforgeError:
                 findings = _ask(evolve(trained, rehearsal=sys.maxsize), role, choice)
-            found[role] = dict(findings.metrics)
+            found[role] = findings.metrics
         except PluginError as error:
             if error.__cause__ is None:
                 raise
@@ -84,9 +98,16 @@ def _ask(trained: Trained, role: str, choice: Choice) -> Findings:
     if not isinstance(findings, Findings):
         raise PluginError(f"evaluation '{role}' returns {type(findings).__name__}, expected ganforge.Findings")
     try:
-        return Findings({str(name): float(value) for name, value in findings.metrics.items()}, findings.figures)
+        metrics = {str(name): float(value) for name, value in findings.metrics.items()}
+        about = {str(name): value if isinstance(value, str) else float(value) for name, value in findings.about.items()}
+        return Findings(metrics, findings.figures, _whole(about), [str(one) for one in findings.warnings])
     except (TypeError, ValueError, RuntimeError, AttributeError) as error:
         raise PluginError(f"evaluation '{role}' returns metrics that are no numbers: {error}") from None
+
+
+def _whole(about: Mapping[str, str | float]) -> dict[str, str | float]:
+    """Return numbers of pictures and the like as whole ones."""
+    return {k: int(v) if isinstance(v, float) and v.is_integer() else v for k, v in about.items()}
 
 
 def _as_png(role: str, drawn: Any) -> bytes:
@@ -102,12 +123,17 @@ def _as_png(role: str, drawn: Any) -> bytes:
 
 
 def is_finished(folder: Path, plan: Plan) -> bool:
-    """Whether a run's last step is saved, and evaluated where the recipe has evaluations."""
+    """Whether a run's last step is saved and tested where the recipe has evaluations, and the best one, too."""
     with suppress(InputError):
         newest = checkpoint.pointed(folder / "checkpoints", "latest")
-        steps = checkpoint.read_step(newest)
-        evaluated = not plan.evaluations or bool(checkpoint.measured(newest))
-        return steps > plan.train.steps or (steps == plan.train.steps and evaluated)
+        steps, found = checkpoint.read_step(newest), checkpoint.measured(newest)
+        if steps > plan.train.steps:
+            return True
+        over = steps == plan.train.steps or bool(plan.train.patience and found.stopped)
+        states = [found]
+        with suppress(InputError):
+            states.append(checkpoint.measured(checkpoint.pointed(folder / "checkpoints", "best")))
+        return over and (not plan.evaluations or all("test" in state.metrics for state in states))
     return False
 
 

@@ -13,8 +13,9 @@ from torch import Tensor
 
 from ganforge.components.plugins import Plugins
 from ganforge.data.batches import Batches
-from ganforge.data.dataset import Dataset, Split, Stored, derive
+from ganforge.data.dataset import Dataset, Stored, derive
 from ganforge.data.reading import Sources, oddities
+from ganforge.data.split import Split
 from ganforge.disk import UNWRITABLE
 from ganforge.errors import DivergedError, GanforgeError, InputError, StoppedError
 from ganforge.folder import Folder
@@ -23,10 +24,11 @@ from ganforge.recipe.plan import Plan
 from ganforge.runs import checkpoint
 from ganforge.runs.assemble import assemble, probes_of
 from ganforge.runs.changes import changes
-from ganforge.runs.checkpoint import Metrics
 from ganforge.runs.interrupts import Requests, requests, telling_of_memory, unwritable
-from ganforge.runs.metrics import evaluate, is_finished, rehearse
+from ganforge.runs.load import find_saved
+from ganforge.runs.metrics import Evaluated, evaluate, is_finished, rehearse
 from ganforge.runs.origin import Origin
+from ganforge.runs.results import METRICS, Measured, Results
 from ganforge.runs.saving import Saving
 from ganforge.runs.trained import Seen, Trained, recalibration
 from ganforge.training.engine import Engine
@@ -45,8 +47,9 @@ class Run:
 
     Everything that it writes is in `folder`, which the lock `held` keeps other processes out of, and is written through
     `files`. It goes on from the checkpoint `start`, if there is one; a new one may begin with the weights of `origin`.
-    What was found odd so far is in `warnings`, and why evaluations failed the last time in `failures`. `notes` tell
-    later whether data or plugins have changed; `odd` is what a look at the data found before the run was there.
+    What was found odd so far is in `warnings`, what evaluations found in `results`, and why some failed the last time
+    in `failures`. `notes` tell later whether data or plugins have changed; `odd` is what a look at the data found
+    before the run was there.
     """
 
     files: Folder
@@ -61,7 +64,7 @@ class Run:
     notes: Mapping[str, Mapping[str, str]] = field(factory=dict, repr=False)
     odd: Sequence[str] = ()
     warnings: list[str] = field(factory=list)
-    metrics: Metrics = field(factory=dict)
+    results: Results | None = None
     failures: Sequence[GanforgeError] = field(factory=list, repr=False)
     origin: Origin | None = field(default=None, repr=False)
     engine: Engine = field(init=False, repr=False)
@@ -80,13 +83,19 @@ class Run:
 
     @property
     def done(self) -> bool:
-        """Whether there is nothing to do: the last step is done, and evaluated where the recipe has evaluations."""
+        """Whether there is nothing to do: the last step is done, and tested where the recipe has evaluations."""
         return is_finished(self.folder, self.plan)
 
     @property
-    def is_evaluated(self) -> bool:
-        """Whether the evaluations of the current step are done."""
-        return self._saving.evaluated_at == self.step
+    def over(self) -> bool:
+        """Whether no step is to be done any more: the last one is, or the metric no longer improves."""
+        return self.step >= self.plan.train.steps or self._saving.exhausted
+
+    @property
+    def measured(self) -> Measured:
+        """What evaluations found of the current step, as far as none of them failed."""
+        measured = self._saving.measured
+        return measured if measured.step == self.step else Measured(self.step)
 
     @property
     def newest(self) -> str:
@@ -121,8 +130,16 @@ class Run:
                 self._recalibration.forget()
                 self.measured_at = self.step
             shown.append(self._recalibration.shown)
-        scheme, sources = self.engine.scheme, dict(self.sources)
-        return Trained(self.plan, self.dataset, scheme, self.device, self.step, tuple(shown), sources=sources)
+        return Trained(
+            self.plan,
+            self.dataset,
+            self.engine.scheme,
+            self.device,
+            self.step,
+            tuple(shown),
+            watched=self.plan.watched,
+            sources=dict(self.sources),
+        )
 
     def notify(self, hook: str, **arguments: Any) -> None:
         """Call an observers' hook."""
@@ -153,7 +170,7 @@ class Run:
         for message in (*self.odd, *oddities(self.sources)):
             self.warn(message)
         with telling_of_memory(plan.train.batch, self._fitting):
-            self._probes = probes_of(plan, self.sources["test"])
+            self._probes = probes_of(plan, self.sources[plan.watched])
             self.engine, self.batches = assemble(plan, self.dataset, sources, self.device, report)
             if self.origin is not None:
                 for line in self.origin.lay(plan, self.dataset, self.engine, self.device):
@@ -171,10 +188,11 @@ class Run:
         elif plan.evaluations:
             trained = evolve(self.trained, shown=())
             with trained.evaluating():
-                rehearse(trained, self.warn)
+                for split in dict.fromkeys((plan.watched, "test")):
+                    rehearse(evolve(trained, watched=split), self.warn)
 
     def train(self) -> None:
-        """Train until the recipe's last step, then evaluate.
+        """Train until the recipe's last step, or until a metric no longer improves; then test the last and the best.
 
         A RunFailedError says that losses or weights are no longer finite, that memory ran out, or that the disk cannot
         be written; a StoppedError that it was asked to stop, with its state saved.
@@ -188,9 +206,9 @@ class Run:
             with requests() as asked:
                 with telling_of_memory(self.plan.train.batch, self._fitting):
                     self._loop(asked)
-                if self.step == self.plan.train.steps and asked.stop is None:
+                if self.over and asked.stop is None:
                     asked.at_once = True
-                    self.evaluate()
+                    self._test()
         except OSError as error:
             if error.errno not in UNWRITABLE:
                 raise
@@ -203,7 +221,7 @@ class Run:
 
     def _loop(self, asked: Requests) -> None:
         ticked = time.monotonic()
-        while self.step < self.plan.train.steps and asked.stop is None:
+        while not self.over and asked.stop is None:
             self.meter.add(self.step, self.engine.step(self.step, self.batches(self.step)))
             self.step += 1
             if reason := self.engine.recording.reason:
@@ -231,10 +249,12 @@ class Run:
 
         if due(record.log_every or UNLOGGED):
             self._log()
+        split = self.plan.watched
+        if (due(record.evaluate_every) and not last) or (last and split != "test" and self.plan.evaluations):
+            self._evaluate(split)
+            last = self.over
         if due(record.sample_every):
             self.notify("ganforge_sampled")
-        if due(record.evaluate_every) and not last:
-            self.evaluate()
         if due(record.checkpoint_every) or last or asked.stop is not None or asked.save:
             asked.save = False
             self._saving.save()
@@ -261,16 +281,51 @@ class Run:
         self.warn(f"{error}: back to step {self.step}, and on with other batches ({rewinds})")
         self.notify("ganforge_started")
 
-    def evaluate(self) -> None:
-        """Run the recipe's evaluations; write `metrics.json` and, after the last step, the figures."""
-        trained = self.trained
+    def _evaluate(self, split: Split) -> None:
+        """Run the recipe's evaluations on a split; write `metrics.json` and, with the test split at last, figures."""
+        trained = evolve(self.trained, watched=split)
         with trained.evaluating():
-            self.metrics, self.failures = evaluate(trained, self.files, figures=self.step == self.plan.train.steps)
-        for failure in self.failures:
-            self.warn(str(failure))
-        if self.metrics:
-            self.notify("ganforge_evaluated", metrics=self.metrics)
-        self._saving.evaluated(self.metrics, whole=not self.failures)
+            found = evaluate(trained, self.files if split == "test" and self.over else None)
+        self.failures = found.failures
+        self._tell(found)
+        if found.metrics:
+            self.notify("ganforge_evaluated", metrics=found.metrics, split=split)
+        self._keep(self._saving.evaluated(split, found))
+        if split != "test" and self._saving.exhausted:
+            best, waited = self.plan.record.best, self._saving.waited
+            self.warn(f"stopped at step {self.step}: '{best}' has not improved for {waited} evaluations")
+
+    def _test(self) -> None:
+        """Run the evaluations on the test split: of the last state, and of the best one where that is another."""
+        if not self.plan.evaluations:
+            return
+        if "test" not in self.measured.metrics:
+            self._evaluate("test")
+        best = self._saving.best_one
+        if best is None:
+            if self.plan.record.best:
+                self.warn(f"no checkpoint is the best one: '{self.plan.record.best}' never was a finite number")
+        elif best.name != self.newest and "test" not in checkpoint.measured(best).metrics:
+            loaded = find_saved(best, self.plugins).load(self.device)
+            trained = evolve(loaded, sources=dict(self.sources))
+            with trained.evaluating():
+                found = evaluate(trained, self.files, "figures/best")
+            self.failures = [*self.failures, *found.failures]
+            self._tell(found)
+            self._saving.tested(best, found)
+        self._keep(self.measured)
+
+    def _tell(self, found: Evaluated) -> None:
+        for warning in (*found.warnings, *map(str, found.failures)):
+            self.warn(warning)
+
+    def _keep(self, measured: Measured) -> None:
+        """Write what is known of the current step and of the best one so far."""
+        best = self._saving.best_one
+        known = checkpoint.measured(best) if best is not None else None
+        self.results = Results(measured, known, self.plan.record.best) if known else Results(measured)
+        if measured:
+            self.files.write(METRICS, self.results.text())
 
     def close(self) -> None:
         """Let another process have the run's folder."""

@@ -7,15 +7,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from attrs import evolve
 from torch import nn
 
 from ganforge.data.dataset import derive
+from ganforge.data.split import Split
 from ganforge.errors import DivergedError, InputError, RecipeError
 from ganforge.folder import Folder
 from ganforge.runs import checkpoint
-from ganforge.runs.checkpoint import Metrics
-from ganforge.runs.log import METRICS, metrics_text
-from ganforge.runs.metrics import best_of
+from ganforge.runs.metrics import Evaluated, best_of
+from ganforge.runs.results import METRICS, Measured, Metrics, Results
 from ganforge.runs.trained import laid_over
 from ganforge.training.meter import first_not_finite
 from ganforge.training.state import looking, random_state, set_random_state
@@ -33,15 +34,16 @@ class Saving:
     Attributes:
         newest: the name of the newest checkpoint.
         saved_at: the step that it is of.
-        evaluated_at: the last step that was evaluated.
+        measured: what evaluations found of the step that was evaluated last, as far as none of them failed.
         best: the best value of the metric `record.best` so far; the higher, the better.
+        waited: how many evaluations in a row have found nothing better.
         rewinds: how often the run went back.
     """
 
     def __init__(self, run: "Run") -> None:
         self._run = run
-        self.newest, self.saved_at, self.evaluated_at = "", -1, -1
-        self.best, self.rewinds = -math.inf, 0
+        self.newest, self.saved_at, self.measured = "", -1, Measured(-1)
+        self.best, self.waited, self.rewinds = -math.inf, 0, 0
 
     @cached_property
     def _folder(self) -> Folder:
@@ -77,13 +79,14 @@ class Saving:
             "random": random_state(),
             "meter": run.meter.state_dict(),
             "rewinds": self.rewinds,
+            "waited": self.waited,
             "plugins": dict(run.plugins.each("ganforge_saving", run=run)),
         }
-        trained, metrics = run.trained, run.metrics if run.is_evaluated else None
+        trained = run.trained
         with looking(run.engine.modules, 0), laid_over(trained.networks, trained.shown) as beneath:
             training["beneath"] = beneath
             recipe = run.locked(passed_on=True)
-            folder = checkpoint.save(self._folder, run.step, self._learnt, training, recipe, metrics)
+            folder = checkpoint.save(self._folder, run.step, self._learnt, training, recipe, run.measured)
         self.newest, self.saved_at = folder.name, run.step
         run.notify("ganforge_checkpointed", folder=folder)
 
@@ -105,44 +108,70 @@ class Saving:
                 held.restore(training["held"].get(label, {}), run.device)
             set_random_state(training["random"])
             run.meter.load_state_dict(training["meter"], run.device)
-            self.rewinds, states = training["rewinds"] if rewinds is None else rewinds, training["plugins"]
+            self.rewinds = training["rewinds"] if rewinds is None else rewinds
+            self.waited, states = training["waited"], training["plugins"]
         except (KeyError, ValueError, TypeError, AttributeError, IndexError, RuntimeError) as error:
             raise InputError(f"the state in {folder} does not fit its recipe: {error}") from error
-        run.metrics = checkpoint.measured(folder)
+        self.measured = checkpoint.measured(folder)
         self.newest, self.saved_at = folder.name, run.step
-        self.evaluated_at = run.step if run.metrics else -1
         if self.rewinds:
             run.batches.reseed(derive(run.plan.train.seed, "rewind", self.rewinds))
         run.measured_at = -1
         run.notify("ganforge_restored", states=states)
 
-    def evaluated(self, metrics: Metrics, *, whole: bool) -> None:
-        """Keep what evaluations found of the current step, `whole` if none failed, and its checkpoint if it is best."""
-        step = self._run.step
-        if whole:
-            self.evaluated_at = step
-        if self._is_best(metrics):
-            self.save(best=True)
-        if self.saved_at == self.evaluated_at == step and metrics:
-            self._folder.write(f"{self.newest}/{METRICS}", metrics_text(step, metrics))  # only now is the step all done
+    @property
+    def exhausted(self) -> bool:
+        """Whether the metric has not improved for as long as the recipe waits."""
+        return 0 < self._run.plan.train.patience <= self.waited
+
+    @property
+    def best_one(self) -> Path | None:
+        """The checkpoint with the best metric, if there is one."""
+        with suppress(InputError):
+            return checkpoint.pointed(self._run.folder / "checkpoints", "best")
+        return None
+
+    def evaluated(self, split: Split, found: Evaluated) -> Measured:
+        """Keep what evaluations found of the current step on a split, and its checkpoint if it is best; return it."""
+        measured = self._run.measured.with_split(split, found.metrics, found.about)
+        if not found.failures:
+            self.measured = measured
+        if split == "validation" and (value := self._value(found.metrics)) is not None:
+            self.waited += 1
+            if value > self.best:
+                self.best, self.waited = value, 0
+                self.save(best=True)
+            if self.exhausted:
+                measured = evolve(measured, stopped=True)
+                self.measured = measured if not found.failures else self.measured
+        if self.saved_at == self._run.step == self.measured.step:  # only now is the step all done
+            self._folder.write(f"{self.newest}/{METRICS}", Results(self.measured).text())
+        return measured
+
+    def tested(self, folder: Path, found: Evaluated) -> Measured:
+        """Keep what evaluations found of a checkpoint on the test split; return all that is known of it."""
+        measured = checkpoint.measured(folder).with_split("test", found.metrics, found.about)
+        if not found.failures:
+            self._folder.write(f"{folder.name}/{METRICS}", Results(measured).text())
+        return measured
 
     def take_up_best(self, start: Path) -> None:
         """Find the best metrics so far: also those of a run that was killed before it noted that they are."""
-        with suppress(InputError):
-            self._is_best(checkpoint.measured(checkpoint.pointed(start.parent, "best")))
-        if self._is_best(checkpoint.measured(start)):
-            self._folder.write("best", start.name)
+        states = [start] if self.best_one is None else [self.best_one, start]
+        for folder in states:
+            value = self._value(checkpoint.measured(folder).metrics.get("validation", {}))
+            if value is not None and value > self.best:
+                self.best = value
+                self._folder.write("best", folder.name)
 
-    def _is_best(self, metrics: Metrics) -> bool:
-        """Whether metrics are better than all before, and take them for the best."""
+    def _value(self, metrics: Metrics) -> float | None:
+        """Return how good metrics are, the higher the better; None where the one that chooses is not among them."""
         plan = self._run.plan
         try:
-            value = best_of(plan, metrics) if plan.record.best and metrics else -math.inf
+            return best_of(plan, metrics) if plan.record.best and metrics else None
         except RecipeError as error:  # the evaluation failed, or its metrics are not always the same ones
             self._run.warn(str(error))
-            return False
-        before, self.best = self.best, max(value, self.best)
-        return value > before
+            return None
 
     def require_finite(self) -> None:
         """Refuse with a DivergedError to go on where losses are no longer finite."""

@@ -43,7 +43,7 @@ def create(plan: Plan, plugins: Plugins, out: Path, device: torch.device, report
     folder = Folder(_new_folder(out / plan.name))
     held = hold(folder.path)
     plan = evolve(plan, plugin_files=tuple(copy_plugins(plan.plugin_files, folder.path / "plugins")))
-    notes = notes_of(folder.path, sources)
+    notes = notes_of(folder.path, plan, sources)
     if origin is not None:
         notes["start"] = dict(origin.digests)
     run = Run(folder, plan, plugins, device, dataset, sources, held, notes=notes, odd=decided.odd, origin=origin)
@@ -95,7 +95,7 @@ def reopen(
     if moved:
         require_same_data(plan, dataset)
     sources = build.read_data(plan, dataset, report)
-    notes = {**notes_of(folder, sources), **started_from(plan)}
+    notes = {**notes_of(folder, plan, sources), **started_from(plan)}
     run = Run(files, plan, plugins, device, dataset, sources, held, checkpoint.read_step(newest), newest, notes)
     if sets and not run.done:
         files.write(LOCK, run.locked())

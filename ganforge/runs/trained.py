@@ -10,8 +10,9 @@ import torch
 from attrs import evolve, field, frozen
 from torch import Tensor, nn
 
-from ganforge.data.dataset import Dataset, Drawn, PictureDataset, Split, Stored, derive, random_generator
-from ganforge.data.reading import Sources, mean, normal, read
+from ganforge.data.dataset import Dataset, Drawn, PictureDataset, Stored, derive, random_generator
+from ganforge.data.reading import Sources, mean, normal
+from ganforge.data.split import Split
 from ganforge.errors import InputError, nearest
 from ganforge.recipe.plan import Plan, usual
 from ganforge.training import build, norm as norms
@@ -27,14 +28,20 @@ CALIBRATION = 512  # samples on which batch normalisation is recalibrated, about
 
 @frozen
 class Findings:
-    """What an evaluation returns: numbers by name, and pictures, or functions that draw them after the last step only.
+    """What an evaluation returns.
 
-    A figure named `x_initial`, of the state before the training, comes first in the row of `x` where recipes are
-    compared.
+    Attributes:
+        metrics: numbers by name; one that is not finite is kept as null, and said.
+        figures: pictures, or functions that draw them after the last step only. One named `x_initial`, of the state
+            before the training, comes first in the row of `x` where recipes are compared.
+        about: what makes the numbers comparable: a network, a resizing, on how many pictures each is based.
+        warnings: what whoever reads the numbers should know, such as that they are biased; a sentence each.
     """
 
     metrics: Mapping[str, float]
     figures: Mapping[str, "Figure | Callable[[], Figure]"] = field(factory=dict)
+    about: Mapping[str, str | float] = field(factory=dict)
+    warnings: Sequence[str] = ()
 
 
 class Seen:
@@ -65,7 +72,8 @@ class Trained:
     them. Each of `shown` returns tensors that are laid over the weights of a network while it is looked at. `ignored`
     says of networks that are not there why the files that seem to hold them are none of these weights. Where
     `rehearsal` is not 0, evaluations are only tried: on so many samples of each domain at most, and with as little work
-    as shows whether they can do it. `sources` are what was read of the data so far.
+    as shows whether they can do it. `watched` is the split whose samples are given for those of the test split: that of
+    validation, while a run trains. `sources` are what was read of the data so far.
     """
 
     plan: Plan
@@ -76,6 +84,7 @@ class Trained:
     shown: Sequence[Callable[[str], Mapping[str, Tensor]]] = ()
     ignored: Mapping[str, str] = field(factory=dict)
     rehearsal: int = 0
+    watched: Split = "test"
     sources: dict[Split, Sources] = field(factory=dict, repr=False)
 
     @property
@@ -103,12 +112,13 @@ class Trained:
         return [Seen(self.scheme.wirings[view.name], values, self.player) for view in self.plan.coupling.views]
 
     def samples(self, split: Split) -> Sources:
-        """Return the samples of each domain in a split, ready to load, and the fields that are drawn."""
+        """Return the samples of each domain in a split, ready to load, and the fields that are drawn.
+
+        While a run trains, and has samples for validation, it gives these for `test`: its test split stays untouched.
+        """
+        split = self.watched if split == "test" else split
         if split not in self.sources:
-            noise = {field: normal(shape) for field, shape in self.plan.coupling.noise.items()}
-            plan, ready = self.plan, build.ready_of(self.plan)
-            found = read(self.dataset, split, ready, name=plan.name, labels=build.labels_of(plan))
-            self.sources[split] = {**noise, **found}
+            self.sources.update(build.read_split(self.plan, self.dataset, split))
         return {name: self._few(samples) for name, samples in self.sources[split].items()}
 
     def _few(self, samples: Stored | Drawn) -> Stored | Drawn:

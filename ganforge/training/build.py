@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -10,9 +11,11 @@ from torch import nn
 
 from ganforge.components.coupling import View
 from ganforge.data.batches import Batches
-from ganforge.data.dataset import SPLITS, Dataset, Decided, Report, Shape, Split, derive
+from ganforge.data.dataset import Dataset, Decided, Report, Samples, Shape, derive
+from ganforge.data.divide import read_divided
 from ganforge.data.files import listed_once
 from ganforge.data.reading import Ready, Sources, normal, read, silent
+from ganforge.data.split import Split
 from ganforge.errors import PluginError, RecipeError
 from ganforge.recipe.plan import Choice, LossPlan, Plan
 from ganforge.training.engine import Engine
@@ -60,16 +63,43 @@ def decide_and_read(
 
 
 def read_data(plan: Plan, dataset: Dataset, report: Report = silent) -> dict[Split, Sources]:
-    """Read both splits, and prepare what is not in the cache yet.
+    """Read all splits, and prepare what is not in the cache yet; `validation` is among them if the recipe has it.
 
     Raises:
-        RecipeError: the data are not there, are broken, or are too few for a batch.
+        RecipeError: the data are not there, are broken, or are too few for a batch or for validation.
     """
+    return {
+        **read_split(plan, dataset, "train", report, plan.train.batch),
+        **(read_split(plan, dataset, "test", report) if plan.data.validation is None else {}),
+    }
+
+
+def read_split(
+    plan: Plan, dataset: Dataset, split: Split, report: Report = silent, batch: int = 0
+) -> dict[Split, Sources]:
+    """Read a split as `read_data` does; all of them where samples are set aside for validation."""
     noise: Sources = {field: normal(shape) for field, shape in plan.coupling.noise.items()}
-    sizes: dict[Split, int] = {"train": plan.train.batch, "test": 0}
+    validation = plan.data.validation
     with plan.located(("dataset",)):
-        labels = labels_of(plan)
-        return {s: {**noise, **read(dataset, s, ready_of(plan), report, plan.name, sizes[s], labels)} for s in SPLITS}
+        rest = (ready_of(plan), report, plan.name, batch, labels_of(plan))
+        found: dict[Split, Sources]
+        if validation is None or split == "test":
+            found = {split: read(dataset, split, *rest)}
+        else:
+            found = read_divided(dataset, validation, *rest)
+    return {name: {**noise, **sources} for name, sources in found.items()}
+
+
+def open_all(plan: Plan, dataset: Dataset) -> dict[Split, Mapping[str, Samples]]:
+    """Open all that the data bring, validation samples among them if these are no share of the training samples.
+
+    A RecipeError says that the data are not there.
+    """
+    with plan.located(("dataset",)):
+        found: dict[Split, Mapping[str, Samples]] = {"train": dataset.open("train"), "test": dataset.open("test")}
+        if (validation := plan.data.validation) is not None and not isinstance(validation, float):
+            found["validation"] = dataset.validation(validation if isinstance(validation, Path) else None)
+        return found
 
 
 def ready_of(plan: Plan) -> Ready | None:

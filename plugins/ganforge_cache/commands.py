@@ -68,13 +68,11 @@ def _all_cached(plan: "Plan") -> "Iterator[Entry]":
 
 def _cached(plan: "Plan") -> "Iterator[Entry]":
     """Yield what the cache holds of a recipe's samples."""
-    from ganforge import SPLITS, Prepared, make_dataset
+    from ganforge import Prepared, make_dataset, open_all
     from ganforge_cache.cache import find
 
     dataset = make_dataset(plan)
-    for split in SPLITS:
-        with plan.located(("dataset",)):
-            opened = dataset.open(split)
+    for opened in open_all(plan, dataset).values():
         for domain, samples in opened.items():
             if isinstance(samples, Prepared) and (entry := find(samples, samples.shape or dataset.shapes[domain])):
                 yield entry

@@ -11,12 +11,12 @@ from typing import Any
 
 from attrs import evolve, frozen
 
-from ganforge import InputError, Measured, Results, is_finished, read_results
+from ganforge import InputError, Measured, Results, Split, is_finished, read_results
 from ganforge_compare.comparison import Member
 from ganforge_compare.intervals import Estimate, estimate, holm
 
 LARGEST = 1e150  # a metric beyond it has no sensible mean
-SPLIT = "test"
+SPLIT: Split = "test"
 
 Seeds = Mapping[int, float]  # the value of each seed; nan where it is no finite number
 

@@ -117,6 +117,12 @@ class Azimuth(PictureFiles):
             "B": self._samples("B", self.root, [shot for shot in shots if shot.model not in of_a], besides),
         }
 
+    def kin(self, labels: Mapping[str, Sequence[Any]]) -> Sequence[Any]:
+        """Name the models, which are seen at many angles, each with its variants."""
+        shots = [Shot(Path(), model, 0.0, None) for model in labels["model"]]
+        first = {model: min(variants) for variants in rank_models(shots) for model in variants}
+        return [first[model] for model in labels["model"]]
+
     def _samples(self, domain: str, folder: Path, shots: Sequence[Shot], left_out: str) -> Prepared:
         labels: dict[str, list[Any]] = {
             "file": names_of((shot.path for shot in shots), Path(os.path.expanduser(folder))),

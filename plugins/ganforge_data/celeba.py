@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from attrs import field, frozen, validators
@@ -14,7 +15,8 @@ from ganforge_data.pictures import PictureFiles, several
 PICTURES = "img_align_celeba"
 ATTRIBUTES = ("list_attr_celeba.txt", "list_attr_celeba.csv")
 PARTITIONS = ("list_eval_partition.txt", "list_eval_partition.csv")
-TRAIN, TEST = "0", "2"
+IDENTITIES = "identity_CelebA.txt"
+PARTS = {"train": "0", "validation": "1", "test": "2"}
 
 Flags = np.ndarray[tuple[int, ...], np.dtype[np.bool_]]
 
@@ -28,7 +30,7 @@ class CelebA(PictureFiles):
 
     Attributes:
         root: folder that holds `img_align_celeba/` and `list_attr_celeba.txt`; `list_eval_partition.txt` splits it (0
-            is train, 2 is test, 1 is left out), else the last pictures are the test split.
+            is train, 2 is test, 1 is for validation), else the last pictures are the test split.
         a: the attribute of domain A, such as "Blond_Hair"; "-Male" means that it is absent.
         b: the attribute of domain B; by default the absence of A's.
         domains: instead of these, two attributes or more, each the name of a domain of its own.
@@ -77,6 +79,16 @@ class CelebA(PictureFiles):
             for domain, (attribute, key) in self._attributes.items()
         }
 
+    def kin(self, labels: Mapping[str, Sequence[Any]]) -> Sequence[Any]:
+        """Name the people, if `identity_CelebA.txt` tells who is on each picture; else the files."""
+        return labels.get("identity", labels["file"])
+
+    def validation(self, folder: Path | None) -> Mapping[str, Prepared]:
+        """Return the pictures of part 1 of the partition file."""
+        if folder is not None:
+            raise InputError('takes a share, or "own" for part 1 of the partition file', key="validation")
+        return self.samples("validation")
+
     def _find_root(self) -> Path:
         root = require_folder(self.root, "root")
         inner = [path for path in root.iterdir() if (path / PICTURES).is_dir() and path.name != PICTURES]
@@ -103,11 +115,16 @@ class CelebA(PictureFiles):
         places = chosen.nonzero()[0].tolist()
         files = [names[place] for place in places]
         labels = {"file": files, **{name: column[places].tolist() for name, column in columns.items()}}
+        if (root / IDENTITIES).is_file():
+            known = dict(fields[:2] for _, fields in _rows(root / IDENTITIES) if len(fields) >= 2)
+            labels["identity"] = [known.get(name, name) for name in files]
         return self.prepared(domain, partial(self.read, domain), [folder / name for name in files], labels)
 
     def _split(self, root: Path, names: Sequence[str], split: Split) -> Flags:
         """Tell for each picture whether it belongs to the split."""
         if not any((root / name).is_file() for name in PARTITIONS):
+            if split == "validation":
+                raise InputError(f"'{root}' holds no '{PARTITIONS[0]}', which tells them", key="validation")
             count = max(1, round(len(names) * self.test_share))
             test: Flags = np.arange(len(names)) >= len(names) - count
             return test if split == "test" else ~test
@@ -118,7 +135,7 @@ class CelebA(PictureFiles):
             raise InputError(
                 f"'{path}' does not say to which part '{missing}' belongs; remove the file to do without", key="root"
             )
-        return np.array([parts[name] == (TEST if split == "test" else TRAIN) for name in names], dtype=bool)
+        return np.array([parts[name] == PARTS[split] for name in names], dtype=bool)
 
 
 def _find(root: Path, names: Sequence[str], key: str) -> Path:

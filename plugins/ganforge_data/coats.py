@@ -1,6 +1,6 @@
 """Drawn animals of different coats on a meadow, which need no files: horses to zebras in spirit (Zhu et al. 2017)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from random import Random
 from typing import Any, Literal
@@ -9,7 +9,7 @@ from attrs import field, frozen, validators
 from PIL import Image
 from torch import Tensor
 
-from ganforge import InputError, Prepared, Split
+from ganforge import InputError, Prepared, Samples, Split
 from ganforge_data.animals import draw, faces_left
 from ganforge_data.decode import MODES
 from ganforge_data.opened import Opened
@@ -74,6 +74,16 @@ class Coats(Pictures):
             numbers = range(0 if alike else place, count * stride, stride)
             made[domain] = self._animals(domain, split, coat, numbers, {"pair": list(numbers)} if alike else {})
         return made
+
+    def kin(self, labels: Mapping[str, Sequence[Any]]) -> Sequence[Any]:
+        """Name the animals."""
+        return labels["animal"]
+
+    def held(self, kin: Collection[Any]) -> Mapping[str, Samples] | None:
+        """Return animals that are set aside as test pictures are: the same ones in all domains."""
+        numbers = sorted(kin)
+        coats = zip(self.domain_names, self.coats, strict=True)
+        return {domain: self._animals(domain, "train", coat, numbers, {"pair": numbers}) for domain, coat in coats}
 
     def _animals(
         self, domain: str, split: Split, coat: str, numbers: Sequence[int], more: Mapping[str, Sequence[Any]]

@@ -22,7 +22,7 @@ from ganforge import (
 )
 
 if TYPE_CHECKING:
-    from ganforge import Plan, Plugins, Prepared, Samples, Shape, Split
+    from ganforge import Plugins, Stored
 
 NAMED = 3  # different values of a label that are all shown
 
@@ -61,17 +61,18 @@ def show(
 ) -> None:
     """Show a recipe's data: counts, sizes, split, labels, and a contact sheet of both domains."""
     plan = understand(context, recipe, sets, plugin)
-    from ganforge import Prepared, Stored, decide_and_read, make_dataset, oddities
+    from ganforge import SPLITS, Stored, decide_and_read, make_dataset, oddities
     from ganforge_data.sheet import draw_sheet
 
     with progress() as report:
-        plan, _, decided, sources = decide_and_read(plan, make_dataset(plan), report)
+        plan, dataset, decided, sources = decide_and_read(plan, make_dataset(plan), report)
     for line in decided.said:
         context.obj.say(line)
     rows = []
-    for split, domain, shape, opened in _open(plan):
+    for split, domain in ((split, domain) for split in SPLITS for domain in dataset.shapes if split in sources):
         samples = sources[split][domain]
         stored = samples if isinstance(samples, Stored) else None
+        made_of = stored.made_of if stored else None
         labels = [item for item in stored.labels.items() if item[0] != "file"] if stored else []
         rows.append(
             {
@@ -79,9 +80,9 @@ def show(
                 "domain": domain,
                 "samples": stored.length if stored else "drawn afresh",
                 "skipped": len(stored.skipped) if stored else 0,
-                "shape": " x ".join(map(str, shape)),
-                "made from": _made_from(opened) if isinstance(opened, Prepared) else "",
-                "left out": opened.left_out if isinstance(opened, Prepared) else "",
+                "shape": " x ".join(map(str, dataset.shapes[domain])),
+                "made from": _made_from(stored) if stored and made_of else "",
+                "left out": made_of.left_out if made_of else "",
                 "labels": "; ".join(f"{name}: {_values(values)}" for name, values in labels),
             }
         )
@@ -153,21 +154,12 @@ def _way_to(needed: Path, archives: Mapping[str, Archive]) -> str:
     return f"no {needed}: see the recipe"
 
 
-def _open(plan: "Plan") -> "Iterator[tuple[Split, str, Shape, Samples]]":
-    """Yield (split, domain, shape, samples) of all that the data set opens."""
-    from ganforge import SPLITS, make_dataset
-
-    dataset = make_dataset(plan)
-    for split in SPLITS:
-        with plan.located(("dataset",)):
-            opened = dataset.open(split)
-        for domain, samples in opened.items():
-            yield split, domain, dataset.shapes[domain], samples
-
-
-def _made_from(samples: "Prepared") -> str:
+def _made_from(samples: "Stored") -> str:
     """Say what samples are made of: their files' size."""
-    files = [item for item in samples.items if isinstance(item, Path) and item.is_file()]
+    made_of = samples.made_of
+    items = made_of.items if made_of else []
+    places = samples.places or range(len(items))
+    files = [item for place in places if isinstance(item := items[place], Path) and item.is_file()]
     size = sum(file.stat().st_size for file in files)
     return f"{len(files):,} files, {size / 2**20:,.1f} MiB" if files else "rendered"
 

@@ -1,9 +1,9 @@
 """Pictures that hold a pair side by side, edges and photo, as in the archives of pix2pix."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 from attrs import frozen
@@ -11,8 +11,9 @@ from attrs.validators import ge
 from PIL import Image
 from torch import Tensor
 
-from ganforge import InputError, Prepared, Split
-from ganforge_data.halves import Side, cut_half, opposite, split_files
+from ganforge import InputError, Prepared, Samples, Split
+from ganforge_data.halves import Side, cut_half, opposite, split_files, validation_folder
+from ganforge_data.listing import list_pictures, require_folder
 from ganforge_data.opened import Opened
 from ganforge_data.pictures import PictureFiles
 
@@ -55,6 +56,17 @@ class Edges2Photo(PictureFiles):
             "A": self._half("A", paths[:middle], found.left_out),
             "B": self._half("B", paths[middle:], found.left_out),
         }
+
+    def held(self, kin: Collection[Any]) -> Mapping[str, Samples] | None:
+        """Return both halves of each file that is set aside, as of test files."""
+        found = split_files(self.root, "root", "train")
+        paths = [path for path in found.files if path.name in kin]
+        return {domain: self._half(domain, paths, "") for domain in self.domain_names}
+
+    def validation(self, folder: Path | None) -> Mapping[str, Samples]:
+        """Return both halves of the files in a folder; by default in `val/`, where there is `test/`, too."""
+        found = list_pictures(folder or validation_folder(require_folder(self.root, "root")), "validation")
+        return {domain: self._half(domain, found.files, found.left_out) for domain in self.domain_names}
 
     def opened(self, domain: str, path: Path) -> Opened:
         """Open a single picture (not a pair), as edges or as a photo."""

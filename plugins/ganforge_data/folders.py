@@ -6,7 +6,7 @@ from pathlib import Path
 
 from attrs import field, frozen, validators
 
-from ganforge import SPLITS, InputError, Prepared, Split
+from ganforge import InputError, Prepared, Split
 from ganforge_data.listing import hold_out, list_pictures, names_of, require_folder
 from ganforge_data.pictures import PictureFiles, several
 
@@ -59,17 +59,35 @@ class Folders(PictureFiles):
         """Return the pictures of a split."""
         return {domain: self._pictures(domain, split) for domain in self.domain_names}
 
+    def validation(self, folder: Path | None) -> Mapping[str, Prepared]:
+        """Return the pictures in a folder that holds one for each domain, such as A/ or a/; or in valA/ of the root."""
+        return {domain: self._validating(domain, folder) for domain in self.domain_names}
+
+    def _validating(self, domain: str, folder: Path | None) -> Prepared:
+        if folder is None and self.root is None:
+            raise InputError("these folders bring none of their own; name a share or a folder", key="validation")
+        place = require_folder(folder or self.root or Path(), "validation")
+        parts = [f"{part}{between}{domain}" for part in ("validation", "val") for between in ("", "/")]
+        known = [place / name for name in (*((domain, domain.lower()) if folder else ()), *parts)]
+        found = next((one for one in known if one.is_dir()), None)
+        if found is None:
+            names = ", ".join(f"'{one.relative_to(place)}'" for one in known)
+            raise InputError(f"'{place}' holds none of the folders {names}", key="validation")
+        return self._listed(domain, found, "validation")
+
+    def _listed(self, domain: str, folder: Path, key: str) -> Prepared:
+        found = list_pictures(folder, key)
+        labels = {"file": names_of(found.files, folder)}
+        return self.prepared(domain, partial(self.read, domain), found.files, labels, left_out=found.left_out)
+
     def _pictures(self, domain: str, split: Split) -> Prepared:
         train, test, keys = self._places(domain)
-        if test is None:
-            folder, key = require_folder(train, keys[0]), keys[0]
-            found = list_pictures(folder, key)
-            paths: Sequence[Path] = self._share(folder, found.files, key, split)
-        else:
+        if test is not None:
             folder, key = (test, keys[1]) if split == "test" else (train, keys[0])
-            folder = require_folder(folder, key)
-            found = list_pictures(folder, key)
-            paths = found.files
+            return self._listed(domain, require_folder(folder, key), key)
+        folder = require_folder(train, keys[0])
+        found = list_pictures(folder, keys[0])
+        paths = self._share(folder, found.files, keys[0], split)
         labels = {"file": names_of(paths, folder)}
         return self.prepared(domain, partial(self.read, domain), paths, labels, left_out=found.left_out)
 
@@ -80,7 +98,7 @@ class Folders(PictureFiles):
         if self.root is not None:
             root = require_folder(self.root, "root")
             train, test = (
-                root / f"{part}{domain}" if self.domains is None else root / part / domain for part in SPLITS
+                root / f"{part}{domain}" if self.domains is None else root / part / domain for part in ("train", "test")
             )
             return train, test if test.is_dir() else None, ("root", "root")
         folder, held = (self.a, self.test_a) if domain == "A" else (self.b, self.test_b)

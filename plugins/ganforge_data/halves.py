@@ -21,6 +21,18 @@ def split_folder(root: Path, split: Split) -> Path:
     return root / "val" if split == "test" and not folder.is_dir() else folder
 
 
+def validation_folder(root: Path) -> Path:
+    """Return an archive's folder of validation pictures: `validation/`, or `val/` beside `test/`.
+
+    Raises:
+        InputError: there is none.
+    """
+    known = [root / "validation", *([root / "val"] if (root / "test").is_dir() else [])]
+    if found := next((folder for folder in known if folder.is_dir()), None):
+        return found
+    raise InputError(f"'{root}' holds no folder 'validation', nor a 'val' beside 'test'", key="validation")
+
+
 def split_files(root: Path, key: str, split: Split) -> Found:
     """List the pictures of `train/`, or of `test/` or else `val/`, in an archive's folder."""
     root = require_folder(root, key)

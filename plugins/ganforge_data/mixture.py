@@ -1,8 +1,9 @@
 """The toy experiment: two mixtures of Gaussians in the plane (Kim et al. 2017, section 3.1)."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import partial
+from typing import Any
 
 import torch
 from attrs import field, frozen, validators
@@ -11,7 +12,7 @@ from torch import Tensor
 from ganforge import Dataset, Drawn, Samples, Shape, Split, Stored, random_generator
 
 PROBES = 5000
-TEST_SEED = 2017
+TEST_SEED, VALIDATION_SEED = 2017, 2018
 
 
 @frozen
@@ -70,15 +71,20 @@ class Mixture(Dataset):
         """Train: fresh samples at every step. Test: 5,000 fixed ones, equally many of each mode, labelled `mode`."""
         if split == "train":
             return {domain: Drawn(partial(self._draw, centres)) for domain, centres in self.modes.items()}
-        return {domain: self._probes(domain, centres) for domain, centres in self.modes.items()}
+        return {domain: self._probes(domain, TEST_SEED) for domain in self.modes}
+
+    def held(self, kin: Collection[Any]) -> Mapping[str, Samples]:
+        """Return other fixed samples, as many as for tests."""
+        return {domain: self._probes(domain, VALIDATION_SEED) for domain in self.modes}
 
     def _draw(self, centres: Tensor, count: int, generator: torch.Generator) -> Tensor:
         chosen = torch.randint(len(centres), (count,), generator=generator)
         return centres[chosen] + self.sigma * torch.randn(count, 2, generator=generator)
 
-    def _probes(self, domain: str, centres: Tensor) -> Stored:
+    def _probes(self, domain: str, seed: int) -> Stored:
+        centres = self.modes[domain]
         # Interleaved, so that any first few of them show every mode.
         chosen = torch.arange(len(centres)).repeat(PROBES // len(centres))
-        noise = torch.randn(len(chosen), 2, generator=random_generator(TEST_SEED, domain))
+        noise = torch.randn(len(chosen), 2, generator=random_generator(seed, domain))
         points = centres[chosen] + self.sigma * noise
         return Stored(len(points), lambda indices: points[list(indices)], {"mode": chosen.tolist()})

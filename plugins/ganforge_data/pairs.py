@@ -8,12 +8,13 @@ from typing import Literal
 from attrs import field, frozen, validators
 from torch import Tensor
 
-from ganforge import SPLITS, InputError, Prepared, Split, natural, printable
-from ganforge_data.halves import Side, cut_half, opposite, split_folder
+from ganforge import InputError, Prepared, Split, natural, printable
+from ganforge_data.halves import Side, cut_half, opposite, split_folder, validation_folder
 from ganforge_data.listing import hold_out, list_pictures, names_of, require_folder
 from ganforge_data.pictures import PictureFiles
 
 SHOWN = 3
+PARTS: tuple[Split, ...] = ("train", "test")
 TEST_KEYS = ("test_a", "test_b")
 LAYOUTS = "train/ with pairs side by side, trainA/ and trainB/, or A/train/ and B/train/"
 
@@ -77,9 +78,9 @@ class Pairs(PictureFiles):
         if (root / "train").is_dir():
             return self._halves(root, split)
         if any((root / f"train{domain}").is_dir() for domain in "AB"):
-            train, test = ((root / f"{split}A", root / f"{split}B") for split in SPLITS)
+            train, test = ((root / f"{part}A", root / f"{part}B") for part in PARTS)
         elif any((root / domain / "train").is_dir() for domain in "AB"):
-            train, test = ((split_folder(root / "A", split), split_folder(root / "B", split)) for split in SPLITS)
+            train, test = ((split_folder(root / "A", part), split_folder(root / "B", part)) for part in PARTS)
         else:
             inner = [path for path in sorted(root.iterdir()) if (path / "train").is_dir() or (path / "trainA").is_dir()]
             hint = f"did you mean '{inner[0]}'?" if inner else f"it needs {LAYOUTS}"
@@ -87,13 +88,36 @@ class Pairs(PictureFiles):
         there = any(folder.is_dir() for folder in test)
         return self._by_name(train, test if there else None, split, ("root", "root"))
 
+    def validation(self, folder: Path | None) -> Mapping[str, Prepared]:
+        """Return the pairs of a folder, side by side or in A/ and B/; or of the root's own `validation/` or `val/`."""
+        key = "validation"
+        if folder is not None:
+            place, inner = require_folder(folder, key), ("A", "B")
+        else:
+            place, inner = require_folder(self.root or Path(), key), ("valA", "valB")
+            if self.root is None:
+                raise InputError("these folders bring none of their own; name a share or a folder", key=key)
+            if (place / "train").is_dir():
+                place = validation_folder(place)
+            elif (place / "A" / "train").is_dir():
+                sides = validation_folder(place / "A"), validation_folder(place / "B")
+                return self._by_name(sides, sides, "test", (key, key))
+        sides = place / inner[0], place / inner[1]
+        if any(side.is_dir() for side in sides):
+            return self._by_name(sides, sides, "test", (key, key))
+        return self._halves_of(place, key)
+
     def _halves(self, root: Path, split: Split) -> dict[str, Prepared]:
         """Return the halves of the pictures in `train/`, or in `test/` or `val/`."""
-        divided = split_folder(root, "test").is_dir()
-        folder = split_folder(root, split) if divided else root / "train"
-        found = list_pictures(folder, "root")
+        if split_folder(root, "test").is_dir():
+            return self._halves_of(split_folder(root, split), "root")
+        return self._halves_of(root / "train", "root", split)
+
+    def _halves_of(self, folder: Path, key: str, split: Split | None = None) -> dict[str, Prepared]:
+        """Return the halves of the pictures in a folder, or of the share of a split."""
+        found = list_pictures(folder, key)
         names = names_of(found.files, folder)
-        paths = [folder / name for name in (names if divided else self._share(names, split, "root"))]
+        paths = [folder / name for name in (self._share(names, split, key) if split else names)]
         labels = {"file": names_of(paths, folder)}
         sides = {"A": self.a_side, "B": opposite(self.a_side)}
         return {

@@ -27,6 +27,7 @@ from ganforge import (
     Shape,
     Split,
     Stored,
+    kin_of,
 )
 from ganforge_data.decode import MODES
 from ganforge_data.opened import Opened, open_picture, to_tensor
@@ -118,6 +119,17 @@ class Pictures(PictureDataset):
         larger = evolve(self, size=self.load, load=None)
         made = larger.samples(split).items()
         return {domain: evolve(samples, shape=larger.shapes[domain], crop=self.crop) for domain, samples in made}
+
+    def held(self, kin: Collection[Any]) -> Mapping[str, Samples] | None:
+        """Return training pictures that are set aside as test pictures are: whole, where training crops larger ones."""
+        if self.load is None:
+            return None
+        made = self.samples("train")
+        places = {domain: enumerate(names) for domain, names in kin_of(self, made).items()}
+        return {
+            domain: samples.chosen([place for place, name in places[domain] if name in kin])
+            for domain, samples in made.items()
+        }
 
     @abstractmethod
     def samples(self, split: Split) -> Mapping[str, Prepared]:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from functools import partial
 from random import Random
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from attrs import field, frozen, validators
@@ -73,6 +73,10 @@ class Turntable(Pictures):
             "A": self._views("A", self.a, numbers),
             "B": self._views("B", self.b, [number + stride - 1 for number in numbers]),
         }
+
+    def kin(self, labels: Mapping[str, Sequence[Any]]) -> Sequence[Any]:
+        """Name the models, which are seen at many angles."""
+        return labels["model"]
 
     def _views(self, domain: str, shape: str, models: Sequence[int]) -> Prepared:
         steps = int((self.angles[1] - self.angles[0]) / self.step + 1e-6)

@@ -1,23 +1,27 @@
 """`ganforge evaluate`."""
 
-import tempfile
-from contextlib import ExitStack
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ganforge import (
+    METRICS,
     AsJson,
     Device,
+    GanforgeError,
     InputError,
     NormName,
     PluginFiles,
     plugins_with,
-    print_metrics,
+    print_results,
     tell,
-    to_json,
 )
+
+if TYPE_CHECKING:
+    from ganforge import Folder, Measured, Trained
 
 PACK = "recipe.toml"  # which a folder of weights that is passed on has, and no run
 Evaluated = Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder, a checkpoint's, or weights.")]
@@ -35,33 +39,71 @@ def evaluate(
     device: Device = "auto",
     as_json: AsJson = False,
 ) -> None:
-    """Run the recipe's evaluations on a run's newest checkpoint, or on weights."""
+    """Run the recipe's evaluations on a run's newest checkpoint and on its best one, or on weights."""
     plugins = plugins_with(context, plugin)
-    from ganforge import Folder, evaluate as evaluate_trained, load_trained, other_data, pick_device
+    from ganforge import Folder, Results, load_trained, other_data, pick_device, read_results
 
     trained = load_trained(run, plugins, pick_device(device), norm, sets or ())
+    best = _best_of(run)
     others = other_data(trained.plan, trained.dataset, sets or ()) if trained.plan.evaluations else ""
     if others:
         plugins.say(f"note: these are not the data of the training, and the metrics are not the run's: {others}")
     target = out or (run if run.is_dir() and not (run / PACK).exists() and not others else None)
+    failures: list[GanforgeError] = []
     try:
         with ExitStack() as stack:
-            if target is None:  # what is passed on, and what is measured on its own data, stays as it is
-                place = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-            else:
-                place = target
-                place.mkdir(parents=True, exist_ok=True)
-            folder = stack.enter_context(Folder(place))
-            stack.enter_context(trained.evaluating())
-            metrics, failures = evaluate_trained(trained, folder, figures=target is not None)
+            folder = None
+            if target is not None:  # what is passed on, and what is measured on its own data, stays as it is
+                target.mkdir(parents=True, exist_ok=True)
+                folder = stack.enter_context(Folder(target))
+            known = read_results(run) if run.is_dir() else None
+            last = _measure(trained, folder, "figures", known.last if known else None, failures, plugins.say)
+            results = Results(last)
+            if best is not None:
+                loaded = load_trained(best, plugins, trained.device, norm, sets or ())
+                before = known.best if known else None
+                found = _measure(loaded, folder, "figures/best", before, failures, plugins.say)
+                results = Results(last, found, trained.plan.record.best)
+            if folder is not None and last:
+                folder.write(METRICS, results.text())
     except OSError as error:
         raise InputError(f"cannot write to {target}: {error.strerror}") from error
     if as_json:
-        typer.echo(to_json(metrics))
-    elif metrics:
-        print_metrics(metrics)
+        typer.echo(results.text(), nl=False)
+    elif last:
+        print_results(results)
         tell(f"figures: {target / 'figures'}" if target else "figures are written with --out DIR")
     elif not failures:
         tell("the recipe has no evaluations")
     for failure in failures:
         raise failure
+
+
+def _best_of(run: Path) -> Path | None:
+    """Return the best checkpoint of a run's folder, if there is one that is not the newest, too."""
+    from ganforge import pointed
+
+    with suppress(InputError):
+        best, newest = (pointed(run / "checkpoints", name) for name in ("best", "latest"))
+        return best if best != newest else None
+    return None
+
+
+def _measure(
+    trained: "Trained",
+    folder: "Folder | None",
+    figures: str,
+    known: "Measured | None",
+    failures: list[GanforgeError],
+    say: Callable[[str], None],
+) -> "Measured":
+    """Evaluate networks on the test split; return what was found, with what was known of them of other splits."""
+    from ganforge import Measured, evaluate as evaluate_trained
+
+    with trained.evaluating():
+        found = evaluate_trained(trained, folder, figures)
+    failures.extend(found.failures)
+    for warning in found.warnings:
+        say(f"warning: {warning}")
+    before = known if known is not None and known.step == trained.step else Measured(trained.step)
+    return before.with_split("test", found.metrics, found.about) if found.metrics else Measured(trained.step)

@@ -55,11 +55,11 @@ def ganforge_logged(run: "Run", record: Mapping[str, Any]) -> None:
 
 
 @hookimpl
-def ganforge_evaluated(run: "Run", metrics: Mapping[str, Mapping[str, float]]) -> None:
+def ganforge_evaluated(run: "Run", metrics: Mapping[str, Mapping[str, float]], split: str) -> None:
     """Append the metrics to `log.jsonl`, so that their course over the training is kept."""
     from ganforge_observers import log
 
-    log.append(run, {"step": run.step, "metrics": metrics})
+    log.append(run, {"step": run.step, "split": split, "metrics": metrics})
 
 
 @hookimpl

@@ -9,7 +9,18 @@ from typing import Any
 
 from attrs import evolve, frozen
 
-from ganforge import SPLITS, Drawn, InputError, Measured, PictureDataset, Results, Saved, Trained, read_results, records
+from ganforge import (
+    Drawn,
+    InputError,
+    Measured,
+    PictureDataset,
+    Results,
+    Saved,
+    Trained,
+    open_all,
+    read_results,
+    records,
+)
 
 
 @frozen
@@ -153,9 +164,9 @@ def _counts(outline: Trained, lock: Mapping[str, Any]) -> dict[str, int]:
     found = {name: re.match(r"(\d{1,12}) samples", str(note)) for name, note in notes.items()}
     counts = {name: int(match[1]) for name, match in found.items() if match}
     with suppress(InputError):
-        for split in SPLITS if not counts else ():
-            opened = outline.dataset.open(split).items()
-            counts |= {f"{split}.{domain}": one.length for domain, one in opened if not isinstance(one, Drawn)}
+        for split, opened in open_all(outline.plan, outline.dataset).items() if not counts else ():
+            stored = {domain: one for domain, one in opened.items() if not isinstance(one, Drawn)}
+            counts |= {f"{split}.{domain}": one.length for domain, one in stored.items()}
     return counts
 
 

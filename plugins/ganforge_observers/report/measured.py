@@ -9,9 +9,9 @@ from ganforge_observers.report.texts import listed, number
 from ganforge_observers.report.told import Told, flat
 
 if TYPE_CHECKING:
-    from ganforge import Measured, Results
+    from ganforge import Measured, Results, Split
 
-SPLITS = ("validation", "test")
+SPLITS: tuple["Split", ...] = ("validation", "test")  # here once more, since those of ganforge come with torch
 
 
 @frozen

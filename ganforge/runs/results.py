@@ -1,0 +1,116 @@
+"""What evaluations found of a run: `metrics.json`, of its last state and of the best one, on each split."""
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from attrs import field, frozen
+
+from ganforge.data.split import SPLITS, Split
+from ganforge.disk import to_json
+from ganforge.errors import InputError
+from ganforge.runs.log import loads, number, read_inside, whole
+
+METRICS = "metrics.json"
+
+Metrics = Mapping[str, Mapping[str, float]]  # of each evaluation, by its role
+About = Mapping[str, Mapping[str, str | float]]
+
+
+@frozen
+class Measured:
+    """What evaluations found of the networks after `step` steps.
+
+    Attributes:
+        step: how many steps were done.
+        metrics: for each split that was looked at those of each evaluation; nan where one is not a finite number.
+        about: for the same what makes the numbers comparable, such as how many pictures they are of.
+        stopped: whether the run ended here, since its metric had not improved for long enough.
+    """
+
+    step: int
+    metrics: Mapping[Split, Metrics] = field(factory=dict)
+    about: Mapping[Split, About] = field(factory=dict)
+    stopped: bool = False
+
+    def __bool__(self) -> bool:
+        """Whether anything was measured."""
+        return bool(self.metrics)
+
+    @property
+    def split(self) -> Split:
+        """The split whose metrics count: `test` once it was looked at."""
+        return "validation" if "validation" in self.metrics and "test" not in self.metrics else "test"
+
+    @property
+    def counting(self) -> Metrics:
+        """The metrics of that split."""
+        return self.metrics.get(self.split, {})
+
+    def with_split(self, split: Split, metrics: Metrics, about: About) -> "Measured":
+        """Return all that is known once a split was looked at, too."""
+        more = {split: about} if any(about.values()) else {}
+        return Measured(self.step, {**self.metrics, split: metrics}, {**self.about, **more}, self.stopped)
+
+    def plain(self) -> dict[str, Any]:
+        """Return it as JSON has it."""
+        named: dict[str, Any] = {split: self.metrics[split] for split in SPLITS if split in self.metrics}
+        about = {"about": self.about} if self.about else {}
+        return {"step": self.step, **({"stopped": True} if self.stopped else {}), **named, **about}
+
+
+@frozen
+class Results:
+    """What evaluations found of a run: of its last state, and of the best one, if a metric chose one.
+
+    `by` is the metric that did, as `record.best` names it, with a minus where the lowest is best.
+    """
+
+    last: Measured
+    best: Measured | None = None
+    by: str = ""
+
+    def text(self) -> str:
+        """Return what `metrics.json` holds."""
+        best = {"best": {"by": self.by, **self.best.plain()}} if self.best is not None else {}
+        return to_json({**self.last.plain(), **best}, indent=2) + "\n"
+
+
+def read_results(folder: Path) -> Results | None:
+    """Return what the `metrics.json` of a run or a checkpoint holds; None if it is not there.
+
+    An InputError says that the file cannot be read, or holds something else.
+    """
+    try:
+        found = loads(read_inside(folder, METRICS))
+        best = found.get("best")
+        last = _measured(found)
+        return Results(last) if best is None else Results(last, _measured(best), str(best["by"]))
+    except FileNotFoundError:
+        return None
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise InputError(f"{folder / METRICS} is damaged, or of another version: it holds no metrics") from error
+
+
+def _measured(table: Mapping[str, Any]) -> Measured:
+    metrics = {split: _tables(table[split]) for split in SPLITS if split in table}
+    about = {split: _told(table["about"][split]) for split in SPLITS if split in table.get("about", {})}
+    return Measured(whole(table["step"]), metrics, about, table.get("stopped") is True)
+
+
+def _tables(tables: Mapping[str, Any]) -> dict[str, dict[str, float]]:
+    def known(value: Any) -> float:
+        return math.nan if (finite := number(value)) is None else finite
+
+    return {role: {name: known(value) for name, value in found.items()} for role, found in tables.items()}
+
+
+def _told(tables: Mapping[str, Any]) -> dict[str, dict[str, str | float]]:
+    found: dict[str, dict[str, str | float]] = {}
+    for role, table in tables.items():
+        for name, value in table.items():
+            if type(value) not in (str, int, float):
+                raise ValueError("expected a text or a number")
+            found.setdefault(role, {})[name] = value
+    return found
