@@ -112,7 +112,7 @@ def _page(found: Comparison, pictures: Mapping[str, bytes]) -> str:
         names=_text(", ".join(one.name for one in found.recipes)),
         metrics=_table(rows_of_metrics(found)),
         facts=_items(list(lines_of_facts(found))),
-        differences=_table(rows_of_differences(found)),
+        differences=_section("Differences", _table(rows_of_differences(found))),
         notes=_items([*filter(None, [line_of_chance(found)]), *found.notes]),
         pictures="\n".join(
             f'<div class="wide" tabindex="0" role="region" aria-label="figure">{one}</div>' for one in images
@@ -123,6 +123,12 @@ def _page(found: Comparison, pictures: Mapping[str, bytes]) -> str:
 def _table(rows: Sequence[Mapping[str, str]]) -> str:
     lines = [_line("th", list(rows[0])), *(_line("td", list(row.values())) for row in rows)] if rows else []
     return "<table>\n" + "\n".join(lines) + "\n</table>" if rows else ""
+
+
+def _section(title: str, content: str) -> str:
+    """Return a part of the page that may be wider than it; nothing if it is empty."""
+    shown = f'<div class="wide" tabindex="0" role="region" aria-label="{title}">{content}</div>'
+    return f"<h2>{title}</h2>\n{shown}" if content else ""
 
 
 def _items(texts: Sequence[str]) -> str:

@@ -373,7 +373,7 @@ def test_no_step_is_marked_that_a_chart_does_not_hold(folder, best):
 
 
 def test_figures_of_the_best_weights_follow_those_of_the_last(folder):
-    for name in ("modes", "modes_initial", "rows", "best/modes"):
+    for name in ("modes", "modes_initial", "rows", "best/modes", "best/modes_initial"):
         path = folder / "figures" / f"{name}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         picture(path)

@@ -46,7 +46,7 @@ def sample_files(folder: Path) -> list[tuple[int, str]]:
 
 def figure_files(folder: Path) -> list[tuple[str, str]]:
     """Return the figures with their labels: of each first that of the initial state, then the last, then the best."""
-    best = [(stem, 2, name) for stem, name in _stems(folder, "figures/best")]
+    best = [(stem, 2, name) for stem, name in _stems(folder, "figures/best") if not stem.endswith(INITIAL)]
     bests = {stem for stem, _, _ in best}
     last = [(stem, 0 if stem.endswith(INITIAL) else 1, name) for stem, name in _stems(folder, "figures")]
     labels = {0: "", 1: " (last)", 2: " (best)"}
