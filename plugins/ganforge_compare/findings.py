@@ -127,7 +127,9 @@ def read(wanted: Sequence[Member], say: Callable[[str], None]) -> list[tuple[Mem
         except InputError as error:
             say(f"warning: {error}")
             continue
-        if results and SPLIT in results.last.metrics and is_finished(member.folder, member.plan):
+        if results and not results.last:
+            say(f"note: {member.label} is not compared: its metrics.json is of another version ({member.folder})")
+        elif results and SPLIT in results.last.metrics and is_finished(member.folder, member.plan):
             found.append((member, results))
         else:
             say(f"note: {member.label} is not compared: it has no results of its last step ({member.folder})")

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from attrs import frozen
 
 HALVINGS = 200  # of the range of a quantile: more than a float can tell apart
+TINIEST = 1e-290  # a float that is smaller can be divided by little
 SAME = 1e-12  # deviations so small beside the values are those of rounding
 
 
@@ -46,7 +47,7 @@ def estimate(values: Sequence[float], level: float, size: float = 0.0) -> Estima
     >>> found.mean, found.deviation, [round(end, 3) for end in found.interval]
     (2.0, 1.0, [-0.484, 4.484])
     """
-    tiny = SAME * max(size, *map(abs, values))
+    tiny = max(SAME * max(size, *map(abs, values)), TINIEST)
     mean = 0.0 if abs(found := statistics.fmean(values)) <= tiny else found
     if len(values) == 1:
         return Estimate(1, mean, None, None, None)

@@ -192,10 +192,20 @@ def test_other_steps_and_missing_seeds_are_told(run):
     assert tables.rows_of_differences(found)[0]["against a"] == "the same (one seed: no interval)"
 
 
+ENDLESS = "it has no results of its last step"
+
+
 @pytest.mark.parametrize(
-    "content", [None, "", '{"step": 100, "r": {"m": 1}}', '{"step": 100, "validation": {"r": {"m": 1}}}', "unfinished"]
+    ("content", "message"),
+    [
+        (None, f"note: a, seed 0 is not compared: {ENDLESS} ("),
+        ("unfinished", f"note: a, seed 0 is not compared: {ENDLESS} ("),
+        ('{"step": 100, "validation": {"r": {"m": 1}}}', f"note: a, seed 0 is not compared: {ENDLESS} ("),
+        ('{"step": 100, "r": {"m": 1}}', "note: a, seed 0 is not compared: its metrics.json is of another version ("),
+        ("", "warning: "),
+    ],
 )
-def test_a_run_without_results_of_its_end_is_named_and_left_out(run, content):
+def test_a_run_without_results_of_its_end_is_named_and_left_out(run, content, message):
     member, said = run("a", 0, {"m": 1}), []
     path = member.folder / "metrics.json"
     if content is None:
@@ -207,7 +217,7 @@ def test_a_run_without_results_of_its_end_is_named_and_left_out(run, content):
     assert findings.read([member], said.append) == []
     (line,) = said
     assert str(member.folder) in line
-    assert line.startswith("warning: " if content == "" else "note: a, seed 0 is not compared: ")
+    assert line.startswith(message)
 
 
 def test_the_tables_fit_a_terminal_of_eighty_columns(run):
@@ -228,8 +238,11 @@ def test_the_tables_fit_a_terminal_of_eighty_columns(run):
 
 @pytest.mark.parametrize("names", [["a"], ["$a$", "b_{", "c" * 60]], ids=len)
 def test_every_metric_is_drawn_whatever_its_name_and_values(run, names):
-    values = [{"m": 1.0, "$x^": None, "tiny": 1e-300}, {"m": 2.0, "$x^": 3.0, "tiny": 2e-300}]
+    values = [
+        {"m": 1.0, "$x^": None, "tiny": 1e-300, "huge": 1e149},
+        {"m": 2.0, "$x^": 3.0, "tiny": 2e-300, "huge": -1e149},
+    ]
     found = compare([run(name, seed, values[seed], {"m": 3}) for name in names for seed in range(2)])
     figure = pictures.chart(found)
-    assert [axes.get_title() for axes in figure.axes] == ["r.m", "r.$x^", "r.tiny"]
+    assert [axes.get_title() for axes in figure.axes] == ["r.m", "r.$x^", "r.tiny", "r.huge"]
     assert results._as_png(figure).startswith(b"\x89PNG")

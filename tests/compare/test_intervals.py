@@ -57,6 +57,7 @@ def test_values_of_which_students_t_says_nothing_have_no_interval():
 
 
 def test_large_and_tiny_values_are_estimated_as_well():
+    assert intervals.estimate([0.0] * 9 + [5e-324], 0.95).interval is None
     for size in (1e-150, 1e149):
         found = intervals.estimate([size, 2 * size, 3 * size], 0.95)
         assert found.interval == pytest.approx((-0.48413771 * size, 4.48413771 * size), rel=1e-7)
