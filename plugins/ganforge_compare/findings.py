@@ -27,7 +27,7 @@ class Checkpoint:
 
     Attributes:
         steps: of the weights, for each seed.
-        metrics: `role.metric`, with the value of each seed that has it.
+        metrics: `role.metric`, with the value of each seed.
         about: the facts that each evaluation tells of its numbers, for each seed.
     """
 
@@ -166,7 +166,8 @@ def _checkpoint(measured: Mapping[int, Measured]) -> Checkpoint:
     for seed, one in measured.items():
         for role, table in one.metrics[SPLIT].items():
             for name, value in table.items():
-                metrics.setdefault(f"{role}.{name}", {})[seed] = value if abs(value) < LARGEST else math.nan
+                values = metrics.setdefault(f"{role}.{name}", dict.fromkeys(measured, math.nan))
+                values[seed] = value if abs(value) < LARGEST else math.nan
     steps = {seed: one.step for seed, one in measured.items()}
     return Checkpoint(steps, metrics, {seed: one.about.get(SPLIT, {}) for seed, one in measured.items()})
 
@@ -211,7 +212,7 @@ def _notes(recipes: Sequence[Compared]) -> Iterator[str]:
                 odd.setdefault(metric, []).extend(where)
     for metric, places in odd.items():
         if places:
-            yield f"{metric} is no number, and does not count, of {'; '.join(places)}"
+            yield f"{metric} is no number, and does not count: {'; '.join(places)}"
     for role, facts in told(recipes).items():
         for key, held in facts.items():
             if len({value for values in held.values() for value in values}) > 1:

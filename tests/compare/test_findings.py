@@ -111,9 +111,15 @@ def test_a_value_that_is_no_number_is_named_and_left_out_with_its_pair(run):
     ]
     said = tables.rows_of_differences(found)[0]["against a"]
     assert said == "within the noise: +1.50 [-4.85, +7.85] (2 of 3 seeds)"
-    assert found.notes == ["r.m is no number, and does not count, of a, seed 1 (last)"]
+    assert found.notes == ["r.m is no number, and does not count: a, seed 1 (last)"]
     nest = json.loads(results.to_json(results.nest(found)), parse_constant=pytest.fail)
     assert nest["recipes"]["a"]["last"]["metrics"]["r.m"]["values"] == {"0": 1.0, "1": None, "2": 3.0}
+
+
+def test_a_metric_that_one_run_lacks_is_named_as_well(run):
+    found = compare([run("a", 0, {"m": 1, "n": 5.5}), run("a", 1, {"m": 1})])
+    assert cells(tables.rows_of_metrics(found))[1] == ["r.n", "a", "5.5 (1 of 2 seeds)", "5.5 nan"]
+    assert found.notes == ["r.n is no number, and does not count: a, seed 1 (last)"]
 
 
 def test_numbers_beyond_any_sensible_mean_and_metrics_that_never_are_numbers_do_not_count(run):
