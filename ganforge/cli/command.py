@@ -113,6 +113,7 @@ def print_results(results: "Results") -> None:
     """Print the metrics of evaluations, a row each: of the last weights and of the best ones, if these are others.
 
     They are those on the test split, or else on that of validation, as the column then says; nan is no finite number.
+    Below them stands what they are based on.
     """
     last, best = results.last, results.best
     states = {"": last} if best is None else {"last and best, ": last}
@@ -126,6 +127,8 @@ def print_results(results: "Results") -> None:
         cells = {title: "" if value is None else f"{value:.4g}" for title, value in values.items()}
         rows.append({"evaluation": role, "metric": name, **cells})
     print_rows(rows, False)
+    for role, facts in last.about.get(last.split, {}).items():
+        tell(f"{role}: {', '.join(f'{name} {value}' for name, value in facts.items())}")
 
 
 def _split(state: "Measured") -> str:
