@@ -128,7 +128,8 @@ def print_results(results: "Results") -> None:
         rows.append({"evaluation": role, "metric": name, **cells})
     print_rows(rows, False)
     for role, facts in last.about.get(last.split, {}).items():
-        tell(f"{role}: {', '.join(f'{name} {value}' for name, value in facts.items())}")
+        if facts:
+            tell(f"{role}: {', '.join(f'{name} {value}' for name, value in facts.items())}")
 
 
 def _split(state: "Measured") -> str:

@@ -154,9 +154,10 @@ def _torchvision(state: State, device: torch.device, source: str) -> FeatureNetw
     from torchvision.models import inception_v3
 
     with torch.device("meta"):
-        network = inception_v3(weights=None, init_weights=False, aux_logits=True)
-    _fill(network, state, source, "torchvision's inception_v3 or the Inception network of FID")
+        network = inception_v3(weights=None, init_weights=False, aux_logits=False)
     network.fc = nn.Identity()
+    used = {name: tensor for name, tensor in state.items() if not name.startswith(("fc.", "AuxLogits."))}
+    _fill(network, used, source, "torchvision's inception_v3 or the Inception network of FID")
     network.eval().to(device).to(memory_format=torch.channels_last)
     mean, deviation = (torch.tensor(values, device=device)[:, None, None] for values in (MEAN, DEVIATION))
 
@@ -164,7 +165,7 @@ def _torchvision(state: State, device: torch.device, source: str) -> FeatureNetw
         features: Tensor = network((pictures.to(device) / 255 - mean) / deviation)
         return features.float().cpu()
 
-    return FeatureNetwork("torchvision's inception_v3", digest_of(state), 3, (SIDE, SIDE), read)
+    return FeatureNetwork("torchvision's inception_v3", digest_of(used), 3, (SIDE, SIDE), read)
 
 
 def _onnx(path: Path, content: bytes) -> FeatureNetwork:
