@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING, Any
 from ganforge.components.hookspecs import hookimpl as hookimpl
 from ganforge.components.registry import Register as Register
 from ganforge.data.archives import Archive as Archive, Remote as Remote
-from ganforge.disk import UNWRITABLE as UNWRITABLE, read_text as read_text, sync as sync, to_json as to_json
+from ganforge.disk import (
+    UNWRITABLE as UNWRITABLE,
+    read_text as read_text,
+    sync as sync,
+    to_json as to_json,
+    user_folder as user_folder,
+)
 from ganforge.errors import (
     GanforgeError as GanforgeError,
     InputError as InputError,

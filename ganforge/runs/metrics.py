@@ -47,7 +47,7 @@ def evaluate(trained: Trained, folder: Folder | None = None, figures: str = "fig
             found.metrics[role], found.about[role] = findings.metrics, findings.about
             found.warnings.extend(f"{role}: {warning}" for warning in findings.warnings)
             for name, value in findings.metrics.items():
-                if not math.isfinite(value):
+                if not math.isfinite(value) and not any(name in warning for warning in findings.warnings):
                     found.warnings.append(f"the metric {role}.{name} is not a finite number")
             if folder is not None:
                 for name, drawn in findings.figures.items():

@@ -111,6 +111,8 @@ def azimuth(
         measured = measure(tests[source].angles, predicted)
         metrics |= {f"{name}_{direction}": value for name, value in measured.items()}
         turns.append(Turn(direction, tests[source], translations, angles[source], predicted, measured))
+    about = {f"pictures_{turn.direction}": len(turn.translations) for turn in turns}
+    about |= {f"learnt_from_{domain}": len(seen[domain].pictures) for domain in DOMAINS}
     metrics |= {"rmse": turns[0].measured["rmse"], "correlation": abs(turns[0].measured["correlation"])}
     title = f"{trained.plan.name}, step {trained.step:,}"
     return Findings(
@@ -119,6 +121,7 @@ def azimuth(
             "azimuth": partial(_draw_scatter, title, turns),
             "turning": partial(_draw_turning, title, turns, trained),
         },
+        about,
     )
 
 

@@ -37,7 +37,7 @@ def ganforge_commands(app: "typer.Typer") -> None:
 def ganforge_observers(run: "Run") -> Iterable[object]:
     """Open a progress display for the run, and its report."""
     from ganforge_observers.progress import ProgressBar
-    from ganforge_observers.report import Report, Warnings
+    from ganforge_observers.report.observers import Report, Warnings
 
     return [ProgressBar(), Warnings(), Report()]
 
