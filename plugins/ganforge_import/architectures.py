@@ -43,6 +43,10 @@ class Architecture:
     size: tuple[int, int] | None = None
     turned: Mapping[str, int] = field(factory=dict)
 
+    def makes(self, module: str) -> bool:
+        """Whether what a module gives are colours."""
+        return self.role == "generator" and module == self.modules[-1]
+
     def likeness(self, shapes: Shapes) -> float:
         """Return how many of the modules' names are alike, from 0 to 1."""
         there = {key.rpartition(".")[0] for key in shapes}
@@ -149,7 +153,8 @@ def _heads(shapes: Shapes) -> Architecture:
     count = len({key.partition(".")[0] for key in shapes if re.match(r"mlp_\d+\.", key)})
     modules = [f"mlp_{number}.{place}" for number in range(max(1, count)) for place in (0, 2)]
     width = _shape(shapes, "mlp_0.0.weight", (256,))[0]
-    return Architecture(("mlp_sample",), "heads", "patch-heads", {"width": width}, modules)
+    turned = {"mlp_0.0": 1} if _shape(shapes, "mlp_0.0.weight", (0, 0))[1] == 3 else {}  # it may see the picture
+    return Architecture(("mlp_sample",), "heads", "patch-heads", {"width": width}, modules, turned=turned)
 
 
 def _discogan(shapes: Shapes) -> Architecture:

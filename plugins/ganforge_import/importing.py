@@ -137,7 +137,7 @@ def _overrides(given: Sequence[Given], method: Method, before: Plan, size: int |
         if first is mine or first != mine:
             table = role if first is mine else f"{role}.{one.network.name}"
             yield from (f"{table}.{key}={json.dumps(value)}" for key, value in mine.items())
-    if any(one.architecture.settings.get("norm") == "batch" or one.architecture.use == "conv" for one in given):
+    if any(key.endswith("running_var") for one in given for key in one.state):
         yield "train.norm=batch"  # as the public code translates
     channels = _channels(given)
     if len({*channels.values()}) == 1:
@@ -216,13 +216,14 @@ def _turned(given: Given, tensors: State) -> State:
     own = dict(zip(given.architecture.modules, modules, strict=True))
     turned = dict(tensors)
     for module, dimension in given.architecture.turned.items():
-        weight = f"{own[module]}.weight"
-        if tensors[weight].shape[dimension] != 3:
-            raise InputError(f"--bgr: {given.path} has {tensors[weight].shape[dimension]} channels, not three colours")
-        turned[weight] = tensors[weight].flip(dimension).contiguous()
-        bias = f"{own[module]}.bias"
-        if bias in tensors and tensors[bias].shape == (3,) and given.network.role == "generator":
-            turned[bias] = tensors[bias].flip(0).contiguous()
+        weight, bias = f"{own[module]}.weight", f"{own[module]}.bias"
+        count = tensors[weight].shape[dimension]
+        if count % 3:
+            raise InputError(f"--bgr: {given.path} has {count} channels, not three colours")
+        order = torch.arange(count).reshape(-1, 3).flip(1).flatten()  # a discriminator of pairs sees two pictures
+        turned[weight] = tensors[weight].index_select(dimension, order)
+        if bias in tensors and given.architecture.makes(module):
+            turned[bias] = tensors[bias].index_select(0, order)
     return turned
 
 

@@ -128,13 +128,19 @@ def assert_translates_as_one(reference, extra):
     torch.testing.assert_close(mine, reference(picture).detach(), rtol=0, atol=1e-6)
 
 
-def test_colours_that_a_network_saw_with_blue_first_change_places(ganforge, tmp_path):
+def test_colours_that_a_network_saw_with_blue_first_change_places(ganforge, tmp_path, plugins):
     reference = save(randomise(PublicDiscoGenerator(width=4)), tmp_path / "gen_B.pth").train()
     cycle = save(randomise(PublicResnet(3, 3, 4, 1)), tmp_path / "G_A.pth")
     assert ganforge("import", "gen_B.pth", "--as", "discogan", "--bgr", "--out", "disco").status == 0
     assert ganforge("import", "G_A.pth", "--as", "cyclegan", "--bgr", "--out", "cycle").status == 0
     assert_translates_as(lambda x: reference(x.flip(1)).flip(1), "disco", "AB", 3, (64, 64), signed=False)
     assert_translates_as(lambda x: cycle(x.flip(1)).flip(1), "cycle", "AB", 3, (32, 32))
+    pairs = save(randomise(PublicPatch(6, 4, 1)), tmp_path / "D.pth")
+    assert ganforge("import", "D.pth", "--as", "pix2pix", "--bgr", "--out", "pairs").status == 0
+    judge = load_trained(tmp_path / "pairs", plugins, torch.device("cpu")).networks["D"].eval()
+    x = torch.rand(1, 6, 32, 32)
+    swapped = x[:, [2, 1, 0, 5, 4, 3]]
+    torch.testing.assert_close(judge(x)[0], pairs(swapped * 2 - 1), rtol=0, atol=1e-6)
     save(randomise(PublicResnet(1, 3, 4, 1)), tmp_path / "grey.pth")
     refused = ganforge("import", "grey.pth", "--as", "cyclegan", "--bgr")
     assert refused.status == 2
