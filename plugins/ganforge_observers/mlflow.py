@@ -17,7 +17,7 @@ from ganforge_observers.tracker import Tracker, settings_of
 if TYPE_CHECKING:
     from ganforge import Run
 
-NEW = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_ALLOW_FILE_STORE": "true"}
+NEW = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_ALLOW_FILE_STORE": "true", "MLFLOW_LOGGING_LEVEL": "WARNING"}
 TOGETHER = 100  # parameters that a server takes at once
 LONGEST = 500  # characters of a parameter that every server takes
 LONGEST_TAG = 5000

@@ -4,6 +4,7 @@ import importlib
 import json
 import shutil
 import struct
+import tomllib
 
 import pytest
 
@@ -100,8 +101,10 @@ def test_a_tracker_is_told_everything_once_also_by_a_run_that_broke_down(noting,
     assert [step for step, names in told if "test/back.cycle_rmse_A" in names] == [8]
 
     crash(run)
-    result = ganforge("resume", run)
+    result = ganforge("resume", run, "--set", "observers.csv={}")  # others may look on from now on
     assert result.status == 0, result.err
+    assert (run / "log.csv").exists()
+    assert list(tomllib.loads((run / "recipe.lock.toml").read_text())["observers"]) == ["noting", "csv"]
     again = noted(run)[len(first) :]
     assert [one for one in again if one[0] != "warn"] == [["open", "an id", 8], ["close", True]]
 
