@@ -87,6 +87,8 @@ def _train(started: "Run") -> None:
         if files:
             command.tell(f"{label + ':':9}{files[-1]}")
     command.tell(f"weights: {folder / 'checkpoints' / started.newest}")
+    if started.results and (best := started.results.best) and best.step != started.step:
+        command.tell(f"best:    {folder / 'checkpoints' / 'best'} (step {best.step})")
     for failure in started.failures:
         raise failure
 
