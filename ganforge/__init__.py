@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING, Any
 from ganforge.components.hookspecs import hookimpl as hookimpl
 from ganforge.components.registry import Register as Register
 from ganforge.data.archives import Archive as Archive, Remote as Remote
-from ganforge.disk import UNWRITABLE as UNWRITABLE, read_text as read_text, sync as sync, to_json as to_json
+from ganforge.disk import (
+    UNWRITABLE as UNWRITABLE,
+    read_text as read_text,
+    sync as sync,
+    to_json as to_json,
+    user_folder as user_folder,
+)
 from ganforge.errors import (
     GanforgeError as GanforgeError,
     InputError as InputError,
@@ -45,7 +51,7 @@ _HOMES = {
     "data.reading": "normal oddities",
     "recipe.lock": "lock_text",
     "recipe.plan": "Compute Plan",
-    "training.build": "decide decide_and_read make_dataset open_all read_data",
+    "training.build": "decide decide_and_read make_dataset open_all read_data shapes_of",
     "training.engine": "Engine Steps Turn",
     "training.formula": "Formula",
     "training.meter": "Meter",
@@ -57,7 +63,8 @@ _HOMES = {
     "runs.interrupts": "STOPPING handling",
     "runs.load": "Saved find_run find_saved load_trained located",
     "runs.changes": "CHANGEABLE other_data",
-    "runs.checkpoint": "pointed write_training",
+    "runs.checkpoint": "pointed write_training write_weights",
+    "runs.fit": "outlines_of",
     "runs.weights": "Head Weights read_head",
     "runs.log": "bounded_lines last_step log_lines open_inside read_inside read_lock records",
     "runs.results": "METRICS About Measured Metrics Results read_results",
@@ -132,7 +139,12 @@ if TYPE_CHECKING:
     from ganforge.recipe.plan import Compute as Compute, Plan as Plan
     from ganforge.runs.assemble import assemble as assemble, pick_device as pick_device, settle as settle
     from ganforge.runs.changes import CHANGEABLE as CHANGEABLE, other_data as other_data
-    from ganforge.runs.checkpoint import pointed as pointed, write_training as write_training
+    from ganforge.runs.checkpoint import (
+        pointed as pointed,
+        write_training as write_training,
+        write_weights as write_weights,
+    )
+    from ganforge.runs.fit import outlines_of as outlines_of
     from ganforge.runs.interrupts import STOPPING as STOPPING, handling as handling
     from ganforge.runs.load import (
         Saved as Saved,
@@ -169,6 +181,7 @@ if TYPE_CHECKING:
         make_dataset as make_dataset,
         open_all as open_all,
         read_data as read_data,
+        shapes_of as shapes_of,
     )
     from ganforge.training.engine import Engine as Engine, Steps as Steps, Turn as Turn
     from ganforge.training.formula import Formula as Formula

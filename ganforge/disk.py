@@ -7,7 +7,7 @@ import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from ganforge.errors import InputError
 
@@ -51,6 +51,33 @@ def read_text(path: Path) -> str:
         line = error.object.count(b"\n", 0, error.start) + 1
         byte = error.object[error.start]
         raise InputError(f"'{path}' is not UTF-8: line {line} holds the byte {byte:#04x}; save it as UTF-8") from error
+
+
+def user_folder(kind: Literal["cache", "data"]) -> Path:
+    """Return this user's folder for what can be made again, or for what was fetched once, such as weights.
+
+    It is the one that `GANFORGE_CACHE` or `GANFORGE_DATA` names, or the usual one of this system; it may not be there.
+
+    Raises:
+        InputError: nobody knows where this user's home is, or the folder's name is not UTF-8, which safetensors needs.
+    """
+    import platformdirs
+
+    variable = f"GANFORGE_{kind.upper()}"
+    usual = {"cache": platformdirs.user_cache_dir, "data": platformdirs.user_data_dir}[kind]
+    named = os.environ.get(variable)
+    try:
+        folder = Path(named or usual("ganforge")).expanduser().absolute()
+    except (RuntimeError, KeyError) as error:
+        place = (
+            f"the home folder in '{named}' is not known" if named else f"this user has no home folder for the {kind}"
+        )
+        raise InputError(f"{place}; set {variable} to a folder that can be written") from error
+    try:
+        str(folder).encode()
+    except UnicodeEncodeError as error:
+        raise InputError(f"the name of the folder '{folder}' is not UTF-8; set {variable} to another folder") from error
+    return folder
 
 
 def to_json(nest: Any, **options: Any) -> str:

@@ -217,7 +217,7 @@ def ganforge_register(register):
     result = ganforge("run", recipe)
     assert result.status == 0, result.err
     run = tmp_path / "runs" / "words_recipe" / "0001"
-    metrics = json.loads((run / "metrics.json").read_text())
+    metrics = json.loads((run / "metrics.json").read_text())["test"]
     assert {"cycle_l1_day", "cycle_l1_night"} <= metrics["back"].keys()
     assert "diversity_day2night" in metrics["diversity"]
     picture = next((pairs / "val").glob("*.jpg"))
@@ -634,7 +634,7 @@ def ganforge_register(register):
     assert result.status == 0, result.err
     run = tmp_path / "runs" / "blobs" / "0001"
     assert (run / "samples" / "step-00000003.png").exists()
-    assert "diversity_ZB" in json.loads((run / "metrics.json").read_text())["diversity"]
+    assert "diversity_ZB" in json.loads((run / "metrics.json").read_text())["test"]["diversity"]
     assert (run / "figures" / "grid.png").exists()
 
 

@@ -21,7 +21,7 @@ from ganforge.recipe.layers import Recipe
 
 if TYPE_CHECKING:
     from ganforge.recipe.plan import Plan
-    from ganforge.runs.results import Results
+    from ganforge.runs.results import Measured, Results
 
 errors = Console(stderr=True, emoji=False)  # `x.toml:100: ...` names a line
 
@@ -110,17 +110,30 @@ def console_of_rows() -> Console:
 
 
 def print_results(results: "Results") -> None:
-    """Print the metrics of evaluations on the test split, or else on that of validation, a row each; last and best."""
-    states = {f"step {results.last.step}": results.last}
-    if results.best is not None:
-        states |= {f"best: step {results.best.step}": results.best}
-    rows: dict[tuple[str, str], dict[str, str]] = {}
-    for title, state in states.items():
-        for role, found in state.counting.items():
-            for name, value in found.items():
-                row = rows.setdefault((role, name), {"evaluation": role, "metric": name, **dict.fromkeys(states, "")})
-                row[title] = f"{value:.4g}"
-    print_rows(list(rows.values()), False)
+    """Print the metrics of evaluations, a row each: of the last weights and of the best ones, if these are others.
+
+    They are those on the test split, or else on that of validation, as the column then says; nan is no finite number.
+    Below them stands what they are based on.
+    """
+    last, best = results.last, results.best
+    states = {"": last} if best is None else {"last and best, ": last}
+    if best is not None and best.step != last.step:
+        states = {"last, ": last, "best, ": best}
+    columns = {f"{name}step {state.step}{_split(state)}": state.counting for name, state in states.items()}
+    names = dict.fromkeys((role, name) for found in columns.values() for role in found for name in found[role])
+    rows = []
+    for role, name in names:
+        values = {title: found.get(role, {}).get(name) for title, found in columns.items()}
+        cells = {title: "" if value is None else f"{value:.4g}" for title, value in values.items()}
+        rows.append({"evaluation": role, "metric": name, **cells})
+    print_rows(rows, False)
+    for role, facts in last.about.get(last.split, {}).items():
+        if facts:
+            tell(f"{role}: {', '.join(f'{name} {value}' for name, value in facts.items())}")
+
+
+def _split(state: "Measured") -> str:
+    return "" if state.split == "test" else f" ({state.split})"
 
 
 @contextmanager

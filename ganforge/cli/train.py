@@ -87,6 +87,8 @@ def _train(started: "Run") -> None:
         if files:
             command.tell(f"{label + ':':9}{files[-1]}")
     command.tell(f"weights: {folder / 'checkpoints' / started.newest}")
+    if started.results and (best := started.results.best) and best.step != started.step:
+        command.tell(f"best:    {folder / 'checkpoints' / 'best'} (step {best.step})")
     for failure in started.failures:
         raise failure
 
@@ -97,6 +99,7 @@ def _attach_observers(started: "Run") -> None:
     for name, observers in list(plugins.each("ganforge_observers", run=started)):
         for observer in observers:
             plugins.admit(f"{name}.{type(observer).__name__}", observer)
+    tables = started.plan.recipe.table.get("observers", {})
     for role, choice in started.plan.observers.items():
-        with started.plan.located(("record", "observers", role)):
+        with started.plan.located(("observers", role) if role in tables else ("record", "observers")):
             plugins.attach(f"{choice.component.plugin}/{role}", partial(choice.make, run=started))

@@ -1,4 +1,7 @@
-"""What is known of a public data set that can be downloaded."""
+"""What is known of a public data set, or of a network's weights, that can be downloaded."""
+
+from collections.abc import Callable
+from pathlib import Path
 
 from attrs import frozen
 
@@ -24,7 +27,7 @@ class Remote:
 
 @frozen
 class Archive:
-    """A published data set.
+    """A published data set, or the weights of a network.
 
     Attributes:
         name: of the data set and of its folder.
@@ -32,6 +35,8 @@ class Archive:
         size: about how many bytes.
         licence: what its users must know, in one sentence.
         by_hand: where a person finds it, if the addresses fail or there are none.
+        shared: whether it is fetched once for all, to `user_folder("data")`; otherwise to where the user says.
+        convert: turns what was fetched, in a folder, into what is to lie there in the end.
     """
 
     name: str
@@ -39,3 +44,5 @@ class Archive:
     size: int
     licence: str
     by_hand: str = ""
+    shared: bool = False
+    convert: Callable[[Path], None] | None = None

@@ -19,11 +19,11 @@ from ganforge.recipe.places import places
 # A coupling that has networks of other roles brings a table for each of them.
 TABLES = (
     *("dataset", "coupling", "generator", "discriminator", "values", "losses", "updates", "optimizer"),
-    *("evaluations", "train", "compute", "record"),
+    *("evaluations", "observers", "train", "compute", "record"),
 )
 KEYS = ("extends", "plugins", *TABLES, "lock")
 
-ROLES = [(table,) for table in ("values", "losses", "updates", "evaluations")]  # tables of tables
+ROLES = [(table,) for table in ("values", "losses", "updates", "evaluations", "observers")]  # tables of tables
 
 LARGEST = 1 << 20  # characters of a recipe
 DEEPEST = 32  # tables and lists inside of each other
@@ -99,13 +99,12 @@ class Recipe:
 
     def _removal(self, path: Key) -> str:
         """Say how to leave out the role at `path`, if it is inherited, or at odds with an override."""
-        length = 3 if path[:2] == ("record", "observers") else 2 if path[:1] in ROLES else 0
-        if not 0 < length <= len(path):
+        if path[:1] not in ROLES or len(path) < 2:
             return ""
         layer, _ = self._found(path)
         later = self.layers[self.layers.index(layer) + 1 :]
         if self._file in later or any({"coupling", "dataset"} & one.table.keys() for one in later):
-            return f"or leave it out: {'.'.join(path[:length])} = false"
+            return f"or leave it out: {'.'.join(path[:2])} = false"
         return ""
 
     def plugin_files(self) -> Iterator[tuple[Path, Key, Layer]]:

@@ -20,7 +20,8 @@ Table = dict[str, Any]
 def lock_text(plan: Plan, notes: Mapping[str, Any], *, passed_on: bool = False) -> str:
     """Return the locked recipe as TOML, with notes in `[lock]`: versions, the device, what was left out.
 
-    In what is passed on, files are named without the folders that they lie in here. An InputError says which name in it
+    In what is passed on, files are named without the folders that they lie in here, and no observers: whom this user
+    tells of a run is not for others. An InputError says which name in it
     is not UTF-8.
     """
     train = plain(plan.train)
@@ -37,9 +38,10 @@ def lock_text(plan: Plan, notes: Mapping[str, Any], *, passed_on: bool = False) 
         "updates": _choices(plan.updates),
         "optimizer": _shared(_choices(plan.optimizers)),
         "evaluations": _choices(plan.evaluations, passed_on),
+        "observers": {} if passed_on else _choices(plan.observers),
         "train": train,
         "compute": plain(plan.compute),
-        "record": _filled({**plain(plan.record), "observers": _choices(plan.observers, passed_on)}),
+        "record": plain(plan.record),
         "lock": _filled({**made_with, **notes}),
     }
     comment = f"# {plan.recipe.summary}\n" if plan.recipe.summary else ""

@@ -197,27 +197,38 @@ class _Resolver(Chooser):
         return record
 
     def observers(self) -> dict[str, Choice]:
-        """Choose the observers: a list of names, or tables `[record.observers.<role>]` whose role is `use` too."""
-        record, path = self.recipe.table.get("record"), ("record", "observers")
-        wanted = record.get("observers", {}) if isinstance(record, dict) else {}
+        """Choose the observers: those that `record.observers` lists, and tables `[observers.<role>]`.
+
+        A table that has no `use` is for the observer of its role's name.
+        """
+        tables = self.recipe.table.get("observers")
+        tables = tables if isinstance(tables, dict) else {}
         found: dict[str, Choice] = {}
-        if isinstance(wanted, dict):
-            for role, table in wanted.items():
-                if table is False or self.table((*path, role)) is None:
-                    continue
-                named = None if "use" in table else (*path, role)
-                if choice := self.choose("observer", (*path, role), {"use": role, **table}, named=named):
-                    found[role] = choice
-        elif isinstance(wanted, list):
-            for name in wanted:
-                role = str(name).rpartition("/")[2]
-                choice = self.choose("observer", (*path, role), {"use": name}, named=path)
+        for name in self.listed_observers():
+            role = str(name).rpartition("/")[2]
+            if role not in tables:
+                choice = self.choose("observer", ("observers", role), {"use": name}, named=("record", "observers"))
                 if choice and choice not in found.values():
                     found[str(name) if role in found else role] = choice
-        else:
-            hint = f"write observers = [{describe_value(wanted)}]" if isinstance(wanted, str) else ""
-            self.report(path, "expected a list of names, or tables [record.observers.<role>]", hint)
+        for role in self.roles("observers"):
+            path = ("observers", role)
+            if (table := self.table(path)) is not None:
+                named = None if "use" in table else path
+                if choice := self.choose("observer", path, {"use": role, **table}, named=named):
+                    found[role] = choice
         return found
+
+    def listed_observers(self) -> list[str]:
+        """Return what `record.observers` lists."""
+        record, path = self.recipe.table.get("record"), ("record", "observers")
+        wanted = record.get("observers", []) if isinstance(record, dict) else []
+        if isinstance(wanted, list):
+            return wanted
+        hint = f"write observers = [{describe_value(wanted)}]" if isinstance(wanted, str) else ""
+        if isinstance(wanted, dict):
+            hint = f"settings stand in a table [observers.{next(iter(wanted), '<role>')}]"
+        self.report(path, "expected a list of names", hint)
+        return []
 
     def fields(self, name: str, cls: type[Made]) -> Made | None:
         """Make what one of `SISTERS` says; all but `[train]` may be missing. `observers` are chosen apart from it."""

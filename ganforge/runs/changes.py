@@ -12,19 +12,20 @@ from ganforge.errors import InputError
 from ganforge.recipe.plan import Plan
 from ganforge.training.build import open_all
 
-# What a resumed run may change without becoming another one.
+# What a resumed run may change without becoming another one; and whatever looks on.
 CHANGEABLE = (
     *("train.steps", "train.patience", "record.log_every", "record.checkpoint_every"),
     *("record.sample_every", "record.evaluate_every", "record.keep"),
 )
+OBSERVERS = "observers."  # how the keys of these begin
 
 
 def require_same_run(plan: Plan, sets: Sequence[str], changeable: Sequence[str] = ()) -> bool:
     """Refuse with an InputError overrides that would make another run; return whether they say that the data moved."""
     paths = _places(plan)
     for text in sets:
-        if text.partition("=")[0].strip() not in (*changeable, *paths):
-            allowed = ", ".join((*changeable, *paths)) or "nothing"
+        if (key := text.partition("=")[0].strip()) not in (*changeable, *paths) and not key.startswith(OBSERVERS):
+            allowed = ", ".join((*changeable, *paths, f"{OBSERVERS}..."))
             raise InputError(f"--set {text}: that would be another run; here it may change {allowed}")
     return any(text.strip().startswith("dataset.") for text in sets)
 

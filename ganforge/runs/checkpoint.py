@@ -49,15 +49,21 @@ def save(
     """
     name = f"step-{step:08d}"
     with parent.making(name) as folder:
-        digests = {}
-        for network, module in networks.items():
-            about = {"format": "pt", "ganforge": FORMAT, "network": network, "step": str(step), "recipe": recipe}
-            digests[f"{network}.safetensors"] = write_tensors(folder, network, module.state_dict(), about)
+        digests = {
+            f"{network}.safetensors": write_weights(folder, step, network, module.state_dict(), recipe)
+            for network, module in networks.items()
+        }
         write_training(folder, step, digests, training)
         if measured:
             folder.write(METRICS, Results(measured).text())
     parent.write("latest", name)
     return parent.path / name
+
+
+def write_weights(folder: Folder, step: int, network: str, tensors: Mapping[str, Tensor], recipe: str) -> str:
+    """Write the weights of a network after `step` steps, with the locked recipe in them; return their digest."""
+    about = {"format": "pt", "ganforge": FORMAT, "network": network, "step": str(step), "recipe": recipe}
+    return write_tensors(folder, network, tensors, about)
 
 
 def write_training(folder: Folder, step: int, digests: Mapping[str, str], training: Mapping[str, Any]) -> None:

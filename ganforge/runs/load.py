@@ -31,7 +31,7 @@ from ganforge.training import build, norm as norms
 from ganforge.training.meter import first_not_finite
 from ganforge.training.networks import META, with_facts
 
-LOCAL = ("dataset", "evaluations", "record")  # tables in which a lock tells where files lie
+LOCAL = ("dataset", "evaluations", "observers", "record")  # tables in which a lock tells where files lie
 CHECKPOINTS = "checkpoints"
 POINTER_BYTES = 64  # a file called `latest` or `best` that is larger is no pointer
 
@@ -181,12 +181,13 @@ class Saved:
 
     def _uncover(self, networks: dict[str, nn.Module], training: Any) -> None:
         """Put the running averages back that lie beneath recalibrated statistics."""
-        if "beneath" not in training:
+        keeping = {name: kept for name, network in networks.items() if (kept := norms.statistics(network))}
+        if keeping and "beneath" not in training:
             message = f"'{self.weights.folder}' holds no training.safetensors, in which the running averages are"
             raise InputError(message)
-        for name in networks.keys() & training["beneath"].keys():
-            covered = training["beneath"][name]
-            for key in norms.statistics(networks[name]).keys() & covered.keys():
+        for name, kept in keeping.items():
+            covered = training["beneath"].get(name, {})
+            for key in kept.keys() & covered.keys():
                 networks[name].state_dict()[key].copy_(covered[key])
 
 

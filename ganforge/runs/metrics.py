@@ -15,6 +15,7 @@ from ganforge.errors import GanforgeError, InputError, PluginError, RecipeError,
 from ganforge.folder import Folder
 from ganforge.recipe.plan import Choice, Plan
 from ganforge.runs import checkpoint
+from ganforge.runs.results import Measured, read_results
 from ganforge.runs.trained import Findings, Trained
 
 FEW = 16  # samples of a domain with which an evaluation is tried before the training
@@ -46,7 +47,7 @@ def evaluate(trained: Trained, folder: Folder | None = None, figures: str = "fig
             found.metrics[role], found.about[role] = findings.metrics, findings.about
             found.warnings.extend(f"{role}: {warning}" for warning in findings.warnings)
             for name, value in findings.metrics.items():
-                if not math.isfinite(value):
+                if not math.isfinite(value) and not any(name in warning for warning in findings.warnings):
                     found.warnings.append(f"the metric {role}.{name} is not a finite number")
             if folder is not None:
                 for name, drawn in findings.figures.items():
@@ -130,10 +131,15 @@ def is_finished(folder: Path, plan: Plan) -> bool:
         if steps > plan.train.steps:
             return True
         over = steps == plan.train.steps or bool(plan.train.patience and found.stopped)
-        states = [found]
+        if not plan.evaluations or not over:
+            return over
+        # That nothing failed is told by the checkpoints; that it is written down, by the file that is written last.
+        results = read_results(folder)
+        states = [found, results.last if results and results.last.step == steps else Measured(steps)]
         with suppress(InputError):
-            states.append(checkpoint.measured(checkpoint.pointed(folder / "checkpoints", "best")))
-        return over and (not plan.evaluations or all("test" in state.metrics for state in states))
+            best = checkpoint.pointed(folder / "checkpoints", "best")
+            states += [checkpoint.measured(best), (results.best if results else None) or Measured(steps)]
+        return all("test" in state.metrics for state in states)
     return False
 
 

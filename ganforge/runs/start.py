@@ -72,7 +72,8 @@ def reopen(
 ) -> Run:
     """Open the run at `path` to go on exactly where its newest checkpoint stands; its own local plugins are loaded.
 
-    `sets` may override `train.steps`, what in `[record]` changes nothing that is learnt, and where the data lie.
+    `sets` may override `train.steps`, what in `[record]` changes nothing that is learnt, observers, and where the data
+    lie.
     `report` is told of (what, done, total) while data are prepared. An InputError says that it is no run, has no
     checkpoint, or would become another run by what is overridden.
     """

@@ -140,6 +140,8 @@ class Trained:
     ) -> Tensor:
         """Translate float [N, *source shape], pictures in [0, 1], to float [N, *target shape] on the CPU, by batches.
 
+        Where a batch's own statistics normalise it, it has no more samples than one of the training.
+
         Use it inside of `evaluating()`. Another `value` than the translation may be wanted: `reconstructed`, say. What
         is drawn besides follows from `seed`; `alike` gives every sample what the first one is given, such as one style.
         Networks that say `multiple` take pictures of other sizes, too. An InputError says if the coupling has no such
@@ -169,6 +171,8 @@ class Trained:
         needed = self._wiring(direction, value).fields_of(value, self.player) - given.keys()
         drawn = self._drawn_of(needed)
         torch.manual_seed(self._seed(seed))
+        if self.plan.train.norm == "batch":
+            batch = min(batch, self.plan.train.batch)
         if missing := sorted(needed - drawn.keys()):
             raise InputError(f"the direction {direction} needs '{missing[0]}', which is neither given nor drawn")
         parts = []

@@ -14,7 +14,6 @@ from operator import itemgetter
 from pathlib import Path
 from secrets import token_hex
 
-import platformdirs
 import torch
 from attrs import asdict, frozen
 from filelock import FileLock, Timeout
@@ -33,6 +32,7 @@ from ganforge import (
     printable,
     sources,
     sync,
+    user_folder,
 )
 from ganforge_cache.making import Faults, Maker, Notes, make_all, module_of
 
@@ -62,24 +62,8 @@ class Entry:
 
 
 def home() -> Path:
-    """Return the cache folder: `GANFORGE_CACHE`, or the user's cache folder of this system.
-
-    Raises:
-        InputError: nobody knows where this user's home is, or the folder's name is not UTF-8, which safetensors needs.
-    """
-    named = os.environ.get("GANFORGE_CACHE")
-    try:
-        folder = Path(named or platformdirs.user_cache_dir("ganforge")).expanduser().absolute()
-    except (RuntimeError, KeyError) as error:
-        place = f"the home folder in '{named}' is not known" if named else "this user has no home folder for the cache"
-        raise InputError(f"{place}; set GANFORGE_CACHE to a folder that can be written") from error
-    try:
-        str(folder).encode()
-    except UnicodeEncodeError as error:
-        raise InputError(
-            f"the name of the cache '{folder}' is not UTF-8; set GANFORGE_CACHE to another folder"
-        ) from error
-    return folder
+    """Return the cache folder: `GANFORGE_CACHE`, or the user's cache folder of this system; see `user_folder`."""
+    return user_folder("cache")
 
 
 def ready(

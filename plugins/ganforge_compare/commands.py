@@ -8,11 +8,11 @@ import typer
 from ganforge import (
     AsJson,
     Device,
+    InputError,
     PluginFiles,
     RunFailedError,
     Sets,
     StoppedError,
-    print_rows,
     printable,
     tell,
     to_json,
@@ -31,12 +31,17 @@ def compare(
     out: Annotated[Path, typer.Option(metavar="DIR", help="Folder of the comparison.")] = Path("comparison"),
     device: Device = "auto",
     jobs: Annotated[int, typer.Option(min=0, help="Runs at a time; 0: one a core, or one on a GPU.")] = 0,
+    level: Annotated[
+        float, typer.Option(help="The probability with which an interval covers, between 0 and 1.")
+    ] = 0.95,
     as_json: AsJson = False,
 ) -> None:
     """Train several recipes with several seeds, as far as they are not trained, and compare their metrics."""
+    if not 0 < level < 1:
+        raise InputError(f"--level: expected a number between 0 and 1, got {level}")
     plans = [(recipe, understand(context, recipe, sets, plugin)) for recipe in recipes]
     from ganforge import pick_device
-    from ganforge_compare import comparison, results
+    from ganforge_compare import comparison, findings, results, tables
     from ganforge_compare.display import Display
 
     place = pick_device(device)
@@ -54,16 +59,20 @@ def compare(
             failures = comparison.train(wanted, options, place, jobs, display.show)
         for failure in failures:
             say(failure)
-        summary, written = results.write(out, wanted, say)
+        trained = findings.read(wanted, say)
+        if not trained:
+            raise RunFailedError("no run came far enough to be compared")
+        found = findings.gather(trained, level)
+        written = results.write(out, found, [member for member, _ in trained])
     except (StoppedError, KeyboardInterrupt):
         say("interrupted; the same command goes on")
         raise
     finally:
         held.release()
     if as_json:
-        typer.echo(to_json(summary))
+        typer.echo(to_json(results.nest(found)))
     else:
-        print_rows(results.rows_of(summary, results.room()), as_json=False)
+        tables.show(found)
         for what, path in written.items():
             tell(f"{what + ':':7} {path}")
     if failures:

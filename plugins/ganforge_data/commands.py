@@ -19,6 +19,7 @@ from ganforge import (
     progress,
     read_recipe,
     understand,
+    user_folder,
 )
 
 if TYPE_CHECKING:
@@ -100,9 +101,15 @@ def show(
 def fetch(
     context: typer.Context,
     name: Annotated[
-        str, typer.Argument(metavar="NAME", help="A data set, such as edges2shoes; `data fetch ?` lists all.")
+        str,
+        typer.Argument(
+            metavar="NAME", help="A data set, such as edges2shoes, or weights, such as inception; `?` lists all."
+        ),
     ],
-    folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="The folder in which NAME/ will be.")] = Path("data"),
+    folder: Annotated[
+        Path | None,
+        typer.Argument(metavar="[DIR]", help="The folder in which NAME/ will be: data; weights have their own."),
+    ] = None,
     mirror: Annotated[
         list[str] | None,
         typer.Option(metavar="URL", help="Address of a folder with the same files, tried first; repeatable."),
@@ -111,19 +118,22 @@ def fetch(
     keep: Annotated[bool, typer.Option("--keep", help="Keep the downloaded archives in DIR too.")] = False,
     plugin: PluginFiles = None,
 ) -> None:
-    """Download a public data set: goes on where it broke off, checks it, unpacks it safely."""
+    """Download a public data set, or weights: goes on where it broke off, checks it, unpacks it safely."""
     archives = _archives(plugins_with(context, plugin))
     if name not in archives:
         raise InputError(f"no data set '{name}' to download; there are: {', '.join(sorted(archives))}")
     from ganforge_data.fetch import fetch as fetch_archive
 
     archive = archives[name]
+    if archive.shared and folder:
+        raise InputError(f"'{name}' lies in '{user_folder('data')}' for all runs: leave out '{folder}'")
+    parent = user_folder("data") if archive.shared else folder or Path("data")
     size = f", about {archive.size / 1e9:.2g} GB to download" if archive.files else ""
     typer.echo(f"{name}{size}. {archive.licence}")
     told: list[str] = []
     with progress(in_bytes=True) as report:
         target = fetch_archive(
-            archive, folder, report, tell=told.append, mirrors=mirror or (), accept_checksum=accept_checksum, keep=keep
+            archive, parent, report, tell=told.append, mirrors=mirror or (), accept_checksum=accept_checksum, keep=keep
         )
     for line in told:
         typer.echo(printable(line))
@@ -149,7 +159,7 @@ def _needs(plugins: "Plugins", table: Mapping[str, Any]) -> Iterator[Path]:
 
 
 def _way_to(needed: Path, archives: Mapping[str, Archive]) -> str:
-    if needed.name in archives:
+    if needed.name in archives and not archives[needed.name].shared:
         return f"ganforge data fetch {needed.name} {needed.parent}"
     return f"no {needed}: see the recipe"
 

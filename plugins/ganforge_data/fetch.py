@@ -1,4 +1,4 @@
-"""Public data sets from where they are published: downloads that can be resumed, checked and safely unpacked."""
+"""Public data sets and weights from where they are published: resumed, checked and safely unpacked."""
 
 import hashlib
 import json
@@ -30,7 +30,7 @@ def fetch(
     keep: bool = False,
     wait_seconds: float = 1.0,
 ) -> Path:
-    """Download a data set, check it, and unpack it to `parent/<name>`, all of it or nothing.
+    """Download a data set, check it, and unpack (and convert) it to `parent/<name>`, all of it or nothing.
 
     Args:
         archive: what is wanted.
@@ -43,8 +43,8 @@ def fetch(
         wait_seconds: before the first new try; it doubles.
 
     Raises:
-        InputError: it may only be had by hand, it is there already, the network failed, a checksum is wrong, or an
-            archive is unsafe.
+        InputError: it may only be had by hand, it is there already, the network failed, a checksum is wrong, an
+            archive is unsafe, or what was fetched cannot be converted.
     """
     if not archive.files:
         raise InputError(f"'{archive.name}' cannot be downloaded. By hand: {archive.by_hand}")
@@ -67,6 +67,8 @@ def fetch(
                 unpack(file, aside, report)
             else:
                 shutil.copyfile(file, aside / remote.name)
+        if archive.convert:
+            archive.convert(aside)
         _lift(aside, {archive.name, *(remote.name.partition(".")[0] for remote in archive.files)}).rename(target)
         if keep:
             for remote in archive.files:

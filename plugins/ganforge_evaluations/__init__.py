@@ -1,8 +1,9 @@
 """Evaluations: figures and numbers from trained networks."""
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from ganforge import Register, hookimpl
+from ganforge import Archive, Register, hookimpl
 
 if TYPE_CHECKING:
     import typer
@@ -15,12 +16,12 @@ def ganforge_register(register: Register) -> None:
         attributes,
         azimuth,
         diversity,
-        fid,
         grid,
         mode_coverage,
         paired_error,
         reconstruction,
     )
+    from ganforge_evaluations.fidelity import evaluations, lpips
 
     register.evaluation("mode-coverage", mode_coverage.mode_coverage)
     register.evaluation("azimuth", azimuth.azimuth)
@@ -29,8 +30,18 @@ def ganforge_register(register: Register) -> None:
     register.evaluation("reconstruction", reconstruction.reconstruction)
     register.evaluation("diversity", diversity.diversity)
     register.evaluation("grid", grid.grid)
-    register.evaluation("fid", fid.fid)
-    register.evaluation("kid", fid.kid)
+    register.evaluation("fid", evaluations.fid)
+    register.evaluation("kid", evaluations.kid)
+    register.evaluation("precision-recall", evaluations.precision_recall)
+    register.evaluation("lpips-diversity", lpips.lpips_diversity)
+
+
+@hookimpl
+def ganforge_archives() -> Iterable[Archive]:
+    """Offer the weights of the networks in whose features pictures are compared."""
+    from ganforge_evaluations.fidelity.archives import ARCHIVES
+
+    return ARCHIVES
 
 
 @hookimpl

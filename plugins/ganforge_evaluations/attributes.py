@@ -129,7 +129,10 @@ def attributes(
         metrics |= {f"{name}_{direction}": value for name, value in measured.items()}
         rows = [name_side(telling, target), *names]
         panels.append(Panel(direction, rows, found[source], after, found[target], judged, target == "B"))
-    return Findings(metrics, {"attributes": partial(_draw, f"{trained.plan.name}, step {trained.step:,}", panels)})
+    about = {f"pictures_{panel.direction}": len(panel.after) for panel in panels}
+    about |= {f"learnt_from_{domain}": len(seen[domain].pictures) for domain in DOMAINS}
+    figures = {"attributes": partial(_draw, f"{trained.plan.name}, step {trained.step:,}", panels)}
+    return Findings(metrics, figures, about)
 
 
 def measure(before: Tensor, after: Tensor, judged: Tensor, wanted: bool) -> dict[str, float]:

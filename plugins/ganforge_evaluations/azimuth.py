@@ -125,6 +125,8 @@ def azimuth(
         metrics |= {f"{name}_{direction}": value for name, value in measured.items()}
         metrics[f"model_share_{direction}"] = model_share(translations, tests[source].seen_from)
         turns.append(Turn(direction, tests[source], translations, angles[source], predicted, measured))
+    about = {f"pictures_{turn.direction}": len(turn.translations) for turn in turns}
+    about |= {f"learnt_from_{domain}": len(seen[domain].pictures) for domain in DOMAINS}
     metrics |= {"rmse": turns[0].measured["rmse"], "correlation": abs(turns[0].measured["correlation"])}
     title = f"{trained.plan.name}, step {trained.step:,}"
     return Findings(
@@ -133,6 +135,7 @@ def azimuth(
             "azimuth": partial(_draw_scatter, title, turns),
             "turning": partial(_draw_turning, title, turns, trained),
         },
+        about,
     )
 
 

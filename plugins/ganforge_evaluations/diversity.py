@@ -24,11 +24,14 @@ def diversity(trained: Trained, *, limit: Annotated[int, ge(2)] = 200) -> Findin
     Raises:
         InputError: a domain has no test samples.
     """
-    metrics = {}
+    metrics: dict[str, float] = {}
+    about: dict[str, int] = {}
     for direction in trained.directions:
         real = inputs(trained, trained.target(direction), limit)
-        metrics[f"diversity_{direction}"] = ratio(translations(trained, direction, limit), real)
-    return Findings(metrics)
+        translated = translations(trained, direction, limit)
+        metrics[f"diversity_{direction}"] = ratio(translated, real)
+        about |= {f"pictures_{direction}": len(translated), f"real_{direction}": len(real)}
+    return Findings(metrics, about=about)
 
 
 def ratio(translated: Tensor, real: Tensor) -> float:

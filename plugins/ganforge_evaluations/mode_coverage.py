@@ -68,7 +68,7 @@ def mode_coverage(trained: Trained, *, within: Annotated[float, gt(0)] = 3.0) ->
     if trained.plan.train.start is None:  # else the weights before the first step are not known any more
         figures["figure4_initial"] = partial(_draw_initial, trained, probes, dataset.modes, labels)
     figures["figure4"] = partial(draw_figure4, title, dataset.modes, labels, images, judged)
-    return Findings(metrics, figures)
+    return Findings(metrics, figures, {f"probes_{view.name}": len(images), "within": within})
 
 
 def modes_of(source: Stored) -> Tensor:

@@ -32,6 +32,7 @@ def paired_error(trained: Trained, *, limit: Annotated[int, ge(1)] = 500) -> Fin
     """
     require_pictures(trained, "paired-error")
     metrics: dict[str, float] = {}
+    about: dict[str, int] = {}
     rows: list[tuple[str, Tensor]] = []
     for direction in between(trained, list(trained.dataset.shapes)):
         aim = trained.target(direction)
@@ -42,8 +43,9 @@ def paired_error(trained: Trained, *, limit: Annotated[int, ge(1)] = 500) -> Fin
             guesses["identity_"] = source
         for label, guess in guesses.items():
             metrics |= {f"{name}_{label}{direction}": value for name, value in measure(guess, target).items()}
+        about[f"pictures_{direction}"] = len(source)
         rows += [("input", source[:SHOWN]), (direction, translated[:SHOWN]), ("truth", target[:SHOWN])]
-    return Findings(metrics, {"paired": partial(rows_figure, rows)})
+    return Findings(metrics, {"paired": partial(rows_figure, rows)}, about)
 
 
 def measure(translated: Tensor, truth: Tensor) -> dict[str, float]:

@@ -1,8 +1,9 @@
 """What evaluations of pictures share: test samples as floats, pairs, and rows of pictures."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+import torch
 from attrs import fields_dict, has
 from torch import Tensor
 
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 CELL = 0.9  # inches of a picture in a figure
+PART = 256  # samples at a time, where all would take too much memory
 TRIED = 16  # samples of a domain that is drawn, in a rehearsal
 
 
@@ -20,11 +22,11 @@ def floats(samples: Stored, indices: Sequence[int]) -> Tensor:
     return as_float(samples.load(indices))
 
 
-def stored(trained: Trained, split: Split, domain: str, least: int = 1) -> Stored:
+def stored(trained: Trained, split: Split, domain: str) -> Stored:
     """Return a domain's samples, the same ones every time.
 
     Raises:
-        InputError: there is no such domain, it draws afresh, or it has fewer samples than the least number.
+        InputError: there is no such domain, it draws afresh, or it has no samples.
     """
     samples = trained.samples(split)
     if domain not in samples:
@@ -32,24 +34,32 @@ def stored(trained: Trained, split: Split, domain: str, least: int = 1) -> Store
     found = samples[domain]
     if not isinstance(found, Stored):
         raise InputError(f"the {split} samples of domain {domain} are drawn afresh; this needs fixed ones")
-    if found.length < least:
+    if not found.length:
         kind = type(trained.dataset)
         known = fields_dict(kind) if has(kind) else ()
         settings = ", ".join(f"dataset.{name}" for name in known if name.startswith(split))
         hint = f"; see {settings}" if settings else ""
-        raise InputError(f"needs at least {least} {split} samples of each domain, {domain} has {found.length}{hint}")
+        raise InputError(f"needs at least 1 {split} sample of each domain, {domain} has none{hint}")
     return found
 
 
-def inputs(trained: Trained, domain: str, limit: int, split: Split = "test", least: int = 1) -> Tensor:
-    """Load a domain's samples, evenly spread over the split where there are more than the limit; or draw as many.
-
-    An InputError says if there are fewer than the least number.
-    """
+def inputs(trained: Trained, domain: str, limit: int, split: Split = "test") -> Tensor:
+    """Load a domain's samples, evenly spread over the split where there are more than the limit; or draw as many."""
     if domain in trained.drawn:
         return trained.drawn[domain].draw(few(trained, limit), random_generator(0, "inputs", domain))
-    samples = stored(trained, split, domain, least)
+    samples = stored(trained, split, domain)
     return floats(samples, spread(samples.length, limit))
+
+
+def inputs_in_parts(trained: Trained, domain: str, limit: int) -> Iterator[Tensor]:
+    """Yield a domain's test samples as `inputs` loads or draws them, some at a time."""
+    if domain in trained.drawn:
+        yield from torch.split(inputs(trained, domain, limit), PART)
+        return
+    samples = stored(trained, "test", domain)
+    chosen = spread(samples.length, limit)
+    for start in range(0, len(chosen), PART):
+        yield floats(samples, chosen[start : start + PART])
 
 
 def few(trained: Trained, limit: int) -> int:
@@ -76,14 +86,22 @@ def spread(length: int, count: int) -> list[int]:
     return [place * length // count for place in range(count)]
 
 
-def translations(trained: Trained, direction: str, limit: int, least: int = 1) -> Tensor:
-    """Translate so many test samples at most, or draw as many where a direction needs no source.
-
-    An InputError says if there are fewer than the least number.
-    """
+def translations(trained: Trained, direction: str, limit: int) -> Tensor:
+    """Translate so many test samples at most, or draw as many where a direction needs no source."""
     if not trained.translates(direction):
         return trained.draw(direction, few(trained, limit))
-    return trained.translate(direction, inputs(trained, trained.source(direction), limit, least=least))
+    return trained.translate(direction, inputs(trained, trained.source(direction), limit))
+
+
+def translations_in_parts(trained: Trained, direction: str, limit: int) -> Iterator[Tensor]:
+    """Translate so many test samples at most, or draw as many, some at a time; each part with noise of its own."""
+    if trained.translates(direction):
+        for number, part in enumerate(inputs_in_parts(trained, trained.source(direction), limit)):
+            yield trained.translate(direction, part, seed=number)
+        return
+    count = few(trained, limit)
+    for number, start in enumerate(range(0, count, PART)):
+        yield trained.draw(direction, min(PART, count - start), seed=number)
 
 
 def reconstructing(trained: Trained) -> set[str]:

@@ -25,15 +25,17 @@ def reconstruction(trained: Trained, *, limit: Annotated[int, ge(1)] = 1000) -> 
         InputError: there is no way back.
     """
     metrics: dict[str, float] = {}
+    about: dict[str, int] = {}
     sources = {direction: trained.source(direction) for direction in sorted(reconstructing(trained))}
     for direction, domain in sources.items():
         label = domain if [*sources.values()].count(domain) == 1 else direction
         source = inputs(trained, domain, limit)
         back = trained.translate(direction, source, value="reconstructed")
+        about[f"pictures_{label}"] = len(source)
         metrics |= {f"{name}_{label}": value for name, value in measure(source, back).items()}
     if not metrics:
         raise InputError("reconstruction needs a coupling with a way back, such as 'gan-recon' or 'discogan'")
-    return Findings(metrics)
+    return Findings(metrics, about=about)
 
 
 def measure(source: Tensor, reconstructed: Tensor) -> dict[str, float]:

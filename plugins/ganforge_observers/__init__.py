@@ -15,10 +15,14 @@ if TYPE_CHECKING:
 def ganforge_register(register: Register) -> None:
     """Register the observers that a recipe may ask for."""
     from ganforge_observers.csv_log import CsvLog
+    from ganforge_observers.mlflow import MLflow
     from ganforge_observers.tensorboard import TensorBoard
+    from ganforge_observers.wandb import WandB
 
     register.observer("csv", CsvLog)
     register.observer("tensorboard", TensorBoard)
+    register.observer("wandb", WandB)
+    register.observer("mlflow", MLflow)
 
 
 @hookimpl
@@ -33,7 +37,7 @@ def ganforge_commands(app: "typer.Typer") -> None:
 def ganforge_observers(run: "Run") -> Iterable[object]:
     """Open a progress display for the run, and its report."""
     from ganforge_observers.progress import ProgressBar
-    from ganforge_observers.report import Report, Warnings
+    from ganforge_observers.report.observers import Report, Warnings
 
     return [ProgressBar(), Warnings(), Report()]
 

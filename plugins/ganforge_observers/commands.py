@@ -13,10 +13,10 @@ def make_report(
     show: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
 ) -> None:
     """Write a run's report.html: losses, metrics, samples, figures, warnings and recipe on one offline page."""
-    from ganforge_observers import report
+    from ganforge_observers.report import page
 
-    report.require_run(run)
-    path = report.write(run, say=lambda text: typer.echo(f"warning: {printable(text)}", err=True))
+    page.require_run(run)
+    path = page.write(run, say=lambda text: typer.echo(f"warning: {printable(text)}", err=True))
     typer.echo(printable(str(path)))
     if show:
         import webbrowser

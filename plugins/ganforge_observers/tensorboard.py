@@ -5,10 +5,10 @@ Look at it with `tensorboard --logdir runs`. It needs the package tensorboard.
 
 import importlib
 from collections.abc import Mapping
-from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 from ganforge import InputError, hookimpl
+from ganforge_observers.tracker import metrics_of, numbers_of, sample_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -47,23 +47,19 @@ class TensorBoard:
 
     @hookimpl
     def ganforge_logged(self, run: "Run", record: Mapping[str, Any]) -> None:
-        """Add the losses, `losses/<player>.<role>.<direction>`, the learning rates, and the speed."""
-        values = {f"losses/{name}": value for name, value in record["losses"].items()}
-        values |= {f"rates/{player}": rate for player, rate in record.get("rates", {}).items()}
-        self._add(record["step"], {**values, "speed/steps_per_second": record["steps_per_second"]})
+        """Add the losses, the learning rates, and the speed."""
+        self._add(record["step"], numbers_of(record))
 
     @hookimpl
-    def ganforge_evaluated(self, run: "Run", metrics: Mapping[str, Mapping[str, float]]) -> None:
-        """Add the metrics, `metrics/<evaluation>.<metric>`."""
-        named = {f"metrics/{role}.{name}": value for role, found in metrics.items() for name, value in found.items()}
-        self._add(run.step, named)
+    def ganforge_evaluated(self, run: "Run", metrics: Mapping[str, Mapping[str, float]], split: str) -> None:
+        """Add the metrics."""
+        self._add(run.step, metrics_of(metrics, split))
 
     @hookimpl(trylast=True)  # the picture is drawn first
     def ganforge_sampled(self, run: "Run") -> None:
         """Add the sample picture of this step."""
-        name = f"samples/step-{run.step:08d}.png"
-        if self.writer is not None and run.files.has(name):
-            self.writer.add_image("samples", _read(run.files.read(name)), run.step, dataformats="HWC")
+        if self.writer is not None and (picture := sample_of(run)) is not None:
+            self.writer.add_image("samples", picture, run.step, dataformats="HWC")
 
     @hookimpl
     def ganforge_checkpointed(self, run: "Run", folder: "Path") -> None:
@@ -85,12 +81,3 @@ class TensorBoard:
         if self.writer is not None:
             self.writer.close()
             self.writer = None
-
-
-def _read(file: bytes) -> Any:
-    """Return a picture as bytes [H, W, 3]."""
-    import numpy as np
-    from PIL import Image
-
-    with Image.open(BytesIO(file)) as image:
-        return np.asarray(image.convert("RGB"))

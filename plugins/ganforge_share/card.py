@@ -3,13 +3,13 @@
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from attrs import field, frozen
 
-from ganforge import InputError, printable
-from ganforge_share.facts import Facts
+from ganforge import SPLITS, InputError, printable
+from ganforge_share.facts import Facts, State
 from ganforge_share.preview import Preview
 
 CARD, RECIPE, PREVIEW = "README.md", "recipe.toml", "preview.png"
@@ -67,13 +67,8 @@ def front_matter(facts: Facts, terms: Terms) -> dict[str, Any]:
         "datasets": list(terms.datasets),
         "base_model": _base(facts),
     }
-    measured = [
-        {"type": f"{role}.{name}", "name": f"{role}: {name}", "value": value} for role, name, value in _measured(facts)
-    ]
-    if measured:
-        data = {"type": facts.dataset, "name": facts.dataset, "split": "test"}
-        result = {"task": {"type": task}, "dataset": data, "metrics": measured}
-        found["model-index"] = [{"name": facts.name, "results": [result]}]
+    if results := list(_indexed(facts, task)):
+        found["model-index"] = [{"name": facts.name, "results": results}]
     return {key: value for key, value in found.items() if value}
 
 
@@ -88,9 +83,19 @@ def _base(facts: Facts) -> str:
     return start.removeprefix("hub:").partition("@")[0] if start.startswith("hub:") else ""
 
 
-def _measured(facts: Facts) -> list[tuple[str, str, float]]:
-    metrics = facts.metrics.items()
-    return [(role, name, value) for role, found in metrics for name, value in found.items() if math.isfinite(value)]
+def _indexed(facts: Facts, task: str) -> Iterator[dict[str, Any]]:
+    """Yield what was measured of these weights on each split; numbers that are not finite, hubs do not take."""
+    for state in facts.states[:1]:
+        for split in reversed(SPLITS):
+            metrics = [
+                {"type": f"{role}.{name}", "name": f"{role}: {name}", "value": value}
+                for role, found in state.measured.metrics.get(split, {}).items()
+                for name, value in found.items()
+                if math.isfinite(value)
+            ]
+            if metrics:
+                data = {"type": facts.dataset, "name": facts.dataset, "split": split}
+                yield {"task": {"type": task}, "dataset": data, "metrics": metrics}
 
 
 def _yaml(value: Any) -> str:
@@ -176,6 +181,7 @@ def _training(facts: Facts) -> str:
         "time": _duration(facts.seconds),
         "device": made.get("device"),
         "versions": used,
+        "imported from": ", ".join(f"{name}: {origin}" for name, origin in facts.noted("lock.imported").items()),
         "started from": ", ".join(f"{name} {digest}" for name, digest in start.items()),
     }
     lines = [f"| {name} | {_plain(str(value))} |" for name, value in rows.items() if value not in (None, "")]
@@ -191,19 +197,61 @@ def _duration(seconds: float | None) -> str | None:
 
 
 def _metrics(facts: Facts) -> str:
-    """Tell what was measured, and on how many samples."""
-    measured = _measured(facts)
-    if not measured:
+    """Tell what was measured of these weights, and of the run's last or best ones beside them, and on how much."""
+    columns = [
+        (f"{_state(state)}, {split}", state.measured.metrics[split])
+        for state in facts.states
+        for split in reversed(SPLITS)
+        if split in state.measured.metrics
+    ]
+    names = dict.fromkeys((role, name) for _, found in columns for role, table in found.items() for name in table)
+    if not names:
         return "## Metrics\n\nThese weights were not evaluated."
-    settings, roles = facts.noted("evaluations"), dict.fromkeys(role for role, _, _ in measured)
+    head = ["evaluation", "metric", *(title for title, _ in columns)]
+    rows = [head, ["---"] * len(head)]
+    for role, name in names:
+        values = [found.get(role, {}).get(name) for _, found in columns]
+        rows.append([_plain(role), _plain(name), *("" if value is None else f"{value:.4g}" for value in values)])
+    table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    return "\n\n".join(
+        ["## Metrics", *_measuring(facts), table, _evaluations(facts, dict.fromkeys(r for r, _ in names))]
+    )
+
+
+def _state(state: State) -> str:
+    """Name weights that were measured."""
+    step = f"step {state.measured.step:,}"
+    name = f"{state.name}, {step}" if state.name else step
+    return f"these weights ({name})" if state.own else name
+
+
+def _measuring(facts: Facts) -> Iterator[str]:
+    """Say on which samples was measured, and what chose the best weights."""
     counts = {name.removeprefix("test."): count for name, count in facts.counts.items() if name.startswith("test.")}
     test = ", ".join(f"{_plain(domain)}: {count:,}" for domain, count in counts.items()) or "drawn afresh"
-    rows = "\n".join(f"| {_plain(role)} | {_plain(name)} | {value:.4g} |" for role, name, value in measured)
-    how = "\n".join(f"* `{_plain(role)}`: {_plain(_settings(settings.get(role)))}" for role in roles)
-    return (
-        f"## Metrics\n\nAfter step {facts.step:,}, on the samples of the test split ({test}), or as many of them as "
-        f"the evaluation's settings say:\n\n| evaluation | metric | value |\n| --- | --- | --- |\n{rows}\n\n{how}"
+    yield (
+        f"After step {facts.step:,}, on the samples of the test split ({test}), or as many of them as the evaluation's "
+        "settings say."
     )
+    if facts.by:
+        best = facts.by.removeprefix("-")
+        yield (
+            f"The best weights are those with the {'lowest' if facts.by.startswith('-') else 'highest'} "
+            f"`{_plain(best)}` on samples set aside for validation, which are neither trained on nor in the test "
+            "split. On the samples that chose them they look a little better than they are."
+        )
+
+
+def _evaluations(facts: Facts, roles: Iterable[str]) -> str:
+    """Say how each evaluation was set, and what it tells of its numbers."""
+    settings, lines = facts.noted("evaluations"), []
+    about = facts.states[0].measured.about
+    for role in roles:
+        told = [
+            f"{split}: {_settings(about[split][role])}" for split in reversed(SPLITS) if about.get(split, {}).get(role)
+        ]
+        lines.append(f"* `{_plain(role)}`: {_plain('; '.join([_settings(settings.get(role)), *told]))}")
+    return "\n".join(lines)
 
 
 def _settings(table: Any) -> str:

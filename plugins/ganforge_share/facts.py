@@ -7,9 +7,20 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from attrs import frozen
+from attrs import evolve, frozen
 
-from ganforge import Drawn, InputError, PictureDataset, Saved, Trained, open_all, read_results, records
+from ganforge import (
+    Drawn,
+    InputError,
+    Measured,
+    PictureDataset,
+    Results,
+    Saved,
+    Trained,
+    open_all,
+    read_results,
+    records,
+)
 
 
 @frozen
@@ -30,6 +41,21 @@ class Translation:
 
 
 @frozen
+class State:
+    """Weights that were measured.
+
+    Attributes:
+        name: `last`, `best`, both, or empty where they are neither.
+        own: whether these are the weights that are shared.
+        measured: what was found.
+    """
+
+    name: str
+    own: bool
+    measured: Measured
+
+
+@frozen
 class Facts:
     """What is known of a model.
 
@@ -46,7 +72,8 @@ class Facts:
         plugins: names of the local plugin files that it needs.
         places: settings of the data set that say where files lie.
         counts: how many samples there are of each split and domain, such as `test.A`, as far as that is known.
-        metrics: of these weights, by evaluation.
+        states: the weights of the run that were measured, these ones first; none if these were not.
+        by: the metric that chose the best ones, with a minus where the lowest is best; empty if none did.
         seconds: how long the training took, as far as its log tells.
     """
 
@@ -62,7 +89,8 @@ class Facts:
     plugins: Sequence[str]
     places: Sequence[str]
     counts: Mapping[str, int]
-    metrics: Mapping[str, Mapping[str, float]]
+    states: Sequence[State]
+    by: str
     seconds: float | None
 
     def noted(self, table: str) -> dict[str, Any]:
@@ -87,7 +115,8 @@ def gather(saved: Saved, run: Path | None, trained: Mapping[str, Trained], files
         files: names of the networks that are.
     """
     plan, outline, lock = saved.outline.plan, saved.outline, tomllib.loads(saved.weights.head.recipe)
-    measured = _metrics(saved.weights.folder, outline.step) or (_metrics(run, outline.step) if run else {})
+    results = _results(run) if run is not None else None
+    states = _states(_results(saved.weights.folder), results, outline.step)
     translations = [_translation(one, direction) for direction, one in trained.items()]
     return Facts(
         plan.name,
@@ -102,7 +131,8 @@ def gather(saved: Saved, run: Path | None, trained: Mapping[str, Trained], files
         [path.name for path in plan.plugin_files],
         [name for name, value in plan.dataset.settings.items() if isinstance(value, Path)],
         _counts(outline, lock),
-        _without(outline.directions, trained, measured),
+        [_without(outline.directions, trained, state) for state in states],
+        results.by if results else "",
         None if run is None else _seconds(run, outline.step),
     )
 
@@ -140,26 +170,41 @@ def _counts(outline: Trained, lock: Mapping[str, Any]) -> dict[str, int]:
     return counts
 
 
-def _metrics(folder: Path, step: int) -> dict[str, dict[str, float]]:
-    """Return the metrics that lie in a folder, if they are of this step."""
+def _results(folder: Path) -> Results | None:
+    """Return the metrics that lie in a folder; None where there are none, or where they cannot be read."""
     try:
-        found = read_results(folder)
+        return read_results(folder)
     except InputError:
-        return {}
-    return (
-        {role: dict(table) for role, table in found.last.counting.items()} if found and found.last.step == step else {}
-    )
+        return None
 
 
-def _without(
-    directions: Sequence[str], shared: Collection[str], metrics: Mapping[str, Mapping[str, float]]
-) -> dict[str, dict[str, float]]:
-    """Leave out the metrics of directions that are not shared, which end with the direction's name."""
+def _states(beside: Results | None, run: Results | None, step: int) -> list[State]:
+    """Return what was measured of the weights of this step, beside them or in their run, and of the run's others."""
+    known = {"last": run.last, "best": run.best} if run else {}
+    there = {name: one for name, one in known.items() if one}
+    names = [name for name, one in there.items() if one.step == step]
+    found = [beside.last] if beside and beside.last and beside.last.step == step else [there[name] for name in names]
+    if not found:
+        return []
+    others = [State(name, False, one) for name, one in there.items() if name not in names]
+    return [State(" and ".join(names), True, found[0]), *others]
+
+
+def _without(directions: Sequence[str], shared: Collection[str], state: State) -> State:
+    """Leave out the metrics and facts of directions that are not shared, which end with the direction's name."""
     left_out = tuple(f"_{direction}" for direction in directions if direction not in shared)
-    return {
-        role: {name: value for name, value in found.items() if not name.endswith(left_out)}
-        for role, found in metrics.items()
-    }
+
+    def kept(splits: Mapping[Any, Mapping[str, Mapping[str, Any]]]) -> dict[Any, dict[str, dict[str, Any]]]:
+        return {
+            split: {
+                role: {name: value for name, value in table.items() if not name.endswith(left_out)}
+                for role, table in tables.items()
+            }
+            for split, tables in splits.items()
+        }
+
+    measured = state.measured
+    return evolve(state, measured=evolve(measured, metrics=kept(measured.metrics), about=kept(measured.about)))
 
 
 def _seconds(run: Path, step: int) -> float | None:

@@ -35,7 +35,7 @@ def find_preview(trained: Mapping[str, Trained], run: Path | None) -> Preview:
     if run is not None:
         if content := _read(run, f"samples/step-{step:08d}.png"):
             return Preview(content, OWN)
-        if _evaluated(run) == step and (content := _read(run, "figures/grid.png")):
+        if (figures := _figures(run, step)) and (content := _read(run, f"{figures}/grid.png")):
             return Preview(content, OWN)
     if any(len(shape) != 3 for one in trained.values() for shape in _shapes(one)):
         return Preview(None, "what it makes are no pictures")
@@ -54,13 +54,17 @@ def _read(run: Path, name: str) -> bytes | None:
         return None
 
 
-def _evaluated(run: Path) -> int | None:
-    """Return the step that a run's metrics and figures are of."""
+def _figures(run: Path, step: int) -> str:
+    """Return where in a run's folder the figures of this step lie; empty if it has none of it."""
     try:
-        found = read_results(run)
-        return found.last.step if found else None
+        results = read_results(run)
     except InputError:
-        return None
+        return ""
+    if results is None:
+        return ""
+    if results.last.step == step:
+        return "figures"
+    return "figures/best" if results.best is not None and results.best.step == step else ""
 
 
 def _shapes(trained: Trained) -> list[tuple[int, ...]]:

@@ -53,37 +53,43 @@ def test_every_recipe_is_trained_with_every_seed_and_one_table_one_figure_one_pa
             lock = (out / f"seed-{seed}" / recipe / "0001" / "recipe.lock.toml").read_text()
             assert f"seed = {seed}\n" in lock
     found = json.loads((out / "comparison.json").read_text())
-    assert set(found) == set(RECIPES)
-    assert set(found["gan_toy"]["metrics"]["modes.coverage"]["values"]) == {"0", "1"}
-    assert "modes.cycle_error_B" not in found["gan_toy"]["metrics"]
+    assert list(found["recipes"]) == RECIPES
+    metrics = found["recipes"]["gan_toy"]["last"]["metrics"]
+    assert set(metrics["modes.coverage"]["values"]) == {"0", "1"}
+    assert "modes.cycle_error_B" not in metrics
     assert (out / "comparison.png").stat().st_size > 10_000
+    assert (out / "comparison_seeds.png").stat().st_size > 10_000
     page = (out / "comparison.html").read_text()
     assert 'aria-label="figure"><img ' in page  # it scrolls where the page is narrow
     assert "modes.cycle_error_B" in page
     assert "http" not in page.replace("http-equiv", "")
-    table = result.stdout.splitlines()
-    assert table[0].split() == ["metric", *RECIPES]
-    assert any(line.startswith("modes.clean") and "±" in line for line in table)
+    table = [line.split() for line in result.stdout.splitlines()]
+    assert table[0] == ["metric", "recipe", "mean", "±", "deviation", "seeds"]
+    assert any(line[:2] == ["modes.clean", "discogan_toy"] and "±" in line for line in table)
+    assert ["metric", "against", "gan_toy"] in table
+    assert "'perhaps': beyond its own interval" in result.stdout
 
 
-def test_values_are_means_over_the_last_fifth_and_deviations_those_of_a_sample(compared, tmp_path):
+def test_values_are_those_of_the_runs_and_differences_those_of_their_pairs(compared):
     folder, _ = compared
-    found = json.loads((folder / "comparison" / "comparison.json").read_text())["discogan_toy"]
-    for seed, run in found["runs"].items():
-        lines = (folder / run / "log.jsonl").read_text().splitlines()
-        metrics = {(entry := json.loads(line))["step"]: entry["metrics"] for line in lines if '"metrics"' in line}
-        assert sorted(metrics) == [2, 4, 6]  # of six steps the last fifth is step 6
-        assert found["metrics"]["modes.quality"]["values"][seed] == metrics[6]["modes"]["quality"]
-    one, two = found["metrics"]["modes.quality"]["values"].values()
-    assert found["metrics"]["modes.quality"]["mean"] == pytest.approx((one + two) / 2)
-    assert found["metrics"]["modes.quality"]["deviation"] == pytest.approx(abs(one - two) / 2**0.5)
-
-    values = {79: 1.0, 80: 5.0, 81: 7.0, 100: 9.0, 120: 50.0}
-    records = [{"step": step, "metrics": {"r": {"m": value}}} for step, value in values.items()]
-    (tmp_path / "log.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
-    with (tmp_path / "log.jsonl").open("a") as file:
-        file.write('{"step": 90, "metrics": {"r": {"m": NaN}}}\n{"step": 90, "metrics": {"r": {"m": 1e308}}}\n{"st')
-    assert results.late_metrics(tmp_path, 100, pytest.fail) == {"r.m": 8.0}
+    found = json.loads((folder / "comparison" / "comparison.json").read_text())
+    quality = {}
+    for name, recipe in found["recipes"].items():
+        assert recipe["last"]["steps"] == {"0": 6, "1": 6}
+        for seed, run in recipe["runs"].items():
+            measured = json.loads((folder / run / "metrics.json").read_text())
+            quality[name, seed] = measured["test"]["modes"]["quality"]
+        held, (one, two) = recipe["last"]["metrics"]["modes.quality"], (quality[name, "0"], quality[name, "1"])
+        assert held["values"] == {"0": one, "1": two}
+        assert held["mean"] == pytest.approx((one + two) / 2)
+        assert held["deviation"] == pytest.approx(abs(one - two) / 2**0.5)
+    (difference,) = [one for one in found["differences"] if one["metric"] == "modes.quality"]
+    assert (difference["first"], difference["second"], difference["at"]) == (*RECIPES, "last")
+    wanted = {seed: quality["discogan_toy", seed] - quality["gan_toy", seed] for seed in "01"}
+    assert difference["values"] == pytest.approx(wanted)
+    half = 12.706 * abs(wanted["0"] - wanted["1"]) / 2  # of the interval: t with one degree of freedom, s / sqrt 2
+    low, high = difference["interval"]
+    assert (high - low) / 2 == pytest.approx(half, rel=1e-4)
 
 
 def test_what_is_there_is_not_trained_again_and_more_seeds_or_steps_are_added(compared, ganforge):
@@ -92,7 +98,7 @@ def test_what_is_there_is_not_trained_again_and_more_seeds_or_steps_are_added(co
     before = (run / "log.jsonl").stat().st_mtime_ns
     again = ganforge("compare", *RECIPES, "--seeds", "2", *WORDS, "--out", out, "--json")
     assert again.status == 0, again.err
-    assert set(json.loads(again.out)) == set(RECIPES)
+    assert json.loads(again.out) == json.loads((out / "comparison.json").read_text())
     assert (run / "log.jsonl").stat().st_mtime_ns == before
     longer = ganforge("compare", "gan_toy", "--seeds", "1", *WORDS, "--set", "train.steps=8", "--out", out)
     assert longer.status == 0, longer.err
@@ -122,6 +128,8 @@ def test_a_run_that_fails_is_told_and_the_others_are_compared(tmp_path, ganforge
         (["gan_toy", "gan_toy"], "different names"),
         (["gan_toy", "--set", "train.stepz=3"], "train.stepz"),
         (["gan_toy", "--seeds", "0"], "--seeds"),
+        (["gan_toy", "--level", "1"], "--level: expected a number between 0 and 1, got 1.0"),
+        (["gan_toy", "--level", "nan"], "--level"),
     ],
     ids=str,
 )
@@ -205,7 +213,9 @@ TRAINED = ["gan_toy", "--seeds", "2", *WORDS]
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("name", ["log.jsonl", "metrics.json", "recipe.lock.toml"])
-def test_a_damaged_file_of_a_run_is_named_or_left_out(name, form, trained, ganforge, monkeypatch):
+def test_a_damaged_file_of_a_run_is_named_and_the_run_left_out_where_it_is_needed(
+    name, form, trained, ganforge, monkeypatch
+):
     monkeypatch.setattr(comparison, "train", lambda *_: [])
     path = trained / "seed-1" / "gan_toy" / "0001" / name
     make(path, form)
@@ -216,36 +226,11 @@ def test_a_damaged_file_of_a_run_is_named_or_left_out(name, form, trained, ganfo
         assert str(path.relative_to(trained.parent).parent) in result.err
         return
     assert result.status == 0, result.err
-    values = json.loads(result.out)["gan_toy"]["metrics"]["modes.quality"]["values"]
-    assert set(values) == {"0", "1"}, "the other file holds the metrics, too"
-    assert all(line.startswith(f"warning: comparison/seed-1/gan_toy/0001/{name}") for line in result.err.splitlines())
-
-
-def test_values_that_are_missing_do_not_count_and_one_has_no_deviation(trained, ganforge, monkeypatch):
-    monkeypatch.setattr(comparison, "train", lambda *_: [])
-    lines = '{"step": 6, "metrics": {"modes": {"quality": %s, "odd": %s}}}\n'
-    for seed, values in enumerate([("0.5", "0.25"), ("1.5", "NaN")]):
-        (trained / f"seed-{seed}" / "gan_toy" / "0001" / "log.jsonl").write_text(lines % values)
-    result = ganforge("compare", *TRAINED)
-    rows = [line.split(maxsplit=1) for line in result.out.splitlines()]
-    assert ["modes.quality", "1 ± 0.71"] in [[name, *(word.strip() for word in rest)] for name, *rest in rows]
-    assert ["modes.odd", "0.25 (1 of 2 seeds)"] in [[name, *(word.strip() for word in rest)] for name, *rest in rows]
-    found = json.loads((trained / "comparison.json").read_text(), parse_constant=pytest.fail)
-    assert found["gan_toy"]["metrics"]["modes.odd"] == {"values": {"0": 0.25}, "mean": 0.25, "deviation": None}
-
-
-def test_a_wide_table_is_laid_out_anew_for_a_narrow_terminal():
-    found = {"values": {"0": 0.123, "1": 0.2}, "mean": 0.1615, "deviation": 0.0544}
-    names = ["gan_toy", "gan_recon_toy", "discogan_toy"]
-    summary = {name: {"runs": {"0": "", "1": ""}, "metrics": {"modes.cycle_error_A": found}} for name in names}
-    cell = "0.162 ± 0.054"
-    assert results.rows_of(summary) == [{"metric": "modes.cycle_error_A"} | dict.fromkeys(names, cell)]
-    assert results.rows_of(summary, 80) == results.rows_of(summary)
-    assert results.rows_of(summary, 60) == [
-        {"metric": "modes.cycle_error_A", "recipe": "gan_toy", "value": cell},
-        {"metric": "", "recipe": "gan_recon_toy", "value": cell},
-        {"metric": "", "recipe": "discogan_toy", "value": cell},
-    ]
+    values = json.loads(result.out)["recipes"]["gan_toy"]["last"]["metrics"]["modes.quality"]["values"]
+    needed = name == "metrics.json"
+    assert set(values) == ({"0"} if needed else {"0", "1"})
+    assert len(result.err.splitlines()) == needed
+    assert ("comparison/seed-1/gan_toy/0001" in result.err) == needed
 
 
 EVIL = '<b>"&\x1b[31m\ud800'
@@ -253,14 +238,16 @@ EVIL = '<b>"&\x1b[31m\ud800'
 
 def test_names_from_files_are_escaped_everywhere(trained, ganforge, monkeypatch):
     monkeypatch.setattr(comparison, "train", lambda *_: [])
-    record = {"step": 6, "metrics": {EVIL: {EVIL: 0.5}}}
-    (trained / "seed-0" / "gan_toy" / "0001" / "log.jsonl").write_text(json.dumps(record) + "\n")
+    found = {"step": 6, "test": {EVIL: {EVIL: 0.5}}, "about": {"test": {EVIL: {EVIL: EVIL}}}}
+    found["best"] = {**found, "by": EVIL}
+    (trained / "seed-0" / "gan_toy" / "0001" / "metrics.json").write_text(json.dumps(found))
     result = ganforge("compare", *TRAINED, "--seeds", "1")
     assert result.status == 0, result.err
     assert "\x1b" not in result.out
     page = (trained / "comparison.html").read_text()
     assert "<td>&lt;b&gt;&quot;&amp;\\x1b[31m\\ud800.&lt;b&gt;" in page
-    assert "One seed; a run&#x27;s" in page or "One seed; a run's" in page
+    assert "<b>" not in page
+    assert "<li>one seed: no deviation" in page
 
 
 LOCAL = "from ganforge import hookimpl\nprint('code runs')\n"
@@ -318,7 +305,7 @@ def test_a_run_that_another_process_trains_is_not_moved_away(trained, ganforge):
     assert run.exists()
 
 
-@pytest.mark.parametrize("name", ["", "comparison.json", "comparison.html", "comparison.png"])
+@pytest.mark.parametrize("name", ["", "comparison.json", "comparison.html", "comparison.png", "comparison_seeds.png"])
 def test_what_cannot_be_written_is_told_in_a_line(name, trained, ganforge, monkeypatch, tmp_path):
     monkeypatch.setattr(comparison, "train", lambda *_: [])
     monkeypatch.setattr(results, "draw", lambda _: Figure())
@@ -346,6 +333,7 @@ def test_a_figure_that_cannot_be_read_is_left_out_and_none_is_named_that_is_not_
         os.mkfifo(path) if content == "pipe" else path.write_bytes(content)
     result = ganforge("compare", *TRAINED)
     assert result.status == 0, result.err
+    assert "seeds:" in result.out
     assert "figure:" not in result.out
     assert "page:" in result.out
     assert not (trained / "comparison.png").exists()
@@ -358,6 +346,11 @@ def test_failures_are_told_where_no_run_came_far_enough(ganforge, monkeypatch, t
     assert result.err.splitlines() == [
         "gan_toy, seed 0 failed with status 2:",
         "  error: no memory",
+        *(
+            f"note: gan_toy, seed {seed} is not compared: it has no results of its last step "
+            f"(comparison/seed-{seed}/gan_toy/0001)"
+            for seed in (0, 1)
+        ),
         "error: no run came far enough to be compared",
     ]
 

@@ -17,6 +17,8 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from ganforge import Archive, InputError, Remote
 from ganforge_data import unpack as module
@@ -718,3 +720,102 @@ def test_the_command_fetches_from_a_mirror(ganforge, site, tmp_path, monkeypatch
     again = ganforge(*words)
     assert again.status == 2
     assert "'sets/edges2shoes' is there already; remove it first, or choose another folder" in again.err
+
+
+# Weights are fetched once, for all runs, and kept as safetensors.
+
+INCEPTION = "weights-inception-2015-12-05-6726825d.pth"
+
+
+@pytest.fixture
+def weights_home(tmp_path, monkeypatch):
+    monkeypatch.setenv("GANFORGE_DATA", str(tmp_path / "home"))
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=1 << 40))
+    return tmp_path / "home"
+
+
+def state_file(state):
+    content = io.BytesIO()
+    torch.save(state, content)
+    return content.getvalue()
+
+
+def test_weights_are_fetched_checked_and_kept_as_safetensors(ganforge, site, weights_home):
+    state = {"conv.weight": torch.rand(2, 3).T, "conv.steps": torch.tensor(7)}
+    site.pages[f"/{INCEPTION}"] = Page(state_file(state))
+    words = ["data", "fetch", "inception", "--mirror", site.url("")]
+    refused = ganforge(*words)
+    assert refused.status == 2
+    assert "expected 6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2" in refused.err
+    result = ganforge(*words, "--accept-checksum")
+    assert result.status == 0, result.err
+    assert result.out.startswith("inception, about 0.096 GB to download. The Inception network of FID (Google")
+    assert result.out.endswith(f"inception is in {weights_home}/inception\n")
+    assert list(files(weights_home)) == ["inception/weights.safetensors"]
+    found = load_file(weights_home / "inception" / "weights.safetensors")
+    assert found.keys() == state.keys()
+    assert all(torch.equal(found[name], value) for name, value in state.items())
+    again = ganforge(*words)
+    assert again.status == 2
+    assert f"'{weights_home}/inception' is there already; remove it first" in again.err
+    assert len(site.asked) == 1
+
+
+def test_weights_come_from_a_folder_too_and_those_of_lpips_of_two_files(ganforge, tmp_path, weights_home):
+    there = tmp_path / "there"
+    there.mkdir()
+    (there / "alexnet-owt-7be5be79.pth").write_bytes(
+        state_file({"features.0.weight": torch.ones(2), "classifier.1.bias": torch.ones(2)})
+    )
+    (there / "alex.pth").write_bytes(state_file({"lin0.model.1.weight": torch.zeros(1, 2, 1, 1)}))
+    result = ganforge("data", "fetch", "lpips", "--mirror", there.as_uri(), "--accept-checksum")
+    assert result.status == 0, result.err
+    assert load_file(weights_home / "lpips" / "weights.safetensors").keys() == {
+        "features.0.weight",
+        "lin0.model.1.weight",
+    }
+
+
+class Evil:
+    """Would make a folder when it is unpickled."""
+
+    def __reduce__(self):
+        import os
+
+        return os.mkdir, ("unpickled",)
+
+
+@pytest.mark.parametrize("content", [Evil(), [1, 2], {"a": 1}, None], ids=["code", "list", "numbers", "noise"])
+def test_what_holds_anything_but_tensors_is_refused_and_none_of_it_kept(content, ganforge, site, weights_home):
+    page = b"no weights" if content is None else state_file(content)
+    site.pages[f"/{INCEPTION}"] = Page(page)
+    result = ganforge("data", "fetch", "inception", "--mirror", site.url(""), "--accept-checksum")
+    assert result.status == 2
+    assert f"'{INCEPTION}' holds no state dict of tensors" in result.err
+    assert len(result.err.splitlines()) == 1
+    assert not (weights_home / "inception").exists()
+    assert not Path("unpickled").exists()
+
+
+def test_a_disk_that_gets_full_while_weights_are_converted_leaves_nothing_half(
+    ganforge, site, weights_home, monkeypatch
+):
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    site.pages[f"/{INCEPTION}"] = Page(state_file({"a": torch.ones(2)}))
+    words = ["data", "fetch", "inception", "--mirror", site.url(""), "--accept-checksum"]
+    with monkeypatch.context() as patch:
+        patch.setattr("ganforge_evaluations.fidelity.archives.write_file", full)
+        result = ganforge(*words)
+    assert result.status == 2
+    assert f"cannot write to '{weights_home}': No space left on device" in result.err
+    assert not (weights_home / "inception").exists()
+    assert ganforge(*words).status == 0
+    assert len(site.asked) == 1  # what was downloaded had stayed
+
+
+def test_weights_have_a_folder_of_their_own(ganforge, weights_home):
+    result = ganforge("data", "fetch", "inception", "sets")
+    assert result.status == 2
+    assert f"'inception' lies in '{weights_home}' for all runs: leave out 'sets'" in result.err

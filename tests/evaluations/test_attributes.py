@@ -146,6 +146,12 @@ def test_known_translators_get_what_they_deserve(translator):
     assert panels[1].get_yticklabels()[0].get_text() == "Red"
 
 
+def test_what_numbers_are_based_on_stands_beside_them(translator):
+    with (trained := translator({"G_AB": nn.Identity()})).evaluating():
+        found = attributes.attributes(trained, width=4, steps=1, probes=7)
+    assert found.about == {"pictures_AB": 7, "learnt_from_A": 40, "learnt_from_B": 40}
+
+
 def test_one_picture_in_place_of_all_changes_everything_and_keeps_nothing(translator):
     metrics, _ = evaluate(translator({"G_AB": Constant()}))
     assert (metrics["changed_AB"], metrics["kept_balanced_AB"]) == (1, 0.5)

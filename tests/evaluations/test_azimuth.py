@@ -175,6 +175,13 @@ def test_a_rehearsal_learns_for_one_step(translator, monkeypatch):
     assert steps == [1]
 
 
+def test_what_numbers_are_based_on_stands_beside_them(translator, monkeypatch):
+    monkeypatch.setattr(azimuth, "learn", lambda *_, **__: ZERO)
+    with (trained := translator({"G_AB": nn.Identity()}, models=4, test_models=1, step=75.0)).evaluating():
+        found = azimuth.azimuth(trained, probes=2)
+    assert found.about == {"pictures_AB": 2, "learnt_from_A": 12, "learnt_from_B": 12}
+
+
 def test_a_collapse_onto_one_picture_shows(translator):
     metrics, figures = evaluate(translator({"G_AB": Constant()}))
     assert (metrics["correlation"], metrics["angle_spread_AB"], metrics["clusters_AB"]) == (0, 0, 1)

@@ -69,7 +69,7 @@ def evaluated(tmp_path, ganforge):
         (tmp_path / "few.toml").write_text(recipe + tables)
         result = ganforge("run", "few.toml", *(word for one in sets for word in ("--set", one)))
         path = tmp_path / "runs" / "few" / "0001" / "metrics.json"
-        return result, json.loads(path.read_text()) if path.exists() else {}
+        return result, json.loads(path.read_text())["test"] if path.exists() else {}
 
     return call
 

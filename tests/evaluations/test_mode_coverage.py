@@ -5,8 +5,10 @@ import math
 
 import pytest
 import torch
+from torch import nn
 
 from ganforge import InputError, Stored
+from tests.conftest import as_trained
 
 mode_coverage = importlib.import_module("ganforge_evaluations.mode_coverage")
 
@@ -73,6 +75,22 @@ def test_points_that_are_alike_have_no_cycle_error_and_a_single_image_no_spread(
 def test_probes_without_their_mode_are_refused(labels):
     with pytest.raises(InputError, match="with the label 'mode', a whole number from 0 on"):
         mode_coverage.modes_of(Stored(1, lambda indices: MODES[:1], labels))
+
+
+class Judge(nn.Module):
+    """A discriminator that is never sure."""
+
+    def forward(self, points):
+        return torch.zeros(len(points), 1), ()
+
+
+def test_what_numbers_are_based_on_stands_beside_them(toy, understand):
+    trained = as_trained(
+        understand(toy), {"G_AB": nn.Identity(), "G_BA": nn.Identity(), "D_A": Judge(), "D_B": Judge()}, 1
+    )
+    with trained.evaluating():
+        found = mode_coverage.mode_coverage(trained)
+    assert found.about == {"probes_AB": trained.samples("test")["A"].length, "within": 3.0}
 
 
 def test_it_refuses_pictures(ganforge, pairs, toy):

@@ -33,7 +33,7 @@ FIELDS = {
     "compute": ["precision", "compile", "residency", "threads"],
     "record": ["best", "observers", "samples", "keep", "evaluate_every"],
 }
-INNER = ["train.augment", "train.every", "record.observers", "record.observers.x"]
+INNER = ["train.augment", "train.every", "record.observers", "observers.x"]
 SETTINGS = [key for keys in FIELDS.values() for key in keys]
 
 words = some.sampled_from(
@@ -75,7 +75,7 @@ def composed(draw):
     tables = ["dataset", "coupling", "generator", "discriminator", "optimizer", *FIELDS, "losses.x", "evaluations.x"]
     for table in draw(some.lists(some.sampled_from([*tables, *INNER, "oops"]), unique=True, max_size=9)):
         lines.append(f"[{table}]")
-        kind = {"losses.x": "loss", "evaluations.x": "evaluation", "record.observers.x": "observer"}.get(table, table)
+        kind = {"losses.x": "loss", "evaluations.x": "evaluation", "observers.x": "observer"}.get(table, table)
         fitting = [found for found in COMPONENTS if found.kind == kind]
         keys = FIELDS.get(table, KEYS)
         if fitting and draw(some.integers(0, 9)):

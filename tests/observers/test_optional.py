@@ -145,9 +145,9 @@ def test_whatever_stands_in_the_tables_place_makes_way(form, tmp_path):
     ("name", "message"),
     [
         ("csw", "record.observers: unknown observer 'csw'; did you mean 'csv'?"),
-        ("graph", "record.observers: unknown observer 'graph'; there are: csv, tensorboard"),
+        ("graph", "record.observers: unknown observer 'graph'; there are: csv, mlflow, tensorboard, wandb"),
         ("nobody/csv", "record.observers: unknown observer 'nobody/csv'; there are: ganforge_observers/csv, "),
-        (3, "record.observers: expected the observer's name; there are: csv, tensorboard"),
+        (3, "record.observers: expected the observer's name; there are: csv, mlflow, tensorboard, wandb"),
     ],
 )
 def test_an_unknown_observer_is_a_problem_of_the_recipe(toy, ganforge, name, message):
@@ -159,11 +159,20 @@ def test_an_unknown_observer_is_a_problem_of_the_recipe(toy, ganforge, name, mes
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("observers = 'csv'", ":25: record.observers: expected a list of names, or tables [record.observers.<role>]"),
-        ("observers.csw = {}", ":25: record.observers.csw: unknown observer 'csw'; did you mean 'csv'?"),
-        ("[record.observers.table]\nuse = 'csw'", ":26: record.observers.table.use: unknown observer 'csw'; did you"),
-        ("[record.observers.csv]\nfile = 'x'", ":26: record.observers.csv.file: unknown setting 'file'; it has no"),
-        ("observers.csv = 1", ":25: record.observers.csv: expected a table [record.observers.csv]"),
+        ("observers = 'csv'", ':25: record.observers: expected a list of names; write observers = ["csv"]'),
+        (
+            "observers.csw = {}",
+            ":25: record.observers: expected a list of names; settings stand in a table [observers.csw]",
+        ),
+        (
+            "[record.observers.csv]",
+            ":25: record.observers: expected a list of names; settings stand in a table [observers.csv]",
+        ),
+        ("[observers.csw]", ":25: observers.csw: unknown observer 'csw'; did you mean 'csv'?"),
+        ("[observers.table]\nuse = 'csw'", ":26: observers.table.use: unknown observer 'csw'; did you"),
+        ("[observers.csv]\nfile = 'x'", ":26: observers.csv.file: unknown setting 'file'; it has no"),
+        ("[observers]\ncsv = 1", ":26: observers.csv: expected a table [observers.csv]"),
+        ("[observers]\ncsv = 'csv'", ':26: observers.csv: expected a table; write [observers.csv] use = "csv"'),
         (
             "[compute]\nobservers = ['csv']",
             ":26: compute.observers: unknown setting 'observers'; it belongs into [record]",
@@ -178,9 +187,12 @@ def test_a_table_of_observers_is_checked_as_every_components(toy, ganforge, text
 
 
 def test_an_observer_of_a_parent_is_left_out_with_false(toy, understand):
-    toy.write_text(toy.read_text() + "observers.csv = {}")
-    assert list(understand(toy).observers) == ["csv"]
-    assert not understand(toy, "record.observers.csv=false").observers
+    toy.write_text(toy.read_text() + "observers = ['csv', 'ganforge_observers/tensorboard']\n[observers.csv]\n")
+    assert sorted(understand(toy).observers) == ["csv", "tensorboard"]
+    assert list(understand(toy, "observers.csv=false").observers) == ["tensorboard"]
+    assert not understand(toy, "observers.csv=false", "observers.tensorboard=false").observers
+    other = understand(toy, "observers.more.use=wandb", "observers.more.project=x", "record.observers=[]").observers
+    assert other["more"].settings["project"] == "x"
 
 
 def test_observers_are_listed_and_shown_and_tensorboard_is_not_imported_for_that(tmp_path):
@@ -245,7 +257,7 @@ def test_an_observer_may_be_named_with_its_plugin_and_another_plugin_may_offer_i
     assert (run / "mine.txt").read_text() == "8 4"
     assert len(rows(run)) == 4
     lock = tomllib.loads((run / "recipe.lock.toml").read_text())
-    assert lock["record"]["observers"] == {
+    assert lock["observers"] == {
         "ended": {"use": "mine/ended", "file": "mine.txt", "broken": False},
         "csv": {"use": "ganforge_observers/csv"},
     }
@@ -254,9 +266,7 @@ def test_an_observer_may_be_named_with_its_plugin_and_another_plugin_may_offer_i
 
 
 def test_an_observers_settings_and_state_come_back_with_its_run(mine, toy, ganforge, tmp_path):
-    toy.write_text(
-        toy.read_text() + "[record.observers.ended]\n[record.observers.more]\nuse = 'ended'\nfile = 'more.txt'\n"
-    )
+    toy.write_text(toy.read_text() + "[observers.ended]\n[observers.more]\nuse = 'ended'\nfile = 'more.txt'\n")
     assert ganforge("run", toy, *mine).status == 0
     run = tmp_path / "runs" / "toy" / "0001"
     crash(run)
@@ -265,7 +275,7 @@ def test_an_observers_settings_and_state_come_back_with_its_run(mine, toy, ganfo
 
 
 def test_an_observer_that_cannot_be_made_is_left_out_with_a_warning(mine, toy, ganforge, tmp_path):
-    result = ganforge("run", toy, *mine, "--set", "record.observers.ended.broken=true")
+    result = ganforge("run", toy, *mine, "--set", "observers.ended.broken=true")
     assert result.status == 0
     assert "warning: observer 'mine/ended' is disabled: RuntimeError: no ink" in result.err
     assert not (tmp_path / "runs" / "toy" / "0001" / "mine.txt").exists()
@@ -277,7 +287,7 @@ def test_tensorboard_that_is_not_installed_is_missed_before_the_training(toy, ga
     monkeypatch.setitem(sys.modules, "tensorboard", None)
     result = ganforge("run", toy, *with_observers("tensorboard"))
     assert result.status == 2
-    assert "record.observers.tensorboard: needs the package tensorboard" in result.err
+    assert "record.observers: needs the package tensorboard" in result.err
     assert "pip install 'ganforge[tensorboard]'" in result.err
     assert not list(tmp_path.rglob("log.*"))
 
@@ -305,11 +315,11 @@ def test_tensorboard_gets_losses_speed_metrics_and_samples(toy, ganforge, tmp_pa
     events = accumulated(run)
     tags = events.Tags()
     assert {tag for tag in tags["scalars"] if tag.startswith("losses/")} == {f"losses/{name}" for name in LOSSES}
-    assert {"speed/steps_per_second", "metrics/modes.quality"} <= set(tags["scalars"])
+    assert {"speed/steps_per_second", "test/modes.quality"} <= set(tags["scalars"])
     for name in LOSSES:
         shown = [(scalar.step, scalar.value) for scalar in events.Scalars(f"losses/{name}")]
         assert shown == [(record["step"], pytest.approx(record["losses"][name])) for record in records(run)]
-    assert [scalar.step for scalar in events.Scalars("metrics/modes.quality")] == [4, 8]
+    assert [scalar.step for scalar in events.Scalars("test/modes.quality")] == [4, 8]
     assert [image.step for image in events.Images("samples")] == [0, 4, 8]
     assert events.Images("samples")[0].encoded_image_string.startswith(b"\x89PNG")
 

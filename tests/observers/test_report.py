@@ -16,9 +16,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
-report = importlib.import_module("ganforge_observers.report")
+charts, courses, observers, pictures, report = (
+    importlib.import_module(f"ganforge_observers.report.{name}")
+    for name in ("charts", "courses", "observers", "pictures", "page")
+)
 
 EVIL = "<script>alert(1)</script>\"'>&\x00\x1b[31m\u202e"
+EVIL_RESULTS = {
+    "step": 2,
+    "test": {EVIL: {EVIL: 5.0}},
+    "about": {"test": {EVIL: {EVIL: EVIL}}},
+    "best": {"step": 1, "by": EVIL, "validation": {EVIL: {EVIL: 4.0}}},
+}
 LOCK = """\
 # Cats to dogs. About a minute.
 [train]
@@ -101,7 +110,7 @@ def test_a_run_ends_with_a_page_of_everything(toy, ganforge, tmp_path):
         "weighted sum",
         "reconstruction AB",
         "discriminator phase",
-        "metric at step 8 modes.coverage",
+        "metric step 8 test modes.coverage",
         "steps per second",
         'use = "ganforge_translation/discogan"',
         "device cpu",
@@ -232,12 +241,12 @@ def test_the_page_is_made_anew_at_checkpoints_for_a_small_part_of_the_time(toy, 
     ganforge("run", toy, *every)
     assert states == ["finished"]  # it is over before the page is first due
     states.clear()
-    monkeypatch.setattr(report, "FIRST_SECONDS", 0.0)
-    monkeypatch.setattr(report, "SHARE", 1.0)
+    monkeypatch.setattr(observers, "FIRST_SECONDS", 0.0)
+    monkeypatch.setattr(observers, "SHARE", 1.0)
     ganforge("run", toy, *every)
     assert states == ["training"] * 8 + ["finished"]
     states.clear()
-    monkeypatch.setattr(report, "SHARE", 1e-12)
+    monkeypatch.setattr(observers, "SHARE", 1e-12)
     ganforge("run", toy, *every)
     assert states == ["training", "finished"]
 
@@ -253,7 +262,7 @@ def test_nothing_that_comes_from_files_becomes_part_of_the_page(folder):
         {"step": 2, "losses": {EVIL: 1.5, f"generator.{EVIL}": 2.5}, "metrics": {EVIL: {EVIL: 4.0}}},
         {"step": 2, "warning": EVIL + "\ud800"},
     )
-    (folder / "metrics.json").write_text(json.dumps({"step": 2, EVIL: {EVIL: 5.0}}))
+    (folder / "metrics.json").write_text(json.dumps(EVIL_RESULTS))
     picture(folder / "figures" / ("<img src=x onerror=alert(1)>\"'.png").replace("/", ""))
     for step in (0, 5):
         picture(folder / "samples" / f"step-{step:08d}.png")
@@ -287,10 +296,95 @@ def test_what_cannot_be_read_is_left_out(folder):
     page = written(folder)
     assert "state not finished steps 5 of 100 median speed 3 steps/s" in page.text
     assert "6 damaged lines of" in page.text
-    assert "metrics.json is damaged: it does not hold a step and metrics" in page.text
+    assert "metrics.json is damaged, or of another version: it holds no metrics" in page.text
     assert "weighted sum 2 " in page.text
     assert len(page.all("img")) == 1
     assert not page.all("script")
+
+
+RESULTS = {
+    "step": 1500,
+    "validation": {"angles": {"rmse_AB": 0.5}},
+    "test": {"angles": {"rmse_AB": 0.625, "kid": None}},
+    "about": {"test": {"angles": {"network": "inception", "pictures_AB": 1000}}},
+    "best": {
+        "step": 1200,
+        "by": "-angles.rmse_AB",
+        "validation": {"angles": {"rmse_AB": 0.25}},
+        "test": {"angles": {"rmse_AB": 0.375}},
+    },
+}
+
+
+def table_of(page):
+    """The rows of the table of metrics."""
+    cells = [data.strip() for tag, data in page.texts if tag in ("th", "td", "br") and data.strip()]
+    return " ".join(cells[: cells.index("torch")])
+
+
+def test_last_and_best_stand_side_by_side_on_each_split(folder):
+    (folder / "metrics.json").write_text(json.dumps(RESULTS))
+    page = written(folder)
+    assert table_of(page) == (
+        "metric last, step 1,500 validation last, step 1,500 test best, step 1,200 validation best, step 1,200 test "
+        "angles.rmse_AB 0.5 0.625 0.25 0.375 angles.kid nan"
+    )
+    assert "chosen by -angles.rmse_AB , the lowest, on the samples set aside for validation" in page.text
+    assert "angles, test: network inception, pictures_AB 1000" in page.text
+
+
+@pytest.mark.parametrize(
+    ("results", "head"),
+    [
+        ({"step": 8, "test": {"m": {"n": 1}}}, "metric step 8 test m.n 1"),
+        (
+            {"step": 8, "test": {"m": {"n": 1}}, "best": {"step": 8, "by": "n", "test": {"m": {"n": 1}}}},
+            "metric last and best, step 8 test m.n 1",
+        ),
+        ({"step": 4, "validation": {"m": {"n": 1}}}, "metric step 4 validation m.n 1"),
+        (None, "metric step 6 validation m.n 3"),
+    ],
+)
+def test_the_table_shows_what_there_is(folder, results, head):
+    if results:
+        (folder / "metrics.json").write_text(json.dumps(results))
+    log(folder, {"step": 6, "split": "validation", "metrics": {"m": {"n": 3.0}}})
+    assert table_of(written(folder)) == head
+
+
+def test_a_curve_for_each_split_and_the_best_step_is_marked(folder):
+    (folder / "metrics.json").write_text(json.dumps({**RESULTS, "best": {**RESULTS["best"], "step": 100}}))
+    for step in (0, 100, 200):
+        log(folder, {"step": step, "split": "validation", "metrics": {"angles": {"rmse_AB": 1.0 + step}}})
+    log(folder, {"step": 200, "split": "test", "metrics": {"angles": {"rmse_AB": 2.0}}})
+    page = written(folder)
+    (mark,) = [found["d"] for found in page.all("path") if found.get("class") == "rule best"]
+    assert mark == "M254.0 10V234", "in the middle between 58 and 450"
+    assert re.search(r"angles.rmse_AB .* validation 201 test 2 ", page.text)
+    assert "A dotted line marks step 100, the best one." in page.text
+
+
+@pytest.mark.parametrize("best", [None, {**RESULTS["best"], "step": 5000}], ids=["none", "elsewhere"])
+def test_no_step_is_marked_that_a_chart_does_not_hold(folder, best):
+    (folder / "metrics.json").write_text(json.dumps({**RESULTS, "best": best}))
+    for step in (0, 100):
+        log(folder, {"step": step, "metrics": {"angles": {"rmse_AB": 1.0 + step}}})
+    assert not [found for found in written(folder).all("path") if found.get("class") == "rule best"]
+
+
+def test_figures_of_the_best_weights_follow_those_of_the_last(folder):
+    for name in ("modes", "modes_initial", "rows", "best/modes", "best/modes_initial"):
+        path = folder / "figures" / f"{name}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        picture(path)
+    labels = [found["alt"] for found in written(folder).all("img")]
+    assert labels == ["figure modes_initial", "figure modes (last)", "figure modes (best)", "figure rows"]
+
+
+def test_a_run_that_stopped_early_is_finished(folder):
+    log(folder, {"step": 60, "losses": {}})
+    (folder / "metrics.json").write_text(json.dumps({"step": 60, "stopped": True, "test": {"m": {"n": 1}}}))
+    assert "state finished steps 60 of 100" in written(folder).text
 
 
 @pytest.mark.parametrize("lock", ["", "train = 1\nlock = 2", "[train]\nsteps = 'x'\n[lock]\nname = [1]"])
@@ -357,7 +451,7 @@ def test_the_command_needs_neither_torch_nor_matplotlib(folder):
 
 def test_samples_are_thinned_and_those_that_were_chosen_are_chosen_again(tmp_path):
     def chosen(count):
-        return [label for label, _ in report.spread([(step, tmp_path) for step in range(count)], 5)]
+        return [label for label, _ in pictures.spread([(step, tmp_path) for step in range(count)], 5)]
 
     assert chosen(0) == []
     assert chosen(1) == ["0"]
@@ -447,34 +541,34 @@ def test_whatever_lies_in_the_folder_a_page_or_one_line_comes_out(folder, ganfor
 def test_a_transparent_picture_is_laid_on_white():
     image = Image.new("RGBA", (2, 1), (255, 0, 0, 255))
     image.putpixel((1, 0), (0, 0, 0, 0))
-    assert list(report.on_white(image).tobytes()) == [255, 0, 0, 255, 255, 255]
+    assert list(pictures.on_white(image).tobytes()) == [255, 0, 0, 255, 255, 255]
 
 
 def test_a_curve_of_many_points_keeps_its_ends_and_its_extremes():
     points = [(step, float(step % 7)) for step in range(1, 100_001)]
     points[31_234], points[77_777] = (31_235, 50.0), (77_778, -50.0)
-    thin = report.thinned(points)
+    thin = courses.thinned(points)
     assert 400 < len(thin) <= 500
     assert thin == sorted(thin)
     assert [thin[0], thin[-1]] == [points[0], points[-1]]
     assert {(31_235, 50.0), (77_778, -50.0)} <= set(thin)
-    assert report.thinned(points[:500]) == points[:500]
-    courses = {}
+    assert courses.thinned(points[:500]) == points[:500]
+    found = {}
     for step, value in points:
-        report.follow(courses, step, {"a": value})
-    assert len(courses["a"]) <= report.WAITING
-    assert {points[0], points[-1], (31_235, 50.0), (77_778, -50.0)} <= set(report.thinned(courses["a"]))
+        courses.follow(found, step, {"a": value})
+    assert len(found["a"]) <= courses.WAITING
+    assert {points[0], points[-1], (31_235, 50.0), (77_778, -50.0)} <= set(courses.thinned(found["a"]))
 
 
 def test_names_without_end_do_not_fill_the_memory():
-    courses = {}
+    found = {}
     for step in range(10_000):
-        report.follow(courses, step, {f"loss {step}": 1.0, "long " * 1000: 1.0})
-    assert len(courses) == report.CURVES
+        courses.follow(found, step, {f"loss {step}": 1.0, "long " * 1000: 1.0})
+    assert len(found) == courses.CURVES
 
 
 def test_a_long_log_costs_little_memory(folder, monkeypatch):
-    monkeypatch.setattr(report, "WAITING", 1000)
+    monkeypatch.setattr(courses, "WAITING", 1000)
     report.template()
     record = {"step": 0, "losses": {f"generator.{name}.AB": 0.123456789 for name in "abcdef"}, "steps_per_second": 1.0}
     with (folder / "log.jsonl").open("w") as file:
@@ -495,7 +589,7 @@ def test_a_chart_of_one_record_shows_a_point(folder):
 
 
 def test_a_chart_lays_its_points_between_its_borders():
-    chart = report.draw("losses", {"a AB": [(0, 0.0), (50, 10.0), (100, 5.0)], "a BA": [(0, 0.0)], "b": [(0, 1.0)]})
+    chart = charts.draw("losses", {"a AB": [(0, 0.0), (50, 10.0), (100, 5.0)], "a BA": [(0, 0.0)], "b": [(0, 1.0)]})
     assert [curve.look for curve in chart.curves] == ["colour-1 dash-0", "colour-1 dash-1", "colour-2 dash-0"]
     left, right, top, bottom = 58, 450, 20.2, 223.8  # the values have a margin of a twentieth at both ends
     assert chart.curves[0].path == f"M{left} {bottom}L{(left + right) / 2:g} {top}L{right} {(top + bottom) / 2:g}"
@@ -504,16 +598,16 @@ def test_a_chart_lays_its_points_between_its_borders():
 
 
 def test_a_chart_of_very_different_values_is_logarithmic_and_one_with_none_is_left_out():
-    chart = report.draw("losses", {"": [(0, 1000.0), (1, 1e300), (2, 0.1)]}, may_be_logarithmic=True)
+    chart = charts.draw("losses", {"": [(0, 1000.0), (1, 1e300), (2, 0.1)]}, may_be_logarithmic=True)
     assert chart.y.logarithmic
     assert [text for _, text in chart.y.ticks] == ["0.1", "1", "10", "100", "1,000"]
     assert chart.curves[0].path.count("L") == 1, "a value that no chart holds is left out"
-    assert report.draw("losses", {"": []}) is None
+    assert charts.draw("losses", {"": []}) is None
 
 
 @pytest.mark.parametrize("value", [0.0, 7.0, -3e29, 1e-30, 5.0000000001])
 def test_a_flat_curve_has_room_around_it(value):
-    chart = report.draw("flat", {"": [(0, value), (9, value)]})
+    chart = charts.draw("flat", {"": [(0, value), (9, value)]})
     assert chart.curves[0].path == "M58 122L450 122"
     assert len(chart.y.ticks) >= 2
 

@@ -301,11 +301,14 @@ def test_sample_pictures_show_what_is_drawn_and_evaluations_judge_it(shape, gp, 
     assert "diversity_B" in result.out
 
 
-@pytest.mark.parametrize("name", ["fid", "kid"])
-def test_what_is_drawn_is_compared_with_the_domain(name, gp, tmp_path, monkeypatch, ganforge):
-    module = importlib.import_module("ganforge_evaluations.fid")
-    monkeypatch.setattr(module, "_inception", lambda path, device: lambda pictures: pictures.flatten(1)[:, :8])
+@pytest.mark.parametrize(("name", "metric"), [("fid", "fid"), ("kid", "kid"), ("precision-recall", "recall")])
+def test_what_is_drawn_is_compared_with_the_domain(name, metric, gp, tmp_path, monkeypatch, ganforge):
+    compared, networks = (
+        importlib.import_module(f"ganforge_evaluations.fidelity.{name}") for name in ("compared", "networks")
+    )
+    own = networks.FeatureNetwork("own", "0123", 3, (8, 8), lambda pictures: pictures.flatten(1)[:, :8])
+    monkeypatch.setattr(compared, "find_network", lambda path, device: own)
     words = [word for text in [*on_pictures(tmp_path), "train.steps=1"] for word in ("--set", text)]
     result = ganforge("run", gp.recipe, "--out", "out", *words, "--set", f"evaluations.judge={{use='{name}'}}")
     assert result.status == 0, result.err
-    assert f"{name}_B" in result.out
+    assert f"{metric}_B" in result.out

@@ -45,7 +45,7 @@ WRONG = {
     "a name for a loss": ('[losses.reconstruction]\nuse = "l2"\nweight = 10.0', '[losses]\nreconstruction = "l1"', ':14: losses.reconstruction: expected a table; write [losses.reconstruction] use = "l1"'),
     "a name for a network": ('[losses.adversarial]', 'B = "conv"\n[losses.adversarial]', ':11: discriminator.B: expected a table; write [discriminator.B] use = "conv"'),
     "a name for losses": ("[dataset]", 'updates = "ema"\n[dataset]', ':1: updates: expected tables [updates.<role>]; write [updates.ema] use = "ema"'),
-    "a name for observers": ("[record]", '[record]\nobservers = "csv"', ':22: record.observers: expected a list of names, or tables [record.observers.<role>]; write observers = ["csv"]'),
+    "a name for observers": ("[record]", '[record]\nobservers = "csv"', ':22: record.observers: expected a list of names; write observers = ["csv"]'),
     "a name for an optimizer": ("[train]", 'generator = "sgd"\n[train]', ':18: optimizer.generator: expected a table; write [optimizer.generator] use = "sgd"'),
     "a text for compute": ("[dataset]", 'compute = "fp32"\n[dataset]', ":1: compute: expected a table [compute]"),
     "a key of record": ("[train]", "[train]\nkeep = 2", ":19: train.keep: unknown setting 'keep'; it belongs into [record]"),
@@ -202,13 +202,13 @@ use = "wrong"
 use = "wrong"
 [evaluations.other]
 use = "wrong"
-[record.observers.other]
+[observers.other]
 use = "wrong"
 """
 
 
 @pytest.mark.parametrize(
-    "role", ["losses.other", "values.other", "updates.other", "evaluations.other", "record.observers.other"]
+    "role", ["losses.other", "values.other", "updates.other", "evaluations.other", "observers.other"]
 )
 def test_a_fault_of_an_inherited_role_says_how_to_leave_it_out_and_so_it_goes(role, toy, ganforge):
     toy.write_text(toy.read_text() + REMOVABLE)

@@ -1,11 +1,12 @@
 """What a run leaves as text is read without trust, and what is written as JSON is JSON."""
 
 import json
+import math
 import os
 
 import pytest
 
-from ganforge import InputError, last_step, read_lock, read_metrics, records, to_json
+from ganforge import InputError, Measured, Results, last_step, read_lock, read_results, records, to_json
 from ganforge.runs import log
 from ganforge_observers import log as writer
 from tests.conftest import run_at
@@ -121,7 +122,7 @@ def told(read, path):
     [
         ("log.jsonl", lambda folder: list(records(folder))),
         ("log.jsonl", last_step),
-        ("metrics.json", read_metrics),
+        ("metrics.json", read_results),
         ("recipe.lock.toml", lambda folder: read_lock(folder)[1]),
     ],
     ids=["log", "last step", "metrics", "lock"],
@@ -129,7 +130,7 @@ def told(read, path):
 def test_no_form_of_a_file_hangs_a_reader_or_ends_it_otherwise_than_with_its_name(name, read, form, tmp_path):
     make(tmp_path / name, form)
     found = told(read, tmp_path)
-    assert found in ([], {}, 0) or (str(tmp_path / name) in found and "\n" not in found)
+    assert found in ([], {}, 0, None) or (str(tmp_path / name) in found and "\n" not in found)
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -146,9 +147,22 @@ def test_whatever_stands_in_the_logs_place_makes_way_when_a_run_goes_on(form, tm
     assert not (tmp_path / "log.jsonl").is_symlink()
 
 
-def test_metrics_that_are_not_finite_are_absent(tmp_path):
-    (tmp_path / "metrics.json").write_text('{"step": 8, "kid": {"a": NaN, "b": 0.5, "c": null}}')
-    assert read_metrics(tmp_path) == {"step": 8, "kid": {"b": 0.5}}
+def test_metrics_that_are_not_finite_are_nan(tmp_path):
+    (tmp_path / "metrics.json").write_text('{"step": 8, "test": {"kid": {"a": NaN, "b": 0.5, "c": null}}}')
+    found = read_results(tmp_path)
+    assert found.last.step == 8
+    assert found.best is None
+    assert found.last.metrics["test"]["kid"] == pytest.approx({"a": math.nan, "b": 0.5, "c": math.nan}, nan_ok=True)
+
+
+def test_what_is_written_of_metrics_is_read_again(tmp_path):
+    last = Measured(8, {"validation": {"kid": {"a": 1.5}}, "test": {"kid": {"a": 2}}}, {"test": {"kid": {"n": 3}}})
+    best = Measured(6, {"validation": {"kid": {"a": 1.25}}}, stopped=True)
+    for written in (Results(last), Results(last, best, "-kid.a"), Results(Measured(0))):
+        (tmp_path / "metrics.json").write_text(written.text())
+        assert read_results(tmp_path) == written
+    (tmp_path / "metrics.json").unlink()
+    assert read_results(tmp_path) is None
 
 
 def test_a_record_begins_on_a_line_of_its_own_after_one_that_is_torn(tmp_path):

@@ -258,7 +258,9 @@ def test_the_default_toy_shows_figure_4(ganforge, tmp_path):
     run = tmp_path / "runs" / "discogan_toy" / "0001"
     assert f"figures: {run.relative_to(tmp_path)}/figures/figure4.png" in result.out
     assert (run / "figures" / "figure4.png").stat().st_size > 10_000
-    assert {"coverage", "clean", "cycle_error_A"} <= json.loads((run / "metrics.json").read_text())["modes"].keys()
+    assert {"coverage", "clean", "cycle_error_A"} <= json.loads((run / "metrics.json").read_text())["test"][
+        "modes"
+    ].keys()
     assert [path.name for path in sorted((run / "samples").iterdir())] == [f"step-{n:08d}.png" for n in (0, 10, 20)]
     before = (run / "metrics.json").read_text()
     (run / "metrics.json").unlink()

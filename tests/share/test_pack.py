@@ -89,7 +89,7 @@ def test_the_card_says_what_a_reader_and_a_hub_want_to_know(shared_run, ganforge
     (result,) = front["model-index"][0]["results"]
     measured = json.loads((shared_run / "metrics.json").read_text())
     known = {metric["type"]: metric["value"] for metric in result["metrics"]}
-    assert known == {f"pairs.{name}": value for name, value in measured["pairs"].items()}
+    assert known == {f"pairs.{name}": value for name, value in measured["test"]["pairs"].items()}
     assert known["pairs.l1_AB"] > 0
     text = (tmp_path / "pack" / "README.md").read_text()
     for line in (
@@ -213,7 +213,7 @@ def test_evaluate_takes_a_pack_and_leaves_it_as_it_is(shared_run, pack, ganforge
     assert result.status == 0, result.err
     measured = json.loads((shared_run / "metrics.json").read_text())
     found = json.loads(result.out)
-    assert found["pairs"] == pytest.approx(measured["pairs"])
+    assert found["test"]["pairs"] == pytest.approx(measured["test"]["pairs"])
     assert names(pack) == before
     assert ganforge("evaluate", pack / "G_AB.safetensors", "--set", root, "--out", "found").status == 0
     assert json.loads((tmp_path / "found" / "metrics.json").read_text())["step"] == 1
@@ -295,3 +295,90 @@ def test_what_values_hold_goes_along_where_translations_need_it(toy, ganforge, t
     assert torch.equal(*made)
     assert ganforge("pack", "one", "--out", "two", "--plugin", "shifting.py").status == 0
     assert names(tmp_path / "two") == names(tmp_path / "one")
+
+
+MEASURED = {
+    "step": 8,
+    "validation": {"modes": {"clean": 8.5}},
+    "test": {"modes": {"clean": 8.25, "odd": None}},
+    "about": {"test": {"modes": {"points_AB": 2500}}},
+}
+BEST = {
+    "step": 4,
+    "validation": {"modes": {"clean": 9.5}},
+    "test": {"modes": {"clean": 9.25, "odd": 1}},
+    "about": {"test": {"modes": {"points_AB": 2400}}},
+}
+
+
+@pytest.fixture
+def chosen(toy, ganforge, tmp_path):
+    """A run whose best weights are those of step 4, and its last ones those of step 8."""
+    assert ganforge("run", toy, "--set", "evaluations.modes.use=mode-coverage").status == 0
+    run = tmp_path / "runs" / "toy" / "0001"
+    (run / "checkpoints" / "best").write_text("step-00000004")
+    (run / "metrics.json").write_text(json.dumps({**MEASURED, "best": {"by": "modes.clean", **BEST}}))
+    for found in (MEASURED, BEST):
+        (run / "checkpoints" / f"step-{found['step']:08d}" / "metrics.json").write_text(json.dumps(found))
+    return run
+
+
+def test_the_card_shows_last_and_best_and_the_numbers_of_its_own_weights_first(chosen, ganforge, tmp_path):
+    assert ganforge("pack", chosen / "checkpoints" / "best", "--out", "best").status == 0
+    text = (tmp_path / "best" / "README.md").read_text()
+    for line in (
+        "| evaluation | metric | these weights (best, step 4), test | these weights (best, step 4), validation "
+        "| last, step 8, test | last, step 8, validation |",
+        "| modes | clean | 9.25 | 9.5 | 8.25 | 8.5 |",
+        "| modes | odd | 1 |  | nan |  |",
+        "The best weights are those with the highest `modes.clean` on samples set aside for validation",
+        "; test: points_AB = 2400\n",
+    ):
+        assert line in text
+    results = front_matter(tmp_path / "best")["model-index"][0]["results"]
+    assert [(one["dataset"]["split"], one["metrics"]) for one in results] == [
+        (
+            "test",
+            [
+                {"type": "modes.clean", "name": "modes: clean", "value": 9.25},
+                {"type": "modes.odd", "name": "modes: odd", "value": 1.0},
+            ],
+        ),
+        ("validation", [{"type": "modes.clean", "name": "modes: clean", "value": 9.5}]),
+    ]
+    assert ganforge("pack", chosen, "--out", "last").status == 0
+    text = (tmp_path / "last" / "README.md").read_text()
+    assert (
+        "| these weights (last, step 8), test | these weights (last, step 8), validation | best, step 4, test |" in text
+    )
+    (test, _) = front_matter(tmp_path / "last")["model-index"][0]["results"]
+    assert test["metrics"] == [{"type": "modes.clean", "name": "modes: clean", "value": 8.25}]
+
+
+def test_hubs_take_the_index_of_the_card(chosen, ganforge, tmp_path):
+    hub = pytest.importorskip("huggingface_hub")
+    assert ganforge("pack", chosen / "checkpoints" / "best", "--out", "best").status == 0
+    found = hub.ModelCard.load(tmp_path / "best" / "README.md").data.eval_results
+    assert [(one.dataset_split, one.metric_type, one.metric_value) for one in found] == [
+        ("test", "modes.clean", 9.25),
+        ("test", "modes.odd", 1.0),
+        ("validation", "modes.clean", 9.5),
+    ]
+
+
+def test_weights_that_were_not_measured_do_not_borrow_the_numbers_of_others(chosen, ganforge, tmp_path):
+    (chosen / "metrics.json").write_text(json.dumps({**MEASURED, "step": 6}))
+    (chosen / "checkpoints" / "step-00000004" / "metrics.json").unlink()
+    assert ganforge("pack", chosen / "checkpoints" / "best", "--out", "best").status == 0
+    assert "These weights were not evaluated." in (tmp_path / "best" / "README.md").read_text()
+    assert "model-index" not in front_matter(tmp_path / "best")
+
+
+def test_a_preview_of_the_best_weights_is_their_own_figure(chosen, ganforge, tmp_path):
+    for place in ("figures", "figures/best"):
+        (chosen / place).mkdir(exist_ok=True)
+        (chosen / place / "grid.png").write_text(place)
+    assert ganforge("pack", chosen / "checkpoints" / "best", "--out", "best").status == 0
+    assert ganforge("pack", chosen, "--out", "last").status == 0
+    assert (tmp_path / "best" / "preview.png").read_text() == "figures/best"
+    assert (tmp_path / "last" / "preview.png").read_text() == "figures"

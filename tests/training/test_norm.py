@@ -175,8 +175,8 @@ def test_the_best_checkpoint_is_kept_and_can_be_named(toy, ganforge, plugins, tm
     # The error of the cycle falls and rises: see which step had the lowest.
     assert ganforge("run", toy, *words, "--set", "record.best=-cycle_error_A").status == 0
     run = tmp_path / "runs" / toy.stem / "0001"
-    lines = [line for line in (run / "log.jsonl").read_text().splitlines() if '"metrics"' in line]
-    courses = {(found := json.loads(line))["step"]: found["metrics"]["modes"]["cycle_error_A"] for line in lines}
+    found = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines() if '"validation"' in line]
+    courses = {one["step"]: one["metrics"]["modes"]["cycle_error_A"] for one in found}
     best = min(courses, key=courses.__getitem__)
     kept = sorted(path.name for path in (run / "checkpoints").glob("step-*"))
     assert (run / "checkpoints" / "best").read_text() == f"step-{best:08d}"

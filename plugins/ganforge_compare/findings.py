@@ -1,0 +1,256 @@
+"""What the runs of a comparison found: each recipe's metrics over its seeds, and the differences between recipes.
+
+Runs of the same seed begin with the same random numbers and see the same batches, so recipes are compared seed by seed:
+the difference of two recipes is the mean of the differences of their pairs of runs.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import combinations
+from typing import Any
+
+from attrs import evolve, frozen
+
+from ganforge import InputError, Measured, Results, Split, is_finished, read_results
+from ganforge_compare.comparison import Member
+from ganforge_compare.intervals import Estimate, estimate, holm
+
+LARGEST = 1e150  # a metric beyond it has no sensible mean
+SPLIT: Split = "test"
+
+Seeds = Mapping[int, float]  # the value of each seed; nan where it is no finite number
+
+
+@frozen
+class Checkpoint:
+    """What one recipe's runs found with their last weights, or with their best ones.
+
+    Attributes:
+        steps: of the weights, for each seed.
+        metrics: `role.metric`, with the value of each seed.
+        about: the facts that each evaluation tells of its numbers, for each seed.
+    """
+
+    steps: Mapping[int, int]
+    metrics: Mapping[str, Seeds]
+    about: Mapping[int, Mapping[str, Mapping[str, Any]]]
+
+    def estimate(self, metric: str, level: float) -> Estimate | None:
+        """Return the mean of a metric over the seeds; None where none has a finite number."""
+        values = [value for value in self.metrics.get(metric, {}).values() if math.isfinite(value)]
+        return estimate(values, level) if values else None
+
+
+@frozen
+class Compared:
+    """A recipe and its runs.
+
+    Attributes:
+        name: of the recipe.
+        runs: the folder of each seed's run.
+        by: the metric that chose the best weights, such as `-angles.rmse_AB`; empty where none did.
+        checkpoints: `last`, and `best` where there is one.
+    """
+
+    name: str
+    runs: Mapping[int, str]
+    by: str
+    checkpoints: Mapping[str, Checkpoint]
+
+
+@frozen
+class Difference:
+    """How a metric of the second recipe differs from that of the first: second minus first, seed by seed.
+
+    Attributes:
+        checkpoint: `last` or `best`.
+        metric: `role.metric`.
+        first: a recipe's name.
+        second: the other's.
+        values: the difference of each seed with which both have a finite number.
+        estimate: their mean, with its interval.
+        p_holm: its p, corrected for all differences of the comparison; None where there is no interval.
+    """
+
+    checkpoint: str
+    metric: str
+    first: str
+    second: str
+    values: Seeds
+    estimate: Estimate
+    p_holm: float | None = None
+
+    def verdict(self, level: float) -> str:
+        """Say in a word or three what is known of the difference."""
+        found = self.estimate
+        way = "higher" if found.mean > 0 else "lower"
+        if found.p is None or self.p_holm is None:
+            return "no interval"
+        if found.p >= 1 - level:
+            return "within the noise"
+        return way if self.p_holm < 1 - level else f"perhaps {way}"
+
+
+@frozen
+class Comparison:
+    """All that was found.
+
+    Attributes:
+        level: the probability with which an interval covers what it estimates.
+        recipes: those of which there are results, in the order in which they were named.
+        differences: of all pairs of recipes, the earlier one first.
+        notes: what a reader must know.
+    """
+
+    level: float
+    recipes: Sequence[Compared]
+    differences: Sequence[Difference]
+    notes: Sequence[str]
+
+    @property
+    def checkpoints(self) -> list[str]:
+        """`last`, and `best` if any recipe has it."""
+        return [name for name in ("last", "best") if any(name in one.checkpoints for one in self.recipes)]
+
+    def metrics(self, checkpoint: str) -> list[str]:
+        """Return the names of all metrics at a checkpoint."""
+        held = [one.checkpoints[checkpoint].metrics for one in self.recipes if checkpoint in one.checkpoints]
+        return list(dict.fromkeys(name for metrics in held for name in metrics))
+
+
+def read(wanted: Sequence[Member], say: Callable[[str], None]) -> list[tuple[Member, Results]]:
+    """Return the members that are trained and tested, with their results; the others are said and left out."""
+    found = []
+    for member in wanted:
+        try:
+            results = read_results(member.folder)
+        except InputError as error:
+            say(f"warning: {error}")
+            continue
+        if results and not results.last:
+            say(f"note: {member.label} is not compared: its metrics.json is of another version ({member.folder})")
+        elif results and SPLIT in results.last.metrics and is_finished(member.folder, member.plan):
+            found.append((member, results))
+        else:
+            say(f"note: {member.label} is not compared: it has no results of its last step ({member.folder})")
+    return found
+
+
+def gather(found: Sequence[tuple[Member, Results]], level: float) -> Comparison:
+    """Compare the results of at least one member."""
+    names = dict.fromkeys(member.plan.name for member, _ in found)
+    recipes = [
+        _compared(name, {member.seed: (member, one) for member, one in found if member.plan.name == name})
+        for name in names
+    ]
+    differences = _corrected([one for pair in combinations(recipes, 2) for one in _differences(*pair, level)])
+    return Comparison(level, recipes, differences, list(_notes(recipes)))
+
+
+def _compared(name: str, runs: Mapping[int, tuple[Member, Results]]) -> Compared:
+    results = {seed: one for seed, (_, one) in runs.items()}
+    best = {seed: one.best for seed, one in results.items() if one.best and SPLIT in one.best.metrics}
+    checkpoints = {"last": _checkpoint({seed: one.last for seed, one in results.items()})}
+    if best:
+        checkpoints["best"] = _checkpoint(best)
+    return Compared(
+        name,
+        {seed: str(member.folder) for seed, (member, _) in runs.items()},
+        next((one.by for one in results.values() if one.best), ""),
+        checkpoints,
+    )
+
+
+def _checkpoint(measured: Mapping[int, Measured]) -> Checkpoint:
+    metrics: dict[str, dict[int, float]] = {}
+    for seed, one in measured.items():
+        for role, table in one.metrics[SPLIT].items():
+            for name, value in table.items():
+                values = metrics.setdefault(f"{role}.{name}", dict.fromkeys(measured, math.nan))
+                values[seed] = value if abs(value) < LARGEST else math.nan
+    steps = {seed: one.step for seed, one in measured.items()}
+    return Checkpoint(steps, metrics, {seed: one.about.get(SPLIT, {}) for seed, one in measured.items()})
+
+
+def _differences(first: Compared, second: Compared, level: float) -> Iterator[Difference]:
+    for name in first.checkpoints:
+        ours = first.checkpoints[name].metrics
+        theirs = second.checkpoints[name].metrics if name in second.checkpoints else {}
+        for metric in ours:
+            pairs = {seed: (value, theirs.get(metric, {}).get(seed, math.nan)) for seed, value in ours[metric].items()}
+            pairs = {seed: pair for seed, pair in pairs.items() if all(map(math.isfinite, pair))}
+            if pairs:
+                values = {seed: other - one for seed, (one, other) in pairs.items()}
+                size = max(abs(value) for pair in pairs.values() for value in pair)
+                found = estimate(list(values.values()), level, size)
+                yield Difference(name, metric, first.name, second.name, values, found)
+
+
+def _corrected(differences: Sequence[Difference]) -> list[Difference]:
+    """Correct every p for all those that there are."""
+    corrected = iter(holm([one.estimate.p for one in differences if one.estimate.p is not None]))
+    return [one if one.estimate.p is None else evolve(one, p_holm=next(corrected)) for one in differences]
+
+
+# What a reader must know
+
+
+def _notes(recipes: Sequence[Compared]) -> Iterator[str]:
+    if max(len(one.runs) for one in recipes) == 1:
+        yield "one seed: no deviation, no interval, and any difference may be chance"
+    elif len({tuple(one.runs) for one in recipes}) > 1:
+        yield f"not all seeds are there: {_each(recipes, lambda one: ', '.join(map(str, one.runs)))}"
+    if len({step for one in recipes for step in one.checkpoints["last"].steps.values()}) > 1:
+        steps = _each(recipes, lambda one: _span(one.checkpoints["last"].steps.values()))
+        yield f"the last steps are not the same: {steps}"
+    yield from _of_the_best(recipes)
+    odd: dict[str, list[str]] = {}
+    for one in recipes:
+        for name, checkpoint in one.checkpoints.items():
+            for metric, values in checkpoint.metrics.items():
+                where = [f"{one.name}, seed {seed} ({name})" for seed, value in values.items() if math.isnan(value)]
+                odd.setdefault(metric, []).extend(where)
+    for metric, places in odd.items():
+        if places:
+            yield f"{metric} is no number, and does not count: {'; '.join(places)}"
+    for role, facts in told(recipes).items():
+        for key, held in facts.items():
+            if len({value for values in held.values() for value in values}) > 1:
+                yield f"{role} does not measure alike: {key} is {_among(held)}"
+
+
+def _of_the_best(recipes: Sequence[Compared]) -> Iterator[str]:
+    """Say where the best checkpoints were chosen by different metrics, or by none."""
+    chosen = [one for one in recipes if "best" in one.checkpoints]
+    if chosen and len({one.by for one in recipes}) > 1:
+        yield f"`best` is not chosen alike: {_each(recipes, lambda one: f'by {one.by}' if one.by else 'not chosen')}"
+    for one in chosen:
+        have = len(one.checkpoints["best"].steps)
+        if have < len(one.runs):
+            yield f"only {have} of {len(one.runs)} runs of {one.name} have a best checkpoint"
+
+
+def told(recipes: Sequence[Compared]) -> dict[str, dict[str, dict[str, list[Any]]]]:
+    """Return the facts that evaluations tell: for each role and fact, each recipe's values of it, at the last step."""
+    found: dict[str, dict[str, dict[str, list[Any]]]] = {}
+    for one in recipes:
+        for roles in one.checkpoints["last"].about.values():
+            for role, facts in roles.items():
+                for key, value in facts.items():
+                    held = found.setdefault(role, {}).setdefault(key, {}).setdefault(one.name, [])
+                    if value not in held:
+                        held.append(value)
+    return found
+
+
+def _each(recipes: Sequence[Compared], say: Callable[[Compared], str]) -> str:
+    return "; ".join(f"{one.name} {say(one)}" for one in recipes)
+
+
+def _span(values: Any) -> str:
+    low, high = min(values), max(values)
+    return f"{low:,}" if low == high else f"{low:,} to {high:,}"
+
+
+def _among(values: Mapping[str, Sequence[Any]]) -> str:
+    return "; ".join(f"{', '.join(map(str, held))} for {name}" for name, held in values.items())

@@ -1,0 +1,172 @@
+"""The tables of a comparison, for the terminal and its page: metrics of each recipe, and differences between them."""
+
+import math
+import shutil
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from ganforge import print_rows, tell
+from ganforge_compare.findings import Comparison, Difference, told
+from ganforge_compare.intervals import Estimate
+
+GAP = 2  # characters between columns
+COARSEST, FINEST = 1e6, 1e-6  # deviations by which numbers are rounded to decimals
+PLAIN = ".4g"
+
+Row = dict[str, str]
+
+
+def room() -> int:
+    """Return how many characters a line of the terminal holds; many where nobody looks on."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else 1000
+
+
+def show(found: Comparison) -> None:
+    """Print the tables, and what a reader must know."""
+    rows = rows_of_metrics(found, room())
+    print_rows(rows, as_json=False)
+    if rows and "seeds" not in rows[0]:
+        tell("each seed's values: on the page, or in a wider terminal")
+    for line in lines_of_facts(found):
+        tell(line)
+    if rows := rows_of_differences(found):
+        tell("")
+        print_rows(rows, as_json=False)
+    for line in filter(None, [line_of_chance(found), *found.notes]):
+        tell(f"note: {line}")
+
+
+def rows_of_metrics(found: Comparison, width: int = 1000) -> list[Row]:
+    """Return each metric's mean ± sample deviation of each recipe, and the value of each seed where there is room."""
+    rows = []
+    for metric, checkpoint in _lines(found):
+        for one in found.recipes:
+            if (held := one.checkpoints.get(checkpoint)) and metric in held.metrics:
+                values, mean = held.metrics[metric], held.estimate(metric, found.level)
+                form = form_of(mean)
+                rows.append(
+                    {
+                        **_line(found, metric, checkpoint),
+                        "recipe": one.name,
+                        "mean ± deviation": _mean(mean, len(one.runs)),
+                        "seeds": " ".join(format(value, form) for value in values.values()),
+                    }
+                )
+    if _width(rows) > width:
+        rows = [{name: cell for name, cell in row.items() if name != "seeds"} for row in rows]
+    return rows
+
+
+def rows_of_differences(found: Comparison) -> list[Row]:
+    """Return what is known of the differences of each recipe from the first one."""
+    baseline, rows = found.recipes[0], []
+    first = baseline.name
+    held = {(one.metric, one.checkpoint, one.second): one for one in found.differences if one.first == first}
+    for metric, checkpoint in _lines(found):
+        for other in found.recipes[1:]:
+            if one := held.get((metric, checkpoint, other.name)):
+                row = _line(found, metric, checkpoint)
+                row |= {"recipe": other.name} if len(found.recipes) > 2 else {}
+                rows.append(
+                    row | {f"against {first}": say(one, found.level, len(baseline.runs.keys() & other.runs.keys()))}
+                )
+    return rows
+
+
+def lines_of_facts(found: Comparison) -> Iterator[str]:
+    """Say what evaluations tell of their numbers, such as on how many pictures they measure."""
+    for role, facts in told(found.recipes).items():
+        alike = {key: {value for held in values.values() for value in held} for key, values in facts.items()}
+        texts = [f"{key} {_number(*values)}" for key, values in alike.items() if len(values) == 1]
+        if texts:
+            yield f"{role}: {', '.join(texts)}"
+
+
+def line_of_chance(found: Comparison) -> str:
+    """Say how many differences are looked at, and what that means; nothing where none has an interval."""
+    count = sum(1 for one in found.differences if one.p_holm is not None)
+    if not count:
+        return ""
+    percent = f"{100 * found.level:g} %"
+    text = f"intervals cover the difference with {percent} each, paired by seed"
+    if count == 1:
+        return text
+    return (
+        f"{text}; of {count} differences {(1 - found.level) * count:.2g} are expected beyond theirs by chance alone. "
+        f"'perhaps': beyond its own interval, but not after Holm's correction for all {count}"
+    )
+
+
+def say(one: Difference, level: float, runs: int) -> str:
+    """Write a difference for people.
+
+    Args:
+        one: the difference.
+        level: of its interval.
+        runs: how many pairs there could be.
+    """
+    found, verdict = one.estimate, one.verdict(level)
+    form = form_of(found)
+    size, way = format(abs(found.mean), form), "higher" if found.mean > 0 else "lower"
+    if found.interval is None and found.mean == 0:
+        text = "the same"
+    elif found.interval is None:
+        text = f"{way} by {size}"
+    else:
+        low, high = sorted(found.interval, reverse=way == "lower")
+        if verdict == "within the noise":
+            low, high = found.interval
+            text = f"{verdict}: {found.mean:+{form}} [{low:+{form}}, {high:+{form}}]"
+        else:
+            text = f"{verdict} by {size} [{abs(low):{form}}, {abs(high):{form}}]"
+    if found.count == 1:
+        return f"{text} (one seed: no interval)"
+    if found.interval is None:
+        text += " with every seed" + (": no interval" if found.mean else "")
+    return text if found.count == runs else f"{text} ({found.count} of {runs} seeds)"
+
+
+def form_of(found: Estimate | None) -> str:
+    """Return how the numbers of an estimate are written: its deviation with two digits, the others with its decimals.
+
+    >>> form_of(Estimate(3, 1234.5, 3.21, None, None)), form_of(Estimate(1, 1234.5, None, None, None))
+    ('.1f', '.4g')
+    """
+    deviation = found.deviation if found else None
+    if not deviation or not FINEST < deviation < COARSEST:
+        return PLAIN
+    return f".{max(0, 1 - math.floor(math.log10(deviation)))}f"
+
+
+def _mean(found: Estimate | None, runs: int) -> str:
+    """Write the mean, the deviation if there are several values, and of how many seeds they are, if not of all."""
+    if found is None:
+        return "nan"
+    form = form_of(found)
+    text = f"{found.mean:{form}}"
+    if found.deviation is not None:
+        text += f" ± {found.deviation:{form}}"
+    return text if found.count == runs else f"{text} ({found.count} of {runs} seeds)"
+
+
+def _lines(found: Comparison) -> list[tuple[str, str]]:
+    """Return each metric with each of its checkpoints."""
+    held = {checkpoint: found.metrics(checkpoint) for checkpoint in found.checkpoints}
+    names = dict.fromkeys(name for metrics in held.values() for name in metrics)
+    return [(name, checkpoint) for name in names for checkpoint in held if name in held[checkpoint]]
+
+
+def _line(found: Comparison, metric: str, checkpoint: str) -> Row:
+    """Return the cells with which a row begins; where all is of the last step, nothing says so."""
+    return {"metric": metric} | ({"at": checkpoint} if len(found.checkpoints) > 1 else {})
+
+
+def _width(rows: Sequence[Mapping[str, str]]) -> int:
+    """Return how many characters the longest line of a table has."""
+    columns = [[name, *(row[name] for row in rows)] for name in rows[0]] if rows else []
+    return sum(max(map(len, column)) + GAP for column in columns) - GAP
+
+
+def _number(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else f"{value:,}" if type(value) is int else str(value)

@@ -1,0 +1,1 @@
+"""Translations against real pictures in the features of a known network: FID, KID, precision and recall, LPIPS."""

@@ -1,0 +1,84 @@
+"""`ganforge import`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ganforge import PluginFiles, Sets, tell, understand
+from ganforge_import.methods import Name, method_of
+
+if TYPE_CHECKING:
+    from ganforge_import.importing import Given, Imported
+
+
+def import_weights(
+    context: typer.Context,
+    files: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="FILE[=NETWORK]...",
+            help="State dicts that torch.save wrote, such as latest_net_G_A.pth, or mine.pth=G_AB.",
+            show_default=False,
+        ),
+    ],
+    name: Annotated[
+        Name, typer.Option("--as", help="The method whose networks they are; or one network, as its code calls it.")
+    ],
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Folder to write; by default called after the first file.")
+    ] = None,
+    size: Annotated[int | None, typer.Option(help="Height and width of pictures in the recipe.", min=1)] = None,
+    bgr: Annotated[
+        bool, typer.Option("--bgr", help="The networks saw pictures with blue first, as OpenCV reads them.")
+    ] = False,
+    sets: Sets = None,
+    plugin: PluginFiles = None,
+) -> None:
+    """Make ganforge's weights of those of CycleGAN's, pix2pix's, CUT's and DiscoGAN's public code."""
+    from ganforge_import import importing
+
+    method = method_of(name)
+    target = importing.require_place(out or Path(Path(files[0].partition("=")[0]).stem))
+    imported = importing.gather(
+        files, name, lambda changes: understand(context, method.recipe, changes, plugin), size, sets or (), bgr=bgr
+    )
+    importing.write(imported, target)
+    for one in imported.given:
+        tell(_becomes(one, imported))
+    for line in _notes(imported, bgr=bgr):
+        tell(f"note: {line}")
+    tell(f"{out or target.name}: weights and {importing.RECIPE}")
+
+
+def _becomes(given: "Given", imported: "Imported") -> str:
+    """Say what was found in a file, and what it is good for."""
+    settings = ", ".join(f"{key} {value}" for key, value in given.architecture.settings.items())
+    does = " to ".join(given.network.domains) if given.network.role == "generator" else ""
+    what = f"translates {does}" if does else f"{given.network.role} of {' and '.join(given.network.domains)}"
+    return f"{given.path}: {given.architecture.names[0]} ({settings}) becomes {given.network.name}, {what}"
+
+
+def _notes(imported: "Imported", *, bgr: bool) -> list[str]:
+    """Say what of the public code the weights cannot tell."""
+    architectures = [one.architecture for one in imported.given]
+    found = [f"{name} holds numbers that are not finite" for name in imported.not_finite]
+    if any(one.use in ("resnet", "unet") for one in architectures):
+        found.append("their code holds pixels in -1..1; ganforge's networks take and make 0..1, and convert inside")
+    if imported.plan.train.norm == "batch":
+        found.append(
+            "batch norm uses the statistics of each batch, as their test command does; those in the files, which "
+            "--eval uses there: --norm running"
+        )
+    if any("bottleneck" in one.settings for one in architectures):
+        found.append("a picture alone cannot be normalised where it is one pixel: --norm running")
+    if any(one.use == "resnet" and one.settings["dropout"] for one in architectures):
+        found.append("dropout in the residual blocks is for training; their test command has it on without --eval")
+    if any(one.use == "unet" for one in architectures):
+        dropout = imported.plan.networks[next(g.network.name for g in imported.given if g.architecture.use == "unet")]
+        rate = dropout[1].settings["dropout"]
+        other = 0.0 if rate else 0.5
+        found.append(f"no tensor tells of a U-Net's dropout: it is {rate}; else --set generator.dropout={other}")
+    if any("discogan" in one.names for one in architectures) and not bgr:
+        found.append("DiscoGAN's own code reads pictures with blue first: add --bgr for what it has trained")
+    return found

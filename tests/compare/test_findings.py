@@ -1,0 +1,254 @@
+"""What a comparison says of runs' results: means, paired differences, their intervals, and what must be known of them."""
+
+import importlib
+import json
+from types import SimpleNamespace
+
+import pytest
+
+findings, pictures, results, tables = (
+    importlib.import_module(f"ganforge_compare.{name}") for name in ("findings", "pictures", "results", "tables")
+)
+
+# Student (1908), after Cushny and Peebles: hours of sleep that ten patients gained by one drug and by another.
+ONE = [0.7, -1.6, -0.2, -1.2, -0.1, 3.4, 3.7, 0.8, 0.0, 2.0]
+OTHER = [1.9, 0.8, 1.1, 0.1, -0.1, 4.4, 5.5, 1.6, 4.6, 3.4]
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    """Write what a run of a recipe found, and return it as a comparison knows it."""
+    monkeypatch.setattr(findings, "is_finished", lambda folder, _: not (folder / "unfinished").exists())
+
+    def write(recipe, seed, last, best=None, by="-r.m", about=None, step=100):
+        folder = tmp_path / recipe / str(seed)
+        folder.mkdir(parents=True)
+        found = {"step": step, "test": {"r": last}}
+        if about:
+            found["about"] = {"test": {"r": about}}
+        if best:
+            found["best"] = {"step": 50, "by": by, "validation": {"r": best}, "test": {"r": best}}
+        (folder / "metrics.json").write_text(json.dumps(found))
+        return SimpleNamespace(
+            plan=SimpleNamespace(name=recipe), seed=seed, folder=folder, label=f"{recipe}, seed {seed}"
+        )
+
+    return write
+
+
+def compare(members, level=0.95):
+    return findings.gather(findings.read(members, pytest.fail), level)
+
+
+def cells(rows):
+    return [list(row.values()) for row in rows]
+
+
+def test_students_own_two_drugs_differ_as_he_found(run):
+    drugs = {"one": ONE, "other": OTHER}
+    found = compare([run(name, seed, {"m": hours[seed]}) for name, hours in drugs.items() for seed in range(10)])
+    (difference,) = found.differences
+    assert difference.values == pytest.approx({s: OTHER[s] - ONE[s] for s in range(10)})
+    assert difference.estimate.mean == pytest.approx(1.58)
+    assert difference.estimate.interval == pytest.approx((0.7001142, 2.4598858), abs=5e-8)
+    assert difference.p_holm == difference.estimate.p == pytest.approx(0.002833, abs=5e-7)
+    assert cells(tables.rows_of_metrics(found)) == [
+        ["r.m", "one", "0.8 ± 1.8", "0.7 -1.6 -0.2 -1.2 -0.1 3.4 3.7 0.8 0.0 2.0"],
+        ["r.m", "other", "2.3 ± 2.0", "1.9 0.8 1.1 0.1 -0.1 4.4 5.5 1.6 4.6 3.4"],
+    ]
+    assert tables.rows_of_differences(found) == [{"metric": "r.m", "against one": "higher by 1.6 [0.7, 2.5]"}]
+    assert tables.line_of_chance(found) == "intervals cover the difference with 95 % each, paired by seed"
+    assert found.notes == []
+
+
+def test_the_level_widens_the_interval_and_decides(run):
+    drugs = {"one": ONE, "other": OTHER}
+    found = compare([run(n, seed, {"m": hours[seed]}) for n, hours in drugs.items() for seed in range(10)], 0.999)
+    assert tables.rows_of_differences(found)[0]["against one"] == "within the noise: +1.6 [-0.3, +3.4]"
+
+
+def test_what_is_beyond_the_noise_alone_but_not_among_many_is_called_perhaps(run):
+    """Student's p of 0.0028 is 0.057 among twenty differences, and 0.054 among nineteen."""
+    drugs = {"one": ONE, "other": OTHER}
+    noise = {f"n{k}": [(-1) ** (k + seed) * (1 + k) for seed in range(10)] for k in range(19)}
+    members = [
+        run(name, seed, {"m": hours[seed], **{n: v[seed] * (name == "one") for n, v in noise.items()}})
+        for name, hours in drugs.items()
+        for seed in range(10)
+    ]
+    found = compare(members)
+    (sleep,) = [one for one in found.differences if one.metric == "r.m"]
+    assert sleep.p_holm == pytest.approx(20 * 0.00283289, rel=1e-4)
+    assert sleep.verdict(0.95) == "perhaps higher"
+    assert tables.rows_of_differences(found)[0]["against one"] == "perhaps higher by 1.6 [0.7, 2.5]"
+    assert "of 20 differences 1 are expected beyond theirs by chance alone" in tables.line_of_chance(found)
+
+
+def test_a_lower_value_is_told_by_its_size(run):
+    found = compare(
+        [run(n, s, {"m": 5 + s / 10 - d * (1 + s / 100)}) for n, d in (("a", 0), ("b", 2)) for s in range(5)]
+    )
+    assert tables.rows_of_differences(found)[0]["against a"] == "lower by 2.040 [2.001, 2.079]"
+
+
+def test_three_recipes_are_measured_by_the_first_and_every_pair_is_kept(run):
+    found = compare([run(name, s, {"m": s + k}) for k, name in enumerate("abc") for s in range(3)])
+    assert [(one.first, one.second) for one in found.differences] == [("a", "b"), ("a", "c"), ("b", "c")]
+    assert tables.rows_of_differences(found) == [
+        {"metric": "r.m", "recipe": "b", "against a": "higher by 1 with every seed: no interval"},
+        {"metric": "r.m", "recipe": "c", "against a": "higher by 2 with every seed: no interval"},
+    ]
+    assert tables.line_of_chance(found) == ""
+
+
+def test_a_value_that_is_no_number_is_named_and_left_out_with_its_pair(run):
+    values = {"a": [1.0, None, 3.0], "b": [2.0, 2.5, 5.0]}
+    found = compare([run(name, seed, {"m": held[seed]}) for name, held in values.items() for seed in range(3)])
+    assert found.differences[0].values == {0: 1.0, 2: 2.0}
+    assert cells(tables.rows_of_metrics(found)) == [
+        ["r.m", "a", "2.0 ± 1.4 (2 of 3 seeds)", "1.0 nan 3.0"],
+        ["r.m", "b", "3.2 ± 1.6", "2.0 2.5 5.0"],
+    ]
+    said = tables.rows_of_differences(found)[0]["against a"]
+    assert said == "within the noise: +1.50 [-4.85, +7.85] (2 of 3 seeds)"
+    assert found.notes == ["r.m is no number, and does not count: a, seed 1 (last)"]
+    nest = json.loads(results.to_json(results.nest(found)), parse_constant=pytest.fail)
+    assert nest["recipes"]["a"]["last"]["metrics"]["r.m"]["values"] == {"0": 1.0, "1": None, "2": 3.0}
+
+
+def test_a_metric_that_one_run_lacks_is_named_as_well(run):
+    found = compare([run("a", 0, {"m": 1, "n": 5.5}), run("a", 1, {"m": 1})])
+    assert cells(tables.rows_of_metrics(found))[1] == ["r.n", "a", "5.5 (1 of 2 seeds)", "5.5 nan"]
+    assert found.notes == ["r.n is no number, and does not count: a, seed 1 (last)"]
+
+
+def test_numbers_beyond_any_sensible_mean_and_metrics_that_never_are_numbers_do_not_count(run):
+    found = compare([run(name, seed, {"m": 1e300, "n": None}) for name in "ab" for seed in range(2)])
+    assert found.differences == []
+    assert [row["mean ± deviation"] for row in tables.rows_of_metrics(found)] == ["nan"] * 4
+    assert tables.rows_of_differences(found) == []
+    assert pictures.chart(found) is not None
+
+
+def test_one_seed_has_no_interval_and_says_so(run):
+    found = compare([run("a", 0, {"m": 1.0, "n": 7}), run("b", 0, {"m": 3.0, "n": 7})])
+    assert cells(tables.rows_of_differences(found)) == [
+        ["r.m", "higher by 2 (one seed: no interval)"],
+        ["r.n", "the same (one seed: no interval)"],
+    ]
+    assert found.notes == ["one seed: no deviation, no interval, and any difference may be chance"]
+    assert found.differences[0].verdict(0.95) == "no interval"
+
+
+def test_the_same_values_in_every_seed_are_the_same(run):
+    found = compare([run(name, seed, {"m": 0.1 + seed}) for name in "ab" for seed in range(3)])
+    assert tables.rows_of_differences(found) == [{"metric": "r.m", "against a": "the same with every seed"}]
+
+
+def test_last_and_best_stand_below_each_other(run):
+    found = compare([run(name, seed, {"m": seed + 1}, {"m": seed}) for name in "ab" for seed in range(2)])
+    assert [(row["metric"], row["at"], row["recipe"]) for row in tables.rows_of_metrics(found)] == [
+        ("r.m", "last", "a"),
+        ("r.m", "last", "b"),
+        ("r.m", "best", "a"),
+        ("r.m", "best", "b"),
+    ]
+    assert [one.checkpoint for one in found.differences] == ["last", "best"]
+    assert found.recipes[0].checkpoints["best"].steps == {0: 50, 1: 50}
+    assert found.notes == []
+
+
+def test_recipes_that_choose_the_best_otherwise_or_not_at_all_are_told(run):
+    found = compare(
+        [
+            *(run("a", seed, {"m": 2}, {"m": 1}) for seed in range(2)),
+            *(run("b", seed, {"m": 2}, {"m": 1}, by="r.n") for seed in range(2)),
+            *(run("c", seed, {"m": 2}) for seed in range(2)),
+        ]
+    )
+    assert found.notes == ["`best` is not chosen alike: a by -r.m; b by r.n; c not chosen"]
+    pairs = [(one.checkpoint, one.first, one.second) for one in found.differences]
+    assert [pair for pair in pairs if pair[0] == "best"] == [("best", "a", "b")]
+
+
+def test_a_run_without_a_best_checkpoint_among_others_is_told(run):
+    found = compare([run("a", 0, {"m": 2}, {"m": 1}), run("a", 1, {"m": 2})])
+    assert found.notes == ["only 1 of 2 runs of a have a best checkpoint"]
+    assert [row["mean ± deviation"] for row in tables.rows_of_metrics(found)] == ["2 ± 0", "1 (1 of 2 seeds)"]
+
+
+def test_facts_are_said_once_and_those_that_differ_are_named(run):
+    members = [
+        run(name, seed, {"m": 1.5}, about={"network": f"inception {name}", "pictures_AB": 1000, "error": 0.25})
+        for name in "ab"
+        for seed in range(2)
+    ]
+    found = compare(members)
+    assert list(tables.lines_of_facts(found)) == ["r: pictures_AB 1,000, error 0.25"]
+    assert found.notes == ["r does not measure alike: network is inception a for a; inception b for b"]
+
+
+def test_other_steps_and_missing_seeds_are_told(run):
+    found = compare([run("a", 0, {"m": 1}), run("a", 1, {"m": 1}, step=80), run("b", 0, {"m": 1})])
+    assert found.notes == [
+        "not all seeds are there: a 0, 1; b 0",
+        "the last steps are not the same: a 80 to 100; b 100",
+    ]
+    assert found.differences[0].values == {0: 0.0}
+    assert tables.rows_of_differences(found)[0]["against a"] == "the same (one seed: no interval)"
+
+
+ENDLESS = "it has no results of its last step"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, f"note: a, seed 0 is not compared: {ENDLESS} ("),
+        ("unfinished", f"note: a, seed 0 is not compared: {ENDLESS} ("),
+        ('{"step": 100, "validation": {"r": {"m": 1}}}', f"note: a, seed 0 is not compared: {ENDLESS} ("),
+        ('{"step": 100, "r": {"m": 1}}', "note: a, seed 0 is not compared: its metrics.json is of another version ("),
+        ("", "warning: "),
+    ],
+)
+def test_a_run_without_results_of_its_end_is_named_and_left_out(run, content, message):
+    member, said = run("a", 0, {"m": 1}), []
+    path = member.folder / "metrics.json"
+    if content is None:
+        path.unlink()
+    elif content == "unfinished":
+        (member.folder / "unfinished").touch()
+    else:
+        path.write_text(content)
+    assert findings.read([member], said.append) == []
+    (line,) = said
+    assert str(member.folder) in line
+    assert line.startswith(message)
+
+
+def test_the_tables_fit_a_terminal_of_eighty_columns(run):
+    recipes = ("gan_toy", "gan_recon_toy", "discogan_toy")
+    members = [
+        run(name, seed, {"cycle_error_A": 0.1 * k + 0.01 * seed**2}, {"cycle_error_A": 0.2 * k - 0.01 * seed})
+        for k, name in enumerate(recipes)
+        for seed in range(10)
+    ]
+    found = compare(members)
+    assert all("seeds" in row for row in tables.rows_of_metrics(found))
+    narrow = tables.rows_of_metrics(found, 60)
+    assert all("seeds" not in row for row in narrow)
+    for rows in (narrow, tables.rows_of_differences(found)):
+        columns = [[name, *(row[name] for row in rows)] for name in rows[0]]
+        assert sum(max(map(len, column)) + 2 for column in columns) - 2 <= 80
+
+
+@pytest.mark.parametrize("names", [["a"], ["$a$", "b_{", "c" * 60]], ids=len)
+def test_every_metric_is_drawn_whatever_its_name_and_values(run, names):
+    values = [
+        {"m": 1.0, "$x^": None, "tiny": 1e-300, "huge": 1e149},
+        {"m": 2.0, "$x^": 3.0, "tiny": 2e-300, "huge": -1e149},
+    ]
+    found = compare([run(name, seed, values[seed], {"m": 3}) for name in names for seed in range(2)])
+    figure = pictures.chart(found)
+    assert [axes.get_title() for axes in figure.axes] == ["r.m", "r.$x^", "r.tiny", "r.huge"]
+    assert results._as_png(figure).startswith(b"\x89PNG")
