@@ -103,8 +103,8 @@ def _measure(
 
     with trained.evaluating():
         found = evaluate_trained(trained, folder, figures)
-    failures.extend(found.failures)
+    failures.extend(found.failed.values())
     for warning in found.warnings:
         say(f"warning: {warning}")
     before = known if known is not None and known.step == trained.step else Measured(trained.step)
-    return before.with_split("test", found.metrics, found.about) if found.metrics else Measured(trained.step)
+    return before.with_split("test", found.metrics, found.about, list(found.failed))
