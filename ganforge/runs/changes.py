@@ -31,10 +31,11 @@ def require_same_run(plan: Plan, sets: Sequence[str], changeable: Sequence[str] 
 
 
 def require_same_networks(sets: Sequence[str]) -> None:
-    """Refuse with an InputError overrides of what was trained by anything else than its data set."""
+    """Refuse with an InputError overrides of anything else than the data that networks meet, and what is measured."""
     for text in sets:
-        if text.partition("=")[0].split(".")[0].strip() != "dataset":
-            raise InputError(f"--set {text}: that would be another run; here it may change the data: dataset...")
+        if text.partition("=")[0].split(".")[0].strip() not in ("dataset", "evaluations"):
+            allowed = "the data, dataset..., and evaluations..."
+            raise InputError(f"--set {text}: that would be another run; here it may change {allowed}")
 
 
 def notes_of(folder: Path, plan: Plan, sources: Mapping[Split, Sources]) -> dict[str, dict[str, str]]:
@@ -69,7 +70,7 @@ def changes(plan: Plan, now: Mapping[str, Mapping[str, str]]) -> list[str]:
 
 
 def other_data(plan: Plan, dataset: Dataset, sets: Sequence[str] = ()) -> str:
-    """Say how data differ from those that a locked recipe notes, wherever they lie now; nothing where they do not.
+    """Say how data, or evaluations, differ from those of a locked recipe, wherever they lie; nothing where they do not.
 
     `sets` are the overrides that led to them. An InputError says that the data are not there.
     """

@@ -29,13 +29,13 @@ class Evaluated:
         metrics: numbers by name.
         about: what makes them comparable.
         warnings: what whoever reads the numbers should know.
-        failures: why evaluations failed: one that fails does not keep the others from their work.
+        failed: why evaluations failed: one that does, does not keep the others from their work.
     """
 
     metrics: dict[str, Mapping[str, float]] = field(factory=dict)
     about: dict[str, Mapping[str, str | float]] = field(factory=dict)
     warnings: list[str] = field(factory=list)
-    failures: list[GanforgeError] = field(factory=list)
+    failed: dict[str, GanforgeError] = field(factory=dict)
 
 
 def evaluate(trained: Trained, folder: Folder | None = None, figures: str = "figures") -> Evaluated:
@@ -53,7 +53,7 @@ def evaluate(trained: Trained, folder: Folder | None = None, figures: str = "fig
                 for name, drawn in findings.figures.items():
                     folder.write(f"{figures}/{name}.png", _as_png(role, drawn))
         except GanforgeError as error:
-            found.failures.append(error)
+            found.failed[role] = error
     return found
 
 
@@ -139,7 +139,7 @@ def is_finished(folder: Path, plan: Plan) -> bool:
         with suppress(InputError):
             best = checkpoint.pointed(folder / "checkpoints", "best")
             states += [checkpoint.measured(best), (results.best if results else None) or Measured(steps)]
-        return all("test" in state.metrics for state in states)
+        return all(state.is_whole("test") for state in states)
     return False
 
 

@@ -1,11 +1,11 @@
 """What evaluations found of a run: `metrics.json`, of its last state and of the best one, on each split."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from ganforge.data.split import SPLITS, Split
 from ganforge.disk import to_json
@@ -26,17 +26,23 @@ class Measured:
         step: how many steps were done.
         metrics: for each split that was looked at those of each evaluation; nan where one is not a finite number.
         about: for the same what makes the numbers comparable, such as how many pictures they are of.
+        failed: for each split the evaluations that failed, by their roles.
         stopped: whether the run ended here, since its metric had not improved for long enough.
     """
 
     step: int
     metrics: Mapping[Split, Metrics] = field(factory=dict)
     about: Mapping[Split, About] = field(factory=dict)
+    failed: Mapping[Split, Sequence[str]] = field(factory=dict)
     stopped: bool = False
 
     def __bool__(self) -> bool:
         """Whether anything was measured."""
-        return bool(self.metrics)
+        return any(self.metrics.values())
+
+    def is_whole(self, split: Split) -> bool:
+        """Whether a split was looked at, and no evaluation failed."""
+        return split in self.metrics and not self.failed.get(split)
 
     @property
     def split(self) -> Split:
@@ -48,16 +54,21 @@ class Measured:
         """The metrics of that split."""
         return self.metrics.get(self.split, {})
 
-    def with_split(self, split: Split, metrics: Metrics, about: About) -> "Measured":
+    def with_split(self, split: Split, metrics: Metrics, about: About, failed: Sequence[str] = ()) -> "Measured":
         """Return all that is known once a split was looked at, too."""
-        more = {split: about} if any(about.values()) else {}
-        return Measured(self.step, {**self.metrics, split: metrics}, {**self.about, **more}, self.stopped)
+        return evolve(
+            self,
+            metrics={**self.metrics, split: metrics},
+            about={**self.about, **({split: about} if any(about.values()) else {})},
+            failed={**self.failed, split: failed} if failed or split in self.failed else self.failed,
+        )
 
     def plain(self) -> dict[str, Any]:
         """Return it as JSON has it."""
         named: dict[str, Any] = {split: self.metrics[split] for split in SPLITS if split in self.metrics}
-        about = {"about": self.about} if self.about else {}
-        return {"step": self.step, **({"stopped": True} if self.stopped else {}), **named, **about}
+        more = {"about": self.about, "failed": {split: roles for split, roles in self.failed.items() if roles}}
+        stopped = {"stopped": True} if self.stopped else {}
+        return {"step": self.step, **stopped, **named, **{key: told for key, told in more.items() if told}}
 
 
 @frozen
@@ -96,7 +107,8 @@ def read_results(folder: Path) -> Results | None:
 def _measured(table: Mapping[str, Any]) -> Measured:
     metrics = {split: _tables(table[split]) for split in SPLITS if split in table}
     about = {split: _told(table["about"][split]) for split in SPLITS if split in table.get("about", {})}
-    return Measured(whole(table["step"]), metrics, about, table.get("stopped") is True)
+    failed = {split: _roles(table["failed"][split]) for split in SPLITS if split in table.get("failed", {})}
+    return Measured(whole(table["step"]), metrics, about, failed, table.get("stopped") is True)
 
 
 def _tables(tables: Mapping[str, Any]) -> dict[str, dict[str, float]]:
@@ -104,6 +116,12 @@ def _tables(tables: Mapping[str, Any]) -> dict[str, dict[str, float]]:
         return math.nan if (finite := number(value)) is None else finite
 
     return {role: {name: known(value) for name, value in found.items()} for role, found in tables.items()}
+
+
+def _roles(roles: Any) -> list[str]:
+    if not isinstance(roles, list) or not all(isinstance(role, str) for role in roles):
+        raise ValueError("expected a list of names")
+    return roles
 
 
 def _told(tables: Mapping[str, Any]) -> dict[str, dict[str, str | float]]:

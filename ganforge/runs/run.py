@@ -21,14 +21,13 @@ from ganforge.errors import DivergedError, GanforgeError, InputError, StoppedErr
 from ganforge.folder import Folder
 from ganforge.recipe.lock import lock_text
 from ganforge.recipe.plan import Plan
-from ganforge.runs import checkpoint
+from ganforge.runs import checkpoint, judging
 from ganforge.runs.assemble import assemble, probes_of
 from ganforge.runs.changes import changes
 from ganforge.runs.interrupts import Requests, requests, telling_of_memory, unwritable
-from ganforge.runs.load import find_saved
-from ganforge.runs.metrics import Evaluated, evaluate, is_finished, rehearse
+from ganforge.runs.metrics import is_finished, rehearse
 from ganforge.runs.origin import Origin
-from ganforge.runs.results import METRICS, Measured, Results
+from ganforge.runs.results import Measured, Results
 from ganforge.runs.saving import Saving
 from ganforge.runs.trained import Seen, Trained, recalibration
 from ganforge.training.engine import Engine
@@ -93,7 +92,7 @@ class Run:
 
     @property
     def measured(self) -> Measured:
-        """What evaluations found of the current step, as far as none of them failed."""
+        """What evaluations found of the current step."""
         measured = self._saving.measured
         return measured if measured.step == self.step else Measured(self.step)
 
@@ -206,9 +205,9 @@ class Run:
             with requests() as asked:
                 with telling_of_memory(self.plan.train.batch, self._fitting):
                     self._loop(asked)
-                if self.over and asked.stop is None:
+                if self.over and asked.stop is None and self.plan.evaluations:
                     asked.at_once = True
-                    self._test()
+                    judging.test(self, self._saving)
         except OSError as error:
             if error.errno not in UNWRITABLE:
                 raise
@@ -251,7 +250,7 @@ class Run:
             self._log()
         split = self.plan.watched
         if (due(record.evaluate_every) and not last) or (last and split != "test" and self.plan.evaluations):
-            self._evaluate(split)
+            judging.look(self, self._saving, split)
             last = self.over
         if due(record.sample_every):
             self.notify("ganforge_sampled")
@@ -280,52 +279,6 @@ class Run:
         rewinds = f"{self._saving.rewinds} of {REWINDS} times"
         self.warn(f"{error}: back to step {self.step}, and on with other batches ({rewinds})")
         self.notify("ganforge_started")
-
-    def _evaluate(self, split: Split) -> None:
-        """Run the recipe's evaluations on a split; write `metrics.json` and, with the test split at last, figures."""
-        trained = evolve(self.trained, watched=split)
-        with trained.evaluating():
-            found = evaluate(trained, self.files if split == "test" and self.over else None)
-        self.failures = found.failures
-        self._tell(found)
-        if found.metrics:
-            self.notify("ganforge_evaluated", metrics=found.metrics, split=split)
-        self._keep(self._saving.evaluated(split, found))
-        if split != "test" and self._saving.exhausted:
-            best, waited = self.plan.record.best, self._saving.waited
-            self.warn(f"stopped at step {self.step}: '{best}' has not improved for {waited} evaluations")
-
-    def _test(self) -> None:
-        """Run the evaluations on the test split: of the last state, and of the best one where that is another."""
-        if not self.plan.evaluations:
-            return
-        if "test" not in self.measured.metrics:
-            self._evaluate("test")
-        best = self._saving.best_one
-        if best is None:
-            if self.plan.record.best:
-                self.warn(f"no checkpoint is the best one: '{self.plan.record.best}' never was a finite number")
-        elif best.name != self.newest and "test" not in checkpoint.measured(best).metrics:
-            loaded = find_saved(best, self.plugins).load(self.device)
-            trained = evolve(loaded, sources=dict(self.sources))
-            with trained.evaluating():
-                found = evaluate(trained, self.files, "figures/best")
-            self.failures = [*self.failures, *found.failures]
-            self._tell(found)
-            self._saving.tested(best, found)
-        self._keep(self.measured)
-
-    def _tell(self, found: Evaluated) -> None:
-        for warning in (*found.warnings, *map(str, found.failures)):
-            self.warn(warning)
-
-    def _keep(self, measured: Measured) -> None:
-        """Write what is known of the current step and of the best one so far."""
-        best = self._saving.best_one
-        known = checkpoint.measured(best) if best is not None else None
-        self.results = Results(measured, known, self.plan.record.best) if known else Results(measured)
-        if measured:
-            self.files.write(METRICS, self.results.text())
 
     def close(self) -> None:
         """Let another process have the run's folder."""

@@ -34,7 +34,7 @@ class Saving:
     Attributes:
         newest: the name of the newest checkpoint.
         saved_at: the step that it is of.
-        measured: what evaluations found of the step that was evaluated last, as far as none of them failed.
+        measured: what evaluations found of the step that was evaluated last.
         best: the best value of the metric `record.best` so far; the higher, the better.
         waited: how many evaluations in a row have found nothing better.
         rewinds: how often the run went back.
@@ -133,26 +133,21 @@ class Saving:
 
     def evaluated(self, split: Split, found: Evaluated) -> Measured:
         """Keep what evaluations found of the current step on a split, and its checkpoint if it is best; return it."""
-        measured = self._run.measured.with_split(split, found.metrics, found.about)
-        if not found.failures:
-            self.measured = measured
+        self.measured = self._run.measured.with_split(split, found.metrics, found.about, list(found.failed))
         if split == "validation" and (value := self._value(found.metrics)) is not None:
             self.waited += 1
             if value > self.best:
                 self.best, self.waited = value, 0
                 self.save(best=True)
-            if self.exhausted:
-                measured = evolve(measured, stopped=True)
-                self.measured = measured if not found.failures else self.measured
-        if self.saved_at == self._run.step == self.measured.step:  # only now is the step all done
+            self.measured = evolve(self.measured, stopped=self.exhausted)
+        if self.saved_at == self._run.step:  # only now is the step all done
             self._folder.write(f"{self.newest}/{METRICS}", Results(self.measured).text())
-        return measured
+        return self.measured
 
     def tested(self, folder: Path, found: Evaluated) -> Measured:
         """Keep what evaluations found of a checkpoint on the test split; return all that is known of it."""
-        measured = checkpoint.measured(folder).with_split("test", found.metrics, found.about)
-        if not found.failures:
-            self._folder.write(f"{folder.name}/{METRICS}", Results(measured).text())
+        measured = checkpoint.measured(folder).with_split("test", found.metrics, found.about, list(found.failed))
+        self._folder.write(f"{folder.name}/{METRICS}", Results(measured).text())
         return measured
 
     def take_up_best(self, start: Path) -> None:

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 PACK = "recipe.toml"  # which a folder of weights that is passed on has, and no run
 Evaluated = Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder, a checkpoint's, or weights.")]
-_moved = typer.Option("--set", metavar="KEY=VALUE", help="Where the data are, or others: dataset.root=DIR; repeatable.")
-_out = typer.Option(metavar="DIR", help="Folder for metrics.json and figures; by default RUN, if these are its data.")
+_moved = typer.Option("--set", metavar="KEY=VALUE", help="dataset.root=DIR, or other evaluations; repeatable.")
+_out = typer.Option(metavar="DIR", help="Folder for metrics.json and figures; by default RUN, if nothing is set.")
 
 
 def evaluate(
@@ -44,10 +44,10 @@ def evaluate(
     from ganforge import Folder, Results, load_trained, other_data, pick_device, read_results
 
     trained = load_trained(run, plugins, pick_device(device), norm, sets or ())
-    best = _best_of(run)
+    best, newest = (_pointed(run, name) for name in ("best", "latest"))
     others = other_data(trained.plan, trained.dataset, sets or ()) if trained.plan.evaluations else ""
     if others:
-        plugins.say(f"note: these are not the data of the training, and the metrics are not the run's: {others}")
+        plugins.say(f"note: these are not the run's own metrics: {others}")
     target = out or (run if run.is_dir() and not (run / PACK).exists() and not others else None)
     failures: list[GanforgeError] = []
     try:
@@ -59,7 +59,9 @@ def evaluate(
             known = read_results(run) if run.is_dir() else None
             last = _measure(trained, folder, "figures", known.last if known else None, failures, plugins.say)
             results = Results(last)
-            if best is not None:
+            if best == newest is not None:
+                results = Results(last, last, trained.plan.record.best)
+            elif best is not None:
                 loaded = load_trained(best, plugins, trained.device, norm, sets or ())
                 before = known.best if known else None
                 found = _measure(loaded, folder, "figures/best", before, failures, plugins.say)
@@ -79,13 +81,12 @@ def evaluate(
         raise failure
 
 
-def _best_of(run: Path) -> Path | None:
-    """Return the best checkpoint of a run's folder, if there is one that is not the newest, too."""
+def _pointed(run: Path, name: str) -> Path | None:
+    """Return the checkpoint of a run's folder that is the `best` one, or the `latest`, if there is one."""
     from ganforge import pointed
 
     with suppress(InputError):
-        best, newest = (pointed(run / "checkpoints", name) for name in ("best", "latest"))
-        return best if best != newest else None
+        return pointed(run / "checkpoints", name)
     return None
 
 
@@ -102,8 +103,8 @@ def _measure(
 
     with trained.evaluating():
         found = evaluate_trained(trained, folder, figures)
-    failures.extend(found.failures)
+    failures.extend(found.failed.values())
     for warning in found.warnings:
         say(f"warning: {warning}")
     before = known if known is not None and known.step == trained.step else Measured(trained.step)
-    return before.with_split("test", found.metrics, found.about) if found.metrics else Measured(trained.step)
+    return before.with_split("test", found.metrics, found.about, list(found.failed))

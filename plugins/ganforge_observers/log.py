@@ -29,6 +29,8 @@ def _kept(run: Run) -> Iterable[bytes]:
     with suppress(InputError):
         for line, record in log_lines(run.folder):
             step = math.inf if record is None else record["step"]
-            again = record is not None and "metrics" in record and record.get("split") not in run.measured.metrics
+            again = (
+                record is not None and "metrics" in record and not run.measured.is_whole(record.get("split", "test"))
+            )
             if step < run.step or (step == run.step and not again):
                 yield line if line.endswith(b"\n") else line + b"\n"

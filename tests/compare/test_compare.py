@@ -212,7 +212,9 @@ TRAINED = ["gan_toy", "--seeds", "2", *WORDS]
 
 
 @pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("name", ["log.jsonl", "metrics.json", "recipe.lock.toml"])
+@pytest.mark.parametrize(
+    "name", [pytest.param("log.jsonl", marks=pytest.mark.slow), "metrics.json", "recipe.lock.toml"]
+)
 def test_a_damaged_file_of_a_run_is_named_and_the_run_left_out_where_it_is_needed(
     name, form, trained, ganforge, monkeypatch
 ):

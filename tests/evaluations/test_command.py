@@ -51,7 +51,7 @@ def test_other_data_are_told_and_leave_no_metrics_in_the_run(run, ganforge, tmp_
     other = ganforge("evaluate", run, "--set", "dataset.root=other", "--json")
     assert other.status == 0
     assert json.loads(other.out)["test"]["pairs"] != json.loads(before)["test"]["pairs"]
-    note = "note: these are not the data of the training, and the metrics are not the run's: "
+    note = "note: these are not the run's own metrics: "
     assert other.err.startswith(f"{note}test.A has changed since the run began: it was 4 samples, ")
     squashed = ganforge("evaluate", run, "--set", "dataset.root=pairs", "--set", "dataset.background=black")
     assert (squashed.status, squashed.err) == (0, f"{note}dataset.background is set\n")
@@ -62,6 +62,25 @@ def test_other_data_are_told_and_leave_no_metrics_in_the_run(run, ganforge, tmp_
     (tmp_path / "pairs" / "val" / "1_AB.jpg").unlink()
     assert ganforge("evaluate", run, "--set", "dataset.root=pairs").err.startswith(note)
     assert (run / "metrics.json").read_text() == before
+
+
+def test_other_evaluations_than_the_recipes_can_be_asked_for(run, ganforge, tmp_path):
+    before = (run / "metrics.json").read_text()
+    sets = ("dataset.root=pairs", "evaluations.back.use=reconstruction", "evaluations.pairs=false")
+    words = [word for one in sets for word in ("--set", one)]
+    result = ganforge("evaluate", run, *words, "--json")
+    assert result.status == 0, result.err
+    assert (
+        result.err
+        == "note: these are not the run's own metrics: evaluations.back.use is set; evaluations.pairs is set\n"
+    )
+    found = json.loads(result.out)["test"]
+    assert "cycle_l1_A" in found["back"]
+    assert "pairs" not in found
+    assert (run / "metrics.json").read_text() == before
+    wrong = ganforge("evaluate", run, "--set", "evaluations.back.use=reconstuction")
+    assert wrong.status == 2
+    assert "unknown evaluation 'reconstuction'; did you mean 'reconstruction'?" in wrong.err
 
 
 def test_an_evaluation_that_needs_a_network_that_is_not_there_says_so_and_others_go_on(run, ganforge, tmp_path):
@@ -79,4 +98,7 @@ def test_an_evaluation_that_needs_a_network_that_is_not_there_says_so_and_others
 def test_what_was_trained_cannot_be_changed(run, ganforge):
     result = ganforge("evaluate", run, "--set", "generator.width=3")
     assert result.status == 2
-    assert "--set generator.width=3: that would be another run; here it may change the data" in result.err
+    assert (
+        "--set generator.width=3: that would be another run; here it may change the data, dataset..., and evaluations..."
+        in result.err
+    )

@@ -255,7 +255,10 @@ def test_evaluations_are_tried_before_the_first_step(toy, ganforge, tmp_path):
 def test_an_evaluation_may_change_nothing_but_where_data_lie(run, ganforge):
     result = ganforge("evaluate", run, "--set", "train.steps=3")
     assert result.status == 2
-    assert "--set train.steps=3: that would be another run; here it may change the data: dataset..." in result.err
+    assert (
+        "--set train.steps=3: that would be another run; here it may change the data, dataset..., and evaluations..."
+        in result.err
+    )
 
 
 def test_data_that_moved_are_found_again_and_others_refused(ganforge, tmp_path, data_recipe):

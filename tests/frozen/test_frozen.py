@@ -66,7 +66,7 @@ def play(engine, shape: tuple[int, ...]) -> dict[str, object]:
 @pytest.mark.parametrize(
     ("model", "rhythm"), [("gan", "both"), ("gan-recon", "both"), ("discogan", "both"), ("discogan", "alternate")]
 )
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("precision", ["fp32", pytest.param("bf16", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("pictures", [False, True], ids=["points", "pictures"])
 def test_twenty_steps_give_the_numbers_of_always(model, pictures, precision, rhythm, toy, pairs, tmp_path, make_engine):
     source = toy

@@ -142,7 +142,7 @@ def test_recorded_steps_are_the_same(case: Case) -> None:
     assert assert_recorded(case) == ""
 
 
-@pytest.mark.parametrize("coupling", ["cyclegan", "gan"])
+@pytest.mark.parametrize("coupling", [pytest.param("cyclegan", marks=pytest.mark.slow), "gan"])
 def test_resumes_and_translates(case: Case, coupling: str, ganforge, tmp_path: Path) -> None:
     case.recipe.write_text(case.recipe.read_text() + f'[coupling]\nuse = "{coupling}"\n')
     weights = assert_resumes(case, ganforge, tmp_path, stop=3, steps=5)

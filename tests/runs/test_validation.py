@@ -474,3 +474,23 @@ def test_a_data_set_cannot_have_a_setting_of_the_engines_name(tmp_path, ganforge
     result = ganforge("run", "discogan_toy", "--plugin", "taken.py")
     assert result.status == 3 or result.status == 2
     assert "the setting 'validation' is a key that every dataset has; rename it" in result.err
+
+
+def test_an_evaluation_that_fails_takes_nothing_from_the_others(pictures, tmp_path, ganforge):
+    failing = (
+        "def failing(trained):\n    '''Fails once anything was learnt.'''\n    if trained.step:\n"
+        "        raise ArithmeticError(trained.step)\n    return Findings({})\n\n@hookimpl"
+    )
+    registered = '    register.evaluation("failing", failing)\n'
+    (tmp_path / "looked.py").write_text(LOOKED.replace("@hookimpl", failing) + registered)
+    result = pictures("evaluations.bad.use=failing", "record.best=-value", "evaluations.look.course=[9, 9, 1]")
+    assert result.status == 3
+    assert "evaluation 'bad' failed" in result.err
+    run = tmp_path / "runs" / "p" / "0001"
+    results = read_results(run)
+    assert results.last.metrics == {"validation": {"look": {"value": 6.0}}, "test": {"look": {"value": 6.0}}}
+    assert results.best.step == 2
+    assert results.best.metrics["test"] == {"look": {"value": 1.0}}
+    again = ganforge("resume", run, "--plugin", "looked.py")
+    assert again.status == 3
+    assert read_results(run) == results

@@ -1,0 +1,67 @@
+"""When and with what a run is evaluated: validation samples while it trains, the test split once it is done."""
+
+from typing import TYPE_CHECKING
+
+from attrs import evolve
+
+from ganforge.data.split import Split
+from ganforge.runs import checkpoint
+from ganforge.runs.load import find_saved
+from ganforge.runs.metrics import Evaluated, evaluate
+from ganforge.runs.results import METRICS, Measured, Results
+
+if TYPE_CHECKING:
+    from ganforge.runs.run import Run
+    from ganforge.runs.saving import Saving
+
+
+def look(run: "Run", saving: "Saving", split: Split) -> Measured:
+    """Run the recipe's evaluations on a split; write `metrics.json`, and figures of the test split at the end.
+
+    What is known of the current step then is returned.
+    """
+    trained = evolve(run.trained, watched=split)
+    with trained.evaluating():
+        found = evaluate(trained, run.files if split == "test" and run.over else None)
+    run.failures = list(found.failed.values())
+    _tell(run, found)
+    if found.metrics:
+        run.notify("ganforge_evaluated", metrics=found.metrics, split=split)
+    measured = saving.evaluated(split, found)
+    _keep(run, measured, None if saving.best_one is None else checkpoint.measured(saving.best_one))
+    if split != "test" and saving.exhausted:
+        best, waited = run.plan.record.best, saving.waited
+        run.warn(f"stopped at step {run.step}: '{best}' has not improved for {waited} evaluations")
+    return measured
+
+
+def test(run: "Run", saving: "Saving") -> None:
+    """Run the evaluations on the test split: of the last state, and of the best one where that is another."""
+    last = run.measured if run.measured.is_whole("test") else look(run, saving, "test")
+    best = saving.best_one
+    if best is None:
+        if run.plan.record.best:
+            run.warn(f"no checkpoint is the best one: '{run.plan.record.best}' never was a finite number")
+        _keep(run, last, None)
+        return
+    known = last if best.name == saving.newest else checkpoint.measured(best)
+    if not known.is_whole("test") and known is not last:
+        trained = evolve(find_saved(best, run.plugins).load(run.device), sources=dict(run.sources))
+        with trained.evaluating():
+            found = evaluate(trained, run.files, "figures/best")
+        run.failures = [*run.failures, *found.failed.values()]
+        _tell(run, found)
+        known = saving.tested(best, found)
+    _keep(run, last, known)
+
+
+def _tell(run: "Run", found: Evaluated) -> None:
+    for warning in (*found.warnings, *map(str, found.failed.values())):
+        run.warn(warning)
+
+
+def _keep(run: "Run", last: Measured, best: Measured | None) -> None:
+    """Write what is known of the current step and of the best one so far."""
+    run.results = Results(last, best, run.plan.record.best) if best else Results(last)
+    if last:
+        run.files.write(METRICS, run.results.text())
