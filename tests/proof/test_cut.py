@@ -34,7 +34,7 @@ METHODS = {  # base recipes, made narrow
 }
 
 
-@pytest.fixture(params=["cut", "sincut", pytest.param("fastcut", marks=pytest.mark.slow)])
+@pytest.fixture(params=["cut", *(pytest.param(name, marks=pytest.mark.slow) for name in ("fastcut", "sincut"))])
 def case(request, tmp_path: Path) -> Case:
     common = settings("cut", draw_folders(tmp_path / "data"))
     common = common.replace("size = 8", "size = 8\nload = 8").replace('use = "adam"', f'use = "adam"\neps = {EPSILON}')
