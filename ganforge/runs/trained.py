@@ -294,7 +294,7 @@ class Trained:
 
         networks = make_networks(self.plan, shapes, self.device, mean_of)
         scheme, _ = build.make_scheme(self.plan, networks, self.device, {})
-        return Trained(self.plan, self.dataset, scheme, self.device, 0, sources=self.sources)
+        return Trained(self.plan, self.dataset, scheme, self.device, 0, watched=self.watched, sources=self.sources)
 
 
 @contextmanager
