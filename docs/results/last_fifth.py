@@ -1,7 +1,7 @@
 """Means of metrics over the last fifth of trainings, which move less than their last values.
 
-`python docs/results/last_fifth.py comparison/seed-*/discogan_toy/0001` prints for each metric the mean ± sample deviation
-over the runs, and the value of each.
+`python docs/results/last_fifth.py comparison/seed-*/discogan_toy/0001` prints for each metric the mean ± sample
+deviation over the runs, and the value of each.
 """
 
 import statistics
@@ -28,4 +28,5 @@ if __name__ == "__main__":
     for name in dict.fromkeys(name for run in runs for name in run):
         found = [run[name] for run in runs if name in run]
         deviation = f" ± {statistics.stdev(found):.3g}" if len(found) > 1 else ""
-        print(f"{name}: {statistics.fmean(found):.4g}{deviation}: {', '.join(f'{value:.4g}' for value in found)}")  # noqa: T201
+        each = ", ".join(f"{value:.4g}" for value in found)
+        print(f"{name}: {statistics.fmean(found):.4g}{deviation}: {each}")  # noqa: T201
