@@ -62,8 +62,8 @@ _HOMES = {
     "runs.assemble": "assemble pick_device settle",
     "runs.interrupts": "STOPPING handling",
     "runs.load": "Saved find_run find_saved load_trained located",
-    "runs.changes": "CHANGEABLE other_data",
-    "runs.checkpoint": "pointed write_training write_weights",
+    "runs.changes": "is_changeable other_data",
+    "runs.checkpoint": "named write_training write_weights",
     "runs.fit": "outlines_of",
     "runs.weights": "Head Weights read_head",
     "runs.log": "bounded_lines last_step log_lines open_inside read_inside read_lock records",
@@ -138,9 +138,9 @@ if TYPE_CHECKING:
     from ganforge.recipe.lock import lock_text as lock_text
     from ganforge.recipe.plan import Compute as Compute, Plan as Plan
     from ganforge.runs.assemble import assemble as assemble, pick_device as pick_device, settle as settle
-    from ganforge.runs.changes import CHANGEABLE as CHANGEABLE, other_data as other_data
+    from ganforge.runs.changes import is_changeable as is_changeable, other_data as other_data
     from ganforge.runs.checkpoint import (
-        pointed as pointed,
+        named as named,
         write_training as write_training,
         write_weights as write_weights,
     )

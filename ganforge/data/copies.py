@@ -3,6 +3,7 @@
 import hashlib
 import os
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 
 from ganforge.data.dataset import Drawn, Prepared, Stored
@@ -11,25 +12,44 @@ from ganforge.errors import printable
 Sources = Mapping[str, Stored | Drawn]
 
 SHOWN = 3
+GLANCE = 4096  # bytes
 
 
 def copies(sources: Sources, others: Sources) -> dict[str, dict[int, Path]]:
-    """Find, for each domain of `sources`, the samples made of a file that has the content of one of the others'."""
-    sizes: dict[int, list[Path]] = {}
+    """Find, for each domain of `sources`, the samples made of a file that has the content of one of the others'.
+
+    Whole files are read only where their sizes, and some bytes in their middle, are those of another one.
+    """
+    theirs: dict[int, list[Path]] = {}
     for _, _, path, size in _files(others):
-        sizes.setdefault(size, []).append(path)
-    known: dict[Path, bytes] = {}
-
-    def content(path: Path) -> bytes:
-        if path not in known:
-            known[path] = hashlib.sha256(path.read_bytes()).digest()
-        return known[path]
-
+        theirs.setdefault(size, []).append(path)
+    glances: dict[int, dict[bytes, list[Path]]] = {}  # the others' files, by size and glance
     found: dict[str, dict[int, Path]] = {}
     for domain, index, path, size in _files(sources):
-        if size in sizes and content(path) in map(content, sizes[size]):
+        if size not in theirs:
+            continue
+        if size not in glances:
+            glances[size] = {}
+            for other in theirs[size]:
+                glances[size].setdefault(_glance(other, size), []).append(other)
+        alike = glances[size].get(_glance(path, size), [])
+        if any(_content(path) == _content(other) for other in alike):
             found.setdefault(domain, {})[index] = path
     return found
+
+
+@cache
+def _glance(path: Path, size: int) -> bytes:
+    """Return some bytes in the middle of a file of a size, which are seldom those of another picture."""
+    with path.open("rb") as file:
+        file.seek(max(0, size - GLANCE) // 2)
+        return hashlib.blake2b(file.read(GLANCE), digest_size=16).digest()
+
+
+@cache
+def _content(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").digest()
 
 
 def told(found: Mapping[str, Mapping[int, Path]]) -> str:

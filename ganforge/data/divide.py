@@ -16,8 +16,6 @@ from ganforge.data.reading import Ready, Sources, finish, prepare, read, silent
 from ganforge.data.split import Split
 from ganforge.errors import InputError
 
-OWN = "own"
-
 Validation = float | Literal["own"] | Path  # a share of the training samples, those that the data bring, or a folder's
 
 
@@ -43,21 +41,25 @@ def read_divided(
         chosen = choose(kin, validation, tested)
         train, aside = part(train, kin, chosen)
         opened = dataset.held(chosen)
-        if opened is None and not kin:
+        if opened is not None:
+            aside = prepare(dataset, opened, "validation", ready, report, name)
+        elif not kin:
             raise InputError("the training samples are drawn afresh: none can be set aside", key="validation")
     else:
-        opened, aside = dataset.validation(validation if isinstance(validation, Path) else None), {}
-    if opened is not None:
-        aside = prepare(dataset, opened, "validation", ready, report, name)
-    others: dict[Split, Sources] = {"train": train, "test": test} if not isinstance(validation, float) else {}
-    for split, sources in others.items():
-        if found := copies(aside, sources):
-            raise InputError(f"holds pictures of the {split} split, too: {told(found)}", key="validation")
+        aside = prepare(dataset, brought(dataset, validation), "validation", ready, report, name)
+        for split, sources in (("train", train), ("test", test)):
+            if found := copies(aside, sources):
+                raise InputError(f"holds pictures of the {split} split, too: {told(found)}", key="validation")
     return {
         "train": finish(dataset, train, batch, labels),
         "validation": finish(dataset, aside, labels=labels),
         "test": test,
     }
+
+
+def brought(dataset: Dataset, validation: Literal["own"] | Path) -> Mapping[str, Samples]:
+    """Open validation samples that are no share of the training samples; an InputError says that there are none."""
+    return dataset.validation(validation if isinstance(validation, Path) else None)
 
 
 def kin_of(dataset: Dataset, sources: Mapping[str, Samples]) -> dict[str, Sequence[Any]]:
@@ -69,7 +71,8 @@ def kin_of(dataset: Dataset, sources: Mapping[str, Samples]) -> dict[str, Sequen
     for number, group in enumerate(dataset.groups):
         known = {name: sources[name] for name in group if name in sources}
         stored = {name: samples for name, samples in known.items() if not isinstance(samples, Drawn)}
-        for first in list(stored.values())[:1]:
+        if stored:
+            first = next(iter(stored.values()))
             names = dataset.kin(first.labels)
             alone = [(number, place) for place in range(first.length)]
             found |= dict.fromkeys(stored, list(names) if names is not None else alone)

@@ -21,8 +21,7 @@ def lock_text(plan: Plan, notes: Mapping[str, Any], *, passed_on: bool = False) 
     """Return the locked recipe as TOML, with notes in `[lock]`: versions, the device, what was left out.
 
     In what is passed on, files are named without the folders that they lie in here, and no observers: whom this user
-    tells of a run is not for others. An InputError says which name in it
-    is not UTF-8.
+    tells of a run is not for others. An InputError says which name in it is not UTF-8.
     """
     train = plain(plan.train)
     if passed_on and os.path.isabs(train.get("start", "")):

@@ -47,6 +47,8 @@ def resolve(recipe: Recipe, registry: Registry, plugin_files: Iterable[Path] = (
     evaluations = work.several("evaluations", "evaluation")
     train, compute, record = work.train(), work.fields("compute", Compute), work.record()
     observers = work.observers()
+    if train and record and train.patience and not record.best:
+        work.report(("train", "patience"), "needs record.best, which says what is better")
     if work.problems or not (dataset and coupling_choice and coupling and train and compute and record):
         raise RecipeError(list(work.problems))
     if record.best and data.validation is None:
@@ -182,9 +184,6 @@ class _Resolver(Chooser):
                 self.report(path, f"needs an interval of 1 in train.every for {' or '.join(self.players)}")
             if len(set(intervals)) < len(intervals):
                 self.report(path, f"needs the intervals of {' and '.join(self.players)} to differ")
-        record = self.recipe.table.get("record")
-        if train and train.patience and not (isinstance(record, dict) and record.get("best")):
-            self.report(("train", "patience"), "needs record.best, which says what is better")
         if train and train.start is not None:
             start = self.recipe.place(("train", "start"), train.start) if train.start else None
             return evolve(train, start=start)

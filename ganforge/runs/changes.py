@@ -20,12 +20,21 @@ CHANGEABLE = (
 OBSERVERS = "observers."  # how the keys of these begin
 
 
-def require_same_run(plan: Plan, sets: Sequence[str], changeable: Sequence[str] = ()) -> bool:
+def is_changeable(key: str) -> bool:
+    """Whether a key may have another value without making another run.
+
+    >>> is_changeable("train.steps"), is_changeable("observers.csv"), is_changeable("train.seed")
+    (True, True, False)
+    """
+    return key in CHANGEABLE or key.startswith(OBSERVERS)
+
+
+def require_same_run(plan: Plan, sets: Sequence[str]) -> bool:
     """Refuse with an InputError overrides that would make another run; return whether they say that the data moved."""
     paths = _places(plan)
     for text in sets:
-        if (key := text.partition("=")[0].strip()) not in (*changeable, *paths) and not key.startswith(OBSERVERS):
-            allowed = ", ".join((*changeable, *paths, f"{OBSERVERS}..."))
+        if not is_changeable(key := text.partition("=")[0].strip()) and key not in paths:
+            allowed = ", ".join((*CHANGEABLE, *paths, f"{OBSERVERS}..."))
             raise InputError(f"--set {text}: that would be another run; here it may change {allowed}")
     return any(text.strip().startswith("dataset.") for text in sets)
 

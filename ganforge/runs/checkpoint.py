@@ -111,6 +111,13 @@ def pointed(parent: Path, pointer: str) -> Path:
     return _inside(parent / name)
 
 
+def named(run: Path, pointer: str) -> Path | None:
+    """Return the checkpoint of a run's folder that `latest` or `best` names; None where there is none."""
+    with suppress(InputError):
+        return pointed(run / "checkpoints", pointer)
+    return None
+
+
 def _inside(folder: Path) -> Path:
     """Return a checkpoint's folder; an InputError says if a link leads out of the run's folder to it."""
     if leads_out(folder, folder.parent.parent):

@@ -28,10 +28,11 @@ def look(run: "Run", saving: "Saving", split: Split) -> Measured:
     if found.metrics:
         run.notify("ganforge_evaluated", metrics=found.metrics, split=split)
     measured = saving.evaluated(split, found)
-    _keep(run, measured, None if saving.best_one is None else checkpoint.measured(saving.best_one))
+    best = saving.best_one
+    _keep(run, measured, checkpoint.measured(best) if best else None)
     if split != "test" and saving.exhausted:
-        best, waited = run.plan.record.best, saving.waited
-        run.warn(f"stopped at step {run.step}: '{best}' has not improved for {waited} evaluations")
+        by, waited = run.plan.record.best, saving.waited
+        run.warn(f"stopped at step {run.step}: '{by}' has not improved for {waited} evaluations")
     return measured
 
 

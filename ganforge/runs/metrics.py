@@ -47,7 +47,7 @@ def evaluate(trained: Trained, folder: Folder | None = None, figures: str = "fig
             found.metrics[role], found.about[role] = findings.metrics, findings.about
             found.warnings.extend(f"{role}: {warning}" for warning in findings.warnings)
             for name, value in findings.metrics.items():
-                if not math.isfinite(value) and not any(name in warning for warning in findings.warnings):
+                if not math.isfinite(value):
                     found.warnings.append(f"the metric {role}.{name} is not a finite number")
             if folder is not None:
                 for name, drawn in findings.figures.items():
@@ -136,8 +136,7 @@ def is_finished(folder: Path, plan: Plan) -> bool:
         # That nothing failed is told by the checkpoints; that it is written down, by the file that is written last.
         results = read_results(folder)
         states = [found, results.last if results and results.last.step == steps else Measured(steps)]
-        with suppress(InputError):
-            best = checkpoint.pointed(folder / "checkpoints", "best")
+        if best := checkpoint.named(folder, "best"):
             states += [checkpoint.measured(best), (results.best if results else None) or Measured(steps)]
         return all(state.is_whole("test") for state in states)
     return False

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Mapping
-from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -127,9 +126,7 @@ class Saving:
     @property
     def best_one(self) -> Path | None:
         """The checkpoint with the best metric, if there is one."""
-        with suppress(InputError):
-            return checkpoint.pointed(self._run.folder / "checkpoints", "best")
-        return None
+        return checkpoint.named(self._run.folder, "best")
 
     def evaluated(self, split: Split, found: Evaluated) -> Measured:
         """Keep what evaluations found of the current step on a split, and its checkpoint if it is best; return it."""

@@ -20,7 +20,7 @@ from ganforge.recipe.lock import lock_text
 from ganforge.recipe.plan import Plan
 from ganforge.runs import checkpoint
 from ganforge.runs.assemble import settle
-from ganforge.runs.changes import CHANGEABLE, notes_of, require_same_data, require_same_run, started_from
+from ganforge.runs.changes import notes_of, require_same_data, require_same_run, started_from
 from ganforge.runs.load import LOCK, find_run, read_plan
 from ganforge.runs.origin import find_origin
 from ganforge.runs.run import Run
@@ -73,8 +73,7 @@ def reopen(
     """Open the run at `path` to go on exactly where its newest checkpoint stands; its own local plugins are loaded.
 
     `sets` may override `train.steps`, what in `[record]` changes nothing that is learnt, observers, and where the data
-    lie.
-    `report` is told of (what, done, total) while data are prepared. An InputError says that it is no run, has no
+    lie. `report` is told of (what, done, total) while data are prepared. An InputError says that it is no run, has no
     checkpoint, or would become another run by what is overridden.
     """
     folder = path if (path / LOCK).is_file() else find_run(path)[0]
@@ -83,7 +82,7 @@ def reopen(
     lock = folder / LOCK
     text = read_text(lock)
     plan = read_plan(text, folder, plugins, str(lock), sets)
-    moved = require_same_run(plan, sets, CHANGEABLE)
+    moved = require_same_run(plan, sets)
     held, files = hold(folder), Folder(folder)
     try:
         files.clear()

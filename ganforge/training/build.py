@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,7 +11,7 @@ from torch import nn
 from ganforge.components.coupling import View
 from ganforge.data.batches import Batches
 from ganforge.data.dataset import Dataset, Decided, Report, Samples, Shape, derive
-from ganforge.data.divide import read_divided
+from ganforge.data.divide import brought, read_divided
 from ganforge.data.files import listed_once
 from ganforge.data.reading import Ready, Sources, normal, read, silent
 from ganforge.data.split import Split
@@ -98,7 +97,7 @@ def open_all(plan: Plan, dataset: Dataset) -> dict[Split, Mapping[str, Samples]]
     with plan.located(("dataset",)):
         found: dict[Split, Mapping[str, Samples]] = {"train": dataset.open("train"), "test": dataset.open("test")}
         if (validation := plan.data.validation) is not None and not isinstance(validation, float):
-            found["validation"] = dataset.validation(validation if isinstance(validation, Path) else None)
+            found["validation"] = brought(dataset, validation)
         return found
 
 

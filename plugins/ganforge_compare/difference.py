@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from ganforge import CHANGEABLE, Plan, decide, lock_text, make_dataset, read_inside, read_lock
+from ganforge import Plan, decide, is_changeable, lock_text, make_dataset, read_inside, read_lock
 
 
 def first_difference(folder: Path, plan: Plan, device: torch.device) -> tuple[str, Any, Any] | None:
@@ -27,7 +27,7 @@ def first_difference(folder: Path, plan: Plan, device: torch.device) -> tuple[st
     plan, _, _ = decide(plan, make_dataset(plan))  # as the run has decided, too
     wanted = _flat(tomllib.loads(lock_text(plan, {})))
     for key in sorted(wanted | there):
-        if wanted.get(key) != there.get(key) and key not in CHANGEABLE and not key.startswith("observers."):
+        if wanted.get(key) != there.get(key) and not is_changeable(key):
             return key, there.get(key), wanted.get(key)
     return None
 

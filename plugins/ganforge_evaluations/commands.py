@@ -1,7 +1,7 @@
 """`ganforge evaluate`."""
 
 from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -41,10 +41,10 @@ def evaluate(
 ) -> None:
     """Run the recipe's evaluations on a run's newest checkpoint and on its best one, or on weights."""
     plugins = plugins_with(context, plugin)
-    from ganforge import Folder, Results, load_trained, other_data, pick_device, read_results
+    from ganforge import Folder, Results, load_trained, named, other_data, pick_device, read_results
 
     trained = load_trained(run, plugins, pick_device(device), norm, sets or ())
-    best, newest = (_pointed(run, name) for name in ("best", "latest"))
+    best, newest = (named(run, pointer) for pointer in ("best", "latest"))
     others = other_data(trained.plan, trained.dataset, sets or ()) if trained.plan.evaluations else ""
     if others:
         plugins.say(f"note: these are not the run's own metrics: {others}")
@@ -79,15 +79,6 @@ def evaluate(
         tell("the recipe has no evaluations")
     for failure in failures:
         raise failure
-
-
-def _pointed(run: Path, name: str) -> Path | None:
-    """Return the checkpoint of a run's folder that is the `best` one, or the `latest`, if there is one."""
-    from ganforge import pointed
-
-    with suppress(InputError):
-        return pointed(run / "checkpoints", name)
-    return None
 
 
 def _measure(

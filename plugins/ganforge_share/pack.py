@@ -18,6 +18,7 @@ from ganforge import (
     find_run,
     find_saved,
     located,
+    named,
     read_head,
     write_training,
 )
@@ -52,19 +53,12 @@ class Contents:
     def which(self) -> str:
         """Say which step the weights are of, and whether others are newer or better."""
         step, folder = self.saved.outline.step, self.saved.weights.folder
-        named = [name for name in ("latest", "best") if self.run is not None and folder == _pointed(self.run, name)]
-        if not named:
+        names = [name for name in ("latest", "best") if self.run is not None and folder == named(self.run, name)]
+        if not names:
             return f"step {step:,}"
-        best = _pointed(self.run, "best") if self.run is not None else None
-        other = f"; the best is {best.name}: pack {best}" if best is not None and "best" not in named else ""
-        return f"step {step:,}, the {' and the '.join(named)} checkpoint{other}"
-
-
-def _pointed(run: Path, pointer: str) -> Path | None:
-    try:
-        return find_run(run / "checkpoints" / pointer)[1]
-    except InputError:
-        return None
+        best = named(self.run, "best") if self.run is not None else None
+        other = f"; the best is {best.name}: pack {best}" if best is not None and "best" not in names else ""
+        return f"step {step:,}, the {' and the '.join(names)} checkpoint{other}"
 
 
 def choose(path: Path, plugins: Plugins, directions: Sequence[str] = (), *, with_discriminators: bool) -> Contents:

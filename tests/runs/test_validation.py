@@ -494,3 +494,18 @@ def test_an_evaluation_that_fails_takes_nothing_from_the_others(pictures, tmp_pa
     again = ganforge("resume", run, "--plugin", "looked.py")
     assert again.status == 3
     assert read_results(run) == results
+
+
+def test_files_of_one_size_are_copies_only_where_all_of_them_is_the_same(tmp_path):
+    bodies = {"one": b"a" + bytes(20_000), "other": b"b" + bytes(20_000), "noise": bytes(range(256)) * 78 + bytes(33)}
+    for folder, names in (("train", ("one", "noise")), ("test", ("other", "one"))):
+        (tmp_path / folder).mkdir()
+        for name in names:
+            (tmp_path / folder / f"{folder}-{name}.bin").write_bytes(bodies[name])
+    assert len({path.stat().st_size for path in tmp_path.glob("*/*.bin")}) == 1
+    train, test = (
+        {"A": Stored(2, torch.zeros, made_of=Prepared(sorted((tmp_path / folder).iterdir()), torch.zeros, ""))}
+        for folder in ("train", "test")
+    )
+    assert copies(train, test) == {"A": {1: tmp_path / "train" / "train-one.bin"}}
+    assert copies(train, train)["A"].keys() == {0, 1}
