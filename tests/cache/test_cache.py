@@ -340,13 +340,19 @@ def test_a_cache_folder_that_is_no_text_is_refused(files, monkeypatch):
         cache.ready(Prepared(files, number_in, ""), SHAPE, "numbers")
 
 
+READER = """
+import torch
+
+def number_in(path):
+    return torch.full((1, 1, 1), int(path.read_text()), dtype=torch.uint8)
+"""
 USERS = """
-import os, sys
+import os, sys, traceback
 from pathlib import Path
 from ganforge import InputError, Prepared
 from ganforge_cache import cache
-sys.path.insert(0, sys.argv[2])
-import test_cache
+sys.path.insert(0, sys.argv[1])
+import reader
 
 def as_user(number, umask, work):
     if (child := os.fork()):
@@ -357,14 +363,20 @@ def as_user(number, umask, work):
         print(number, work(), flush=True)
     except InputError as error:
         print(number, str(error).rpartition(": ")[2], flush=True)
-    finally:
-        sys.stdout.flush()
-        os._exit(0)
+    except BaseException:
+        traceback.print_exc()
+        os._exit(1)
+    os._exit(0)
 
 def numbers(settings):
     files = [Path(sys.argv[1]) / str(number) for number in range(3)]
-    return lambda: test_cache.values(cache.ready(Prepared(files, test_cache.number_in, settings), (1, 2, 2), "x"))
+    def work():
+        stored = cache.ready(Prepared(files, reader.number_in, settings), (1, 1, 1), "x")
+        return stored.load(range(stored.length)).flatten().tolist()
+    return work
 
+os.environ["GANFORGE_CACHE"] = f"{sys.argv[1]}/own"
+numbers("one")(), cache.clear()  # imports what the other users need, who may not be allowed to read it themselves
 for umask in (0o002, 0o022):
     os.environ["GANFORGE_CACHE"] = f"{sys.argv[1]}/cache{umask}"
     as_user(4001, umask, numbers("one"))
@@ -381,7 +393,8 @@ def test_users_of_a_group_share_a_cache_and_all_others_may_read_it():
         os.chmod(folder, 0o777)
         for number in range(3):
             (Path(folder) / str(number)).write_text(str(number))
-        words = [sys.executable, "-c", USERS, folder, str(Path(__file__).parent)]
+        (Path(folder) / "reader.py").write_text(READER)
+        words = [sys.executable, "-c", USERS, folder]
         result = subprocess.run(words, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
     assert result.stdout.splitlines() == [
