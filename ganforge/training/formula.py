@@ -39,11 +39,10 @@ class Formula:
         """
         call = self.call(player)
         try:
-            if precision.half is None or self.choice.component.precision == "fp32":
-                return call(**given)
-            with torch.autocast(precision.device, precision.half):
+            full = self.choice.component.precision == "fp32"
+            with precision.around(full):
                 result = call(**given)
-            return mapped(_full, result)
+            return result if full or precision.half is None else mapped(_full, result)
         except (PluginError, UnrecordableError):
             raise
         except Exception as error:

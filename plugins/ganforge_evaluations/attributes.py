@@ -125,6 +125,8 @@ def attributes(
         shares = seen[target].columns(names, target).double().mean(0)
         judged = (accuracies >= accurate) & (torch.minimum(shares, 1 - shares) >= VARIES)
         measured = measure(found[source], after, judged, target == "B")
+        if trained.rehearsal:  # which is about names, and too small to judge an attribute
+            measured = {"kept": math.nan, "kept_balanced": math.nan} | measured
         measured = measured if translations.isfinite().all() else dict.fromkeys(measured, math.nan)
         metrics |= {f"{name}_{direction}": value for name, value in measured.items()}
         rows = [name_side(telling, target), *names]

@@ -1,0 +1,335 @@
+"""What a CPU computes faster in another way, in fp32 and channels last: the same within rounding.
+
+* Convolutions onto small maps are one matrix product each. oneDNN reorders the weights in every call and fills its
+  registers badly where a map has few places.
+* Convolutions of 3x3 with many channels take Winograd's form F(4x4, 3x3), with a quarter of the multiplications (Lavin
+  and Gray, "Fast Algorithms for Convolutional Neural Networks", CVPR 2016).
+* Instance normalisation goes sample by sample, since torch's copies channels-last maps into the other layout and back.
+  A single sample always goes this way: there torch 2.15 takes a gradient that is laid out channels last for one that is
+  not, and returns a wrong one without a word.
+
+Measurements are in docs/results/speed.md. Which way is taken depends on shapes alone, so that a resumed run takes the
+same; before a shape's first use it is proved to be the same as torch's, gradients included.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from typing import Any
+
+import torch
+from attrs import frozen
+from torch import Tensor
+from torch.nn import functional
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import _disable_current_modes
+
+FEW_PLACES = 16  # of the smaller map of a sample, up to which a product is faster
+FEW_ROWS = 256  # places of a batch's smaller maps together, up to which it is
+MANY_CHANNELS = 128  # on both sides, from which Winograd's form is faster
+MANY_TILES = 256  # of 4x4 places in a batch, from which it is
+LARGE_SAMPLE = 1 << 15  # numbers, from which normalising sample by sample is faster
+TOLERANCE = 1e-3  # of the largest number, by which two ways may differ
+
+Pair = tuple[int, int]
+Way = Callable[[Tensor, Any, Any], Tensor]  # of maps, weights and bias; equal ones are interchangeable
+
+
+@frozen
+class Window:
+    """How a kernel moves over the larger one of two maps.
+
+    Attributes:
+        batch: the number of samples.
+        large: height and width of the larger map.
+        small: those of the smaller one: the places that the kernel takes.
+        kernel: height and width.
+        stride: down and to the right.
+        padding: above and below, left and right.
+    """
+
+    batch: int
+    large: Pair
+    small: Pair
+    kernel: Pair
+    stride: Pair
+    padding: Pair = (0, 0)
+
+    def columns(self, maps: Tensor) -> Tensor:
+        """Return what the kernel sees at each place: [N, C, H, W] to [N * places, kernel height * width * C]."""
+        (down, right), channels = self.padding, maps.shape[1]
+        around = functional.pad(maps.permute(0, 2, 3, 1), (0, 0, right, right, down, down)).contiguous()
+        seen = around.as_strided(*self._places(around, self.kernel[0], self.kernel[1] * channels))
+        return seen.reshape(-1, self.kernel[0] * self.kernel[1] * channels)
+
+    def fold(self, columns: Tensor) -> Tensor:
+        """Add up, for each number of the larger map, what all places say of it: the adjoint of `columns`."""
+        (down, right), (high, wide), (rows, across) = self.padding, self.large, self.kernel
+        channels = columns.shape[1] // (rows * across)
+        size = (self.batch, channels, high + 2 * down, wide + 2 * right)
+        maps = columns.new_empty(size).to(memory_format=torch.channels_last).zero_()
+        around = maps.permute(0, 2, 3, 1)
+        columns = columns.view(self.batch, *self.small, rows, across * channels)
+        for row in range(rows):
+            for left in range(0, across, self.stride[1]):  # so many columns side by side never overlap
+                part = slice(left * channels, min(left + self.stride[1], across) * channels)
+                sizes, strides = self._places(around, 1, part.stop - part.start)
+                start = row * around.stride(1) + part.start
+                around.as_strided(sizes, strides, start).squeeze(3).add_(columns[:, :, :, row, part])
+        if down or right:  # a tensor of its own, laid out as torch's: what follows may work in place
+            maps = maps[:, :, down : down + high, right : right + wide].contiguous(memory_format=torch.channels_last)
+        return maps
+
+    def _places(self, around: Tensor, rows: int, numbers: int) -> tuple[Sequence[int], Sequence[int]]:
+        """Return sizes and strides of a look at the padded map: [N, height, width, kernel rows, numbers of a row]."""
+        sample, row, column, one = around.stride()
+        strides = (sample, row * self.stride[0], column * self.stride[1], row, one)
+        return (self.batch, *self.small, rows, numbers), strides
+
+
+class _Columns(torch.autograd.Function):
+    @staticmethod
+    def forward(context: Any, maps: Tensor, window: Window) -> Tensor:
+        context.window = window
+        return window.columns(maps)
+
+    @staticmethod
+    def backward(context: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        return _Fold.apply(gradients[0].contiguous(), context.window), None
+
+
+class _Fold(torch.autograd.Function):
+    @staticmethod
+    def forward(context: Any, columns: Tensor, window: Window) -> Tensor:
+        context.window = window
+        return window.fold(columns)
+
+    @staticmethod
+    def backward(context: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        return _Columns.apply(gradients[0], context.window), None
+
+
+@frozen
+class Product:
+    """`torch.conv2d` as a matrix product: [N, C, H, W] with weights [K, C, h, w] to [N, K, H', W']."""
+
+    window: Window
+
+    def __call__(self, maps: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """Compute it; channels last."""
+        columns, matrix = _Columns.apply(maps, self.window), _matrix(weight).t()
+        found = columns @ matrix if bias is None else torch.addmm(bias, columns, matrix)
+        return found.view(self.window.batch, *self.window.small, weight.shape[0]).permute(0, 3, 1, 2)
+
+
+@frozen
+class ProductBack:
+    """`torch.conv_transpose2d` as a matrix product: [N, K, H', W'] with weights [K, C, h, w] to [N, C, H, W]."""
+
+    window: Window
+
+    def __call__(self, maps: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """Compute it; channels last."""
+        columns = maps.permute(0, 2, 3, 1).reshape(-1, maps.shape[1]) @ _matrix(weight)
+        found: Tensor = _Fold.apply(columns, self.window)
+        return found if bias is None else found + bias[:, None, None]
+
+
+def _matrix(weight: Tensor) -> Tensor:
+    return weight.permute(0, 2, 3, 1).reshape(weight.shape[0], -1)
+
+
+# Lavin and Gray, section 4.3: what tiles of 6x6 become, the kernel of 3x3 becomes, and gives the 4x4 places.
+_TILE = [[4, 0, -5, 0, 1, 0], [0, -4, -4, 1, 1, 0], [0, 4, -4, -1, 1, 0]]
+_TILE += [[0, -2, -1, 2, 1, 0], [0, 2, -1, -2, 1, 0], [0, 4, 0, -5, 0, 1]]
+_KERNEL = [[6, 0, 0], [-4, -4, -4], [-4, 4, -4], [1, 2, 4], [1, -2, 4], [0, 0, 24]]  # times 24
+_PLACES = [[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0], [0, 1, -1, 8, -8, 1]]
+
+
+@lru_cache(maxsize=1)
+def _transforms() -> list[Tensor]:
+    """Return the three transforms, both dimensions at once: [36, 36], [36, 9], [16, 36]."""
+    found = [torch.tensor(rows, dtype=torch.float64) for rows in (_TILE, _KERNEL, _PLACES)]
+    found[1] /= 24
+    return [torch.kron(one, one) for one in found]
+
+
+@frozen
+class Winograd:
+    """`torch.conv2d` with kernels of 3x3 and stride 1 as F(4x4, 3x3); `padding` is that of zeros."""
+
+    padding: Pair
+
+    def __call__(self, maps: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """Compute it: [N, C, H, W] with weights [K, C, 3, 3] to [N, K, H', W'], channels last."""
+        of_tile, of_kernel, of_places = (one.to(maps.dtype) for one in _transforms())
+        (batch, channels), (down, right), count = maps.shape[:2], self.padding, len(weight)
+        high, wide = maps.shape[2] + 2 * down - 2, maps.shape[3] + 2 * right - 2
+        small = (-(-high // 4), -(-wide // 4))
+        large = (4 * small[0] + 2, 4 * small[1] + 2)
+        margins = (right, large[1] - maps.shape[3] - right, down, large[0] - maps.shape[2] - down)
+        if any(margins):
+            maps = functional.pad(maps, margins)
+        tiles = _Columns.apply(maps, Window(batch, large, small, (6, 6), (4, 4))).view(-1, 36, channels)
+        kernels = (of_kernel @ weight.permute(2, 3, 0, 1).reshape(9, -1)).view(36, count, channels)
+        products = torch.bmm(torch.matmul(of_tile, tiles).transpose(0, 1), kernels.transpose(1, 2))
+        places = (of_places @ products.view(36, -1)).view(4, 4, batch, *small, count)
+        found = places.permute(2, 3, 0, 4, 1, 5).reshape(batch, 4 * small[0], 4 * small[1], count)
+        found = found[:, :high, :wide].permute(0, 3, 1, 2)
+        return found if bias is None else found + bias[:, None, None]
+
+
+@frozen
+class SampleBySample:
+    """`functional.instance_norm` without running statistics, as batch normalisation of each sample."""
+
+    eps: float
+
+    def __call__(self, maps: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
+        """Compute it: [N, C, H, W] to the same, in their layout."""
+        found = [
+            functional.batch_norm(one, None, None, weight, bias, True, 0.0, self.eps) for one in torch.split(maps, 1)
+        ]
+        return found[0] if len(found) == 1 else torch.cat(found)
+
+
+Choice = tuple[
+    Way, tuple[Tensor, Tensor | None, Tensor | None], dict[str, Any]
+]  # a way, its tensors, torch's further arguments
+
+
+def _conv2d(
+    maps: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
+) -> Choice | None:
+    if isinstance(padding, str) or not _is_plain(maps, weight, dilation, groups):
+        return None
+    large, kernel, step, around = (_pair(one) for one in (maps.shape[2:], weight.shape[2:], stride, padding))
+    small = _pair([(large[i] + 2 * around[i] - kernel[i]) // step[i] + 1 for i in (0, 1)])
+    window = Window(len(maps), large, small, kernel, step, around)
+    options = {"stride": step, "padding": around}
+    if _is_small(window):
+        return Product(window), (maps, weight, bias), options
+    tiles = len(maps) * -(-small[0] // 4) * -(-small[1] // 4)
+    if kernel == (3, 3) and step == (1, 1) and min(weight.shape[:2]) >= MANY_CHANNELS and tiles >= MANY_TILES:
+        return Winograd(around), (maps, weight, bias), options
+    return None
+
+
+def _conv_transpose2d(
+    maps: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    output_padding: Any = 0,
+    groups: int = 1,
+    dilation: Any = 1,
+) -> Choice | None:
+    if not _is_plain(maps, weight, dilation, groups):
+        return None
+    small, kernel, step, around = (_pair(one) for one in (maps.shape[2:], weight.shape[2:], stride, padding))
+    further = _pair(output_padding)
+    large = _pair([(small[i] - 1) * step[i] - 2 * around[i] + kernel[i] + further[i] for i in (0, 1)])
+    window = Window(len(maps), large, small, kernel, step, around)
+    options = {"stride": step, "padding": around, "output_padding": further}
+    return (ProductBack(window), (maps, weight, bias), options) if _is_small(window) else None
+
+
+def _instance_norm(
+    maps: Tensor,
+    running_mean: Tensor | None = None,
+    running_var: Tensor | None = None,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    use_input_stats: bool = True,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Choice | None:
+    alone = maps.device.type == "cpu" and use_input_stats and running_mean is None and running_var is None
+    if not alone or maps.ndim < 3 or len(maps) == 0 or maps[0, :1].numel() < 2:
+        return None
+    large = _is_full(maps) and maps[0].numel() >= LARGE_SAMPLE
+    last = large and maps.is_contiguous(memory_format=torch.channels_last) and not maps.is_contiguous()
+    return (SampleBySample(eps), (maps, weight, bias), {"eps": eps}) if last or len(maps) == 1 else None
+
+
+def _is_small(window: Window) -> bool:
+    """Whether a convolution is faster as a product."""
+    places = window.small[0] * window.small[1]
+    rows = window.batch * places
+    strided = min(window.stride) > 1 or places == 1
+    return strided and min(window.small) > 0 and (places <= FEW_PLACES or rows <= FEW_ROWS)
+
+
+def _is_plain(maps: Tensor, weight: Tensor, dilation: Any, groups: int) -> bool:
+    return _is_full(maps) and _is_full(weight) and groups == 1 and _pair(dilation) == (1, 1)
+
+
+def _is_full(tensor: Tensor) -> bool:
+    return tensor.device.type == "cpu" and tensor.dtype == torch.float32 and tensor.ndim == 4 and len(tensor) > 0
+
+
+def _pair(value: Any) -> Pair:
+    numbers = [value] if isinstance(value, int) else list(value)
+    return (int(numbers[0]), int(numbers[-1]))
+
+
+@lru_cache(maxsize=4096)
+def _is_proved(function: Any, way: Way, shapes: Sequence[Any], options: Sequence[tuple[str, Any]]) -> bool:
+    """Whether both ways give the same for some shapes: the result, and its gradients."""
+    # Whatever watches what is computed, as a recorder does, is not to see this.
+    with torch._C.DisableTorchFunction(), _disable_current_modes(), torch.enable_grad():
+        random = torch.Generator().manual_seed(0)
+        given: list[Any] = [
+            None if shape is None else torch.randn(shape, generator=random).requires_grad_() for shape in shapes
+        ]
+        maps, weight, bias = given
+        try:
+            plain = function(maps, weight=weight, bias=bias, **dict(options))
+        except RuntimeError:
+            return False  # torch says what does not fit
+        found = way(maps, weight, bias)
+        inputs = [one for one in given if one is not None]
+        direction = torch.randn(plain.shape, generator=random)
+        mine, theirs = (torch.autograd.grad(one, inputs, direction) for one in (found, plain))
+        return all(_alike(one, other) for one, other in zip((found, *mine), (plain, *theirs), strict=True))
+
+
+def _alike(one: Tensor, other: Tensor) -> bool:
+    return one.shape == other.shape and bool((one - other).abs().max() <= TOLERANCE * other.abs().max())
+
+
+_CHOOSE: dict[Callable[..., Tensor], Callable[..., Choice | None]] = {
+    torch.conv2d: _conv2d,
+    torch.conv_transpose2d: _conv_transpose2d,
+    functional.instance_norm: _instance_norm,
+}
+
+
+class Faster(TorchFunctionMode):
+    """Has functions of torch computed in another way where that is faster on a CPU, and proved to be the same.
+
+    Args:
+        half: products are made in half precision, and left to torch.
+    """
+
+    def __init__(self, half: bool = False) -> None:
+        super().__init__()
+        self.choose = {functional.instance_norm: _instance_norm} if half else _CHOOSE
+
+    def __torch_function__(
+        self, function: Any, types: Any, arguments: tuple[Any, ...] = (), options: dict[str, Any] | None = None
+    ) -> Any:
+        """Call a function of torch, or what stands for it."""
+        options = options or {}
+        if function in self.choose and (choice := self.choose[function](*arguments, **options)):
+            way, tensors, further = choice
+            shapes = tuple(None if tensor is None else tuple(tensor.shape) for tensor in tensors)
+            if _is_proved(function, way, shapes, tuple(further.items())):
+                return way(*tensors)
+        return function(*arguments, **options)

@@ -1,0 +1,274 @@
+"""What a CPU computes in another way is what torch computes: functions, gradients, and whole steps of every method."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from ganforge import Engine
+from ganforge.components.plugins import Plugins
+from ganforge.recipe import layers
+from ganforge.recipe.resolve import resolve
+from ganforge.runs.assemble import assemble, settle
+from ganforge.training import build, cpu
+
+LAST = torch.channels_last
+CONVOLUTIONS = {
+    "halving": ((3, 4, 8, 8), (5, 4, 4, 4), {"stride": 2, "padding": 1}),
+    "halving an odd map": ((3, 4, 7, 5), (5, 4, 3, 3), {"stride": 2, "padding": 1}),
+    "to one place": ((3, 4, 4, 4), (2, 4, 4, 4), {}),
+    "two strides and kernels": ((2, 3, 9, 8), (2, 3, 3, 2), {"stride": (2, 3), "padding": (1, 0)}),
+    "a kernel smaller than its stride": ((2, 3, 9, 9), (4, 3, 2, 2), {"stride": 3}),
+    "a kernel as large as the padded map": ((1, 2, 2, 2), (3, 2, 4, 4), {"stride": 2, "padding": 1}),
+}
+BACK = {
+    "doubling": ((3, 5, 4, 4), (5, 4, 4, 4), {"stride": 2, "padding": 1}),
+    "one place": ((3, 5, 1, 1), (5, 4, 4, 4), {}),
+    "with more to the right": ((2, 5, 3, 2), (5, 4, 3, 3), {"stride": 2, "padding": 1, "output_padding": 1}),
+    "two strides and kernels": ((2, 3, 3, 3), (3, 2, 3, 2), {"stride": (2, 3), "padding": (1, 0)}),
+}
+THREES = {
+    "padded": ((2, 3, 8, 8), {"padding": 1}),
+    "not padded": ((1, 3, 10, 6), {}),
+    "no multiple of four": ((2, 3, 7, 9), {"padding": (1, 2)}),
+    "smaller than a tile": ((1, 3, 3, 3), {}),
+}
+
+
+@pytest.fixture
+def forced(monkeypatch):
+    """Take the other ways for all shapes, in float64 too."""
+    for name, value in {"MANY_CHANNELS": 1, "MANY_TILES": 1, "LARGE_SAMPLE": 1, "FEW_PLACES": 1 << 30}.items():
+        monkeypatch.setattr(cpu, name, value)
+    monkeypatch.setattr(cpu, "_is_full", lambda tensor: tensor.ndim == 4 and len(tensor) > 0)
+
+
+def drawn(*shape: int) -> Tensor:
+    return torch.randn(shape, dtype=torch.float64, generator=torch.Generator().manual_seed(sum(shape)))
+
+
+def assert_same(function, maps: Tensor, weight: Tensor | None, bias: Tensor | None, **options) -> None:
+    """The other way is taken, and gives what torch gives: values, gradients, and gradients of gradients."""
+    choice = cpu._CHOOSE[function](maps, weight=weight, bias=bias, **options)
+    assert choice is not None
+    given = [one.requires_grad_() for one in (maps, weight, bias) if one is not None]
+
+    def found(*tensors: Tensor) -> Tensor:
+        return choice[0](*tensors, *[None] * (3 - len(tensors)))
+
+    torch.testing.assert_close(found(*given), function(maps, weight=weight, bias=bias, **options))
+    assert torch.autograd.gradcheck(found, given, fast_mode=True)
+    assert torch.autograd.gradgradcheck(found, given, fast_mode=True)
+
+
+@pytest.mark.parametrize("name", CONVOLUTIONS)
+@pytest.mark.parametrize("layout", [torch.contiguous_format, LAST])
+def test_a_convolution_onto_a_small_map_is_a_product(forced, name, layout):
+    maps, weight, options = CONVOLUTIONS[name]
+    given = drawn(*maps).to(memory_format=layout), drawn(*weight).to(memory_format=layout)
+    assert_same(torch.conv2d, *given, drawn(weight[0]), **options)
+    assert_same(torch.conv2d, *given, None, **options)
+
+
+@pytest.mark.parametrize("name", BACK)
+@pytest.mark.parametrize("layout", [torch.contiguous_format, LAST])
+def test_so_is_a_transposed_one(forced, name, layout):
+    maps, weight, options = BACK[name]
+    given = drawn(*maps).to(memory_format=layout), drawn(*weight).to(memory_format=layout)
+    assert_same(torch.conv_transpose2d, *given, drawn(weight[1]), **options)
+    assert_same(torch.conv_transpose2d, *given, None, **options)
+
+
+@pytest.mark.parametrize("name", THREES)
+def test_winograds_form_is_a_convolution(forced, monkeypatch, name):
+    monkeypatch.setattr(cpu, "_is_small", lambda window: False)
+    maps, options = THREES[name]
+    assert_same(torch.conv2d, drawn(*maps).to(memory_format=LAST), drawn(2, 3, 3, 3), drawn(2), **options)
+    assert_same(torch.conv2d, drawn(*maps), drawn(2, 3, 3, 3), None, **options)
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+def test_samples_are_normalised_one_by_one(forced, batch):
+    maps = drawn(batch, 2, 4, 3).to(memory_format=LAST)
+    assert_same(functional.instance_norm, maps, None, None, eps=1e-3)
+    assert_same(functional.instance_norm, maps, drawn(2), drawn(2))
+
+
+@pytest.mark.parametrize("half", [False, True])
+@pytest.mark.parametrize("affine", [False, True])
+def test_a_single_samples_norm_has_the_right_gradient_in_every_layout(half, affine):
+    maps, direction = drawn(1, 4, 6, 5).float(), drawn(1, 4, 5, 6).transpose(2, 3).float()
+    weight = drawn(4).float() if affine else None
+    given = maps.double().requires_grad_()
+    normed = (given - given.mean((2, 3), keepdim=True)) / (given.var((2, 3), False, keepdim=True) + 1e-5).sqrt()
+    wanted = torch.autograd.grad(normed if weight is None else normed * weight[:, None, None], given, direction)[0]
+    for layout in (torch.contiguous_format, LAST):
+        for of_gradient in (torch.contiguous_format, LAST):
+            x = maps.contiguous(memory_format=layout).requires_grad_()
+            with cpu.Faster(half):
+                found = functional.instance_norm(x, weight=weight, bias=weight)
+            mine = torch.autograd.grad(found, x, direction.contiguous(memory_format=of_gradient))[0]
+            torch.testing.assert_close(mine.double(), wanted, rtol=1e-4, atol=1e-5)
+
+
+def test_what_is_made_may_be_changed_in_place():
+    conv, back = torch.nn.Conv2d(4, 8, 4, 2, 1), torch.nn.ConvTranspose2d(8, 4, 4, 2, 1)
+    network = torch.nn.Sequential(conv, torch.nn.ReLU(inplace=True), back, torch.nn.LeakyReLU(0.2, inplace=True))
+    maps = drawn(2, 4, 8, 8).float().to(memory_format=LAST).requires_grad_()
+    plain = torch.autograd.grad(network(maps).square().sum(), maps)[0]
+    with cpu.Faster():
+        found = network(maps)
+    assert found.is_contiguous(memory_format=LAST)
+    torch.testing.assert_close(torch.autograd.grad(found.square().sum(), maps)[0], plain)
+
+
+def calls(work) -> list[str]:
+    """Name the ways that are taken."""
+    taken = []
+    with pytest.MonkeyPatch.context() as patch, cpu.Faster():
+        proved = cpu._is_proved
+        patch.setattr(
+            cpu, "_is_proved", lambda f, way, *rest: taken.append(type(way).__name__) or proved(f, way, *rest)
+        )
+        work()
+    return taken
+
+
+def test_shapes_decide_and_what_does_not_pay_is_left_to_torch():
+    def conv(maps, weight, **options):
+        given = torch.ones(maps).to(memory_format=LAST), torch.ones(weight)
+        return calls(lambda: functional.conv2d(*given, **options))
+
+    assert conv((32, 8, 8, 8), (8, 8, 4, 4), stride=2, padding=1) == ["Product"]
+    assert conv((32, 8, 16, 16), (8, 8, 4, 4), stride=2, padding=1) == []
+    assert conv((1, 8, 32, 32), (8, 8, 4, 4), stride=2, padding=1) == ["Product"]
+    assert conv((1, 8, 34, 34), (8, 8, 4, 4), stride=2, padding=1) == []
+    assert conv((4, 8, 4, 4), (8, 8, 3, 3), padding=1) == []
+    assert conv((1, 128, 64, 64), (128, 128, 3, 3), padding=1) == ["Winograd"]
+    assert conv((1, 128, 60, 60), (128, 128, 3, 3), padding=1) == []
+    assert conv((1, 64, 64, 64), (128, 64, 3, 3), padding=1) == []
+    assert conv((1, 128, 64, 64), (128, 128, 3, 3), padding="same") == []
+    assert conv((1, 128, 64, 64), (128, 128, 3, 3), dilation=2) == []
+    assert conv((1, 128, 64, 64), (128, 64, 3, 3), groups=2) == []
+    norm = torch.nn.InstanceNorm2d(8)
+    assert calls(lambda: norm(torch.ones(1, 8, 64, 64).to(memory_format=LAST))) == ["SampleBySample"]
+    assert calls(lambda: norm(torch.ones(2, 8, 64, 64).to(memory_format=LAST))) == ["SampleBySample"]
+    assert calls(lambda: norm(torch.ones(2, 8, 64, 64))) == []
+    assert calls(lambda: norm(torch.ones(2, 8, 8, 8).to(memory_format=LAST))) == []
+    assert calls(lambda: norm(torch.ones(1, 8, 8, 8))) == ["SampleBySample"]
+    back = torch.nn.ConvTranspose2d(8, 4, 4, 2, 1)
+    assert calls(lambda: back(torch.ones(2, 8, 4, 4))) == ["ProductBack"]
+    assert calls(lambda: back.double()(torch.ones(2, 8, 4, 4).double())) == []
+    tracked = torch.nn.InstanceNorm2d(8, track_running_stats=True)
+    assert calls(lambda: tracked(torch.ones(1, 8, 64, 64).to(memory_format=LAST))) == []
+
+
+def test_what_does_not_fit_is_told_as_torch_tells_it():
+    with cpu.Faster(), pytest.raises(RuntimeError, match="expected input"):
+        functional.conv2d(torch.ones(2, 3, 4, 4), torch.ones(2, 5, 4, 4))
+
+
+def test_a_way_that_differs_here_is_not_taken(monkeypatch):
+    maps, weight = drawn(3, 4, 8, 8).float(), drawn(5, 4, 4, 4).float()
+    plain = functional.conv2d(maps, weight, stride=2, padding=1)
+    cpu._is_proved.cache_clear()
+    right = cpu.Product.__call__
+    monkeypatch.setattr(cpu.Product, "__call__", lambda *given: right(*given) * 1.01)
+    with cpu.Faster():
+        assert torch.equal(functional.conv2d(maps, weight, stride=2, padding=1), plain)
+    cpu._is_proved.cache_clear()
+
+
+def test_proving_draws_no_random_number_and_asks_for_no_graph():
+    cpu._is_proved.cache_clear()
+    before = torch.get_rng_state()
+    with cpu.Faster(), torch.no_grad():
+        found = functional.conv2d(torch.ones(3, 4, 8, 8), torch.ones(5, 4, 4, 4), stride=2, padding=1)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert not found.requires_grad
+
+
+RECIPE = """
+extends = "{base}"
+[dataset]
+use = "coats"
+coats = ["plain", "striped", "spotted"]
+paired = {paired}
+size = 32
+pictures = 8
+test_pictures = 4
+[losses]
+{without}
+[train]
+steps = 1
+batch = 3
+[compute]
+precision = "fp32"
+compile = false
+channels_last = {faster}
+[record]
+sample_every = 0
+observers = []
+"""
+SMALL = {"width": 4, "blocks": 1, "layers": 1, "levels": 5, "halvings": 2, "hidden": 8, "patches": 16, "scales": 1}
+NETWORKS = {"generator", "discriminator", "content_encoder", "style_encoder", "decoder"}
+PLUGINS = Plugins()
+PLUGINS.load_installed()
+METHODS = ("discogan", "pix2pix", "munit", "stargan")
+OTHERS = ("cyclegan", "cut", "pix2pixhd", "fastcut", "sincut", "dualgan", "gcgan", "distancegan")
+OTHERS += ("dcgan", "wgan", "wgan_gp", "r3gan")
+
+
+def engine_of(method: str, folder: Path, *, faster: bool):
+    """Make the engine of a method's base recipe with small networks, in float64; channels last if it is to be faster."""
+    base = "base_64" if method == "discogan" else f"base_{method}"
+    recipe = folder / "case.toml"
+    without = "perceptual = false" if method == "pix2pixhd" else ""
+    recipe.write_text(
+        RECIPE.format(
+            base=base, paired=str(method.startswith("pix2pix")).lower(), without=without, faster=str(faster).lower()
+        )
+    )
+    table = layers.load(recipe, [], PLUGINS.recipes()).table
+    sets = ["heads.layers=[0, 2]"] if method == "sincut" else []
+    sets += ["generator.dropout=0.0"] if method in ("dualgan", "pix2pix") else []  # its mask depends on the layout
+    for role in NETWORKS & table.keys():
+        use = table[role]["use"]
+        kind = role if role in ("generator", "discriminator") else "network"
+        known = PLUGINS.registry.find(kind, use).signature.settings
+        small = {**SMALL, "layers": 4} if use == "conv" else SMALL
+        sets += [f"{role}.{key}={value}" for key, value in small.items() if key in known]
+    plan, dataset = settle(resolve(layers.load(recipe, sets, PLUGINS.recipes()), PLUGINS.registry), torch.device("cpu"))
+    sources = build.read_data(plan, dataset)["train"]
+    engine, batches = assemble(plan, dataset, sources, torch.device("cpu"))
+    for module in engine.modules.values():
+        module.double()
+    return engine, batches
+
+
+def losses_of(engine: Engine, batches, steps: int) -> list[dict[str, Tensor]]:
+    torch.manual_seed(1)
+    random = torch.Generator().manual_seed(0)
+    found = []
+    for step in range(steps):
+        batch = {name: one.double() if one.is_floating_point() else one for name, one in batches(step).items()}
+        for one in batch.values():  # even areas become exactly 0 when they are normalised, where gradients jump
+            if one.ndim == 4:
+                one += 0.1 * torch.randn(one.shape, dtype=one.dtype, generator=random)
+        found.append(engine.step(step, batch))
+    return found
+
+
+@pytest.mark.parametrize("method", [*METHODS, *(pytest.param(one, marks=pytest.mark.slow) for one in OTHERS)])
+def test_twenty_steps_of_every_method_are_the_same(forced, method, tmp_path):
+    taken = set()
+    proved = cpu._is_proved
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cpu, "_is_proved", lambda f, way, *rest: taken.add(type(way).__name__) or proved(f, way, *rest))
+        mine = losses_of(*engine_of(method, tmp_path, faster=True), 20)
+    assert taken
+    theirs = losses_of(*engine_of(method, tmp_path, faster=False), 20)
+    for one, other in zip(mine, theirs, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6)
