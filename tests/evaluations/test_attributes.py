@@ -152,6 +152,12 @@ def test_what_numbers_are_based_on_stands_beside_them(translator):
     assert found.about == {"pictures_AB": 7, "learnt_from_A": 40, "learnt_from_B": 40}
 
 
+def test_a_rehearsal_names_every_metric_that_there_may_be(translator):
+    metrics, _ = evaluate(evolve(translator({"G_AB": Swap()}), rehearsal=2))
+    known, _ = evaluate(translator({"G_AB": Swap()}))
+    assert metrics.keys() == known.keys()
+
+
 def test_one_picture_in_place_of_all_changes_everything_and_keeps_nothing(translator):
     metrics, _ = evaluate(translator({"G_AB": Constant()}))
     assert (metrics["changed_AB"], metrics["kept_balanced_AB"]) == (1, 0.5)
