@@ -12,8 +12,10 @@ import typer
 
 from ganforge.cli import look, train
 from ganforge.cli.command import say, tell
-from ganforge.cli.streams import lasting
+from ganforge.cli.streams import lasting, silent
 from ganforge.components.guard import trace
+from ganforge.components.index import Index
+from ganforge.components.offer import OFFER
 from ganforge.components.plugins import ALLOWED, Plugins
 from ganforge.disk import UNWRITABLE
 from ganforge.errors import GanforgeError, InputError, PluginError, StoppedError
@@ -29,6 +31,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "recipes": look.list_recipes,
     "plugins": look.list_plugins,
 }
+LOOKING = ("list", "show", "validate", "plugins")  # with what the index knows of plugins, where it will do
 
 
 def main() -> None:
@@ -46,7 +49,8 @@ def _answer() -> int:
     """Run a command, and return its exit status."""
     try:
         plugins = Plugins() if sys.argv[1:2] == [VERSION] else _plugins()
-        app = command_line(plugins)
+        with plugins.index.watching():
+            app = command_line(plugins)
         app(obj=plugins, prog_name="ganforge", args=[word for word in sys.argv[1:] if word != NO_PLUGINS])
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
@@ -139,6 +143,9 @@ def _plugins() -> Plugins:
         os.environ[ALLOWED] = ""  # also for the processes of a comparison
     allowed = os.environ.get(ALLOWED)
     names = None if allowed is None else [name for name in allowed.split(os.pathsep) if name]
-    plugins = Plugins(partial(say, style="yellow"), names)
-    plugins.load_installed()
+    command = next((word for word in sys.argv[1:] if not word.startswith("-")), "")
+    fresh = "torch" not in sys.modules
+    plugins = Plugins(partial(say, style="yellow"), names, Index(silent if fresh and command in LOOKING else None))
+    if plugins.index.find(OFFER) is None:
+        plugins.load_installed()
     return plugins
