@@ -103,7 +103,8 @@ def show(
             found = described(offer.registry.find(_known(kind), name))
             shown = {**asdict(found), "costs": _costs(context, found, sets or [], plugin)}
             del shown["summary"]
-        rows = [{**row, "default": row.pop("shown")} for row in shown["settings"]]
+        defaults = [row.pop("shown") for row in shown["settings"]]
+        rows = [{**row, "default": default} for row, default in zip(shown["settings"], defaults, strict=True)]
         text = to_json(shown, default=str)
     if as_json:
         typer.echo(text)
