@@ -28,7 +28,7 @@ from ganforge.cli.command import (
     understand,
 )
 from ganforge.components.guard import aside
-from ganforge.components.offer import Described, Offer, described, described_setting, offer_of
+from ganforge.components.offer import Described, Offer, described, described_setting, keep_offer, offer_of
 from ganforge.components.plugins import Plugins
 from ganforge.components.registry import KINDS
 from ganforge.components.settings import read_fields
@@ -216,25 +216,13 @@ def validate(
     context: typer.Context, recipe: RecipeName, sets: Sets = None, plugin: PluginFiles = None, as_json: AsJson = False
 ) -> None:
     """Find all errors of a recipe without training."""
+    from ganforge.cli import verdict
+
     problems: tuple[Problem, ...] = ()
     try:
         with aside():
-            plan = understand(context, recipe, sets, plugin)
-            from ganforge.data.divide import choose, kin_of
-            from ganforge.data.reading import require
-            from ganforge.runs.origin import find_origin
-            from ganforge.training import build
-            from ganforge.training.check import check
-
-            dataset = build.make_dataset(plan)
-            check(plan, dataset)
-            opened = build.open_all(plan, dataset)
-            with plan.located(("dataset",)):
-                require(opened["train"], plan.train.batch)
-                if isinstance(plan.data.validation, float):
-                    choose(kin_of(dataset, opened["train"]), plan.data.validation)
-            if plan.train.start is not None and os.path.isabs(plan.train.start):  # a name might mean a download
-                find_origin(plan, dataset, context.obj)
+            if plugin or not verdict.is_known(context.obj, recipe, sets or []):
+                _check(context, recipe, sets, plugin)
     except RecipeError as error:
         if not as_json:
             raise
@@ -243,3 +231,24 @@ def validate(
         typer.echo(json.dumps([asdict(problem) for problem in problems]))
         raise typer.Exit(2 if problems else 0)
     tell(f"{recipe}: no problems")
+
+
+def _check(context: typer.Context, recipe: str, sets: Sequence[str] | None, files: Sequence[Path] | None) -> None:
+    """Find all errors of a recipe, and have the index keep that there are none."""
+    plan = understand(context, recipe, sets, files)
+    from ganforge.cli import verdict
+    from ganforge.data.divide import look
+    from ganforge.runs.origin import find_origin
+    from ganforge.training import build
+    from ganforge.training.check import check
+
+    plugins: Plugins = context.obj
+    dataset = build.make_dataset(plan)
+    with plugins.index.watching():
+        check(plan, dataset)
+    with plan.located(("dataset",)):
+        look(dataset, plan.data.validation, plan.train.batch)
+    if plan.train.start is not None and os.path.isabs(plan.train.start):  # a name might mean a download
+        find_origin(plan, dataset, plugins)
+    keep_offer(plugins)
+    verdict.keep(plugins, plan, dataset)

@@ -91,13 +91,13 @@ class Index:
         text = json.dumps({"seen": states, "answers": self._answers})
         with suppress(OSError, ValueError):  # a ValueError is a file's name that is not UTF-8
             self._file.parent.mkdir(parents=True, exist_ok=True)
-            write_file(self._file, f"{_digest(text)}\n{text}", lasting=False)
+            write_file(self._file, f"{digest(text)}\n{text}", lasting=False)
             for older in sorted(self._file.parent.glob("*.json"), key=_age, reverse=True)[KEPT:]:
                 older.unlink()
 
     def _read(self, file: Path) -> None:
-        digest, _, text = file.read_text().partition("\n")
-        if digest == _digest(text):
+        written, _, text = file.read_text().partition("\n")
+        if written == digest(text):
             found = json.loads(text)
             if all(_state(path) == state for path, state in found["seen"].items()):
                 self._seen, self._answers = found["seen"], found["answers"]
@@ -126,7 +126,7 @@ def _surroundings() -> str:
     """Digest what decides which modules and plugins there are, and how they run."""
     variables = sorted((name, value) for name, value in os.environ.items() if name not in SHELLS_OWN)
     interpreter = (sys.version, sys.executable, tuple(sys.flags), sys.path)
-    return _digest(repr((FORMAT, interpreter, variables, [_installed(place or ".") for place in sys.path])))
+    return digest(repr((FORMAT, interpreter, variables, [_installed(place or ".") for place in sys.path])))
 
 
 def _installed(place: str) -> Any:
@@ -143,7 +143,7 @@ def _state(path: str) -> State:
     try:
         found = os.stat(path)
         if stat.S_ISDIR(found.st_mode):
-            return _digest(repr(sorted(set(os.listdir(path)) - {"__pycache__"})))
+            return digest(repr(sorted(set(os.listdir(path)) - {"__pycache__"})))
     except (OSError, ValueError):
         return None
     return [found.st_mtime_ns, found.st_ctime_ns, found.st_size]
@@ -155,5 +155,6 @@ def _age(file: Path) -> float:
     return 0.0
 
 
-def _digest(text: str) -> str:
+def digest(text: str) -> str:
+    """Return a short text that stands for a long one."""
     return hashlib.blake2b(text.encode(errors="surrogateescape"), digest_size=16).hexdigest()
