@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
-from rich import progress as bars
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -153,6 +152,8 @@ def _split(state: "Measured") -> str:
 @contextmanager
 def progress(*, in_bytes: bool = False) -> Iterator[Callable[[str, int, int], None]]:
     """Yield what shows (what goes on, done, total) as a bar each; as a line now and then where there is no terminal."""
+    from rich import progress as bars
+
     units = (bars.DownloadColumn(), bars.TransferSpeedColumn()) if in_bytes else (bars.MofNCompleteColumn(),)
     columns = (
         bars.TextColumn("{task.description}", markup=False),

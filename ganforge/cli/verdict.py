@@ -44,9 +44,8 @@ def _holds(plugins: Plugins, name: str, sets: Sequence[str]) -> bool:
     few = Plugins(allowed=plugins.allowed)
     few.load_installed([offer.registry.find("dataset", recipe.table["dataset"]["use"]).plugin])
     parts = Chooser(recipe, few.registry).parted("dataset", ("dataset",), DataTable)
-    dataset = parts and parts[0].make()
-    kept = isinstance(dataset, Dataset) and plugins.index.find(_name(recipe, dataset))
-    if not kept:
+    dataset = parts[0].make() if parts else None
+    if not isinstance(dataset, Dataset) or (kept := plugins.index.find(_name(recipe, dataset))) is None:
         return False
     validation, batch = kept
     look(dataset, Path(validation) if isinstance(validation, str) and validation != "own" else validation, batch)

@@ -3,9 +3,8 @@
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator
 from importlib.machinery import all_suffixes
-from importlib.metadata import EntryPoint, version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pluggy
 from attrs import define, field
@@ -19,6 +18,9 @@ from ganforge.components.neighbours import PluginFolder, new_folder
 from ganforge.components.registry import Component, Register, Registry
 from ganforge.disk import UNWRITABLE
 from ganforge.errors import InputError, PluginError, RunFailedError, StoppedError, nearest
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 GROUP = "ganforge"
 OWN = "ganforge"  # the distribution that ganforge and what it ships come in
@@ -202,6 +204,8 @@ class Plugins:
     @staticmethod
     def version() -> str:
         """Return ganforge's own version."""
+        from importlib.metadata import version
+
         return version("ganforge")
 
     def foreign(self) -> list[Plugin]:
@@ -212,7 +216,7 @@ class Plugins:
         """Plugins that could not be loaded or were disabled."""
         return [plugin for plugin in self.known.values() if plugin.error]
 
-    def _load_entry(self, entry: EntryPoint | Unreadable) -> None:
+    def _load_entry(self, entry: "EntryPoint | Unreadable") -> None:
         plugin = Plugin(entry.name, "", entry.value)
         try:
             plugin.origin, plugin.version = origin_of(entry)
