@@ -143,7 +143,7 @@ def _plugins() -> Plugins:
         os.environ[ALLOWED] = ""  # also for the processes of a comparison
     allowed = os.environ.get(ALLOWED)
     names = None if allowed is None else [name for name in allowed.split(os.pathsep) if name]
-    command = next((word for word in sys.argv[1:] if not word.startswith("-")), "")
+    command = next((word for word in sys.argv[1:] if word != NO_PLUGINS), "")
     fresh = "torch" not in sys.modules
     plugins = Plugins(partial(say, style="yellow"), names, Index(silent if fresh and command in LOOKING else None))
     if plugins.index.find(OFFER) is None:

@@ -24,7 +24,8 @@ from ganforge.errors import InputError
 from ganforge.folder import write_file
 
 FORMAT = 1
-KEPT = 16  # files: other environments, and other installations that share the folder
+FILES = 16  # that are kept: of other environments, and of other installations that share the folder
+ANSWERS = 500  # that are kept in each
 SLACK = 100_000_000  # nanoseconds by which file systems may date a change too early
 SHELLS_OWN = {"_", "OLDPWD", "PWD", "SHLVL"}  # variables that a shell changes by itself
 PASSING = ("/proc/", "/sys/", "/dev/")  # where files change whenever they are looked at
@@ -47,11 +48,12 @@ class Index:
         self._answers: dict[str, Any] = {}
         self._seen: dict[str, State] = {}
         self._opened: set[str] = set()
-        self._watching = self._hooked = False
         self._began = time.time_ns()
         if silent:
             with suppress(InputError, OSError, ValueError):
                 self._file = user_folder("cache") / "index" / f"{_surroundings()}.json"
+        if self._file:
+            with suppress(Exception):  # whatever it holds then: there is none yet, or it is damaged, or not ours
                 self._read(self._file)
 
     @property
@@ -66,14 +68,14 @@ class Index:
     @contextmanager
     def watching(self) -> Iterator[None]:
         """Within it, answers are worked out: what is opened and listed is what they follow from."""
-        if self._file is not None and not self._hooked:
-            sys.addaudithook(self._note)
-            self._hooked = True
-        before, self._watching = self._watching, True
+        if self._file is None or _Noted.by is not None:  # it is watched already
+            yield
+            return
+        _Noted.begin(self._note)
         try:
             yield
         finally:
-            self._watching = before
+            _Noted.by = None
 
     def keep(self, name: str, answer: Any) -> None:
         """Keep an answer, which JSON can hold, if all that it follows from is as it was when the command began.
@@ -83,16 +85,18 @@ class Index:
         if self._file is None or self._silent is None or not self._silent():
             return
         modules = [getattr(module, "__file__", None) for module in list(sys.modules.values())]
-        paths = {path for path in modules if path and os.path.isabs(path)} | self._opened | self._seen.keys()
+        paths = {path for path in modules if isinstance(path, str) and os.path.isabs(path)} | self._opened | self._seen.keys()
         states = {path: _state(path) for path in paths}
         if any(states[path] != state for path, state in self._seen.items()) or any(map(self._is_new, states.values())):
             return
-        self._seen, self._answers[name] = states, answer
+        self._seen = states
+        self._answers.pop(name, None)
+        self._answers = dict([*self._answers.items(), (name, answer)][-ANSWERS:])
         text = json.dumps({"seen": states, "answers": self._answers})
         with suppress(OSError, ValueError):  # a ValueError is a file's name that is not UTF-8
             self._file.parent.mkdir(parents=True, exist_ok=True)
             write_file(self._file, f"{digest(text)}\n{text}", lasting=False)
-            for older in sorted(self._file.parent.glob("*.json"), key=_age, reverse=True)[KEPT:]:
+            for older in sorted(self._file.parent.glob("*.json"), key=_age, reverse=True)[FILES:]:
                 older.unlink()
 
     def _read(self, file: Path) -> None:
@@ -100,16 +104,15 @@ class Index:
         if written == digest(text):
             found = json.loads(text)
             if all(_state(path) == state for path, state in found["seen"].items()):
-                self._seen, self._answers = found["seen"], found["answers"]
+                self._seen, self._answers = found["seen"], dict(found["answers"])
 
     def _is_new(self, state: State) -> bool:
         """Whether a file was changed since the command began: it may be another one than was imported."""
-        return isinstance(state, list) and max(state[:2]) > self._began - SLACK
+        changed = 0 if sys.platform == "win32" else 1  # no program can set the second time, but Windows has it not
+        return isinstance(state, list) and state[changed] > self._began - SLACK
 
     def _note(self, event: str, arguments: tuple[Any, ...]) -> None:
-        """Take notice, as an audit hook, of a file that is opened to be read, or of a folder that is listed."""
-        if not self._watching or event not in ("open", "os.listdir", "os.scandir"):
-            return
+        """Take notice of a file that is opened to be read, or of a folder that is listed."""
         path, mode, flags = (*arguments, None, None)[:3]
         written = (isinstance(mode, str) and mode.strip("rbtU")) or (flags or 0) & (os.O_WRONLY | os.O_RDWR)
         if not isinstance(path, str | bytes | os.PathLike) or (event == "open" and written):
@@ -120,6 +123,25 @@ class Index:
                 self._opened.add(source_from_cache(path))
         elif not path.startswith(PASSING) and (event == "open" or path not in sys.path):
             self._opened.add(path)
+
+
+class _Noted:
+    """Who is told of what is opened and listed: one audit hook for all, since none can be removed."""
+
+    by: Callable[[str, tuple[Any, ...]], None] | None = None
+    hooked = False
+
+    @classmethod
+    def begin(cls, note: Callable[[str, tuple[Any, ...]], None]) -> None:
+        cls.by = note
+        if not cls.hooked:
+            cls.hooked = True
+            sys.addaudithook(cls._hear)
+
+    @classmethod
+    def _hear(cls, event: str, arguments: tuple[Any, ...]) -> None:
+        if cls.by is not None and event in ("open", "os.listdir", "os.scandir"):
+            cls.by(event, arguments)
 
 
 def _surroundings() -> str:
