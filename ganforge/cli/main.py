@@ -15,7 +15,7 @@ from ganforge.cli.command import say, tell
 from ganforge.cli.streams import lasting, silent
 from ganforge.components.guard import trace
 from ganforge.components.index import Index
-from ganforge.components.offer import OFFER
+from ganforge.components.offer import kept_offer
 from ganforge.components.plugins import ALLOWED, Plugins
 from ganforge.disk import UNWRITABLE
 from ganforge.errors import GanforgeError, InputError, PluginError, StoppedError
@@ -31,7 +31,8 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "recipes": look.list_recipes,
     "plugins": look.list_plugins,
 }
-LOOKING = ("list", "show", "validate", "plugins")  # with what the index knows of plugins, where it will do
+LOOKING = ("list", "show", "validate", "plugins")  # what the index knows of plugins may do for these
+HELPING = ("--help", "-h", "")  # and for these, and the completion of words, that it knows who has commands
 
 
 def main() -> None:
@@ -144,8 +145,11 @@ def _plugins() -> Plugins:
     allowed = os.environ.get(ALLOWED)
     names = None if allowed is None else [name for name in allowed.split(os.pathsep) if name]
     command = next((word for word in sys.argv[1:] if word != NO_PLUGINS), "")
-    fresh = "torch" not in sys.modules
-    plugins = Plugins(partial(say, style="yellow"), names, Index(silent if fresh and command in LOOKING else None))
-    if plugins.index.find(OFFER) is None:
+    indexed = command in LOOKING + HELPING and "torch" not in sys.modules  # else this is no fresh process
+    plugins = Plugins(partial(say, style="yellow"), names, Index(silent if indexed else None))
+    offer = kept_offer(plugins)
+    if offer is None:
         plugins.load_installed()
+    elif command in HELPING:
+        plugins.load_installed([one.name for one in offer.plugins if "commands" in one.hooks])
     return plugins

@@ -85,7 +85,11 @@ class Index:
         if self._file is None or self._silent is None or not self._silent():
             return
         modules = [getattr(module, "__file__", None) for module in list(sys.modules.values())]
-        paths = {path for path in modules if isinstance(path, str) and os.path.isabs(path)} | self._opened | self._seen.keys()
+        paths = (
+            {path for path in modules if isinstance(path, str) and os.path.isabs(path)}
+            | self._opened
+            | self._seen.keys()
+        )
         states = {path: _state(path) for path in paths}
         if any(states[path] != state for path, state in self._seen.items()) or any(map(self._is_new, states.values())):
             return
