@@ -28,6 +28,7 @@ FILES = 16  # that are kept: of other environments, and of other installations t
 ANSWERS = 500  # that are kept in each
 SLACK = 100_000_000  # nanoseconds by which file systems may date a change too early
 SHELLS_OWN = {"_", "OLDPWD", "PWD", "SHLVL"}  # variables that a shell changes by itself
+COMPLETION = ("COMP_", "_TYPER_COMPLETE", "_GANFORGE_COMPLETE")  # and how those begin that say what is to be completed
 PASSING = ("/proc/", "/sys/", "/dev/")  # where files change whenever they are looked at
 MODULES = re.compile(r"[^.]+|.*\.(py|so|pyd|pth|zip|egg|egg-link|dist-info|egg-info)")  # names in a folder of modules
 METADATA = ("METADATA", "PKG-INFO", "entry_points.txt")
@@ -84,13 +85,9 @@ class Index:
         """
         if self._file is None or self._silent is None or not self._silent():
             return
-        modules = [getattr(module, "__file__", None) for module in list(sys.modules.values())]
-        paths = (
-            {path for path in modules if isinstance(path, str) and os.path.isabs(path)}
-            | self._opened
-            | self._seen.keys()
-        )
-        states = {path: _state(path) for path in paths}
+        files = [getattr(module, "__file__", None) for module in list(sys.modules.values())]
+        imported = {file for file in files if isinstance(file, str) and os.path.isabs(file)}
+        states = {path: _state(path) for path in imported | self._opened | self._seen.keys()}
         if any(states[path] != state for path, state in self._seen.items()) or any(map(self._is_new, states.values())):
             return
         self._seen = states
@@ -150,7 +147,8 @@ class _Noted:
 
 def _surroundings() -> str:
     """Digest what decides which modules and plugins there are, and how they run."""
-    variables = sorted((name, value) for name, value in os.environ.items() if name not in SHELLS_OWN)
+    counting = {name for name in os.environ if not name.startswith(COMPLETION)} - SHELLS_OWN
+    variables = [(name, os.environ[name]) for name in sorted(counting)]
     interpreter = (sys.version, sys.executable, tuple(sys.flags), sys.path)
     return digest(repr((FORMAT, interpreter, variables, [_installed(place or ".") for place in sys.path])))
 

@@ -102,6 +102,8 @@ def test_help_asks_only_those_who_have_commands(machine, listed):
         (_, out, err), torch = machine(*words)
         assert "translate" in out + err
         assert not torch
+    (_, out, _), torch = machine(COMP_WORDS="ganforge trans", COMP_CWORD="1", _GANFORGE_COMPLETE="complete_bash")
+    assert (out, torch) == ("translate\n", False)
 
 
 @pytest.mark.slow
