@@ -53,8 +53,11 @@ def _holds(plugins: Plugins, name: str, sets: Sequence[str]) -> bool:
 
 
 def keep(plugins: Plugins, plan: Plan, dataset: Dataset) -> None:
-    """Have the index keep that a plan was found without problems."""
-    if plugins.sound and plan.train.start is None:
+    """Have the index keep that a plan was found without problems, if it follows from no file that a setting names."""
+    made = [plan.coupling_choice, *(choice for _, choice in plan.networks.values())]
+    made += [value.choice for value in plan.values.values()]
+    files = [value for choice in made for value in choice.settings.values() if isinstance(value, Path)]
+    if plugins.sound and plan.train.start is None and not files:
         validation = plain(plan.data).get("validation")
         plugins.index.keep(_name(plan.recipe, dataset), [validation, plan.train.batch])
 
