@@ -74,8 +74,10 @@ def offer_of(plugins: Plugins) -> Offer:
 
 def keep_offer(plugins: Plugins) -> None:
     """Have the index keep what installed plugins offer, if all of them do so without an error."""
-    if plugins.index.active and plugins.sound:
-        offer = offer_of(plugins)
+    if not plugins.index.active:
+        return
+    offer = offer_of(plugins)
+    if plugins.sound:  # once all have registered
         with suppress(Exception):  # of a plugin's own classes: whoever wants to see them is told
             components = [asdict(described(one)) for kind in KINDS for one in offer.registry.of(kind)]
             kept = {"plugins": [asdict(one) for one in offer.plugins], "components": components}

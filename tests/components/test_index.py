@@ -199,13 +199,24 @@ def test_all_that_is_shown_of_all_components_is_the_same_from_the_index(files):
         assert json.loads(json.dumps([repr(one) for one in ours])) == [repr(one) for one in theirs]
 
 
-def test_what_plugins_with_errors_offer_is_not_kept(files):
-    (files / "site" / "other.py").write_text("import no_such_module\n")
+FAILING = """
+from ganforge import hookimpl
+
+@hookimpl
+def ganforge_register(register):
+    import no_such_module
+"""
+
+
+@pytest.mark.parametrize("text", ["import no_such_module\n", FAILING], ids=["import", "register"])
+def test_what_plugins_with_errors_offer_is_not_kept(text, files):
+    (files / "site" / "other.py").write_text(text)
     time.sleep(0.02)
     plugins = Plugins(index=index())
     plugins.load_installed()
     keep_offer(plugins)
     assert "no_such_module" in plugins.known["other"].error
+    sys.modules.pop("other", None)
     assert kept_offer(Plugins(index=index())) is None
 
 
