@@ -65,10 +65,10 @@ def offer_of(plugins: Plugins) -> Offer:
     """Return what plugins that are loaded offer."""
     with plugins.index.watching():
         registry = plugins.registry
-    rows = [
-        About(name, one.version, one.origin, list(one.hooks), one.error, first_line(one.module) if one.module else "")
-        for name, one in plugins.known.items()
-    ]
+    rows = []
+    for name, one in plugins.known.items():
+        heading = "" if one.module is None else first_line(one.module)
+        rows.append(About(name, one.version, one.origin, list(one.hooks), one.error, heading))
     return Offer(rows, registry)
 
 
