@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
-from rich import progress as bars
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from ganforge.components.offer import Offer, keep_offer, kept_offer, offer_of
 from ganforge.components.plugins import Plugins
 from ganforge.disk import to_json
 from ganforge.errors import InputError, Problem, RecipeError, printable
@@ -51,11 +51,22 @@ def tell(text: str) -> None:
 
 
 def plugins_with(context: typer.Context, files: Iterable[Path] | None) -> Plugins:
-    """Return the installed plugins and those of `--plugin`."""
+    """Return the installed plugins and those of `--plugin`, loaded."""
     plugins: Plugins = context.obj
+    plugins.load_installed()
     for path in files or ():
         plugins.load_file(path)
     return plugins
+
+
+def offered(context: typer.Context, files: Sequence[Path] | None = None) -> Offer:
+    """Return what the installed plugins and those of `--plugin` offer; without these, the index may know it."""
+    plugins: Plugins = context.obj
+    if not files and (kept := kept_offer(plugins)):
+        return kept
+    plugins_with(context, files)
+    keep_offer(plugins)
+    return offer_of(plugins)
 
 
 def read_recipe(plugins: Plugins, name: str | Path, sets: Sequence[str] | None = None) -> Recipe:
@@ -66,6 +77,7 @@ def read_recipe(plugins: Plugins, name: str | Path, sets: Sequence[str] | None =
 def understand(context: typer.Context, name: str, sets: Sequence[str] | None, files: Iterable[Path] | None) -> "Plan":
     """Read a recipe, load its local plugins, and resolve it; all problems come out at once."""
     plugins: Plugins = context.obj
+    plugins.load_installed()
     loaded = read_recipe(plugins, name, sets)
     problems, local = [], []
     for path, key, layer in loaded.plugin_files():
@@ -80,7 +92,8 @@ def understand(context: typer.Context, name: str, sets: Sequence[str] | None, fi
     from ganforge.recipe.resolve import resolve
 
     try:
-        plan = resolve(loaded, plugins.registry, local)
+        with plugins.index.watching():
+            plan = resolve(loaded, plugins.registry, local)
     except RecipeError as error:
         for failed in plugins.failures():
             plugins.say(f"warning: plugin '{failed.name}' is not loaded; `ganforge plugins` says why")
@@ -139,6 +152,8 @@ def _split(state: "Measured") -> str:
 @contextmanager
 def progress(*, in_bytes: bool = False) -> Iterator[Callable[[str, int, int], None]]:
     """Yield what shows (what goes on, done, total) as a bar each; as a line now and then where there is no terminal."""
+    from rich import progress as bars
+
     units = (bars.DownloadColumn(), bars.TransferSpeedColumn()) if in_bytes else (bars.MofNCompleteColumn(),)
     columns = (
         bars.TextColumn("{task.description}", markup=False),

@@ -4,13 +4,13 @@ import inspect
 import json
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from attrs import NOTHING, asdict
+from attrs import asdict
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -21,16 +21,17 @@ from ganforge.cli.command import (
     RecipeName,
     Sets,
     console_of_rows,
+    offered,
     plugins_with,
     print_rows,
     tell,
     understand,
 )
-from ganforge.components.describe import describe, describe_value
 from ganforge.components.guard import aside
-from ganforge.components.plugins import Plugin, Plugins
-from ganforge.components.registry import KINDS, Component, Registry
-from ganforge.components.settings import Setting, plain, read_fields
+from ganforge.components.offer import Described, Offer, described, described_setting, keep_offer, offer_of
+from ganforge.components.plugins import Plugins
+from ganforge.components.registry import KINDS
+from ganforge.components.settings import read_fields
 from ganforge.disk import read_text, to_json
 from ganforge.errors import InputError, PluginError, Problem, RecipeError, nearest, printable
 from ganforge.recipe.layers import summary
@@ -53,11 +54,11 @@ def list_components(
 ) -> None:
     """List the components there are, under the plugins that they come from."""
     with aside():
-        plugins = plugins_with(context, plugin)
+        offer = offered(context, plugin)
         kinds = KINDS if kind is None else (_known(kind),)
-        found = [component for one in kinds for component in plugins.registry.of(one)]
+        found = [component for one in kinds for component in offer.registry.of(one)]
         rows = [{"kind": one.kind, "name": one.name, "summary": one.summary, "plugin": one.plugin} for one in found]
-        abouts = {name: {"version": one.version, "heading": _heading(one)} for name, one in plugins.known.items()}
+        abouts = {one.name: {"version": one.version, "heading": one.heading} for one in offer.plugins}
     rows = [{**row, **abouts[row["plugin"]]} for row in rows]
     if as_json:
         print_rows(rows, as_json)
@@ -78,11 +79,6 @@ def list_components(
         console.print(table)
 
 
-def _heading(plugin: Plugin) -> str:
-    """Return the first line that a plugin says of itself: the paper, where it is a method's."""
-    return str(getattr(plugin.module, "__doc__", None) or "").strip().partition("\n")[0]
-
-
 def show(
     context: typer.Context,
     kind: Annotated[str, _kind],
@@ -96,15 +92,19 @@ def show(
     Of a network for pictures it also says how many parameters it has, and how much arithmetic a picture takes.
     """
     with aside():
-        plugins = plugins_with(context, plugin)
+        offer = offered(context, plugin)
         if name is not None and kind in TABLES:
             raise InputError(f"'{kind}' is a table of the engine, which is shown alone; {nearest(kind, KINDS)}")
         if sets and (name is None or kind not in NETWORKS):
             raise InputError(f"--set is for {', '.join(NETWORKS)}: how large they are with other settings")
         if name is None:
-            shown = _about_table(kind, plugins.registry)
+            shown = _about_table(kind, offer)
         else:
-            shown = _about_component(plugins.registry.find(_known(kind), name), sets or ())
+            found = described(offer.registry.find(_known(kind), name))
+            shown = {**asdict(found), "costs": _costs(context, found, sets or [], plugin)}
+            del shown["summary"]
+        defaults = [row.pop("shown") for row in shown["settings"]]
+        rows = [{**row, "default": default} for row, default in zip(shown["settings"], defaults, strict=True)]
         text = to_json(shown, default=str)
     if as_json:
         typer.echo(text)
@@ -115,12 +115,9 @@ def show(
     for player, names in shown["asks"].items():
         whom = f", for the {player}" if player else ""
         console.print(f"\nasks for{whom}: {', '.join(names) or 'nothing'}", markup=False)
-    for row in shown["settings"]:
-        default = "" if row["default"] is None else describe_value(row["default"])
-        row["default"] = "(required)" if row.pop("required") else default
-    if shown["settings"]:
+    if rows:
         console.print()
-        print_rows(shown["settings"], as_json=False)
+        print_rows([{key: text for key, text in row.items() if key != "required"} for row in rows], as_json=False)
     if shown["costs"]:
         console.print()
         rows = [
@@ -129,32 +126,38 @@ def show(
         print_rows(rows, as_json=False)
 
 
-def _about_component(component: Component, sets: Iterable[str]) -> dict[str, Any]:
-    asks = component.asks() if component.kind in ("loss", "value") else {}
-    about = {"kind": component.kind, "name": component.name, "plugin": component.plugin}
-    doc = inspect.getdoc(component.factory) or ""
-    settings = [_about_setting(one) for one in component.signature.settings.values()]
-    costs: list[dict[str, Any]] = []
-    if component.kind in NETWORKS:
+def _costs(
+    context: typer.Context, network: Described, sets: Sequence[str], files: Sequence[Path] | None
+) -> list[dict[str, Any]]:
+    """Count how large a network is, or say what the index knows of it."""
+    if network.kind not in NETWORKS:
+        return []
+    name, index = f"costs {network.kind} {network.qualified} {json.dumps(sets)}", context.obj.index
+    costs: list[dict[str, Any]] | None = None if files else index.find(name)
+    if costs is None:
         from ganforge.cli.costs import costs_of
 
-        costs = costs_of(component, sets)
-    return {**about, "doc": doc, "settings": settings, "asks": asks, "costs": costs}
+        component = plugins_with(context, files).registry.find(network.kind, network.qualified)
+        with index.watching():
+            costs = costs_of(component, sets)
+        if not files:
+            index.keep(name, costs)
+    return costs
 
 
-def _about_table(name: str, registry: Registry) -> dict[str, Any]:
+def _about_table(name: str, offer: Offer) -> dict[str, Any]:
     from ganforge.recipe.plan import Compute, LossTable, Record, Train, ValueTable
 
     tables = dict(zip(TABLES, (Train, Compute, Record, LossTable, ValueTable), strict=True))
     if name in KINDS:
-        there = [component.name for component in registry.of(name)]
+        there = [component.name for component in offer.registry.of(name)]
         raise InputError(f"which {name}? There are: {', '.join(there) or 'none'}")
     if name not in tables:
         hint = nearest(name, (*KINDS, *TABLES))
         raise InputError(f"'{name}' is no kind of component and no table of the engine; {hint}")
     doc, _, attributes = (inspect.getdoc(tables[name]) or "").partition("\n\nAttributes:\n")
     docs = {key: " ".join(text.split()) for key, text in _ATTRIBUTE.findall(attributes)}
-    settings = [{**_about_setting(one), "doc": docs.get(key, "")} for key, one in read_fields(tables[name]).items()]
+    settings = [{**described_setting(one), "doc": docs.get(key, "")} for key, one in read_fields(tables[name]).items()]
     return {
         "kind": "table",
         "name": name,
@@ -163,17 +166,6 @@ def _about_table(name: str, registry: Registry) -> dict[str, Any]:
         "settings": settings,
         "asks": {},
         "costs": [],
-    }
-
-
-def _about_setting(setting: Setting) -> dict[str, Any]:
-    required = setting.default is NOTHING
-    about = {"setting": setting.name, "type": describe(setting.type)}
-    return {
-        **about,
-        "default": None if required else plain(setting.default),
-        "required": required,
-        "range": setting.ranges,
     }
 
 
@@ -203,12 +195,19 @@ def list_plugins(context: typer.Context, plugin: PluginFiles = None, as_json: As
     plugins: Plugins = context.obj
     with aside():
         for path in plugin or ():
+            plugins.load_installed()
             with suppress(PluginError):  # its row says so
                 plugins.load_file(path)
-        _ = plugins.registry
+        offer = offer_of(plugins) if plugin else offered(context)
     rows = [
-        {"name": name, "version": one.version, "from": one.origin, "hooks": ", ".join(one.hooks), "error": one.error}
-        for name, one in plugins.known.items()
+        {
+            "name": one.name,
+            "version": one.version,
+            "from": one.origin,
+            "hooks": ", ".join(one.hooks),
+            "error": one.error,
+        }
+        for one in offer.plugins
     ]
     print_rows(rows, as_json)
 
@@ -217,25 +216,13 @@ def validate(
     context: typer.Context, recipe: RecipeName, sets: Sets = None, plugin: PluginFiles = None, as_json: AsJson = False
 ) -> None:
     """Find all errors of a recipe without training."""
+    from ganforge.cli import verdict
+
     problems: tuple[Problem, ...] = ()
     try:
         with aside():
-            plan = understand(context, recipe, sets, plugin)
-            from ganforge.data.divide import choose, kin_of
-            from ganforge.data.reading import require
-            from ganforge.runs.origin import find_origin
-            from ganforge.training import build
-            from ganforge.training.check import check
-
-            dataset = build.make_dataset(plan)
-            check(plan, dataset)
-            opened = build.open_all(plan, dataset)
-            with plan.located(("dataset",)):
-                require(opened["train"], plan.train.batch)
-                if isinstance(plan.data.validation, float):
-                    choose(kin_of(dataset, opened["train"]), plan.data.validation)
-            if plan.train.start is not None and os.path.isabs(plan.train.start):  # a name might mean a download
-                find_origin(plan, dataset, context.obj)
+            if plugin or not verdict.is_known(context.obj, recipe, sets or []):
+                _check(context, recipe, sets, plugin)
     except RecipeError as error:
         if not as_json:
             raise
@@ -244,3 +231,24 @@ def validate(
         typer.echo(json.dumps([asdict(problem) for problem in problems]))
         raise typer.Exit(2 if problems else 0)
     tell(f"{recipe}: no problems")
+
+
+def _check(context: typer.Context, recipe: str, sets: Sequence[str] | None, files: Sequence[Path] | None) -> None:
+    """Find all errors of a recipe, and have the index keep that there are none."""
+    plan = understand(context, recipe, sets, files)
+    from ganforge.cli import verdict
+    from ganforge.data.divide import look
+    from ganforge.runs.origin import find_origin
+    from ganforge.training import build
+    from ganforge.training.check import check
+
+    plugins: Plugins = context.obj
+    dataset = build.make_dataset(plan)
+    with plugins.index.watching():
+        check(plan, dataset)
+    with plan.located(("dataset",)):
+        look(dataset, plan.data.validation, plan.train.batch)
+    if plan.train.start is not None and os.path.isabs(plan.train.start):  # a name might mean a download
+        find_origin(plan, dataset, plugins)
+    keep_offer(plugins)
+    verdict.keep(plugins, plan, dataset)

@@ -12,8 +12,10 @@ import typer
 
 from ganforge.cli import look, train
 from ganforge.cli.command import say, tell
-from ganforge.cli.streams import lasting
+from ganforge.cli.streams import lasting, silent
 from ganforge.components.guard import trace
+from ganforge.components.index import Index
+from ganforge.components.offer import kept_offer
 from ganforge.components.plugins import ALLOWED, Plugins
 from ganforge.disk import UNWRITABLE
 from ganforge.errors import GanforgeError, InputError, PluginError, StoppedError
@@ -29,6 +31,8 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "recipes": look.list_recipes,
     "plugins": look.list_plugins,
 }
+LOOKING = ("list", "show", "validate", "plugins")  # what the index knows of plugins may do for these
+HELPING = ("--help", "-h", "")  # and for these, and the completion of words, that it knows who has commands
 
 
 def main() -> None:
@@ -46,7 +50,8 @@ def _answer() -> int:
     """Run a command, and return its exit status."""
     try:
         plugins = Plugins() if sys.argv[1:2] == [VERSION] else _plugins()
-        app = command_line(plugins)
+        with plugins.index.watching():
+            app = command_line(plugins)
         app(obj=plugins, prog_name="ganforge", args=[word for word in sys.argv[1:] if word != NO_PLUGINS])
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
@@ -139,6 +144,12 @@ def _plugins() -> Plugins:
         os.environ[ALLOWED] = ""  # also for the processes of a comparison
     allowed = os.environ.get(ALLOWED)
     names = None if allowed is None else [name for name in allowed.split(os.pathsep) if name]
-    plugins = Plugins(partial(say, style="yellow"), names)
-    plugins.load_installed()
+    command = next((word for word in sys.argv[1:] if word != NO_PLUGINS), "")
+    indexed = command in LOOKING + HELPING and "torch" not in sys.modules  # else this is no fresh process
+    plugins = Plugins(partial(say, style="yellow"), names, Index(silent if indexed else None))
+    offer = kept_offer(plugins)
+    if offer is None:
+        plugins.load_installed()
+    elif command in HELPING:
+        plugins.load_installed([one.name for one in offer.plugins if "commands" in one.hooks])
     return plugins

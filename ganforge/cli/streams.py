@@ -20,6 +20,7 @@ class Lasting(io.RawIOBase):
     def __init__(self, stream: Any) -> None:
         self.stream = stream
         self.refused: OSError | None = None
+        self.asked = 0  # bytes
         self._gone = False
 
     def writable(self) -> bool:
@@ -44,6 +45,7 @@ class Lasting(io.RawIOBase):
 
     def write(self, data: Any) -> int:
         """Write bytes and return how many were taken; where the reader lets nobody wait, wait here."""
+        self.asked += len(data)
         try:
             while not self._gone:
                 if (count := self.stream.write(data)) is not None:
@@ -94,6 +96,13 @@ def lasting() -> Iterator[Callable[[], OSError | None]]:
         refused()
         for name, stream in older.items():
             setattr(sys, name, stream)
+
+
+def silent() -> bool:
+    """Tell, within `lasting`, whether nothing was written to standard error."""
+    sys.stderr.flush()
+    raw = getattr(getattr(sys.stderr, "buffer", None), "raw", None)
+    return isinstance(raw, Lasting) and not raw.asked
 
 
 def _beneath(stream: Any, descriptor: int) -> Any:

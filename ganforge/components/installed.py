@@ -1,12 +1,14 @@
 """Entry points of installed distributions, with those whose metadata are broken."""
 
 from functools import lru_cache
-from importlib.metadata import Distribution, EntryPoint, distributions
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
 from ganforge.errors import PluginError
+
+if TYPE_CHECKING:
+    from importlib.metadata import Distribution, EntryPoint
 
 FILE = "entry_points.txt"
 
@@ -16,7 +18,7 @@ class Unreadable:
     """Stands for the entry points of a distribution that cannot be read."""
 
     name: str
-    dist: Distribution
+    dist: "Distribution"
     value: str = FILE
 
     def load(self) -> Any:
@@ -24,8 +26,10 @@ class Unreadable:
         raise PluginError(f"its {FILE} cannot be read; install it anew")
 
 
-def entry_points(group: str) -> list[EntryPoint | Unreadable]:
+def entry_points(group: str) -> "list[EntryPoint | Unreadable]":
     """Return the entry points of a group; of a distribution in two folders those of the first one, as Python does."""
+    from importlib.metadata import distributions
+
     found: list[EntryPoint | Unreadable] = []
     folders: dict[str, str] = {}
     for dist in distributions():
@@ -41,12 +45,12 @@ def entry_points(group: str) -> list[EntryPoint | Unreadable]:
 
 
 @lru_cache(maxsize=16)
-def _name_and_version(dist: Distribution) -> tuple[Any, Any]:
+def _name_and_version(dist: "Distribution") -> tuple[Any, Any]:
     """Read them once: each time all of the metadata are parsed."""
     return dist.name, dist.version
 
 
-def _name(dist: Distribution) -> str:
+def _name(dist: "Distribution") -> str:
     """Name a distribution by its metadata, or else by the folder that they lie in."""
     try:
         return str(dist.name or dist._path.name)  # type: ignore[attr-defined]
@@ -54,12 +58,14 @@ def _name(dist: Distribution) -> str:
         return "unknown"
 
 
-def origin_of(entry: EntryPoint | Unreadable) -> tuple[str, str]:
+def origin_of(entry: "EntryPoint | Unreadable") -> tuple[str, str]:
     """Return the name and the version of the distribution that brings an entry point.
 
     Raises:
         PluginError: they are not known, or the entry point names no module.
     """
+    from importlib.metadata import EntryPoint
+
     if not EntryPoint.pattern.match(entry.value):
         raise PluginError(f"its entry point '{entry.value}' names no module")
     if entry.dist is None:

@@ -3,9 +3,8 @@
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator
 from importlib.machinery import all_suffixes
-from importlib.metadata import EntryPoint, version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pluggy
 from attrs import define, field
@@ -13,15 +12,21 @@ from attrs import define, field
 from ganforge.components import hookspecs
 from ganforge.components.answers import Answer, check
 from ganforge.components.guard import brief, contained, guarded
+from ganforge.components.index import Index
 from ganforge.components.installed import Unreadable, entry_points, origin_of
 from ganforge.components.neighbours import PluginFolder, new_folder
-from ganforge.components.registry import Register, Registry
+from ganforge.components.registry import Component, Register, Registry
 from ganforge.disk import UNWRITABLE
 from ganforge.errors import InputError, PluginError, RunFailedError, StoppedError, nearest
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 GROUP = "ganforge"
 OWN = "ganforge"  # the distribution that ganforge and what it ships come in
 ALLOWED = "GANFORGE_PLUGINS"
+REFUSED = f"--no-plugins or {ALLOWED} does not allow it"
+LOCAL = "local"  # stands for the version of a plugin file
 # What answers to hooks may raise: somebody asked for what they do.
 ASKED: dict[str, tuple[type[Exception], ...]] = {
     "ganforge_observers": (InputError,),
@@ -46,21 +51,32 @@ class Plugins:
     """The plugins of this process, their hooks and their registry.
 
     `say` is told what the user should know of them. `allowed` names the installed plugins and the files that may be
-    loaded beside ganforge's own ones; without it, all may.
+    loaded beside ganforge's own ones; without it, all may. `index` knows what they offered when they were last loaded.
     """
 
-    def __init__(self, say: Callable[[str], None] = lambda _: None, allowed: Collection[str] | None = None) -> None:
-        self.say, self._allowed = say, allowed
+    def __init__(
+        self,
+        say: Callable[[str], None] = lambda _: None,
+        allowed: Collection[str] | None = None,
+        index: Index | None = None,
+    ) -> None:
+        self.say, self.allowed, self.index = say, allowed, index or Index()
         self.manager = pluggy.PluginManager("ganforge")
         self.manager.add_hookspecs(hookspecs)
         self.known: dict[str, Plugin] = {}
-        self._registry: Registry | None = None
+        self._installed = False
+        self._registry: Registry[Component] | None = None
         self._folders: dict[Path, PluginFolder] = {}
 
-    def load_installed(self) -> None:
-        """Load every entry point of the group `ganforge`, one by one."""
-        for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.name):
-            self._load_entry(entry)
+    def load_installed(self, only: Collection[str] | None = None) -> None:
+        """Load every entry point of the group `ganforge`, or `only` those of these names, one by one; once."""
+        if self._installed:
+            return
+        self._installed = True
+        with self.index.watching():
+            for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.name):
+                if only is None or entry.name in only:
+                    self._load_entry(entry)
 
     def load_file(self, path: Path, *, alone: bool = False) -> None:
         """Load a local plugin file and register its components; it may import the modules beside it.
@@ -74,10 +90,10 @@ class Plugins:
         if not os.path.isfile(path):  # which also answers for names that no file can have
             hint = nearest(path.name, (other.name for other in path.parent.glob("*.py")))
             raise InputError(f"no plugin file '{path}'" + (f"; {hint}" if hint else ""))
-        if self._allowed is not None and path.resolve() not in map(Path.resolve, map(Path, self._allowed)):
+        if self.allowed is not None and path.resolve() not in map(Path.resolve, map(Path, self.allowed)):
             raise InputError(f"plugin file {path} is not loaded: --no-plugins or {ALLOWED} does not allow it")
         name, beside = path.stem, path.resolve().parent
-        plugin = Plugin(name, "local", str(path.resolve()))
+        plugin = Plugin(name, LOCAL, str(path.resolve()))
         if earlier := self.known.get(name):
             if earlier.origin == plugin.origin and not earlier.error:
                 return
@@ -100,7 +116,7 @@ class Plugins:
             raise PluginError(f"plugin file {path} failed: {plugin.error}") from cause
 
     @property
-    def registry(self) -> Registry:
+    def registry(self) -> Registry[Component]:
         """All components; the plugins register them on first use, since that imports torch."""
         if self._registry is None:
             self._registry = Registry()
@@ -179,9 +195,17 @@ class Plugins:
         except Exception as error:
             self.say(f"warning: observer '{name}' is disabled: {brief(error)}")
 
+    @property
+    def sound(self) -> bool:
+        """Whether all installed plugins that may be loaded are, and nothing else is."""
+        rows = self.known.values()
+        return self._installed and all(row.version != LOCAL and row.error in ("", REFUSED) for row in rows)
+
     @staticmethod
     def version() -> str:
         """Return ganforge's own version."""
+        from importlib.metadata import version
+
         return version("ganforge")
 
     def foreign(self) -> list[Plugin]:
@@ -192,7 +216,7 @@ class Plugins:
         """Plugins that could not be loaded or were disabled."""
         return [plugin for plugin in self.known.values() if plugin.error]
 
-    def _load_entry(self, entry: EntryPoint | Unreadable) -> None:
+    def _load_entry(self, entry: "EntryPoint | Unreadable") -> None:
         plugin = Plugin(entry.name, "", entry.value)
         try:
             plugin.origin, plugin.version = origin_of(entry)
@@ -204,8 +228,8 @@ class Plugins:
             self.known[f"{entry.name} ({plugin.origin})"] = plugin
             return
         self.known[entry.name] = plugin
-        if self._allowed is not None and plugin.origin != OWN and entry.name not in self._allowed:
-            plugin.error = f"--no-plugins or {ALLOWED} does not allow it"
+        if self.allowed is not None and plugin.origin != OWN and entry.name not in self.allowed:
+            plugin.error = REFUSED
         if plugin.error:
             return
         try:
@@ -228,14 +252,14 @@ class Plugins:
     def _answered(self, module: object) -> Iterable[pluggy.HookCaller]:
         return self.manager.get_hookcallers(module) or ()
 
-    def _register(self, plugin: Plugin, registry: Registry) -> None:
+    def _register(self, plugin: Plugin, registry: Registry[Component]) -> None:
         """Let one plugin register its components: all of them, or none where it fails."""
         register = Register(plugin.name)
         with guarded():
             for implementation in self.manager.hook.ganforge_register.get_hookimpls():
                 if implementation.plugin is plugin.module:
                     Answer(implementation, "ganforge_register")(register=register)
-        registry.add(register)
+        registry.add(register.components.values())
 
     def _disable(self, module: object, name: str, error: Exception) -> None:
         self._forget(module)

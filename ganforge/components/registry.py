@@ -2,8 +2,8 @@
 
 import inspect
 import sys
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Generic, TypeVar
 
 from attrs import field, frozen
 
@@ -39,8 +39,22 @@ GENERAL = ("forward", "__call__")  # methods that serve every player
 
 
 @frozen
-class Component:
-    """Something registered.
+class Named:
+    """What stands in a registry: something that a plugin registers under a kind and a name."""
+
+    kind: str
+    name: str
+    plugin: str
+
+    @property
+    def qualified(self) -> str:
+        """`plugin/name`, unique in its kind."""
+        return f"{self.plugin}/{self.name}"
+
+
+@frozen
+class Component(Named):
+    """Something registered, which can be made.
 
     Attributes:
         place: file and line of the registering call.
@@ -48,9 +62,6 @@ class Component:
         lasts: whether a value lasts for the whole step, whatever is updated in between.
     """
 
-    kind: str
-    name: str
-    plugin: str
     factory: Callable[..., Any] = field(repr=False)
     place: str = field(repr=False)
     signature: Signature = field(repr=False)
@@ -58,14 +69,9 @@ class Component:
     lasts: bool = field(default=False, repr=False)
 
     @property
-    def qualified(self) -> str:
-        """`plugin/name`, unique in its kind."""
-        return f"{self.plugin}/{self.name}"
-
-    @property
     def summary(self) -> str:
         """The first line of its docstring."""
-        return str(self.factory.__doc__ or "").strip().partition("\n")[0]
+        return first_line(self.factory)
 
     def method(self, player: str) -> str | None:
         """Name the method of a class that serves a player: one of its name, else one that serves all."""
@@ -178,6 +184,11 @@ class Register:
         self.components[kind, name] = component
 
 
+def first_line(thing: object) -> str:
+    """Return the first line of what a module, class or function says of itself."""
+    return str(thing.__doc__ or "").strip().partition("\n")[0]
+
+
 def _problems(component: Component) -> Iterator[str]:
     """Say, at registration, what could only fail later and farther from its cause."""
     kind, signature = component.kind, component.signature
@@ -205,35 +216,39 @@ def _own(factory: type) -> list[str]:
     return [name for name, value in found.items() if callable(value) and (name in GENERAL or not name.startswith("_"))]
 
 
-class Registry:
-    """All components of all plugins; short names work while they are unique."""
+Item = TypeVar("Item", bound=Named)
 
-    def __init__(self) -> None:
-        self._components: dict[tuple[str, str], Component] = {}
 
-    def add(self, register: Register) -> None:
+class Registry(Generic[Item]):
+    """All components of all plugins, or what is said of them; short names work while they are unique."""
+
+    def __init__(self, items: Iterable[Item] = ()) -> None:
+        self._items: dict[tuple[str, str], Item] = {}
+        self.add(items)
+
+    def add(self, items: Iterable[Item]) -> None:
         """Take over all components of one plugin."""
-        for component in register.components.values():
-            self._components[component.kind, component.qualified] = component
+        for item in items:
+            self._items[item.kind, item.qualified] = item
 
-    def of(self, kind: str) -> Iterator[Component]:
+    def of(self, kind: str) -> Iterator[Item]:
         """Components of one kind, by name."""
-        found = [component for (other, _), component in self._components.items() if other == kind]
-        return iter(sorted(found, key=lambda component: (component.name, component.plugin)))
+        found = [item for (other, _), item in self._items.items() if other == kind]
+        return iter(sorted(found, key=lambda item: (item.name, item.plugin)))
 
-    def find(self, kind: str, name: str) -> Component:
+    def find(self, kind: str, name: str) -> Item:
         """Return the component of a short or qualified name.
 
         Raises:
             InputError: no component has the name, or several plugins offer it.
         """
-        if exact := self._components.get((kind, name)):
+        if exact := self._items.get((kind, name)):
             return exact
-        matches = [component for component in self.of(kind) if component.name == name]
+        matches = [item for item in self.of(kind) if item.name == name]
         if len(matches) > 1:
-            names = " or ".join(f"'{component.qualified}'" for component in matches)
+            names = " or ".join(f"'{item.qualified}'" for item in matches)
             raise InputError(f"several plugins offer the {kind} '{name}': write {names}")
         if matches:
             return matches[0]
-        known = [component.qualified if "/" in name else component.name for component in self.of(kind)]
+        known = [item.qualified if "/" in name else item.name for item in self.of(kind)]
         raise InputError(f"unknown {kind} '{name}'; {nearest(name, known) or 'no plugin offers one'}")

@@ -10,16 +10,19 @@ import types
 import typing
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin
 
 import attrs
-import cattrs
 from attrs import NOTHING, frozen
 
 from ganforge.components.describe import describe, describe_validator, describe_value
 from ganforge.components.schedule import Schedule
 from ganforge.errors import PluginError, nearest
+
+if TYPE_CHECKING:
+    import cattrs
 
 TABLES = "tables"  # in a field's metadata: it is a dictionary of the tables inside of the component's own
 LARGEST = 2**53  # beyond it a number is a slip, and not every integer is a float
@@ -183,9 +186,11 @@ def structure(value: Any, setting: Setting, path: Key, report: Report) -> Any:
         arms = (setting.type, *(get_args(setting.type) if _is_union(setting.type) else ()))
         if classes := [arm for arm in arms if attrs.has(arm)]:
             return _structure_class(value, attrs.evolve(setting, type=classes[0]), path, report)
+    from cattrs import StructureHandlerNotFoundError
+
     try:
-        result = _converter.structure(value, setting.type)
-    except (ValueError, TypeError, AttributeError, cattrs.StructureHandlerNotFoundError):  # cattrs asks for keys unseen
+        result = _converter().structure(value, setting.type)
+    except (ValueError, TypeError, AttributeError, StructureHandlerNotFoundError):  # cattrs asks for keys unseen
         report(path, f"expected {describe(setting.type)}, got {describe_value(value)}", "")
         return NOTHING
     if result is None:
@@ -253,7 +258,7 @@ def _literal(value: Any, hint: Any) -> Any:
     return value
 
 
-def _sequence_hook(hint: Any, converter: cattrs.BaseConverter) -> Callable[[Any, Any], Any]:
+def _sequence_hook(hint: Any, converter: "cattrs.BaseConverter") -> Callable[[Any, Any], Any]:
     arms, origin = get_args(hint), get_origin(hint)
 
     def hook(value: Any, _: Any) -> Any:
@@ -266,7 +271,7 @@ def _sequence_hook(hint: Any, converter: cattrs.BaseConverter) -> Callable[[Any,
     return hook
 
 
-def _union_hook(hint: Any, converter: cattrs.BaseConverter) -> Callable[[Any, Any], Any]:
+def _union_hook(hint: Any, converter: "cattrs.BaseConverter") -> Callable[[Any, Any], Any]:
     arms = get_args(hint)
 
     def hook(value: Any, _: Any) -> Any:
@@ -286,9 +291,16 @@ def _is(*origins: Any) -> Callable[[Any], bool]:
 
 
 _is_union = _is(Union, types.UnionType)
-_converter = cattrs.Converter(detailed_validation=False, forbid_extra_keys=True)
-for _kind, _others in ((int, ()), (float, (int,)), (bool, ()), (str, ()), (Path, (str,))):
-    _converter.register_structure_hook(_kind, _strict(_kind, *_others))
-_converter.register_structure_hook_func(_is(Literal), _literal)
-_converter.register_structure_hook_factory(_is(list, tuple), _sequence_hook)
-_converter.register_structure_hook_factory(_is_union, _union_hook)
+
+
+@cache
+def _converter() -> "cattrs.Converter":
+    import cattrs  # what only looks at settings does without
+
+    converter = cattrs.Converter(detailed_validation=False, forbid_extra_keys=True)
+    for kind, others in ((int, ()), (float, (int,)), (bool, ()), (str, ()), (Path, (str,))):
+        converter.register_structure_hook(kind, _strict(kind, *others))
+    converter.register_structure_hook_func(_is(Literal), _literal)
+    converter.register_structure_hook_factory(_is(list, tuple), _sequence_hook)
+    converter.register_structure_hook_factory(_is_union, _union_hook)
+    return converter

@@ -1,10 +1,15 @@
 """Random crops and changes of training pictures, on the device, as a pure function of the seed and the step."""
 
-from collections.abc import Sequence
+from __future__ import annotations
 
-import torch
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 from attrs import field, frozen, validators
-from torch import Tensor
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
 
 _share = [validators.ge(0.0), validators.le(1.0)]
 
@@ -35,6 +40,8 @@ class Augment:
 
         The same random generator moves other pictures alike, if as much of them is cropped away.
         """
+        import torch
+
         count, channels, *whole = pictures.shape
         height, width = size or whole
         if not (self.flip or self.shift or size):
@@ -54,6 +61,8 @@ class Augment:
 
     def colour(self, pictures: Tensor, random: torch.Generator) -> Tensor:
         """Change brightness and contrast of pictures [N, C, H, W] in [0, 1]."""
+        import torch
+
         if not (self.brightness or self.contrast):
             return pictures
         added, factor = (2 * torch.rand(2, len(pictures), 1, 1, 1, generator=random) - 1).to(pictures.device)

@@ -1,19 +1,23 @@
 """Data sets: what a plugin returns, in which forms its samples may be, and seeds for all that is random."""
 
+from __future__ import annotations
+
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-import torch
 from attrs import evolve, field, frozen
-from torch import Tensor
 
 from ganforge.data.depth import Depth, Picture
 from ganforge.data.notes import Note
 from ganforge.data.split import SPLITS as SPLITS, Split as Split
 from ganforge.errors import InputError
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
 
 Shape = tuple[int, ...]
 OnBroken = Literal["stop", "skip"]
@@ -43,11 +47,11 @@ class Stored:
     labels: Mapping[str, Sequence[Any]] = field(factory=dict)
     skipped: Sequence[str] = ()
     notes: Sequence[Note] = ()
-    made_of: "Prepared | None" = field(default=None, repr=False)
+    made_of: Prepared | None = field(default=None, repr=False)
     places: Sequence[int] | None = None
     whole: Callable[[Sequence[int]], Tensor] | None = None
 
-    def chosen(self, places: Sequence[int]) -> "Stored":
+    def chosen(self, places: Sequence[int]) -> Stored:
         """Return only the samples at these places among those that they were made of."""
         at = {place: index for index, place in enumerate(self.places or range(self.length))}
         rows = [at[place] for place in places]
@@ -75,7 +79,7 @@ class Prepared:
         left_out: what else lies where the items were found, for people to read; see `Found`.
         shape: of a sample as it is made, where it is larger than the data set says, so that it is cropped.
         crop: where a larger sample is cropped: at random for training batches, or in the middle always.
-        dtype: of a sample: uint8, uint16 or float32.
+        dtype: the type of a sample's numbers.
     """
 
     items: Sequence[Any]
@@ -86,14 +90,14 @@ class Prepared:
     left_out: str = ""
     shape: Shape | None = None
     crop: Crop = "random"
-    dtype: torch.dtype = torch.uint8
+    dtype: Literal["uint8", "uint16", "float32"] = "uint8"
 
     @property
     def length(self) -> int:
         """How many there are, broken ones included."""
         return len(self.items)
 
-    def chosen(self, places: Sequence[int]) -> "Prepared":
+    def chosen(self, places: Sequence[int]) -> Prepared:
         """Return only the samples at these places."""
         labels = {name: [values[place] for place in places] for name, values in self.labels.items()}
         return evolve(self, items=[self.items[place] for place in places], labels=labels)
@@ -222,11 +226,15 @@ def derive(seed: int, *labels: object) -> int:
 
 def random_generator(seed: int, *labels: object) -> torch.Generator:
     """Return a fresh CPU random generator for one purpose."""
+    import torch
+
     return torch.Generator().manual_seed(derive(seed, *labels))
 
 
 def as_float(samples: Tensor) -> Tensor:
     """Turn pictures of uint8 and uint16 into floats in [0, 1], other floats into float32; leave other whole numbers."""
+    import torch
+
     if samples.dtype in (torch.uint8, torch.uint16):
         return samples.float().div_(255 if samples.dtype == torch.uint8 else 65535)
     return samples.float() if samples.is_floating_point() else samples

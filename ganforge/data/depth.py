@@ -1,11 +1,14 @@
 """What the numbers in picture files mean: which of them are black and white, and of which type they are."""
 
-from typing import Any, Literal
+from __future__ import annotations
 
-import numpy as np
-import torch
+from typing import TYPE_CHECKING, Any, Literal
+
 from attrs import frozen
-from torch import Tensor
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor
 
 Kind = Literal["uint8", "uint16", "int16", "int32", "float32"]
 
@@ -26,12 +29,16 @@ class Depth:
 
     def pixels(self, numbers: Tensor) -> Tensor:
         """Turn numbers of a file into float32 pixels in [0, 1]; what lies outside of the range is cut off."""
+        import torch
+
         exact = torch.float64 if numbers.dtype in (torch.int32, torch.float64) else torch.float32
         wide = numbers.to(exact, copy=True)
         return wide.sub_(self.low).div_(self.high - self.low).float().clamp_(0, 1)
 
     def numbers(self, pixels: Tensor) -> np.ndarray[Any, Any]:
         """Turn float pixels, cut off to [0, 1], into numbers for a file; whole numbers are rounded."""
+        import numpy as np
+
         found = pixels.double().clamp(0, 1).mul(self.high - self.low).add(self.low).numpy()
         if self.kind == "float32":
             return found.astype(np.float32)

@@ -12,7 +12,7 @@ from attrs import evolve
 
 from ganforge.data.copies import copies, told
 from ganforge.data.dataset import Dataset, Drawn, Report, Samples, Stored
-from ganforge.data.reading import Ready, Sources, finish, prepare, read, silent
+from ganforge.data.reading import Ready, Sources, finish, prepare, read, require, silent
 from ganforge.data.split import Split
 from ganforge.errors import InputError
 
@@ -60,6 +60,30 @@ def read_divided(
 def brought(dataset: Dataset, validation: Literal["own"] | Path) -> Mapping[str, Samples]:
     """Open validation samples that are no share of the training samples; an InputError says that there are none."""
     return dataset.validation(validation if isinstance(validation, Path) else None)
+
+
+def open_all(dataset: Dataset, validation: Validation | None) -> dict[Split, Mapping[str, Samples]]:
+    """Open all that the data bring, validation samples among them if these are no share of the training samples.
+
+    Raises:
+        InputError: the data are not there.
+    """
+    found: dict[Split, Mapping[str, Samples]] = {"train": dataset.open("train"), "test": dataset.open("test")}
+    if validation is not None and not isinstance(validation, float):
+        found["validation"] = brought(dataset, validation)
+    return found
+
+
+def look(dataset: Dataset, validation: Validation | None, batch: int) -> None:
+    """Open all that the data bring, and prepare nothing.
+
+    Raises:
+        InputError: the data are not there, or are too few for a batch or for validation.
+    """
+    opened = open_all(dataset, validation)
+    require(opened["train"], batch)
+    if isinstance(validation, float):
+        choose(kin_of(dataset, opened["train"]), validation)
 
 
 def kin_of(dataset: Dataset, sources: Mapping[str, Samples]) -> dict[str, Sequence[Any]]:

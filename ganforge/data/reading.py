@@ -1,10 +1,11 @@
 """Reading a split of a data set: samples made ready, cropped, left out together, and their labels."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from __future__ import annotations
 
-import torch
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
 from attrs import evolve
-from torch import Tensor
 
 from ganforge.data.augment import cut_middle
 from ganforge.data.copies import copies, told
@@ -23,6 +24,9 @@ from ganforge.data.dataset import (
 )
 from ganforge.data.notes import note_lines
 from ganforge.errors import InputError, nearest
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Sources = Mapping[str, Stored | Drawn]
 Ready = Callable[..., Stored]  # takes (samples, shape, what, report)
@@ -140,6 +144,8 @@ def label_of(sources: Sources, field: str) -> Stored:
     Raises:
         InputError: there is no such label, or it is no number.
     """
+    import torch
+
     domain, _, label = field.partition(".")
     samples = sources.get(domain)
     known = dict(samples.labels) if isinstance(samples, Stored) else {}
@@ -156,6 +162,8 @@ def label_of(sources: Sources, field: str) -> Stored:
 
 def normal(shape: Shape) -> Drawn:
     """Return a field that is drawn from N(0, 1)."""
+    import torch
+
     return Drawn(lambda count, random: torch.randn(count, *shape, generator=random))
 
 

@@ -7,7 +7,7 @@ from attrs import define, field
 
 from ganforge.components import registry as registries
 from ganforge.components.describe import describe_value
-from ganforge.components.registry import Registry
+from ganforge.components.registry import Component, Registry
 from ganforge.components.settings import Key, fill, read_fields
 from ganforge.errors import InputError, Problem, nearest
 from ganforge.recipe.layers import Recipe, Table, has, merge
@@ -23,7 +23,7 @@ class Chooser:
     """Finds the components that tables name, and fills in their settings; `problems` collects what is wrong."""
 
     recipe: Recipe
-    registry: Registry
+    registry: Registry[Component]
     problems: dict[Problem, None] = field(factory=dict)  # in their order, each once
 
     def report(self, key: Key, message: str, hint: str = "") -> None:

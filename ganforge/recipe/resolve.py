@@ -29,7 +29,7 @@ VALIDATION = 0.05  # share of the training samples that chooses the best checkpo
 SISTERS: Mapping[str, type] = {"train": Train, "compute": Compute, "record": Record}
 
 
-def resolve(recipe: Recipe, registry: Registry, plugin_files: Iterable[Path] = ()) -> Plan:
+def resolve(recipe: Recipe, registry: Registry[Component], plugin_files: Iterable[Path] = ()) -> Plan:
     """Find every component of the recipe and check every setting; a RecipeError holds all problems that were found."""
     work = _Resolver(recipe, registry)
     dataset, data = work.parted("dataset", ("dataset",), DataTable) or (None, DataTable())

@@ -9,9 +9,9 @@ from attrs import evolve
 from torch import nn
 
 from ganforge.components.coupling import View
+from ganforge.data import divide
 from ganforge.data.batches import Batches
 from ganforge.data.dataset import Dataset, Decided, Report, Samples, Shape, derive
-from ganforge.data.divide import brought, read_divided
 from ganforge.data.files import listed_once
 from ganforge.data.reading import Ready, Sources, normal, read, silent
 from ganforge.data.split import Split
@@ -85,7 +85,7 @@ def read_split(
         if validation is None or split == "test":
             found = {split: read(dataset, split, *rest)}
         else:
-            found = read_divided(dataset, validation, *rest)
+            found = divide.read_divided(dataset, validation, *rest)
     return {name: {**noise, **sources} for name, sources in found.items()}
 
 
@@ -95,10 +95,7 @@ def open_all(plan: Plan, dataset: Dataset) -> dict[Split, Mapping[str, Samples]]
     A RecipeError says that the data are not there.
     """
     with plan.located(("dataset",)):
-        found: dict[Split, Mapping[str, Samples]] = {"train": dataset.open("train"), "test": dataset.open("test")}
-        if (validation := plan.data.validation) is not None and not isinstance(validation, float):
-            found["validation"] = brought(dataset, validation)
-        return found
+        return divide.open_all(dataset, plan.data.validation)
 
 
 def ready_of(plan: Plan) -> Ready | None:

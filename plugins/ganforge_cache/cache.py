@@ -39,7 +39,7 @@ from ganforge_cache.making import Faults, Maker, Notes, make_all, module_of
 FORMAT = 3
 HEADER = 256  # bytes of a file before its samples
 SAMPLES, ABOUT = "samples.safetensors", "about.json"
-NAMES = {torch.uint8: "U8", torch.uint16: "U16", torch.float32: "F32"}  # of types in the header
+NAMES = {"uint8": "U8", "uint16": "U16", "float32": "F32"}  # of types in the header
 SHOWN = 5
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 DISK_ERRORS = {*UNWRITABLE, errno.EFBIG, errno.ENOTDIR, errno.EEXIST, errno.ENOENT, errno.ELOOP, errno.ENAMETOOLONG}
@@ -157,7 +157,7 @@ def _take(tensor: Tensor, indices: Sequence[int]) -> Tensor:
 
 def _key(samples: Prepared, shape: Shape) -> str:
     """Name the cache by everything that its contents depend on: items, their files' state, settings, and the code."""
-    about = (FORMAT, samples.settings, tuple(shape), samples.dtype, samples.on_broken)
+    about = (FORMAT, samples.settings, tuple(shape), _type_of(samples), samples.on_broken)
     digest = hashlib.blake2b(repr(about).encode(), digest_size=16)
     for item in samples.items:
         if isinstance(item, Path):
@@ -250,7 +250,7 @@ def _make(folder: Path, samples: Prepared, shape: Shape, what: str, report: Repo
     try:
         file = aside / SAMPLES
         _reserve(file, HEADER + samples.length * _bytes_of(samples, shape))
-        maker = Maker(samples.make, shape, samples.dtype, file, HEADER)
+        maker = Maker(samples.make, shape, _type_of(samples), file, HEADER)
         faults: Faults = []
         notes: Notes = []
         done = 0
@@ -302,8 +302,13 @@ def _reserve(file: Path, size: int) -> None:
             target.truncate(size)
 
 
+def _type_of(samples: Prepared) -> torch.dtype:
+    found: torch.dtype = getattr(torch, samples.dtype)
+    return found
+
+
 def _bytes_of(samples: Prepared, shape: Shape) -> int:
-    return math.prod(shape) * samples.dtype.itemsize
+    return math.prod(shape) * _type_of(samples).itemsize
 
 
 def _close_gaps(file: Path, samples: Prepared, shape: Shape, broken: Sequence[int]) -> None:

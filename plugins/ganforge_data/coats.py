@@ -1,19 +1,23 @@
 """Drawn animals of different coats on a meadow, which need no files: horses to zebras in spirit (Zhu et al. 2017)."""
 
+from __future__ import annotations
+
 from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from random import Random
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from attrs import field, frozen, validators
 from PIL import Image
-from torch import Tensor
 
 from ganforge import InputError, Prepared, Samples, Split
 from ganforge_data.animals import draw, faces_left
 from ganforge_data.decode import MODES
 from ganforge_data.opened import Opened
 from ganforge_data.pictures import Pictures, pair
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Coat = Literal["plain", "striped", "spotted"]
 Item = tuple[str, int, str]  # split, animal, coat

@@ -1,17 +1,16 @@
 """Crops of one large picture for each domain."""
 
+from __future__ import annotations
+
 import math
 import os
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-import torch
 from attrs import field, frozen
 from attrs.validators import ge, le
-from torch import Tensor
-from torch.nn.functional import interpolate
 
 from ganforge import (
     TABLES,
@@ -33,6 +32,10 @@ from ganforge_data.opened import Opened, open_picture
 from ganforge_data.pictures import fit_opened
 from ganforge_data.ranges import AUTO, Apart, Range, depths_of, of_domains, shapes_of
 from ganforge_data.scan import decide
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
 
 
 @frozen(kw_only=True)
@@ -91,6 +94,9 @@ class Crops(PictureDataset):
 
     def draw(self, whole: Tensor, count: int, generator: torch.Generator) -> Tensor:
         """Draw crops of a picture, float [count, C, size, size]."""
+        import torch
+        from torch.nn.functional import interpolate
+
         least = 1 / self.zoom
         scales = (least + (1 - least) * torch.rand(2, generator=generator)).tolist()
         height, width = (max(self.size, round(side * s)) for side, s in zip(whole.shape[1:], scales, strict=True))

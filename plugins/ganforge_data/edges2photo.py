@@ -1,21 +1,25 @@
 """Pictures that hold a pair side by side, edges and photo, as in the archives of pix2pix."""
 
+from __future__ import annotations
+
 from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 from attrs import frozen
 from attrs.validators import ge
 from PIL import Image
-from torch import Tensor
 
 from ganforge import InputError, Prepared, Samples, Split
 from ganforge_data.halves import Side, cut_half, opposite, split_files, validation_folder
 from ganforge_data.listing import list_pictures, require_folder
 from ganforge_data.opened import Opened
 from ganforge_data.pictures import PictureFiles
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @frozen(kw_only=True)

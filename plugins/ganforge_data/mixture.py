@@ -1,15 +1,19 @@
 """The toy experiment: two mixtures of Gaussians in the plane (Kim et al. 2017, section 3.1)."""
 
-import math
-from collections.abc import Collection, Mapping
-from functools import partial
-from typing import Any
+from __future__ import annotations
 
-import torch
+import math
+from collections.abc import Callable, Collection, Mapping
+from functools import cache, partial
+from typing import TYPE_CHECKING, Any
+
 from attrs import field, frozen, validators
-from torch import Tensor
 
 from ganforge import Dataset, Drawn, Samples, Shape, Split, Stored, random_generator
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
 
 PROBES = 5000
 TEST_SEED, VALIDATION_SEED = 2017, 2018
@@ -35,6 +39,8 @@ class Arc:
 
     def points(self) -> Tensor:
         """Return the modes' centres, [modes, 2]."""
+        import torch
+
         closed = math.isclose(abs(self.stop - self.start), 360)
         angles = torch.linspace(self.start, self.stop, self.modes + 1 if closed else self.modes)[: self.modes].deg2rad()
         return torch.tensor(self.centre) + self.radius * torch.stack([angles.cos(), angles.sin()], dim=1)
@@ -65,26 +71,39 @@ class Mixture(Dataset):
     @property
     def modes(self) -> Mapping[str, Tensor]:
         """The modes' centres in each domain, [modes, 2]."""
-        return {"A": self.a.points(), "B": self.b.points()}
+        return {domain: arc.points() for domain, arc in self._arcs.items()}
+
+    @property
+    def _arcs(self) -> Mapping[str, Arc]:
+        return {"A": self.a, "B": self.b}
 
     def open(self, split: Split) -> Mapping[str, Samples]:
         """Train: fresh samples at every step. Test: 5,000 fixed ones, equally many of each mode, labelled `mode`."""
         if split == "train":
-            return {domain: Drawn(partial(self._draw, centres)) for domain, centres in self.modes.items()}
-        return {domain: self._probes(domain, TEST_SEED) for domain in self.modes}
+            return {domain: Drawn(partial(self._draw, cache(arc.points))) for domain, arc in self._arcs.items()}
+        return {domain: self._probes(domain, TEST_SEED) for domain in self._arcs}
 
     def held(self, kin: Collection[Any]) -> Mapping[str, Samples]:
         """Return other fixed samples, as many as for tests."""
-        return {domain: self._probes(domain, VALIDATION_SEED) for domain in self.modes}
+        return {domain: self._probes(domain, VALIDATION_SEED) for domain in self._arcs}
 
-    def _draw(self, centres: Tensor, count: int, generator: torch.Generator) -> Tensor:
+    def _draw(self, points: Callable[[], Tensor], count: int, generator: torch.Generator) -> Tensor:
+        import torch
+
+        centres = points()
         chosen = torch.randint(len(centres), (count,), generator=generator)
         return centres[chosen] + self.sigma * torch.randn(count, 2, generator=generator)
 
     def _probes(self, domain: str, seed: int) -> Stored:
-        centres = self.modes[domain]
+        arc = self._arcs[domain]
         # Interleaved, so that any first few of them show every mode.
-        chosen = torch.arange(len(centres)).repeat(PROBES // len(centres))
-        noise = torch.randn(len(chosen), 2, generator=random_generator(seed, domain))
-        points = centres[chosen] + self.sigma * noise
-        return Stored(len(points), lambda indices: points[list(indices)], {"mode": chosen.tolist()})
+        chosen = [*range(arc.modes)] * (PROBES // arc.modes)
+
+        @cache
+        def points() -> Tensor:
+            import torch
+
+            noise = torch.randn(len(chosen), 2, generator=random_generator(seed, domain))
+            return arc.points()[chosen] + self.sigma * noise
+
+        return Stored(len(chosen), lambda indices: points()[list(indices)], {"mode": chosen})

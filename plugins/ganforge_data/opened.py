@@ -1,18 +1,22 @@
 """Pictures as data sets see them: with so many channels, over a background, and with what their numbers mean."""
 
+from __future__ import annotations
+
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from attrs import evolve, field, frozen
 from PIL import Image, ImageColor
-from torch import Tensor
 
 from ganforge import Depth, Picture, compare
 from ganforge_data.decode import MODES, decode, naming
 from ganforge_data.ranges import NAMES, Array, as_known, kind_of, number, own_depth
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 LUMA = (19595 / 65536, 38470 / 65536, 7471 / 65536)  # of red, green and blue, as Pillow has them
 
@@ -32,10 +36,12 @@ class Opened:
     @property
     def picture(self) -> Picture:
         """The same as numbers [C, H, W] of the depth's type."""
+        import torch
+
         numbers = torch.cat([to_tensor(band) for band in self.bands])
         return Picture(numbers.to(getattr(torch, self.depth.kind)), self.depth)
 
-    def changed(self, change: Callable[[Image.Image], Image.Image]) -> "Opened":
+    def changed(self, change: Callable[[Image.Image], Image.Image]) -> Opened:
         """Return it with each of its bands changed."""
         return evolve(self, bands=[change(band) for band in self.bands])
 
@@ -68,6 +74,8 @@ def open_picture(path: Path, channels: int = 3, background: str = "white", depth
 
 def to_tensor(picture: Image.Image) -> Tensor:
     """Return a picture as a tensor [C, H, W] of its numbers."""
+    import torch
+
     array = np.array(picture)
     return torch.from_numpy(array[None] if array.ndim == 2 else array.transpose(2, 0, 1).copy())
 

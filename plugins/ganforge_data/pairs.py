@@ -1,17 +1,21 @@
 """Pairs: two pictures of the same thing, side by side in one file, or in two folders under the same name."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from attrs import field, frozen, validators
-from torch import Tensor
 
 from ganforge import InputError, Prepared, Split, natural, printable
 from ganforge_data.halves import Side, cut_half, opposite, split_folder, validation_folder
 from ganforge_data.listing import hold_out, list_pictures, names_of, require_folder
 from ganforge_data.pictures import PictureFiles
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 SHOWN = 3
 PARTS: tuple[Split, ...] = ("train", "test")

@@ -1,16 +1,16 @@
 """What all data sets of pictures share: their settings, and making pictures fit."""
 
+from __future__ import annotations
+
 import warnings
 from abc import abstractmethod
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import PIL
-import torch
 from attrs import evolve, field, frozen, validators
 from PIL import Image, ImageColor, ImageOps
-from torch import Tensor
 
 from ganforge import (
     TABLES,
@@ -33,6 +33,9 @@ from ganforge_data.decode import MODES
 from ganforge_data.opened import Opened, open_picture, to_tensor
 from ganforge_data.ranges import AUTO, Apart, Range, depths_of, of_domains, shapes_of
 from ganforge_data.scan import decide
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Fit = Literal["squash", "crop", "pad"]
 Size = int | tuple[int, int]
@@ -213,22 +216,24 @@ class PictureFiles(Pictures):
         return decide(self, files, ready, report)
 
 
-def dtype_of(depth: Depth) -> torch.dtype:
+def dtype_of(depth: Depth) -> Literal["uint8", "uint16", "float32"]:
     """Return the type in which samples of a depth are kept: the smallest that loses nothing that can be seen.
 
     >>> dtype_of(Depth()), dtype_of(Depth("int16", -1000, 3000)), dtype_of(Depth("float32", 0, 1))
-    (torch.uint8, torch.uint16, torch.float32)
+    ('uint8', 'uint16', 'float32')
     """
     if depth == Depth():
-        return torch.uint8
-    return torch.uint16 if depth.kind in ("uint8", "uint16", "int16") else torch.float32
+        return "uint8"
+    return "uint16" if depth.kind in ("uint8", "uint16", "int16") else "float32"
 
 
-def as_stored(pixels: Tensor, dtype: torch.dtype) -> Tensor:
+def as_stored(pixels: Tensor, dtype: Literal["uint8", "uint16", "float32"]) -> Tensor:
     """Turn float pixels in [0, 1] into samples of a type, of which `as_float` makes such pixels again."""
-    if dtype == torch.float32:
+    if dtype == "float32":
         return pixels
-    return pixels.mul(255 if dtype == torch.uint8 else 65535).round().to(dtype)
+    import torch
+
+    return pixels.mul(255 if dtype == "uint8" else 65535).round().to(getattr(torch, dtype))
 
 
 def fit_opened(opened: Opened, shape: Shape, depth: Depth, fit: Fit, background: str = "white") -> Tensor:
@@ -236,6 +241,8 @@ def fit_opened(opened: Opened, shape: Shape, depth: Depth, fit: Fit, background:
 
     Where picture and samples have plain 8 bits, Pillow resizes these; else the pixels as floats.
     """
+    import torch
+
     channels, height, width = shape
     plain = opened.depth == depth == Depth()
     bands = opened.bands if plain else [Image.fromarray(band.numpy()) for band in opened.picture.pixels]

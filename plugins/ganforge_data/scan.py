@@ -1,15 +1,15 @@
 """Deciding once, from a look at all files of a domain, which of their numbers are black and white."""
 
+from __future__ import annotations
+
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
-import torch
 from attrs import astuple, evolve, frozen
-from torch import Tensor
 
 from ganforge import Decided, Depth, InputError, Kind, Prepared, Report, Stored, printable
 from ganforge_data.decode import EIGHT_BITS, decode, is_shallow, naming
@@ -26,6 +26,9 @@ from ganforge_data.ranges import (
     kind_of,
     number,
 )
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 KINDS: tuple[Kind, ...] = get_args(Kind)  # the deepest last
 LOOKED_AT = 1 << 20  # numbers of a file, about, of which the spread and the levels are found
@@ -100,6 +103,8 @@ def look(channels: int, path: Path) -> Tensor:
     Returns:
         A `Look` as its bytes, uint8 [56].
     """
+    import torch
+
     found = SHALLOW
     if not is_shallow(path):
         try:

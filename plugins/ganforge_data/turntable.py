@@ -1,21 +1,22 @@
 """Rendered cars, chairs and heads at known angles, which need no files: a stand-in for Figures 5, 6 and 8."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from functools import partial
 from random import Random
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-import torch
 from attrs import field, frozen, validators
 from PIL import Image
-from torch import Tensor
 
 from ganforge import InputError, Prepared, Split
 from ganforge_data.decode import MODES
 from ganforge_data.opened import Opened
 from ganforge_data.pictures import Pictures, pair
-from ganforge_data.render import render
-from ganforge_data.shapes import SHAPES
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Shape = Literal["car", "chair", "head"]
 View = tuple[str, int, float, float]  # shape, model, azimuth, elevation
@@ -92,6 +93,11 @@ class Turntable(Pictures):
         return self.prepared(domain, partial(self._render, domain), views, labels, self.seed)
 
     def _render(self, domain: str, view: View) -> Tensor:
+        import torch
+
+        from ganforge_data.render import render
+        from ganforge_data.shapes import SHAPES
+
         shape, model, azimuth, elevation = view
         parts = SHAPES[shape](Random(f"{self.seed} {shape} {model}"))
         values = render(parts, pair(self.size), azimuth, elevation).mul(255).round().to(torch.uint8)  # [3, H, W]

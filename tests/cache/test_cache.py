@@ -177,12 +177,13 @@ def deep_number_in(dtype, path):
     return (number_in(path).float() * 257).to(dtype)
 
 
-@pytest.mark.parametrize("dtype", [torch.uint16, torch.float32])
-def test_samples_keep_their_type_and_have_a_cache_of_their_own(dtype, home, tmp_path):
+@pytest.mark.parametrize("name", ["uint16", "float32"])
+def test_samples_keep_their_type_and_have_a_cache_of_their_own(name, home, tmp_path):
+    dtype = getattr(torch, name)
     files = write(tmp_path / "files", [7, "broken", 200, "broken", 255])
     shallow = cache.ready(Prepared(files, number_in, "", on_broken="skip"), SHAPE, "x")
     make = partial(deep_number_in, dtype)
-    stored = cache.ready(Prepared(files, make, "", on_broken="skip", dtype=dtype), SHAPE, "x")
+    stored = cache.ready(Prepared(files, make, "", on_broken="skip", dtype=name), SHAPE, "x")
     samples = stored.load([2, 0, 1])
     assert samples.dtype == dtype
     assert samples.float()[:, 0, 1, 1].tolist() == [255 * 257, 7 * 257, 200 * 257]

@@ -13,7 +13,7 @@ def loss(reconstructed, source, *, weightless: float = 1.0):
 def registry_of(*registers):
     registry = Registry()
     for register in registers:
-        registry.add(register)
+        registry.add(register.components.values())
     return registry
 
 

@@ -1,0 +1,114 @@
+"""What plugins offer, as the commands that look show it: from the plugins themselves, or as the index keeps it."""
+
+import inspect
+import json
+from contextlib import suppress
+from typing import Any
+
+from attrs import NOTHING, asdict, frozen
+
+from ganforge.components.describe import describe, describe_value
+from ganforge.components.plugins import Plugins
+from ganforge.components.registry import ASKING, KINDS, Component, Named, Registry, first_line
+from ganforge.components.settings import Setting, plain
+from ganforge.disk import to_json
+
+OFFER = "offer"  # the name of the answer that the index keeps
+
+
+@frozen
+class Described(Named):
+    """What is said of a component: nothing of it can be made of that.
+
+    Attributes:
+        summary: the first line of its docstring.
+        doc: all of it.
+        settings: rows for `show`.
+        asks: for each player what a value or loss asks for.
+    """
+
+    summary: str
+    doc: str
+    settings: list[dict[str, Any]]
+    asks: dict[str, list[str]]
+
+
+@frozen
+class About:
+    """What is said of a plugin; `heading` is the first line of its docstring: the paper, where it is a method's."""
+
+    name: str
+    version: str
+    origin: str
+    hooks: list[str]
+    error: str
+    heading: str
+
+
+@frozen
+class Offer:
+    """All plugins, loaded or not, and the components of those that are."""
+
+    plugins: list[About]
+    registry: Registry[Component] | Registry[Described]
+
+
+def kept_offer(plugins: Plugins) -> Offer | None:
+    """Return what the index says that installed plugins offer, if it does."""
+    kept = plugins.index.find(OFFER)
+    if kept is None:
+        return None
+    return Offer([About(**one) for one in kept["plugins"]], Registry(Described(**one) for one in kept["components"]))
+
+
+def offer_of(plugins: Plugins) -> Offer:
+    """Return what plugins that are loaded offer."""
+    with plugins.index.watching():
+        registry = plugins.registry
+    rows = []
+    for name, one in plugins.known.items():
+        heading = "" if one.module is None else first_line(one.module)
+        rows.append(About(name, one.version, one.origin, list(one.hooks), one.error, heading))
+    return Offer(rows, registry)
+
+
+def keep_offer(plugins: Plugins) -> None:
+    """Have the index keep what installed plugins offer, if all of them do so without an error."""
+    if not plugins.index.active:
+        return
+    offer = offer_of(plugins)
+    if plugins.sound:  # once all have registered
+        with suppress(Exception):  # of a plugin's own classes: whoever wants to see them is told
+            components = [asdict(described(one)) for kind in KINDS for one in offer.registry.of(kind)]
+            kept = {"plugins": [asdict(one) for one in offer.plugins], "components": components}
+            plugins.index.keep(OFFER, json.loads(to_json(kept, default=str)))
+
+
+def described(component: Component | Described) -> Described:
+    """Say what a component is, what the recipe sets, and what a value or loss asks for."""
+    if isinstance(component, Described):
+        return component
+    asks = component.asks() if component.kind in ASKING else {}
+    return Described(
+        component.kind,
+        component.name,
+        component.plugin,
+        component.summary,
+        inspect.getdoc(component.factory) or "",
+        [described_setting(one) for one in component.signature.settings.values()],
+        {player: list(names) for player, names in asks.items()},
+    )
+
+
+def described_setting(setting: Setting) -> dict[str, Any]:
+    """Say what a setting takes; `shown` is its default as it would stand in a recipe."""
+    required = setting.default is NOTHING
+    default = None if required else plain(setting.default)
+    return {
+        "setting": setting.name,
+        "type": describe(setting.type),
+        "default": default,
+        "required": required,
+        "range": setting.ranges,
+        "shown": "(required)" if required else "" if default is None else describe_value(default),
+    }
