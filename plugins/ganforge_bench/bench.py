@@ -202,7 +202,7 @@ def _flat(table: Mapping[str, Any], before: str = "") -> list[tuple[str, Any]]:
 def _warm_up(contenders: Mapping[str, Contender], rhythm: int, seconds: float, report: Report) -> float:
     """Play the first steps, fewer where they are slow; return the seconds of a step of the slowest one."""
     slowest = 0.0
-    for place, (name, contender) in enumerate(contenders.items()):
+    for place, contender in enumerate(contenders.values()):
         report("warming up", place, len(contenders))
         began, done, once = time.perf_counter(), 0, 0.0
         while done < 1 or (done < WARM_UP and time.perf_counter() - began < seconds / 5):

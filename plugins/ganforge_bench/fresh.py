@@ -15,7 +15,7 @@ import torch
 from ganforge import InputError, Plan, Report, RunFailedError
 from ganforge_bench.rates import wait
 
-STEPS = 3  # after the first one, whose memory is measured
+STEPS = 2  # after the first one, whose memory is measured
 
 
 def ask(options: Sequence[str]) -> dict[str, Any]:
