@@ -179,21 +179,21 @@ def run(words: Sequence[str], limit: float) -> Ended | None:
     """Run a process, with all that it starts; None where it took longer than its limit, and was killed."""
     began = time.perf_counter()
     before = os.times()
-    process = subprocess.Popen(
+    with subprocess.Popen(
         words,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         errors="replace",
-        start_new_session=True,
-    )
-    try:
-        out, err = process.communicate(timeout=limit)
-    except subprocess.TimeoutExpired:
-        return None
-    finally:
-        _kill(process)
+        start_new_session=True,  # so that what it started is ended with it
+    ) as process:
+        try:
+            out, err = process.communicate(timeout=limit)
+        except subprocess.TimeoutExpired:
+            return None
+        finally:
+            _kill(process)
     after = os.times()
     used = after.children_user + after.children_system - before.children_user - before.children_system
     return Ended(process.returncode, out, err, time.perf_counter() - began, used)
