@@ -13,10 +13,9 @@ from typing import Any
 
 import attrs
 import torch
-from torch._C._autograd import DeviceType
-from torch.autograd.profiler_util import EventList
 
 from ganforge import Batches, Engine, Formula, Meter, Player
+from ganforge_bench.profiling import busy_seconds
 from ganforge_bench.rates import wait
 
 KINDS = ("forward", "backward", "program", "optimizer")
@@ -131,21 +130,3 @@ def _watched(engine: Engine, clock: Clock) -> Iterator[None]:
             optimizer.step = step  # type: ignore[method-assign]
         Formula.compute = compute  # type: ignore[method-assign]
         Player.differentiate = differentiate  # type: ignore[method-assign]
-
-
-def busy_seconds(engine: Engine, batches: Batches, device: torch.device, steps: int = 5) -> float:
-    """Return the seconds of a step in which a CUDA device computes or copies, from torch's profiler."""
-    from torch.profiler import ProfilerActivity, profile
-
-    with profile(activities=[ProfilerActivity.CUDA], acc_events=True) as profiler:
-        for step in range(steps):
-            engine.step(step, batches(step))
-        wait(device)
-    return on_device(profiler.key_averages()) / steps
-
-
-def on_device(events: EventList) -> float:
-    """Return the seconds that a CUDA device spent in kernels and copies."""
-    kind = DeviceType.CUDA
-    spent = [e.self_device_time_total for e in events if e.device_type == kind and not e.is_user_annotation]
-    return float(sum(spent)) / 1e6

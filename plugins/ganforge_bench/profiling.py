@@ -2,6 +2,7 @@
 
 import csv
 import io
+import os
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -48,11 +49,7 @@ def profile(engine: Engine, batches: Batches, device: torch.device, folder: Path
         InputError: the folder cannot be written.
     """
     steps = rhythm * -(-STEPS // rhythm)
-    kinds = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if device.type == "cuda" else [])]
-    with record(activities=kinds, acc_events=True) as profiler:
-        for step in range(steps):
-            engine.step(step, batches(step))
-        wait(device)
+    profiler = _profiled(engine, batches, device, steps)
     with tempfile.TemporaryDirectory() as aside:
         trace = Path(aside, TRACE)
         profiler.export_chrome_trace(str(trace))
@@ -64,6 +61,24 @@ def profile(engine: Engine, batches: Batches, device: torch.device, folder: Path
     writer.writerows(rows)
     write_output(folder / TABLE, table.getvalue())
     return rows
+
+
+def busy_seconds(engine: Engine, batches: Batches, device: torch.device, steps: int = 5) -> float:
+    """Return the seconds of a step in which a CUDA device computes or copies."""
+    events = _profiled(engine, batches, device, steps).key_averages()
+    spent = [e.self_device_time_total for e in events if e.device_type == DeviceType.CUDA and not e.is_user_annotation]
+    return float(sum(spent)) / 1e6 / steps
+
+
+def _profiled(engine: Engine, batches: Batches, device: torch.device, steps: int) -> record:
+    os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # it tells at length of a device that is not there
+    kinds = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if device.type == "cuda" else [])]
+    profiler: record
+    with record(activities=kinds, acc_events=True) as profiler:
+        for step in range(steps):
+            engine.step(step, batches(step))
+        wait(device)
+    return profiler
 
 
 def _dearest(events: Any, device: torch.device, steps: int) -> list[dict[str, Any]]:

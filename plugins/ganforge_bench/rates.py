@@ -26,14 +26,14 @@ def wait(device: torch.device) -> None:
 
 def count_operations(engine: Engine, batches: Batches, steps: int) -> float:
     """Return the floating-point operations of a step, two for each multiply-add, in products and convolutions."""
-    with _Counter() as counter:
+    with _Counter() as counter:  # type: ignore[no-untyped-call]
         for step in range(steps):
             for _ in engine.turns(step, batches(step)):
                 pass
-    return counter.operations / steps
+    return float(counter.operations) / steps
 
 
-class _Counter(TorchDispatchMode):
+class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Counts by torch's formulas; torch's own counter follows modules, too, and fails in a gradient of a gradient."""
 
     operations = 0.0

@@ -2,17 +2,27 @@
 
 import csv
 import json
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
+from torch._C._autograd import DeviceType
 
 from ganforge import assemble, make_dataset
-from ganforge_bench import bench, fresh, parts, rates
+from ganforge_bench import bench, fresh, parts, profiling, rates
 from ganforge_bench.plain import PlainStep
 
 SMALL = ["dataset.size=16", "generator.width=4", "discriminator.width=4", "train.batch=4", "dataset.root=none"]
 WORDS = [word for setting in SMALL for word in ("--set", setting)]
 START = {"first_step_seconds": 1.5, "memory_mib": 10.0}
+
+
+@pytest.fixture(autouse=True)
+def small_rates(monkeypatch):
+    """Have little multiplied and copied: how fast a device is does not matter here."""
+    monkeypatch.setattr(rates, "MATRIX", {"cpu": 64})
+    monkeypatch.setattr(rates, "COPIED", 1 << 10)
 
 
 @pytest.fixture
@@ -160,6 +170,56 @@ def test_another_recipe_is_measured_in_the_same_rounds(ganforge, started):
     assert found["beside_ratio"] > 0
     assert found["beside_memory_ratio"] == 1
     assert "plain_ratio" not in found
+
+
+@pytest.fixture
+def allocating(monkeypatch):
+    """Have an engine of steps that take 400, 100 and 100 MiB, for the device that is asked for."""
+    taken = iter((400, 100, 100))
+
+    def step(number, batch):
+        torch.ones(next(taken) * 2**18)
+
+    engine = SimpleNamespace(step=step)
+    monkeypatch.setattr(bench, "prepared", lambda *_, **__: (None, None, engine, lambda step: {}))
+    return lambda device: fresh.first_steps(None, torch.device(device), real_data=False, report=None)
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="peaks cannot be reset here")
+def test_memory_is_the_most_in_the_steps_after_the_first_one(allocating):
+    found = allocating("cpu")
+    assert 90 < found["memory_mib"] < 300
+    assert found["host_peak_mib"] - found["host_resident_mib"] > 90
+
+
+def test_memory_on_cuda_is_that_of_torchs_allocator(allocating, monkeypatch):
+    told = []
+    answers = {"synchronize": None, "reset_peak_memory_stats": None, "max_memory_allocated": 3 << 20}
+    for name, answer in (answers | {"max_memory_reserved": 5 << 20}).items():
+        monkeypatch.setattr(torch.cuda, name, lambda device, name=name, answer=answer: told.append(name) or answer)
+    found = allocating("cuda")
+    assert (found["device_allocated_mib"], found["device_reserved_mib"], found["memory_mib"]) == (3, 5, 3)
+    assert told[1:3] == ["reset_peak_memory_stats", "synchronize"]
+
+
+def test_on_cuda_operations_are_dear_by_what_the_device_does(monkeypatch):
+    def event(key, cpu, device, kind=DeviceType.CPU, annotation=False):
+        times = {"self_cpu_time_total": cpu, "self_device_time_total": device}
+        return SimpleNamespace(key=key, count=4, device_type=kind, is_user_annotation=annotation, **times)
+
+    events = [
+        event("mm", 1000, 6000),
+        event("add", 3000, 2000),
+        event("gemm", 0, 6000, DeviceType.CUDA),
+        event("add_kernel", 0, 2000, DeviceType.CUDA),
+        event("mine", 9000, 9000, DeviceType.CUDA, annotation=True),
+    ]
+    assert profiling._dearest(events, torch.device("cuda"), 2) == [
+        {"operation": "mm", "calls": 2, "cpu_ms": 0.5, "device_ms": 3.0, "share": 0.75},
+        {"operation": "add", "calls": 2, "cpu_ms": 1.5, "device_ms": 1.0, "share": 0.25},
+    ]
+    monkeypatch.setattr(profiling, "_profiled", lambda *_: SimpleNamespace(key_averages=lambda: events))
+    assert profiling.busy_seconds(None, None, torch.device("cuda"), 4) == pytest.approx(0.002)
 
 
 def test_what_fails_in_the_new_process_is_said_in_one_line(monkeypatch):
