@@ -49,6 +49,7 @@ def test_a_file_that_is_no_bench_is_refused_before_anything_is_measured(text, ga
 
 def test_a_bench_is_compared_with_one_that_it_wrote(ganforge, tmp_path, monkeypatch):
     monkeypatch.setattr(rates, "COPIED", 1 << 10)
+    monkeypatch.setattr(rates, "MATRIX", {"cpu": 64})
     monkeypatch.setattr(fresh, "ask", lambda options: {"first_step_seconds": 1.0, "memory_mib": 1.0})
     words = ["bench", "gan_toy", "--seconds", "0.2", "--plain", "none", "--json"]
     first = ganforge(*words)

@@ -66,7 +66,7 @@ def _row(
     name: str, title: str, recipe: str, sets: str, plain: str, goal: float | None, cost: float, *, beside: str = ""
 ) -> Case:
     options = ("--plain", plain, *(("--beside", beside) if beside else ()))
-    return Case(name, title, recipe, tuple(sets.split()), options, BEST_ROUNDS, goal, cost=cost, limit=600)
+    return Case(name, title, recipe, tuple(sets.split()), options, BEST_ROUNDS, goal, cost=cost, limit=1200)
 
 
 def _on_cpu() -> Iterator[Case]:
