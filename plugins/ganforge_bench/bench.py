@@ -9,7 +9,7 @@ from statistics import median
 from typing import Any
 
 import torch
-from attrs import frozen
+from attrs import field, frozen
 
 from ganforge import (
     Batches,
@@ -41,13 +41,21 @@ ENGINE, NONE = "engine", "none"  # what --plain takes besides files
 
 @frozen
 class Contender:
-    """A step that is measured, with batches of its own."""
+    """A step that is measured, with batches of its own, and with what its recipe has set for the whole process."""
 
     play: Play
     batches: Batches
+    threads: int = field(factory=torch.get_num_threads)
+    tf32: bool = field(factory=lambda: torch.backends.cudnn.allow_tf32)
+
+    def take_over(self) -> None:
+        """Set for the whole process what this step is computed with."""
+        torch.set_num_threads(self.threads)
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = self.tf32
 
     def seconds(self, count: int) -> float:
         """Return the seconds that a step takes, the mean of some, each with its batch."""
+        self.take_over()
         wait(self.batches.device)
         began = time.perf_counter()
         for number in range(count):
@@ -93,7 +101,7 @@ def bench(
     if plain == ENGINE:
         contenders["plain"] = Contender(PlainStep.of(plan, dataset, sources, device), batches)
     elif plain != NONE:
-        contenders["plain"] = Contender(written(plain, engine, batches, _width(plan)), batches)
+        contenders["plain"] = Contender(written(plain, engine, batches, _width(plan)), batches, tf32=False)
     if beside is not None:
         _, _, other, others = prepared(beside, device, real_data=real_data, report=report)
         contenders["beside"] = Contender(other.step, others)
@@ -102,6 +110,7 @@ def bench(
     rhythm = math.lcm(*train.every.values())
     once = _warm_up(contenders, rhythm, seconds, report)
     times = _rounds(contenders, rhythm, once, seconds, rounds, report)
+    contenders["ganforge"].take_over()
     ours = times["ganforge"]
     step_seconds = median(ours)
     found: dict[str, Any] = {

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ganforge import AsJson, Device, InputError, PluginFiles, Sets, print_rows, progress, tell, to_json, understand
+from ganforge import AsJson, Device, InputError, PluginFiles, Sets, print_rows, progress, to_json, understand
 
 PLAIN = (
     "What to measure against: `engine`, the same networks and losses played plainly; a step written down in plain "
@@ -51,8 +51,8 @@ def bench(
     Also: time to the first step, memory, and the shares of forward, backward, optimizer and host overhead.
     """
     if whole:
-        if recipe is not None:
-            raise InputError(f"--all measures recipes of its own; leave out '{recipe}', or leave out --all")
+        if recipe or sets or plugin or beside or against or profile:
+            raise InputError("--all measures recipes of its own: beside it stand --device, --seconds, --minutes, --out")
         _measure_all(device, seconds, minutes, out, as_json)
         return
     if recipe is None:
@@ -140,5 +140,5 @@ def _measure_all(device: str, seconds: float, minutes: float, out: Path, as_json
     if drawn is not None:
         write_output(out / pages.PICTURE, drawn)
     write_output(out / pages.TABLE, text)
-    tell(to_json(found)) if as_json else typer.echo(text)
+    typer.echo(to_json(found) if as_json else text)
     typer.echo(f"written: {out / pages.TABLE}; the same command goes on with what is missing", err=True)

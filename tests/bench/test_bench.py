@@ -222,6 +222,31 @@ def test_on_cuda_operations_are_dear_by_what_the_device_does(monkeypatch):
     assert profiling.busy_seconds(None, None, torch.device("cuda"), 4) == pytest.approx(0.002)
 
 
+def test_each_step_is_measured_with_the_threads_and_products_of_its_recipe(monkeypatch):
+    monkeypatch.setattr(torch, "set_num_threads", lambda count: told.append(count))
+    told = []
+    products = torch.backends.cudnn, torch.backends.cuda.matmul
+
+    class Batches:
+        device = torch.device("cpu")
+
+        def __call__(self, step):
+            return {}
+
+    def play(step, batch):
+        told.append([each.allow_tf32 for each in products])
+
+    steps = [bench.Contender(play, Batches(), threads, tf32) for threads, tf32 in ((3, True), (1, False))]
+    kept = [each.allow_tf32 for each in products]
+    try:
+        for step in steps:
+            step.seconds(1)
+    finally:
+        for each, allowed in zip(products, kept, strict=True):
+            each.allow_tf32 = allowed
+    assert told == [3, [True, True], 1, [False, False]]
+
+
 def test_what_fails_in_the_new_process_is_said_in_one_line(monkeypatch):
     monkeypatch.setattr(fresh.sys, "executable", "/bin/false")
     with pytest.raises(fresh.RunFailedError, match=r"^the first steps in a process of their own: ended with status 1$"):
@@ -263,7 +288,14 @@ def test_a_profile_where_a_file_is_is_refused_before_anything_is_measured(ganfor
     ("words", "message"),
     [
         ([], "name a recipe, or --all for the whole table of this machine; `ganforge recipes` lists them"),
-        (["discogan_toy", "--all"], "--all measures recipes of its own; leave out 'discogan_toy', or leave out --all"),
+        (
+            ["discogan_toy", "--all"],
+            "--all measures recipes of its own: beside it stand --device, --seconds, --minutes, --out",
+        ),
+        (
+            ["--all", "--set", "train.batch=3"],
+            "--all measures recipes of its own: beside it stand --device, --seconds, --minutes, --out",
+        ),
     ],
 )
 def test_a_recipe_or_all_is_measured(words, message, ganforge):

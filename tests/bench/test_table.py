@@ -1,7 +1,10 @@
 """`ganforge bench --all`: cases of this machine, each in a process of its own, resumed, and told as a page."""
 
 import json
+import os
+import signal
 import sys
+import threading
 import time
 
 import pytest
@@ -47,6 +50,18 @@ def test_a_process_is_timed_and_ended_with_all_that_it_started_where_it_takes_to
     child = "import subprocess, sys; subprocess.run([sys.executable, '-S', '-c', 'import time; time.sleep(60)'])"
     assert running.run([sys.executable, "-S", "-c", child], 0.5) is None  # the pipes are closed: the child is gone, too
     assert time.monotonic() - began < 30
+
+
+def test_a_case_that_is_stopped_ends_its_process_and_leaves_no_result(tmp_path, monkeypatch):
+    def measure():
+        threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGTERM)).start()
+        running.run([sys.executable, "-S", "-c", "import time; time.sleep(60)"], 60)
+
+    began = time.monotonic()
+    with pytest.raises(running.StoppedError):
+        measured(tmp_path, [running.Job("one", "one", 1, measure)], monkeypatch)
+    assert time.monotonic() - began < 30
+    assert not (tmp_path / "one.json").exists()
 
 
 def job(name, measured, series=""):

@@ -1,6 +1,7 @@
 """The results as Markdown tables and a picture."""
 
 import io
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -55,7 +56,7 @@ def picture(found: Mapping[str, Mapping[str, Any]]) -> bytes | None:
     for column, (title, rows) in enumerate(series.items()):
         x = [one["size"] for one in rows]
         for row, name, label in ((0, "steps_per_second", "steps/s"), (1, "memory_mib", "memory, MiB")):
-            _draw(axes[row][column], x, [one[name] for one in rows], title, label)
+            _draw(axes[row][column], x, [math.nan if one[name] is None else one[name] for one in rows], title, label)
     file = io.BytesIO()
     figure.savefig(file, format="png", dpi=100)
     return file.getvalue()
@@ -92,8 +93,12 @@ def _step(one: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _memory(one: Mapping[str, Any]) -> str:
-    mine = f"{one['memory_mib']:,.0f}"
+    mine = _mib(one)
     return f"{mine} ({one['beside_memory_ratio']:.2f}x)" if "beside_memory_ratio" in one else mine
+
+
+def _mib(one: Mapping[str, Any]) -> str:
+    return "" if one["memory_mib"] is None else f"{one['memory_mib']:,.0f}"  # not every system tells
 
 
 def _ratio(one: Mapping[str, Any], ratio: float, quartiles: Sequence[float]) -> dict[str, str]:
@@ -110,7 +115,7 @@ def _grown(one: Mapping[str, Any]) -> dict[str, str]:
         "case": one["title"],
         "steps/s": f"{one['steps_per_second']:.3g}",
         "samples/s": f"{one['pairs_per_second']:.3g}",
-        "memory, MiB": f"{one['memory_mib']:,.0f}",
+        "memory, MiB": _mib(one),
         "precision": one["precision"],
     }
 

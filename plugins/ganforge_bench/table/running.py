@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from attrs import frozen
 
-from ganforge import Folder, InputError, Plugins, Report, hold, to_json
+from ganforge import STOPPING, Folder, InputError, Plugins, Report, StoppedError, handling, hold, to_json
 from ganforge_bench.plain import TEXTBOOK
 from ganforge_bench.rates import device_name, summary
 from ganforge_bench.table.cases import TOY, Case, cases
@@ -65,6 +65,7 @@ def measure_all(out: Path, device: torch.device, *, seconds: float, minutes: flo
 
     Raises:
         InputError: the folder cannot be written, is in use, or holds results of another machine or version.
+        StoppedError: a signal asked to stop; the case that was measured is not among the results.
     """
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -72,11 +73,15 @@ def measure_all(out: Path, device: torch.device, *, seconds: float, minutes: flo
         raise InputError(f"cannot write to {out}: {error.strerror}") from error
     held = hold(out)
     try:
-        with Folder(out) as folder:
+        with Folder(out) as folder, handling(dict.fromkeys(STOPPING, _stop)):
             _require_same_machine(folder, device)
             return _measure(_jobs(device, seconds), folder, 60 * minutes, report)
     finally:
         held.release()
+
+
+def _stop(number: int, _: object) -> None:
+    raise StoppedError(number)
 
 
 def _measure(jobs: Sequence[Job], folder: Folder, seconds: float, report: Report) -> dict[str, Any]:
@@ -157,8 +162,9 @@ def _toy(device: torch.device) -> dict[str, Any]:
             taken: dict[str, float] = {}
             for steps in (SHORT, LONG):
                 sets = [word for text in (f"train.steps={steps}", *INTERVALS) for word in ("--set", text)]
+                # One thread is what networks this small are fastest with; ganforge chooses it by itself.
                 ours = run(_ganforge("run", TOY, *sets, "--device", str(device), "--out", out), 600)
-                script = run([sys.executable, str(TEXTBOOK / "toy.py"), str(steps)], 600)
+                script = run([sys.executable, str(TEXTBOOK / "toy.py"), str(steps)], 600, OMP_NUM_THREADS="1")
                 for name, ended in (("ganforge", ours), ("plain", script)):
                     if ended is None or ended.status:
                         return {"failed": f"the {name} training of {steps} steps failed"}
@@ -175,7 +181,7 @@ def _whole(taken: Mapping[str, float], name: str) -> float:
     return taken[f"{name} {SHORT}"] + step * (WHOLE - SHORT)
 
 
-def run(words: Sequence[str], limit: float) -> Ended | None:
+def run(words: Sequence[str], limit: float, **variables: str) -> Ended | None:
     """Run a process, with all that it starts; None where it took longer than its limit, and was killed."""
     began = time.perf_counter()
     before = os.times()
@@ -186,6 +192,7 @@ def run(words: Sequence[str], limit: float) -> Ended | None:
         stderr=subprocess.PIPE,
         text=True,
         errors="replace",
+        env={**os.environ, **variables},
         start_new_session=True,  # so that what it started is ended with it
     ) as process:
         try:
