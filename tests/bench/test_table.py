@@ -138,6 +138,35 @@ def test_a_whole_run_is_its_start_and_its_steps():
     assert running._whole(taken, "plain") == pytest.approx(43)
 
 
+def test_the_toy_is_trained_in_turn_with_the_script_and_extrapolated(monkeypatch):
+    def run(words, limit, **variables):
+        plain = words[1].endswith("toy.py")
+        assert variables == ({"OMP_NUM_THREADS": "1"} if plain else {})
+        steps = int(words[-1] if plain else words[words.index("--set") + 1].removeprefix("train.steps="))
+        started.append((plain, steps))
+        return running.Ended(0, "", "", 1.0, 3 + 0.003 * steps if plain else 4 + 0.001 * steps)
+
+    started = []
+    monkeypatch.setattr(running, "run", run)
+    found = running._toy(CPU)
+    assert started == 5 * [(False, 1000), (True, 1000), (False, 3000), (True, 3000)]
+    assert found["ganforge_seconds"] == pytest.approx(4 + 20)
+    assert found["plain_seconds"] == pytest.approx(3 + 60)
+    assert found["ratio"] == pytest.approx(63 / 24)
+    monkeypatch.setattr(running, "run", lambda *_, **__: None)
+    assert running._toy(CPU) == {"failed": "the ganforge training of 1000 steps failed"}
+
+
+def test_looking_is_timed_after_a_first_time_that_does_not_count(monkeypatch):
+    times = iter((9.0, 1.0, 2.0, 3.0, 4.0, 5.0) * 5)
+    monkeypatch.setattr(running, "run", lambda words, limit: running.Ended(0, "", "", next(times), 0.5))
+    found = running._looks()["commands"]
+    assert found["ganforge --help"] == {"seconds": 3.0, "processor_seconds": 0.5}
+    assert len(found) == 5
+    monkeypatch.setattr(running, "run", lambda words, limit: running.Ended(1, "", "", 1.0, 1.0))
+    assert running._looks() == {"failed": "`ganforge --help` failed"}
+
+
 def test_the_page_tells_all_and_says_what_is_missed_and_what_failed():
     found = {
         "a": {"title": "A", "series": "", **STEP, **RATIO},
