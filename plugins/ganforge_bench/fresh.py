@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from ganforge import InputError, Plan, Report, RunFailedError
+from ganforge import InputError, Plan, PluginError, Report, RunFailedError
 from ganforge_bench.rates import wait
 
 
@@ -26,16 +26,17 @@ def ask(options: Sequence[str]) -> dict[str, Any]:
         `first_step_seconds`, from the start of the process, and what `first_steps` returns.
 
     Raises:
-        InputError, RunFailedError: the process failed.
+        InputError, PluginError, RunFailedError: the process failed, and said this.
     """
     began = time.time()
     # -P: no module of the current folder goes before others.
     words = [sys.executable, "-P", "-m", "ganforge", "bench", *options, "--fresh"]
     done = subprocess.run(words, capture_output=True, text=True, errors="replace", stdin=subprocess.DEVNULL)
     if done.returncode:
-        last = (done.stderr.strip() or f"ended with status {done.returncode}").splitlines()[-1]
-        kind = InputError if done.returncode == InputError.status else RunFailedError
-        raise kind(f"the first steps in a process of their own: {last.removeprefix('error: ')}")
+        kinds = {kind.status: kind for kind in (InputError, PluginError)}
+        told = [line.removeprefix("error: ") for line in done.stderr.splitlines() if line.startswith("error: ")]
+        told = told or [f"the process of the first steps ended with status {done.returncode}"]
+        raise kinds.get(done.returncode, RunFailedError)(*told)
     found: dict[str, Any] = json.loads(done.stdout)
     return {"first_step_seconds": found.pop("first_step_at") - began, **found}
 

@@ -247,9 +247,17 @@ def test_each_step_is_measured_with_the_threads_and_products_of_its_recipe(monke
     assert told == [3, [True, True], 1, [False, False]]
 
 
-def test_what_fails_in_the_new_process_is_said_in_one_line(monkeypatch):
+def test_what_the_new_process_says_of_a_recipe_is_said(ganforge):
+    wrong = [*WORDS, "--set", "generator.layers=5", "--set", "dataset.size=24"]
+    result = ganforge("bench", "discogan_edges2shoes", *wrong)
+    assert result.status == 2
+    assert "height and width must be multiples of 16" in result.err
+    assert all(line.startswith("error: ") for line in result.err.splitlines())
+
+
+def test_a_new_process_that_says_nothing_is_named_with_its_status(monkeypatch):
     monkeypatch.setattr(fresh.sys, "executable", "/bin/false")
-    with pytest.raises(fresh.RunFailedError, match=r"^the first steps in a process of their own: ended with status 1$"):
+    with pytest.raises(fresh.RunFailedError, match=r"^the process of the first steps ended with status 1$"):
         fresh.ask(["discogan_toy"])
 
 
