@@ -53,15 +53,15 @@ class Contender:
         torch.set_num_threads(self.threads)
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = self.tf32
 
-    def seconds(self, count: int) -> float:
-        """Return the seconds that a step takes, the mean of some, each with its batch."""
+    def seconds(self, count: int) -> tuple[float, float]:
+        """Return the seconds of a step, the mean of some with their batches: on the clock, and of processors."""
         self.take_over()
         wait(self.batches.device)
-        began = time.perf_counter()
+        began, spent = time.perf_counter(), time.process_time()
         for number in range(count):
             self.play(number, self.batches(number))
         wait(self.batches.device)
-        return (time.perf_counter() - began) / count
+        return (time.perf_counter() - began) / count, (time.process_time() - spent) / count
 
 
 def bench(
@@ -109,7 +109,7 @@ def bench(
     # As many steps as give all of them the same rhythm of phases.
     rhythm = math.lcm(*train.every.values())
     once = _warm_up(contenders, rhythm, seconds, report)
-    times = _rounds(contenders, rhythm, once, seconds, rounds, report)
+    times, processor = _rounds(contenders, rhythm, once, seconds, rounds, report)
     contenders["ganforge"].take_over()
     ours = times["ganforge"]
     step_seconds = median(ours)
@@ -136,6 +136,9 @@ def bench(
         ratio, quartiles = summary([other / mine for mine, other in zip(ours, theirs, strict=True)])
         found |= {f"{name}_step": called[name], f"{name}_steps_per_second": 1 / median(theirs)}
         found |= {f"{name}_ratio": ratio, f"{name}_ratio_quartiles": list(quartiles)}
+        if device.type == "cpu":
+            spent = zip(processor["ganforge"], processor[name], strict=True)
+            found[f"{name}_processor_ratio"] = median(other / mine for mine, other in spent)
 
     operations = count_operations(engine, batches, rhythm)
     matrix, copy = matrix_rate(device, compute.precision), copy_rate(device)
@@ -215,7 +218,7 @@ def _warm_up(contenders: Mapping[str, Contender], rhythm: int, seconds: float, r
         report("warming up", place, len(contenders))
         began, done, once = time.perf_counter(), 0, 0.0
         while done < 1 or (done < WARM_UP and time.perf_counter() - began < seconds / 5):
-            once = contender.seconds(rhythm)
+            once, _ = contender.seconds(rhythm)
             done += rhythm
         slowest = max(slowest, once)
     report("warming up", len(contenders), len(contenders))
@@ -224,18 +227,23 @@ def _warm_up(contenders: Mapping[str, Contender], rhythm: int, seconds: float, r
 
 def _rounds(
     contenders: Mapping[str, Contender], rhythm: int, once: float, seconds: float, least: int, report: Report
-) -> dict[str, list[float]]:
-    """Measure all steps in turn, round after round; return the seconds of a step of each, by round."""
+) -> tuple[dict[str, list[float]], dict[str, list[float]]]:
+    """Measure all steps in turn, round after round.
+
+    Returns:
+        For each the seconds of a step in every round: on the clock, and of processors.
+    """
     mine = seconds / len(contenders)
     many = rhythm * max(1, round(min(mine / 10, 1.0) / once / rhythm))
     rounds = max(least, min(MOST, round(mine / (once * many))))
-    times: dict[str, list[float]] = {name: [] for name in contenders}
+    taken: dict[str, list[tuple[float, float]]] = {name: [] for name in contenders}
     for number in range(rounds):
         report("measuring", number, rounds)
         for name, contender in contenders.items():
-            times[name].append(contender.seconds(many))
+            taken[name].append(contender.seconds(many))
     report("measuring", rounds, rounds)
-    return times
+    clock, processor = ({name: [each[kind] for each in times] for name, times in taken.items()} for kind in (0, 1))
+    return clock, processor
 
 
 def _width(plan: Plan) -> int:

@@ -71,6 +71,7 @@ def test_the_figures_fit_together_and_need_no_data(ganforge, tmp_path):
     assert len(times["ganforge"]) == len(times["plain"]) >= 5
     low, high = found["plain_ratio_quartiles"]
     assert min(times["plain"]) / max(times["ganforge"]) <= low <= found["plain_ratio"] <= high
+    assert 0.2 < found["plain_processor_ratio"] < 5
     assert found["device"] == "cpu" or found["threads"] >= 1
     taken = found["parts_ms"]
     assert set(taken) == {"data", "discriminator phase", "generator phase", "optimizer", "logging"}

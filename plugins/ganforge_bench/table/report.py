@@ -85,6 +85,7 @@ def _step(one: Mapping[str, Any]) -> dict[str, str]:
         "against, steps/s": f"{one[f'{name}_steps_per_second']:.4g}",
         "ganforge, steps/s": f"{one['steps_per_second']:.4g}",
         **_ratio(one, one[f"{name}_ratio"], one[f"{name}_ratio_quartiles"]),
+        "in processor time": f"{one[f'{name}_processor_ratio']:.2f}x" if f"{name}_processor_ratio" in one else "",
         "pairs/s": f"{one['pairs_per_second']:.4g}",
         "share of matrix rate": f"{100 * one['share_of_matrix_rate']:.0f} %",
         "memory, MiB": _memory(one),
