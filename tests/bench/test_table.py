@@ -160,7 +160,7 @@ def test_the_toy_is_trained_in_turn_with_the_script_and_extrapolated(monkeypatch
     assert found["plain_seconds"] == pytest.approx(3 + 60)
     assert found["ratio"] == pytest.approx(63 / 24)
     monkeypatch.setattr(running, "run", lambda *_, **__: None)
-    assert running._toy(CPU) == {"failed": "the ganforge training of 1000 steps failed"}
+    assert running._toy(CPU) == {"failed": "the ganforge training of 1000 steps failed, or took longer than 600 s"}
 
 
 def test_looking_is_timed_after_a_first_time_that_does_not_count(monkeypatch):
@@ -170,7 +170,7 @@ def test_looking_is_timed_after_a_first_time_that_does_not_count(monkeypatch):
     assert found["ganforge --help"] == {"seconds": 3.0, "processor_seconds": 0.5}
     assert len(found) == 5
     monkeypatch.setattr(running, "run", lambda words, limit: running.Ended(1, "", "", 1.0, 1.0))
-    assert running._looks() == {"failed": "`ganforge --help` failed"}
+    assert running._looks() == {"failed": "`ganforge --help` failed, or took longer than 60 s"}
 
 
 def test_the_page_tells_all_and_says_what_is_missed_and_what_failed():

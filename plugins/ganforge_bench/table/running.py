@@ -22,7 +22,7 @@ from ganforge_bench.table.cases import TOY, Case, cases
 MACHINE = "machine.json"
 LOOKS = (("--help",), ("list",), ("show", "coupling", "discogan"), ("validate", TOY), ("plugins",))
 TIMES = 5  # that a command is run
-LEAST = 60.0  # seconds that a case has, even where the budget is nearly spent
+LOOKING_LIMIT, TOY_LIMIT = 60.0, 600.0  # seconds after which a process is given up
 # The toy is trained for two numbers of steps, from which start and step follow: 20,000 would take too long.
 SHORT, LONG, WHOLE = 1000, 3000, 20_000
 INTERVALS = tuple(f"record.{name}_every=1000" for name in ("checkpoint", "sample", "evaluate"))
@@ -144,9 +144,9 @@ def _looks() -> dict[str, Any]:
     """Time the commands that only look, each run once before."""
     found = {}
     for words in LOOKS:
-        times = [run(_ganforge(*words), LEAST) for _ in range(1 + TIMES)][1:]
+        times = [run(_ganforge(*words), LOOKING_LIMIT) for _ in range(1 + TIMES)][1:]
         if any(one is None or one.status for one in times):
-            return {"failed": f"`ganforge {' '.join(words)}` failed"}
+            return {"failed": f"`ganforge {' '.join(words)}` failed, or took longer than {LOOKING_LIMIT:.0f} s"}
         seconds, processor = ([getattr(one, name) for one in times] for name in ("seconds", "processor"))
         found[" ".join(["ganforge", *words])] = {"seconds": median(seconds), "processor_seconds": median(processor)}
     return {"commands": found}
@@ -163,11 +163,12 @@ def _toy(device: torch.device) -> dict[str, Any]:
             for steps in (SHORT, LONG):
                 sets = [word for text in (f"train.steps={steps}", *INTERVALS) for word in ("--set", text)]
                 # One thread is what networks this small are fastest with; ganforge chooses it by itself.
-                ours = run(_ganforge("run", TOY, *sets, "--device", str(device), "--out", out), 600)
-                script = run([sys.executable, str(TEXTBOOK / "toy.py"), str(steps)], 600, OMP_NUM_THREADS="1")
+                ours = run(_ganforge("run", TOY, *sets, "--device", str(device), "--out", out), TOY_LIMIT)
+                script = run([sys.executable, str(TEXTBOOK / "toy.py"), str(steps)], TOY_LIMIT, OMP_NUM_THREADS="1")
                 for name, ended in (("ganforge", ours), ("plain", script)):
                     if ended is None or ended.status:
-                        return {"failed": f"the {name} training of {steps} steps failed"}
+                        what = f"the {name} training of {steps} steps"
+                        return {"failed": f"{what} failed, or took longer than {TOY_LIMIT:.0f} s"}
                     taken[f"{name} {steps}"] = ended.processor
             rounds.append({name: _whole(taken, name) for name in ("ganforge", "plain")})
     ratio, quartiles = summary([one["plain"] / one["ganforge"] for one in rounds])
