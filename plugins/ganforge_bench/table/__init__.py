@@ -1,0 +1,1 @@
+"""The whole table of a machine's speed: `ganforge bench --all`."""

@@ -1,0 +1,125 @@
+"""What stands in the table: which steps are measured, against what, and what they are hoped to reach."""
+
+import os
+from collections.abc import Iterator
+
+import torch
+from attrs import field, frozen
+
+PICTURES, CYCLEGAN, CUT, TOY = "discogan_edges2shoes", "cyclegan_horse2zebra", "cut_horse2zebra", "discogan_toy"
+NO_DATA = "dataset.root=none"
+BEST_ROUNDS, FEW_ROUNDS = 5, 2
+GROWN = {"cpu": 2, "cuda": 32}  # pictures in a batch while their size grows
+# Each method on pictures of 64x64 in batches of 4, as narrow as for a CPU, without data.
+METHODS = (
+    *("cut_turntable", "cyclegan_turntable", "dcgan_turntable", "discogan_car2car_turntable", "distancegan_turntable"),
+    *("dualgan_turntable", "gan_car2car_turntable", "gan_recon_car2car_turntable", "gcgan_turntable"),
+    *("munit_turntable", "pix2pix_turntable", "pix2pixhd_turntable", "r3gan_translation_turntable"),
+    *("stargan_turntable", "wgan_gp_turntable"),
+)
+
+
+@frozen
+class Case:
+    """A recipe's step, measured by `ganforge bench` in a process of its own.
+
+    Attributes:
+        name: of its file.
+        title: in the table.
+        recipe: a shipped one.
+        sets: its overrides.
+        options: of `ganforge bench`, further ones.
+        rounds: at least.
+        goal: the ratio that is hoped for, if one is.
+        series: the picture that it stands in; empty where it is a row of the table.
+        size: its place on the horizontal axis, a number or a name.
+        cost: how many seconds it takes on two cores, about: for the estimate of what is left.
+        limit: seconds after which it is given up.
+    """
+
+    name: str
+    title: str
+    recipe: str
+    sets: tuple[str, ...] = ()
+    options: tuple[str, ...] = ("--plain", "none")
+    rounds: int = FEW_ROUNDS
+    goal: float | None = None
+    series: str = ""
+    size: int | str = 0
+    cost: float = field(default=20.0, kw_only=True)
+    limit: float = field(default=120.0, kw_only=True)
+
+    @property
+    def words(self) -> list[str]:
+        """What stands behind `ganforge bench`."""
+        sets = [word for text in self.sets for word in ("--set", text)]
+        return [self.recipe, *sets, *self.options, "--rounds", str(self.rounds)]
+
+
+def cases(device: torch.device) -> list[Case]:
+    """Return all cases of a device, the rows with goals first, then what grows, from small to large."""
+    rows = _on_cuda() if device.type == "cuda" else _on_cpu()
+    return [*rows, *_growth(device)]
+
+
+def _row(
+    name: str, title: str, recipe: str, sets: str, plain: str, goal: float | None, cost: float, *, beside: str = ""
+) -> Case:
+    options = ("--plain", plain, *(("--beside", beside) if beside else ()))
+    return Case(name, title, recipe, tuple(sets.split()), options, BEST_ROUNDS, goal, cost=cost, limit=1200)
+
+
+def _on_cpu() -> Iterator[Case]:
+    sets = f"{NO_DATA} train.batch=32 compute.threads=1 compute.precision="
+    title = "DiscoGAN 64x64, batch 32, one thread"
+    yield _row("discogan-fp32", f"{title}, fp32", PICTURES, f"{sets}fp32", "discogan", 1.35, 80)
+    found = torch.cpu.get_capabilities()
+    if found.get("avx512_bf16") or found.get("amx_bf16"):
+        yield _row("discogan-bf16", f"{title}, bf16", PICTURES, f"{sets}bf16", "discogan", 2.8, 60)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    sets, size = f"{NO_DATA} compute.precision=fp32 compute.threads={cores}", "256x256, batch 1"
+    yield _row("cyclegan", f"CycleGAN {size}, all {cores} cores, fp32", CYCLEGAN, sets, "cyclegan", 1.3, 200)
+    title = f"CUT {size}, all {cores} cores, fp32, against CycleGAN"
+    yield _row("cut", title, CUT, sets, "none", 1.8, 150, beside=CYCLEGAN)
+    yield from _toy("compute.threads=1", None, 4.0)
+
+
+def _on_cuda() -> Iterator[Case]:
+    title = "DiscoGAN 64x64, batch 200"
+    yield _row("discogan", title, PICTURES, NO_DATA, "discogan", 4.0, 40)
+    for batch in (1, 8):
+        title = f"256x256, batch {batch}"
+        sets = f"{NO_DATA} train.batch={batch}"
+        yield _row(f"cyclegan-{batch}", f"CycleGAN {title}", CYCLEGAN, sets, "cyclegan", 3.0, 60)
+        yield _row(f"cut-{batch}", f"CUT {title}, against CycleGAN", CUT, sets, "none", 1.8, 60, beside=CYCLEGAN)
+    yield from _toy("", 10.0, None)
+
+
+def _toy(sets: str, recorded: float | None, compiled: float | None) -> Iterator[Case]:
+    yield _row("toy", "toy step, as the recipe has it", TOY, sets, "toy", recorded, 25)
+    yield _row(
+        "toy-plain", "toy step, neither recorded nor compiled", TOY, f"{sets} compute.compile=false", "toy", None, 25
+    )
+    yield _row("toy-compiled", "toy step, compiled", TOY, f"{sets} compute.compile=true", "toy", compiled, 90)
+
+
+def _growth(device: torch.device) -> Iterator[Case]:
+    """Yield what grows; a case is left out where a smaller one of its series failed."""
+    for batch in (8, 32, 128, 512):
+        yield _grown("batch (DiscoGAN, 64x64, width 64)", batch, 5 + batch / 4, f"train.batch={batch}")
+    for width in (16, 32, 64, 128):
+        sets = f"train.batch=32 generator.width={width} discriminator.width={width}"
+        yield _grown("width (DiscoGAN, 64x64, batch 32)", width, 5 + width**2 / 400, sets)
+    batch = GROWN.get(device.type, 32)
+    for side in (64, 128, 256, 512):
+        sets = f"train.batch={batch} dataset.size={side}"
+        yield _grown(f"picture side (DiscoGAN, width 64, batch {batch})", side, 5 + side**2 / 6000, sets)
+    series = "method (64x64, narrow, batch 4)"
+    for recipe in METHODS:
+        method = recipe.removesuffix("_turntable").removesuffix("_car2car")
+        yield Case(f"method-{method}", method, recipe, ("train.batch=4",), series=series, size=method, cost=12)
+
+
+def _grown(series: str, size: int, cost: float, sets: str) -> Case:
+    name = f"{series.split(' (')[0].replace(' ', '-')}-{size}"
+    return Case(name, f"{series}: {size}", PICTURES, (NO_DATA, *sets.split()), series=series, size=size, cost=cost)

@@ -1,0 +1,128 @@
+"""The results as Markdown tables and a picture."""
+
+import io
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ganforge import printable
+
+PICTURE, TABLE = "speed.png", "speed.md"
+
+
+def markdown(found: Mapping[str, Mapping[str, Any]], machine: Mapping[str, Any]) -> str:
+    """Write all results, by case, as the text of a page."""
+    about = f"{machine['device']}, {machine['cores']} cores, torch {machine['torch']}, ganforge {machine['ganforge']}"
+    steps = [one for one in found.values() if "round_seconds" in one and not one["series"]]
+    text = [
+        f"# How fast a step is\n\n{about}\n\nMade by `ganforge bench --all`; docs/bench.md says what each figure is."
+    ]
+    if steps:
+        text.append("## Steps\n\n" + _table([_step(one) for one in steps]))
+        text.append("## Where a step's time goes\n\n" + _table([_shares(one) for one in steps]))
+    if "ratio" in (toy := found.get("toy-run", {})):
+        row = {
+            "case": toy["title"],
+            "plain": f"{toy['plain_seconds']:.1f} s",
+            "ganforge": f"{toy['ganforge_seconds']:.1f} s",
+        }
+        text.append(
+            "## From the command line\n\n" + _table([{**row, **_ratio(toy, toy["ratio"], toy["ratio_quartiles"])}])
+        )
+    if "commands" in (looking := found.get("looking", {})):
+        rows = [{"command": f"`{name}`", "s": f"{one['seconds']:.2f}"} for name, one in looking["commands"].items()]
+        text.append("## Commands that only look\n\n" + _table(rows))
+    if growing := [one for one in found.values() if "round_seconds" in one and one["series"]]:
+        text.append(
+            f"## How it grows\n\n![steps per second and memory]({PICTURE})\n\n{_table(list(map(_grown, growing)))}"
+        )
+    if failed := [f"* {one['title']}: {printable(str(one['failed']))}" for one in found.values() if "failed" in one]:
+        text.append("## Not measured\n\n" + "\n".join(failed))
+    return "\n\n".join(text) + "\n"
+
+
+def picture(found: Mapping[str, Mapping[str, Any]]) -> bytes | None:
+    """Draw steps per second and memory of every series as a PNG; None where there is no series."""
+    from matplotlib.figure import Figure
+
+    series: dict[str, list[Mapping[str, Any]]] = {}
+    for one in found.values():
+        if "round_seconds" in one and one["series"]:
+            series.setdefault(one["series"], []).append(one)
+    if not series:
+        return None
+    figure = Figure(figsize=(4.5 * len(series), 7), layout="constrained")
+    axes = figure.subplots(2, len(series), squeeze=False)
+    for column, (title, rows) in enumerate(series.items()):
+        x = [one["size"] for one in rows]
+        for row, name, label in ((0, "steps_per_second", "steps/s"), (1, "memory_mib", "memory, MiB")):
+            _draw(axes[row][column], x, [math.nan if one[name] is None else one[name] for one in rows], title, label)
+    file = io.BytesIO()
+    figure.savefig(file, format="png", dpi=100)
+    return file.getvalue()
+
+
+def _draw(axes: Any, x: Sequence[int | str], y: Sequence[float], title: str, label: str) -> None:
+    numbers = all(isinstance(value, int) for value in x)
+    if numbers:
+        axes.plot(x, y, marker="o")
+        axes.set(xscale="log", yscale="log", xticks=x, xticklabels=x, yticks=[])
+        axes.minorticks_off()
+    else:
+        axes.bar(x, y)
+        axes.tick_params(axis="x", rotation=90)
+    axes.set(xlabel=title, ylabel=label)
+    axes.margins(0.15)
+    for place, value in zip(x, y, strict=True):
+        text = f"{value:.2g}" if value < 100 else f"{value:,.0f}"
+        axes.annotate(text, (place, value), xytext=(4, 5), textcoords="offset points", fontsize=8)
+
+
+def _step(one: Mapping[str, Any]) -> dict[str, str]:
+    name = "plain" if "plain_ratio" in one else "beside"
+    return {
+        "case": one["title"],
+        "against, steps/s": f"{one[f'{name}_steps_per_second']:.4g}",
+        "ganforge, steps/s": f"{one['steps_per_second']:.4g}",
+        **_ratio(one, one[f"{name}_ratio"], one[f"{name}_ratio_quartiles"]),
+        "in processor time": f"{one[f'{name}_processor_ratio']:.2f}x" if f"{name}_processor_ratio" in one else "",
+        "pairs/s": f"{one['pairs_per_second']:.4g}",
+        "share of matrix rate": f"{100 * one['share_of_matrix_rate']:.0f} %",
+        "memory, MiB": _memory(one),
+        "first step, s": f"{one['first_step_seconds']:.1f}",
+    }
+
+
+def _memory(one: Mapping[str, Any]) -> str:
+    mine = _mib(one)
+    return f"{mine} ({one['beside_memory_ratio']:.2f}x)" if "beside_memory_ratio" in one else mine
+
+
+def _mib(one: Mapping[str, Any]) -> str:
+    return "" if one["memory_mib"] is None else f"{one['memory_mib']:,.0f}"  # not every system tells
+
+
+def _ratio(one: Mapping[str, Any], ratio: float, quartiles: Sequence[float]) -> dict[str, str]:
+    goal = "" if one["goal"] is None else f"{one['goal']:g}x: {'reached' if ratio >= one['goal'] else 'missed'}"
+    return {"ratio": f"{ratio:.2f}x", "quartiles": f"{quartiles[0]:.2f} to {quartiles[1]:.2f}", "goal": goal}
+
+
+def _shares(one: Mapping[str, Any]) -> dict[str, str]:
+    return {"case": one["title"], **{name: f"{100 * share:.0f} %" for name, share in one["shares"].items()}}
+
+
+def _grown(one: Mapping[str, Any]) -> dict[str, str]:
+    return {
+        "case": one["title"],
+        "steps/s": f"{one['steps_per_second']:.3g}",
+        "samples/s": f"{one['pairs_per_second']:.3g}",
+        "memory, MiB": _mib(one),
+        "precision": one["precision"],
+    }
+
+
+def _table(rows: Sequence[Mapping[str, str]]) -> str:
+    lines = [list(rows[0]), ["---"] * len(rows[0]), *(list(row.values()) for row in rows)]
+    return "\n".join(
+        f"| {' | '.join(printable(cell).replace('|', chr(92) + '|') for cell in line)} |" for line in lines
+    )
