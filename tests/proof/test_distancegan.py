@@ -142,6 +142,7 @@ def test_recorded_steps_are_the_same(case: Case) -> None:
     assert assert_recorded(case) == ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("coupling", [pytest.param("cyclegan", marks=pytest.mark.slow), "gan"])
 def test_resumes_and_translates(case: Case, coupling: str, ganforge, tmp_path: Path) -> None:
     case.recipe.write_text(case.recipe.read_text() + f'[coupling]\nuse = "{coupling}"\n')

@@ -88,6 +88,7 @@ def test_critics_stay_within_the_clip(case: Case) -> None:
     assert max(weights) <= 0.01 < max(float(p.detach().abs().max()) for p in engine.networks["G_AB"].parameters())
 
 
+@pytest.mark.slow
 def test_resumes_and_translates(case: Case, ganforge, tmp_path: Path) -> None:
     weights = assert_resumes(case, ganforge, tmp_path, stop=3, steps=5)
     trained = load_trained(weights, case.plugins, CPU)

@@ -101,10 +101,12 @@ def test_in_half_precision(case: Case) -> None:
     assert_half(case)
 
 
+@pytest.mark.slow
 def test_recorded_steps_are_the_same(case: Case) -> None:
     assert assert_recorded(case) == ""
 
 
+@pytest.mark.slow
 def test_resumes_and_translates(case: Case, ganforge, tmp_path: Path) -> None:
     weights = assert_resumes(case, ganforge, tmp_path, stop=3, steps=5)
     picture = next((tmp_path / "data" / "trainB").iterdir())

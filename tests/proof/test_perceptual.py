@@ -111,6 +111,7 @@ def test_recorded(case):
     assert assert_recorded(case) == ""
 
 
+@pytest.mark.slow
 def test_resumes_and_translates_and_does_not_save_what_is_frozen(case, ganforge, tmp_path):
     folder = assert_resumes(case, ganforge, tmp_path)
     frozen = next(case.engine()[0].held["losses.perceptual.AB"].module.phi.parameters())

@@ -736,7 +736,11 @@ def assert_trains_alike(toy, *sets):
     return mine
 
 
-@pytest.mark.parametrize("name", LOSSES)
+# A third of them by default, others each time that losses are added or taken away; all with `-m "slow or not slow"`.
+@pytest.mark.parametrize(
+    "name",
+    [name if place % 3 == 0 else pytest.param(name, marks=pytest.mark.slow) for place, name in enumerate(LOSSES)],
+)
 def test_a_loss_trains_recorded_as_it_does_unrecorded(name, toy):
     engine = assert_trains_alike(toy, f"losses.extra={{use='{name}', weight=0.1}}")
     assert bool(engine.recording.programs) == (not REASONS[name])
