@@ -24,6 +24,7 @@ from ganforge.recipe.plan import Plan
 from ganforge.runs import checkpoint, judging
 from ganforge.runs.assemble import assemble, probes_of
 from ganforge.runs.changes import changes
+from ganforge.runs.clock import Clock
 from ganforge.runs.interrupts import Requests, requests, telling_of_memory, unwritable
 from ganforge.runs.metrics import is_finished, rehearse
 from ganforge.runs.origin import Origin
@@ -48,7 +49,7 @@ class Run:
     `files`. It goes on from the checkpoint `start`, if there is one; a new one may begin with the weights of `origin`.
     What was found odd so far is in `warnings`, what evaluations found in `results`, and why some failed the last time
     in `failures`. `notes` tell later whether data or plugins have changed; `odd` is what a look at the data found
-    before the run was there.
+    before the run was there. `clock` tells where its time goes.
     """
 
     files: Folder
@@ -58,6 +59,7 @@ class Run:
     dataset: Dataset = field(repr=False)
     sources: Mapping[Split, Sources] = field(repr=False)
     held: FileLock = field(repr=False)
+    clock: Clock = field(repr=False)
     step: int = 0
     start: Path | None = None
     notes: Mapping[str, Mapping[str, str]] = field(factory=dict, repr=False)
@@ -197,22 +199,26 @@ class Run:
         be written; a StoppedError that it was asked to stop, with its state saved.
         """
         self._logged = (self.step, time.monotonic())
+        self.clock.turn_to("steps")
         asked = Requests()
         try:
             self.notify("ganforge_started")
             if self.step == 0 and self.plan.record.sample_every:
-                self.notify("ganforge_sampled")
+                with self.clock.on("samples"):
+                    self.notify("ganforge_sampled")
             with requests() as asked:
                 with telling_of_memory(self.plan.train.batch, self._fitting):
                     self._loop(asked)
                 if self.over and asked.stop is None and self.plan.evaluations:
                     asked.at_once = True
-                    judging.test(self, self._saving)
+                    with self.clock.on("evaluation"):
+                        judging.test(self, self._saving)
         except OSError as error:
             if error.errno not in UNWRITABLE:
                 raise
             raise unwritable(self.folder, error) from error
         finally:
+            self.clock.turn_to("the end")
             with suppress(OSError):
                 self.notify("ganforge_ended")
         if asked.stop is not None:
@@ -250,10 +256,12 @@ class Run:
             self._log()
         split = self.plan.watched
         if (due(record.evaluate_every) and not last) or (last and split != "test" and self.plan.evaluations):
-            judging.look(self, self._saving, split)
+            with self.clock.on("evaluation"):
+                judging.look(self, self._saving, split)
             last = self.over
         if due(record.sample_every):
-            self.notify("ganforge_sampled")
+            with self.clock.on("samples"):
+                self.notify("ganforge_sampled")
         if due(record.checkpoint_every) or last or asked.stop is not None or asked.save:
             asked.save = False
             self._saving.save()
@@ -296,4 +304,5 @@ class Run:
         rates = {name: player.rate for name, player in self.engine.players.items()}
         record = {"step": self.step, "losses": means, "rates": rates, "steps_per_second": round(speed, 3)}
         if self.plan.record.log_every:
-            self.notify("ganforge_logged", record=record)
+            with self.clock.on("log"):
+                self.notify("ganforge_logged", record=record)

@@ -60,11 +60,12 @@ class Saving:
         Its weights are ready for use in evaluation mode. A DivergedError says that losses or weights are no longer
         finite, and not worth keeping.
         """
-        if self.saved_at != self._run.step:
-            self._write()
-        if best:
-            self._folder.write("best", self.newest)
-        checkpoint.prune(self._folder, self.newest, self._run.plan.record.keep)
+        with self._run.clock.on("saving"):
+            if self.saved_at != self._run.step:
+                self._write()
+            if best:
+                self._folder.write("best", self.newest)
+            checkpoint.prune(self._folder, self.newest, self._run.plan.record.keep)
 
     def _write(self) -> None:
         run = self._run
