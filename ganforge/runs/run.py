@@ -207,8 +207,11 @@ class Run:
                 with self.clock.on("samples"):
                     self.notify("ganforge_sampled")
             with requests() as asked:
-                with telling_of_memory(self.plan.train.batch, self._fitting):
-                    self._loop(asked)
+                try:
+                    with telling_of_memory(self.plan.train.batch, self._fitting):
+                        self._loop(asked)
+                finally:
+                    self._saving.settle()
                 if self.over and asked.stop is None and self.plan.evaluations:
                     asked.at_once = True
                     with self.clock.on("evaluation"):
@@ -231,19 +234,31 @@ class Run:
             self.step += 1
             if reason := self.engine.recording.reason:
                 self.warn(f"steps are computed one by one, not recorded: {reason}")
+            if self._saving.unsettled:
+                with self._told_where_unwritable():
+                    self._saving.settle()
             try:
-                self._after_step(asked)
+                with self._told_where_unwritable():
+                    self._after_step(asked)
             except DivergedError as error:
                 self._rewind(error)
-            except OSError as error:
-                if error.errno not in UNWRITABLE or self.plan.record.on_write_error == "stop":
-                    raise
-                self.warn(f"step {self.step}: {unwritable(self.folder, error)}; going on")
             if time.monotonic() - ticked > TICK_SECONDS:
                 ticked = time.monotonic()
                 self.notify("ganforge_ticked")
         if asked.stop is not None:  # the signal may have come after the step was looked at
             self._saving.save()
+        with self._told_where_unwritable():
+            self._saving.settle()
+
+    @contextmanager
+    def _told_where_unwritable(self) -> Iterator[None]:
+        """Where the disk cannot be written, warn and go on, if the recipe says so."""
+        try:
+            yield
+        except OSError as error:
+            if error.errno not in UNWRITABLE or self.plan.record.on_write_error == "stop":
+                raise
+            self.warn(f"step {self.step}: {unwritable(self.folder, error)}; going on")
 
     def _after_step(self, asked: Requests) -> None:
         """Log, draw, evaluate and save what is due."""
@@ -275,6 +290,8 @@ class Run:
 
     def _rewind(self, error: DivergedError) -> None:
         """Go back to the newest checkpoint and on from there with other batches, if the recipe says so."""
+        with self._told_where_unwritable():
+            self._saving.settle()
         if self.plan.train.on_divergence == "stop" or self._saving.rewinds >= REWINDS:
             raise error
         try:
