@@ -1,6 +1,7 @@
 """Where a run's time goes."""
 
 import re
+from contextlib import suppress
 
 import pytest
 
@@ -12,10 +13,11 @@ def test_each_second_counts_once_for_what_was_begun_last(monkeypatch):
     now = iter([10.0, 12.0, 15.0, 16.0, 20.0, 20.5])
     monkeypatch.setattr(clock.time, "monotonic", lambda: next(now))
     counted = Clock("steps")
-    with counted.on("evaluation"):  # after 2 seconds
-        with pytest.raises(ValueError, match="fails"), counted.on("saving"):  # after 3 more
-            raise ValueError("fails")  # 1
-    assert counted.seconds == {"steps": 2.5, "evaluation": 7.0, "saving": 1.0}  # 4, and 0.5
+    with suppress(ValueError), counted.on("evaluation"):  # after 2 seconds
+        with counted.on("saving"):  # after 3 more
+            pass  # 1
+        raise ValueError  # 4
+    assert counted.seconds == {"steps": 2.5, "evaluation": 7.0, "saving": 1.0}  # 0.5
 
 
 def test_a_run_ends_with_the_shares_of_its_time(toy, ganforge):
