@@ -31,6 +31,7 @@ from ganforge.runs.origin import Origin
 from ganforge.runs.results import Measured, Results
 from ganforge.runs.saving import Saving
 from ganforge.runs.trained import Seen, Trained, recalibration
+from ganforge.runs.writer import Writer
 from ganforge.training.engine import Engine
 from ganforge.training.meter import Meter
 from ganforge.training.norm import Recalibration
@@ -49,7 +50,8 @@ class Run:
     `files`. It goes on from the checkpoint `start`, if there is one; a new one may begin with the weights of `origin`.
     What was found odd so far is in `warnings`, what evaluations found in `results`, and why some failed the last time
     in `failures`. `notes` tell later whether data or plugins have changed; `odd` is what a look at the data found
-    before the run was there. `clock` tells where its time goes.
+    before the run was there. `clock` tells where its time goes. What an observer writes that takes time, such as a
+    picture, it may have written `beside` the steps; what goes wrong there is raised after the next step.
     """
 
     files: Folder
@@ -68,6 +70,7 @@ class Run:
     results: Results | None = None
     failures: Sequence[GanforgeError] = field(factory=list, repr=False)
     origin: Origin | None = field(default=None, repr=False)
+    beside: Writer = field(init=False, factory=Writer, repr=False)
     engine: Engine = field(init=False, repr=False)
     batches: Batches = field(init=False, repr=False)
     meter: Meter = field(init=False, repr=False)
@@ -211,7 +214,7 @@ class Run:
                     with telling_of_memory(self.plan.train.batch, self._fitting):
                         self._loop(asked)
                 finally:
-                    self._saving.settle()
+                    self._settle()
                 if self.over and asked.stop is None and self.plan.evaluations:
                     asked.at_once = True
                     with self.clock.on("evaluation"):
@@ -234,6 +237,9 @@ class Run:
             self.step += 1
             if reason := self.engine.recording.reason:
                 self.warn(f"steps are computed one by one, not recorded: {reason}")
+            if self.beside.done:
+                with self._told_where_unwritable():
+                    self.beside.settle()
             if self._saving.unsettled:
                 with self._told_where_unwritable():
                     self._saving.settle()
@@ -247,8 +253,13 @@ class Run:
                 self.notify("ganforge_ticked")
         if asked.stop is not None:  # the signal may have come after the step was looked at
             self._saving.save()
-        with self._told_where_unwritable():
-            self._saving.settle()
+        self._settle()
+
+    def _settle(self) -> None:
+        """Wait for all that is written beside the steps."""
+        for settle in (self.beside.settle, self._saving.settle):
+            with self._told_where_unwritable():
+                settle()
 
     @contextmanager
     def _told_where_unwritable(self) -> Iterator[None]:
@@ -290,8 +301,7 @@ class Run:
 
     def _rewind(self, error: DivergedError) -> None:
         """Go back to the newest checkpoint and on from there with other batches, if the recipe says so."""
-        with self._told_where_unwritable():
-            self._saving.settle()
+        self._settle()
         if self.plan.train.on_divergence == "stop" or self._saving.rewinds >= REWINDS:
             raise error
         try:

@@ -108,6 +108,7 @@ class Saving:
             parent, step, recipe, measured = self._folder, run.step, run.locked(passed_on=True), run.measured
 
             def write() -> None:
+                run.beside.wait()  # the step's sample picture is not drawn again by who goes on from here
                 folder = checkpoint.save(parent, step, weights, training, recipe, measured)
                 self._sort(folder.name, best)
 

@@ -1,16 +1,13 @@
 """Writing beside the steps: a thread for what takes time, and copies of tensors that the steps do not change."""
 
-import math
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-MEMORY = Path("/proc/meminfo")
+from ganforge.data.batches import free_memory
 
 
 class Writer:
@@ -21,8 +18,11 @@ class Writer:
         self._error: BaseException | None = None
         self._then: Callable[[], None]
 
-    def begin(self, job: Callable[[], None], then: Callable[[], None]) -> None:
-        """Settle the job before, and begin one; `then` is called by `settle` once it has succeeded."""
+    def begin(self, job: Callable[[], None], then: Callable[[], None] = lambda: None) -> None:
+        """Settle the job before, and begin one, of what the steps do not change.
+
+        `then` is called by `settle` once it has succeeded.
+        """
         self.settle()
 
         def work() -> None:
@@ -36,9 +36,9 @@ class Writer:
         self._thread.start()
 
     def wait(self) -> None:
-        """Wait until the job is done, whether it succeeded or not."""
-        if self._thread is not None:
-            self._thread.join()
+        """Wait until the job is done, whether it succeeded or not; any thread but its own may."""
+        if (thread := self._thread) is not None:
+            thread.join()
 
     @property
     def done(self) -> bool:
@@ -73,7 +73,7 @@ class Copies:
 
     def fit(self, nest: Any) -> bool:
         """Whether there is memory for copies of a nest's tensors, and as much again."""
-        return bool(self._kept) or 2 * sum(tensor.nbytes for tensor in tensors_in(nest)) < available()
+        return bool(self._kept) or 2 * sum(tensor.nbytes for tensor in tensors_in(nest)) < free_memory()
 
     def _copied(self, nest: Any, place: tuple[Any, ...], before: Mapping[tuple[Any, ...], Tensor]) -> Any:
         if isinstance(nest, Tensor):
@@ -96,13 +96,3 @@ def tensors_in(nest: Any) -> Iterator[Tensor]:
     elif isinstance(nest, Mapping | tuple | list):
         for value in nest.values() if isinstance(nest, Mapping) else nest:
             yield from tensors_in(value)
-
-
-def available() -> float:
-    """Return how many bytes of memory can be had without swapping; infinity where the system does not say."""
-    with suppress(OSError):
-        for line in MEMORY.read_text().splitlines():
-            name, _, amount = line.partition(":")
-            if name == "MemAvailable":
-                return 1024 * int(amount.removesuffix("kB"))
-    return math.inf

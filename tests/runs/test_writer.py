@@ -65,9 +65,8 @@ def test_copies_of_the_same_shape_take_the_place_of_the_last_ones_and_others_do_
 
 
 @pytest.mark.parametrize(("kilobytes", "fits"), [(9, True), (7, False)])
-def test_copies_fit_where_memory_for_twice_as_much_is_free(kilobytes, fits, tmp_path, monkeypatch):
-    monkeypatch.setattr(writer, "MEMORY", tmp_path / "meminfo")
-    writer.MEMORY.write_text(f"MemTotal:       99 kB\nMemAvailable:   {kilobytes} kB\n")
+def test_copies_fit_where_memory_for_twice_as_much_is_free(kilobytes, fits, monkeypatch):
+    monkeypatch.setattr(writer, "free_memory", lambda: 1024.0 * kilobytes)
     assert Copies().fit({"a": [torch.ones(1024)]}) is fits  # 4 kB
 
 
@@ -93,7 +92,7 @@ def assert_alike(one, other):
 
 def test_where_memory_is_short_checkpoints_are_the_same(toy, ganforge, tmp_path, monkeypatch):
     assert ganforge("run", toy, "--out", "beside").status == 0
-    monkeypatch.setattr(writer, "available", lambda: 0)
+    monkeypatch.setattr(writer, "free_memory", lambda: 0)
     monkeypatch.setattr(Copies, "of", None)
     assert ganforge("run", toy, "--out", "at_once").status == 0
     assert_alike(end_of(tmp_path / "beside/toy/0001"), end_of(tmp_path / "at_once/toy/0001"))
