@@ -25,4 +25,4 @@ def test_a_run_ends_with_the_shares_of_its_time(toy, ganforge):
     line = next(line for line in result.out.splitlines() if line.startswith("time: "))
     parts = dict(re.findall(r"([a-z ]+) ([0-9.]+) %", line))
     assert {name.strip() for name in parts} == {"start", "steps", "samples", "log", "saving", "the end"}
-    assert sum(map(float, parts.values())) == pytest.approx(100, abs=0.3)
+    assert sum(map(float, parts.values())) == pytest.approx(100, abs=0.5)  # each is rounded
