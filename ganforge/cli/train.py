@@ -65,6 +65,8 @@ def resume(
 
 def _train(started: "Run") -> None:
     """Train with all observers attached, and say where things are."""
+    from ganforge.runs.clock import shares
+
     plugins = started.plugins
     _attach_observers(started)
     command.tell(f"{started.plan.name}: {started.folder} on {started.device}")
@@ -87,6 +89,7 @@ def _train(started: "Run") -> None:
         if files:
             command.tell(f"{label + ':':9}{files[-1]}")
     command.tell(f"weights: {folder / 'checkpoints' / started.newest}")
+    command.tell(f"time:    {shares(started.clock.seconds)}")
     if started.results and (best := started.results.best) and best.step != started.step:
         command.tell(f"best:    {folder / 'checkpoints' / 'best'} (step {best.step})")
     for failure in started.failures:

@@ -76,7 +76,10 @@ def ganforge_logged(run: "Run", record: Mapping[str, Any]) -> None:
 
 @hookspec
 def ganforge_sampled(run: "Run") -> None:
-    """Look at the run every `record.sample_every` steps; `run.sample()` yields views of fixed test inputs."""
+    """Look at the run every `record.sample_every` steps; `run.sample()` yields views of fixed test inputs.
+
+    What takes time and needs no network any more, such as writing a picture, may be left to `run.beside.begin(job)`.
+    """
 
 
 @hookspec
@@ -91,7 +94,7 @@ def ganforge_restored(run: "Run", states: Mapping[str, Any]) -> None:
 
 @hookspec
 def ganforge_checkpointed(run: "Run", folder: Path) -> None:
-    """Say that a checkpoint is safely on disk."""
+    """Say that a checkpoint is safely on disk; it is written while the run goes on, so `run.step` may be later."""
 
 
 @hookspec

@@ -37,27 +37,33 @@ LONGEST = 100  # bytes of a pointer that are read
 def save(
     parent: Folder,
     step: int,
-    networks: Mapping[str, nn.Module],
+    weights: Mapping[str, Mapping[str, Tensor]],
     training: Mapping[str, Any],
     recipe: str,
     measured: Measured | None = None,
 ) -> Path:
     """Write a checkpoint so that whoever looks sees all of it or nothing, point `latest` to it, and return its folder.
 
-    `parent` is the folder `checkpoints`, `step` the number of steps that are done, `training` a nest of dicts, lists,
-    tuples, tensors and JSON values, `recipe` the locked one, and `measured` what evaluations found of it.
+    `parent` is the folder `checkpoints`, `step` the number of steps that are done, `weights` those of each network,
+    `training` a nest of dicts, lists, tuples, tensors and JSON values, `recipe` the locked one, and `measured` what
+    evaluations found of it.
     """
-    name = f"step-{step:08d}"
+    name = name_of(step)
     with parent.making(name) as folder:
         digests = {
-            f"{network}.safetensors": write_weights(folder, step, network, module.state_dict(), recipe)
-            for network, module in networks.items()
+            f"{network}.safetensors": write_weights(folder, step, network, tensors, recipe)
+            for network, tensors in weights.items()
         }
         write_training(folder, step, digests, training)
         if measured:
             folder.write(METRICS, Results(measured).text())
     parent.write("latest", name)
     return parent.path / name
+
+
+def name_of(step: int) -> str:
+    """Return the name of the checkpoint of a step."""
+    return f"step-{step:08d}"
 
 
 def write_weights(folder: Folder, step: int, network: str, tensors: Mapping[str, Tensor], recipe: str) -> str:

@@ -125,10 +125,7 @@ def _roles(roles: Any) -> list[str]:
 
 
 def _told(tables: Mapping[str, Any]) -> dict[str, dict[str, str | float]]:
-    found: dict[str, dict[str, str | float]] = {}
-    for role, table in tables.items():
-        for name, value in table.items():
-            if type(value) not in (str, int, float):
-                raise ValueError("expected a text or a number")
-            found.setdefault(role, {})[name] = value
-    return found
+    for table in tables.values():
+        if any(type(value) not in (str, int, float) for value in table.values()):
+            raise ValueError("expected a text or a number")
+    return {role: dict(table) for role, table in tables.items()}

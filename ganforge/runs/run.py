@@ -24,12 +24,14 @@ from ganforge.recipe.plan import Plan
 from ganforge.runs import checkpoint, judging
 from ganforge.runs.assemble import assemble, probes_of
 from ganforge.runs.changes import changes
+from ganforge.runs.clock import Clock
 from ganforge.runs.interrupts import Requests, requests, telling_of_memory, unwritable
 from ganforge.runs.metrics import is_finished, rehearse
 from ganforge.runs.origin import Origin
 from ganforge.runs.results import Measured, Results
 from ganforge.runs.saving import Saving
 from ganforge.runs.trained import Seen, Trained, recalibration
+from ganforge.runs.writer import Writer
 from ganforge.training.engine import Engine
 from ganforge.training.meter import Meter
 from ganforge.training.norm import Recalibration
@@ -48,7 +50,8 @@ class Run:
     `files`. It goes on from the checkpoint `start`, if there is one; a new one may begin with the weights of `origin`.
     What was found odd so far is in `warnings`, what evaluations found in `results`, and why some failed the last time
     in `failures`. `notes` tell later whether data or plugins have changed; `odd` is what a look at the data found
-    before the run was there.
+    before the run was there. `clock` tells where its time goes. What an observer writes that takes time, such as a
+    picture, it may have written `beside` the steps; what goes wrong there is raised after the next step.
     """
 
     files: Folder
@@ -58,6 +61,7 @@ class Run:
     dataset: Dataset = field(repr=False)
     sources: Mapping[Split, Sources] = field(repr=False)
     held: FileLock = field(repr=False)
+    clock: Clock = field(repr=False)
     step: int = 0
     start: Path | None = None
     notes: Mapping[str, Mapping[str, str]] = field(factory=dict, repr=False)
@@ -66,6 +70,7 @@ class Run:
     results: Results | None = None
     failures: Sequence[GanforgeError] = field(factory=list, repr=False)
     origin: Origin | None = field(default=None, repr=False)
+    beside: Writer = field(init=False, factory=Writer, repr=False)
     engine: Engine = field(init=False, repr=False)
     batches: Batches = field(init=False, repr=False)
     meter: Meter = field(init=False, repr=False)
@@ -197,22 +202,29 @@ class Run:
         be written; a StoppedError that it was asked to stop, with its state saved.
         """
         self._logged = (self.step, time.monotonic())
+        self.clock.turn_to("steps")
         asked = Requests()
         try:
             self.notify("ganforge_started")
             if self.step == 0 and self.plan.record.sample_every:
-                self.notify("ganforge_sampled")
+                with self.clock.on("samples"):
+                    self.notify("ganforge_sampled")
             with requests() as asked:
-                with telling_of_memory(self.plan.train.batch, self._fitting):
-                    self._loop(asked)
+                try:
+                    with telling_of_memory(self.plan.train.batch, self._fitting):
+                        self._loop(asked)
+                finally:
+                    self._settle()
                 if self.over and asked.stop is None and self.plan.evaluations:
                     asked.at_once = True
-                    judging.test(self, self._saving)
+                    with self.clock.on("evaluation"):
+                        judging.test(self, self._saving)
         except OSError as error:
             if error.errno not in UNWRITABLE:
                 raise
             raise unwritable(self.folder, error) from error
         finally:
+            self.clock.turn_to("the end")
             with suppress(OSError):
                 self.notify("ganforge_ended")
         if asked.stop is not None:
@@ -225,19 +237,39 @@ class Run:
             self.step += 1
             if reason := self.engine.recording.reason:
                 self.warn(f"steps are computed one by one, not recorded: {reason}")
+            if self.beside.done:
+                with self._told_where_unwritable():
+                    self.beside.settle()
+            if self._saving.unsettled:
+                with self._told_where_unwritable():
+                    self._saving.settle()
             try:
-                self._after_step(asked)
+                with self._told_where_unwritable():
+                    self._after_step(asked)
             except DivergedError as error:
                 self._rewind(error)
-            except OSError as error:
-                if error.errno not in UNWRITABLE or self.plan.record.on_write_error == "stop":
-                    raise
-                self.warn(f"step {self.step}: {unwritable(self.folder, error)}; going on")
             if time.monotonic() - ticked > TICK_SECONDS:
                 ticked = time.monotonic()
                 self.notify("ganforge_ticked")
         if asked.stop is not None:  # the signal may have come after the step was looked at
             self._saving.save()
+        self._settle()
+
+    def _settle(self) -> None:
+        """Wait for all that is written beside the steps."""
+        for settle in (self.beside.settle, self._saving.settle):
+            with self._told_where_unwritable():
+                settle()
+
+    @contextmanager
+    def _told_where_unwritable(self) -> Iterator[None]:
+        """Where the disk cannot be written, warn and go on, if the recipe says so."""
+        try:
+            yield
+        except OSError as error:
+            if error.errno not in UNWRITABLE or self.plan.record.on_write_error == "stop":
+                raise
+            self.warn(f"step {self.step}: {unwritable(self.folder, error)}; going on")
 
     def _after_step(self, asked: Requests) -> None:
         """Log, draw, evaluate and save what is due."""
@@ -250,10 +282,12 @@ class Run:
             self._log()
         split = self.plan.watched
         if (due(record.evaluate_every) and not last) or (last and split != "test" and self.plan.evaluations):
-            judging.look(self, self._saving, split)
+            with self.clock.on("evaluation"):
+                judging.look(self, self._saving, split)
             last = self.over
         if due(record.sample_every):
-            self.notify("ganforge_sampled")
+            with self.clock.on("samples"):
+                self.notify("ganforge_sampled")
         if due(record.checkpoint_every) or last or asked.stop is not None or asked.save:
             asked.save = False
             self._saving.save()
@@ -267,6 +301,7 @@ class Run:
 
     def _rewind(self, error: DivergedError) -> None:
         """Go back to the newest checkpoint and on from there with other batches, if the recipe says so."""
+        self._settle()
         if self.plan.train.on_divergence == "stop" or self._saving.rewinds >= REWINDS:
             raise error
         try:
@@ -296,4 +331,5 @@ class Run:
         rates = {name: player.rate for name, player in self.engine.players.items()}
         record = {"step": self.step, "losses": means, "rates": rates, "steps_per_second": round(speed, 3)}
         if self.plan.record.log_every:
-            self.notify("ganforge_logged", record=record)
+            with self.clock.on("log"):
+                self.notify("ganforge_logged", record=record)

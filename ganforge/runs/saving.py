@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,7 @@ from ganforge.runs import checkpoint
 from ganforge.runs.metrics import Evaluated, best_of
 from ganforge.runs.results import METRICS, Measured, Metrics, Results
 from ganforge.runs.trained import laid_over
+from ganforge.runs.writer import Copies, Writer
 from ganforge.training.meter import first_not_finite
 from ganforge.training.state import looking, random_state, set_random_state
 
@@ -28,11 +29,11 @@ class Saving:
     """The checkpoints of a run.
 
     A step is done once its checkpoint has its name, and evaluated once that holds the metrics, whatever else was
-    written before: so a run may be killed at any moment.
+    written before: so a run may be killed at any moment. A thread writes it, from copies, while the run goes on.
 
     Attributes:
-        newest: the name of the newest checkpoint.
-        saved_at: the step that it is of.
+        newest: the name of the newest checkpoint that is written.
+        saved_at: the step of the newest one, which may still be written.
         measured: what evaluations found of the step that was evaluated last.
         best: the best value of the metric `record.best` so far; the higher, the better.
         waited: how many evaluations in a row have found nothing better.
@@ -43,6 +44,7 @@ class Saving:
         self._run = run
         self.newest, self.saved_at, self.measured = "", -1, Measured(-1)
         self.best, self.waited, self.rewinds = -math.inf, 0, 0
+        self._writer, self._copies = Writer(), Copies()
 
     @cached_property
     def _folder(self) -> Folder:
@@ -55,20 +57,38 @@ class Saving:
         return {name: networks[name] for name in networks if plan.networks[name][0].player is not None}
 
     def save(self, best: bool = False) -> None:
-        """Write a checkpoint, unless this step has one; `best` if none has a better metric.
+        """Have a checkpoint written, unless this step has one; `best` if none has a better metric.
 
         Its weights are ready for use in evaluation mode. A DivergedError says that losses or weights are no longer
-        finite, and not worth keeping.
+        finite, and not worth keeping; an OSError that the checkpoint before could not be written.
         """
-        if self.saved_at != self._run.step:
-            self._write()
-        if best:
-            self._folder.write("best", self.newest)
-        checkpoint.prune(self._folder, self.newest, self._run.plan.record.keep)
+        try:
+            self.settle()
+        finally:  # also where the one before could not be written: this one may be
+            if self.saved_at == self._run.step:
+                self._sort(self.newest, best)
+            else:
+                self.require_finite()
+                with self._run.clock.on("saving"):
+                    self._begin(best)
 
-    def _write(self) -> None:
+    def settle(self) -> None:
+        """Wait until what is to be written is, and tell of it; an OSError says that it cannot be."""
+        with self._run.clock.on("saving"):
+            try:
+                self._writer.settle()
+            except OSError:
+                self.saved_at = -1
+                raise
+
+    @property
+    def unsettled(self) -> bool:
+        """Whether something was written that is not told of yet, or could not be written."""
+        return self._writer.done
+
+    def _begin(self, best: bool) -> None:
+        """Copy all that makes a checkpoint, and begin to write it."""
         run = self._run
-        self.require_finite()
         for name, network in run.engine.networks.items():
             if wrong := first_not_finite(network.state_dict()):
                 raise DivergedError(f"the weights {name}.{wrong} are no longer finite at step {run.step}")
@@ -84,10 +104,30 @@ class Saving:
         trained = run.trained
         with looking(run.engine.modules, 0), laid_over(trained.networks, trained.shown) as beneath:
             training["beneath"] = beneath
-            recipe = run.locked(passed_on=True)
-            folder = checkpoint.save(self._folder, run.step, self._learnt, training, recipe, run.measured)
-        self.newest, self.saved_at = folder.name, run.step
-        run.notify("ganforge_checkpointed", folder=folder)
+            state = {name: network.state_dict() for name, network in self._learnt.items()}, training
+            copied = self._copies.fit(state)
+            weights, training = self._copies.of(state) if copied else state
+            parent, step, recipe, measured = self._folder, run.step, run.locked(passed_on=True), run.measured
+
+            def write() -> None:
+                run.beside.wait()  # the step's sample picture is not drawn again by who goes on from here
+                folder = checkpoint.save(parent, step, weights, training, recipe, measured)
+                self._sort(folder.name, best)
+
+            self.saved_at = step
+            self._writer.begin(write, partial(self._tell, parent.path / checkpoint.name_of(step)))
+            if not copied:
+                self._writer.wait()
+
+    def _sort(self, newest: str, best: bool) -> None:
+        """Point to the newest checkpoint as the best one, if it is, and delete older ones."""
+        if best:
+            self._folder.write("best", newest)
+        checkpoint.prune(self._folder, newest, self._run.plan.record.keep)
+
+    def _tell(self, folder: Path) -> None:
+        self.newest = folder.name
+        self._run.notify("ganforge_checkpointed", folder=folder)
 
     def restore(self, folder: Path, rewinds: int | None = None) -> None:
         """Put everything back as a checkpoint has it; after a rewind, go on with the batches of that one.
@@ -125,7 +165,8 @@ class Saving:
 
     @property
     def best_one(self) -> Path | None:
-        """The checkpoint with the best metric, if there is one."""
+        """The checkpoint with the best metric, if there is one, once it is written."""
+        self.settle()
         return checkpoint.named(self._run.folder, "best")
 
     def evaluated(self, split: Split, found: Evaluated) -> Measured:
@@ -137,6 +178,7 @@ class Saving:
                 self.best, self.waited = value, 0
                 self.save(best=True)
             self.measured = evolve(self.measured, stopped=self.exhausted)
+        self.settle()
         if self.saved_at == self._run.step:  # only now is the step all done
             self._folder.write(f"{self.newest}/{METRICS}", Results(self.measured).text())
         return self.measured

@@ -21,6 +21,7 @@ from ganforge.recipe.plan import Plan
 from ganforge.runs import checkpoint
 from ganforge.runs.assemble import settle
 from ganforge.runs.changes import notes_of, require_same_data, require_same_run, started_from
+from ganforge.runs.clock import Clock
 from ganforge.runs.load import LOCK, find_run, read_plan
 from ganforge.runs.origin import find_origin
 from ganforge.runs.run import Run
@@ -33,6 +34,7 @@ def create(plan: Plan, plugins: Plugins, out: Path, device: torch.device, report
     `report` is told of (what, done, total) while data are prepared. A RecipeError says what of the recipe does not fit
     together, an InputError that the folder or the locked recipe cannot be written.
     """
+    clock = Clock("start")
     plan, dataset = settle(plan, device)
     # Nothing is left behind by a run whose data are not there, or whose recipe cannot be written down.
     lock_text(plan, {})
@@ -46,7 +48,7 @@ def create(plan: Plan, plugins: Plugins, out: Path, device: torch.device, report
     notes = notes_of(folder.path, plan, sources)
     if origin is not None:
         notes["start"] = dict(origin.digests)
-    run = Run(folder, plan, plugins, device, dataset, sources, held, notes=notes, odd=decided.odd, origin=origin)
+    run = Run(folder, plan, plugins, device, dataset, sources, held, clock, notes=notes, odd=decided.odd, origin=origin)
     folder.write(LOCK, run.locked())
     return run
 
@@ -76,6 +78,7 @@ def reopen(
     lie. `report` is told of (what, done, total) while data are prepared. An InputError says that it is no run, has no
     checkpoint, or would become another run by what is overridden.
     """
+    clock = Clock("start")
     folder = path if (path / LOCK).is_file() else find_run(path)[0]
     if folder is None:
         raise InputError(f"'{path}' is not a run's folder: it holds no {LOCK}")
@@ -96,7 +99,7 @@ def reopen(
         require_same_data(plan, dataset)
     sources = build.read_data(plan, dataset, report)
     notes = {**notes_of(folder, plan, sources), **started_from(plan)}
-    run = Run(files, plan, plugins, device, dataset, sources, held, checkpoint.read_step(newest), newest, notes)
+    run = Run(files, plan, plugins, device, dataset, sources, held, clock, checkpoint.read_step(newest), newest, notes)
     if sets and not run.done:
         files.write(LOCK, run.locked())
     return run

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 CELL = 0.9  # inches of a picture in a figure
+MARGIN = 1.1  # inches at the left, for the names of rows
 PART = 256  # samples at a time, where all would take too much memory
 TRIED = 16  # samples of a domain that is drawn, in a rehearsal
 
@@ -138,16 +139,19 @@ def rows_figure(rows: Sequence[tuple[str, Tensor]]) -> "Figure":
     count = max(len(pictures) for _, pictures in rows)
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(CELL * count + 1.1, CELL * len(rows)))
-    grid = figure.subplots(len(rows), count, squeeze=False)
-    figure.subplots_adjust(left=1.1 / (CELL * count + 1.1), right=1, top=1, bottom=0, wspace=0.04, hspace=0.04)
-    for (name, pictures), axes_row in zip(rows, grid, strict=True):
-        for axes in axes_row:
-            axes.set_axis_off()
-        for axes, picture in zip(axes_row, pictures, strict=False):
-            shown = picture[:3] if len(picture) >= 3 else picture[:1].expand(3, -1, -1)
-            axes.imshow(shown.clamp(0, 1).permute(1, 2, 0).numpy(), interpolation="nearest")
-        axes_row[0].text(-0.08, 0.5, name, transform=axes_row[0].transAxes, ha="right", va="center", fontsize=8)
+    width, height = CELL * count + MARGIN, CELL * len(rows)
+    figure = Figure(figsize=(width, height))
+    axes = figure.add_axes((MARGIN / width, 0, 1 - MARGIN / width, 1))  # a single one: each takes time to draw
+    axes.set_axis_off()
+    for place, (name, pictures) in enumerate(rows):
+        for column, picture in enumerate(pictures):
+            shown = picture[:3] if len(picture) >= 3 else picture[:1].expand(3, -1, -1)  # [3, H, W]
+            down, right = (0.48 * side / max(shown.shape[1:]) for side in shown.shape[1:])
+            x, y = column + 0.5, place + 0.5
+            extent = (x - right, x + right, y + down, y - down)
+            axes.imshow(shown.clamp(0, 1).permute(1, 2, 0).numpy(), interpolation="nearest", extent=extent)
+        axes.text(-0.08, place + 0.5, name, ha="right", va="center", fontsize=8)
+    axes.set(xlim=(0, count), ylim=(len(rows), 0), aspect="auto")
     return figure
 
 

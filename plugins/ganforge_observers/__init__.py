@@ -72,7 +72,9 @@ def ganforge_sampled(run: "Run") -> None:
     from ganforge_observers import diagnosis, samples
 
     try:
-        samples.draw(run)
-        diagnosis.look(run)
+        with run.sample() as views:
+            samples.draw(run, views)
+            signs = diagnosis.look(views)
+        diagnosis.tell(run, signs)
     except InputError as error:  # such as a single test sample, which cannot be normalised by its batch
         run.warn(f"samples are not drawn: {error}")

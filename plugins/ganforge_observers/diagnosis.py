@@ -1,33 +1,44 @@
 """Signs of a training that cannot succeed."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
+from attrs import frozen
 from torch import Tensor
 
-from ganforge import Run
+from ganforge import Run, Seen
 from ganforge_observers import log
 
 COLLAPSED = 0.05  # of the diversity of real samples
 
 
-def look(run: Run) -> None:
-    """Log how diverse the translations of the fixed test inputs are, and warn of collapse and of dead output units."""
-    with run.sample() as views:
-        found: Mapping[str, float] = {
-            view.name: diversity(view["fake"], view["real"]) for view in views if "real" in view
-        }
-        dead = {view.name: (view["fake"], dead_units(view["fake"])) for view in views}
-    log.append(run, {"step": run.step, "sample_diversity": found})
-    for direction, value in found.items():
+@frozen
+class Signs:
+    """For each direction how diverse its translations are, and the output units that are dead, with their value."""
+
+    diversity: Mapping[str, float]
+    dead: Mapping[str, Mapping[int, float]]
+
+
+def look(views: Sequence[Seen]) -> Signs:
+    """Look at the translations of the fixed test inputs."""
+    return Signs(
+        {view.name: diversity(view["fake"], view["real"]) for view in views if "real" in view},
+        {view.name: {u: float(view["fake"][:, u].flatten()[0]) for u in dead_units(view["fake"])} for view in views},
+    )
+
+
+def tell(run: Run, signs: Signs) -> None:
+    """Log how diverse translations are, and warn of collapse and of dead output units."""
+    log.append(run, {"step": run.step, "sample_diversity": signs.diversity})
+    for direction, value in signs.diversity.items():
         if value < COLLAPSED and run.step > 0:
             run.warn(
                 f"step {run.step}: the translations {direction} are nearly all the same, {value:.3f} of the diversity "
                 "of real samples: the generator has collapsed. Try another seed, or more weight on the reconstruction"
             )
-    for direction, (fake, units) in dead.items():
-        for unit in units:
-            value = float(fake[:, unit].flatten()[0])
+    for direction, units in signs.dead.items():
+        for unit, value in units.items():
             run.warn(
                 f"step {run.step}: output unit {unit} of the generator {direction} is dead: always {value:.3g}. "
                 "A generator that ends in ReLU can revive only by chance; try another seed or output"

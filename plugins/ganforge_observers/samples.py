@@ -21,23 +21,29 @@ LETTER, LARGEST = 11, 24  # pixels of the labels' letters: a tenth of a row, but
 WIDEST = 9  # letters' heights that a label is wide, at most
 
 
-def draw(run: Run) -> None:
-    """Write the sample picture of the current step: a grid for pictures, a scatter plot for points of the plane.
+def draw(run: Run, views: Sequence[Seen]) -> None:
+    """Have the sample picture of the current step written: a grid for pictures, a scatter plot for points of the plane.
 
     Other samples cannot be drawn, which is said once.
     """
-    buffer = BytesIO()
-    with run.sample() as views:
-        if all(view["fake"].ndim == 4 for view in views):
-            from torchvision.utils import save_image  # takes seconds, which points do not need
+    name = f"samples/step-{run.step:08d}.png"
+    if all(view["fake"].ndim == 4 for view in views):
+        from torchvision.utils import save_image  # takes seconds, which points do not need
 
-            save_image(picture_grid(views, run.trained.drawn), buffer, format="png")
-        elif all(view["fake"].shape[1:] == (2,) for view in views):
-            scatter(views).savefig(buffer, format="png", dpi=100)
-        else:
-            run.warn("samples are neither pictures nor points of the plane: there will be no sample pictures")
-            return
-    run.files.write(f"samples/step-{run.step:08d}.png", buffer.getvalue())
+        grid = picture_grid(views, run.trained.drawn)
+
+        def write() -> None:
+            buffer = BytesIO()
+            save_image(grid, buffer, format="png")
+            run.files.write(name, buffer.getvalue())
+
+        run.beside.begin(write)
+    elif all(view["fake"].shape[1:] == (2,) for view in views):
+        buffer = BytesIO()
+        scatter(views).savefig(buffer, format="png", dpi=100)  # matplotlib cannot draw in two threads at once
+        run.files.write(name, buffer.getvalue())
+    else:
+        run.warn("samples are neither pictures nor points of the plane: there will be no sample pictures")
 
 
 def picture_grid(views: Sequence[Seen], drawn: Container[str] = ()) -> Tensor:

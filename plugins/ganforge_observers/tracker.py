@@ -138,6 +138,7 @@ def sample_of(run: "Run") -> Any:
     from PIL import Image
 
     name = f"samples/step-{run.step:08d}.png"
+    run.beside.wait()
     if not run.files.has(name):
         return None
     with Image.open(BytesIO(run.files.read(name))) as image:

@@ -232,7 +232,8 @@ def some_pictures():
     return torch.randint(0, 256, (20, 3, 12, 20), generator=random).byte(), torch.rand(20, 2, generator=random)
 
 
-def test_the_same_data_give_the_same_network_and_random_numbers_are_left_alone():
+def test_the_same_data_give_the_same_network_and_random_numbers_are_left_alone(tmp_path, monkeypatch):
+    monkeypatch.setenv("GANFORGE_CACHE", str(tmp_path / "one"))
     pictures, targets = some_pictures()
     learn = partial(learnt.learn, pictures, targets, nn.functional.mse_loss, width=4)
     state, threads = torch.get_rng_state(), torch.get_num_threads()
@@ -243,12 +244,46 @@ def test_the_same_data_give_the_same_network_and_random_numbers_are_left_alone()
     assert learn(steps=3) is first
     assert learn(steps=4) is not first
     learnt._kept.clear()
+    monkeypatch.setenv("GANFORGE_CACHE", str(tmp_path / "another"))
     with torch.random.fork_rng():
         torch.manual_seed(99)
         again = learn(steps=3)
     assert again is not first
     assert torch.equal(learnt.read(again, pictures), learnt.read(first, pictures))
     assert not torch.equal(learnt.read(first, pictures)[0], learnt.read(first, pictures)[1])
+
+
+def test_another_process_finds_the_network_in_the_cache_and_a_damaged_one_is_learnt_again(tmp_path, monkeypatch):
+    monkeypatch.setenv("GANFORGE_CACHE", str(tmp_path))
+    pictures, targets = some_pictures()
+    trainings, train = [], learnt._train
+    monkeypatch.setattr(learnt, "_train", lambda *given: trainings.append(1) or train(*given))
+
+    def read(of=pictures):
+        learnt._kept.clear()  # as another process has it
+        network = learnt.learn(of, targets, nn.functional.mse_loss, width=4, steps=3)
+        assert not network.training
+        assert not any(parameter.requires_grad for parameter in network.parameters())
+        return learnt.read(network, pictures)
+
+    first = read()
+    assert torch.equal(read(), first)
+    assert trainings == [1]
+    (file,) = tmp_path.glob("learnt/*.safetensors")
+    file.write_bytes(file.read_bytes()[:-1] + b"\x55")
+    assert torch.equal(read(), first)
+    assert trainings == [1, 1]
+    assert not torch.equal(read(255 - pictures), first)
+    assert trainings == [1, 1, 1]
+
+
+def test_a_cache_that_cannot_be_written_is_none(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("GANFORGE_CACHE", str(tmp_path / "file"))
+    pictures, targets = some_pictures()
+    learnt._kept.clear()
+    network = learnt.learn(pictures, targets, nn.functional.mse_loss, width=4, steps=3)
+    assert learnt.read(network, pictures).shape == (20, 2)
 
 
 def test_a_few_networks_are_kept_and_the_oldest_one_goes():

@@ -18,6 +18,7 @@ from torch import nn
 from ganforge import InputError
 from tests.conftest import as_trained
 
+kept = importlib.import_module("ganforge_evaluations.kept")
 evaluations, compared, networks, resize, archives = (
     importlib.import_module(f"ganforge_evaluations.fidelity.{name}")
     for name in ("evaluations", "compared", "networks", "resize", "archives")
@@ -260,7 +261,7 @@ def test_other_pictures_and_other_weights_have_other_features(make, own, tmp_pat
 
 def test_a_cache_that_cannot_be_written_is_told_and_does_no_harm(make, own, tmp_path, monkeypatch):
     monkeypatch.setenv("GANFORGE_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(compared, "write_file", partial(_refuse, 28, "No space left on device"))
+    monkeypatch.setattr(kept, "write_file", partial(_refuse, 28, "No space left on device"))
     found = evaluate(evaluations.fid, make(few(8), few(6, 1)))
     assert math.isfinite(found.metrics["fid_AB"])
     (warning,) = [text for text in found.warnings if "not kept" in text]

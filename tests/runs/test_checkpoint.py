@@ -15,7 +15,8 @@ from ganforge.training.state import random_state, set_random_state
 def save(parent, step, networks, training):
     """Write a checkpoint into a folder."""
     with Folder(parent) as folder:
-        return checkpoint.save(folder, step, networks, training, "# recipe")
+        weights = {name: network.state_dict() for name, network in networks.items()}
+        return checkpoint.save(folder, step, weights, training, "# recipe")
 
 
 @pytest.fixture

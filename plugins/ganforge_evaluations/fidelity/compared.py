@@ -7,10 +7,10 @@ from pathlib import Path
 
 import torch
 from attrs import frozen
-from filelock import FileLock
 from torch import Tensor
 
-from ganforge import Trained, user_folder, write_file
+from ganforge import Trained
+from ganforge_evaluations import kept
 from ganforge_evaluations.fidelity.networks import FeatureNetwork, find_network
 from ganforge_evaluations.fidelity.resize import Resizing
 from ganforge_evaluations.pictures import inputs_in_parts, require_pictures, translations_in_parts
@@ -109,39 +109,12 @@ def _real(trained: Trained, domain: str, limit: int, network: FeatureNetwork, re
     if trained.rehearsal:
         return read(), ""
     key = _key(network, resizing, inputs_in_parts(trained, domain, limit))
-    file = user_folder("cache") / "features" / f"{key}.safetensors"
-    if (found := _load(file)) is not None:
-        return found, ""
+    if (held := kept.load("features", key)) is not None:
+        return held["features"], ""
     found = read()
     try:
-        _save(file, found)
+        kept.save("features", key, {"features": found})
     except OSError as error:
-        why = f"'{file.parent}' cannot be written: {error.strerror}"
+        why = f"'{kept.place('features')}' cannot be written: {error.strerror}"
         return found, f"the features of real pictures are not kept, and are read again each time: {why}"
     return found, ""
-
-
-def _load(file: Path) -> Tensor | None:
-    """Read features; None where none are, or damaged ones."""
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(file, "pt") as opened:
-            features: Tensor = opened.get_tensor("features")
-            expected = (opened.metadata() or {}).get("digest")
-    except (OSError, SafetensorError):
-        return None
-    return features if _digest(features) == expected else None
-
-
-def _save(file: Path, features: Tensor) -> None:
-    """Write features; an OSError says that the disk is full or may not be written."""
-    from safetensors.torch import save
-
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(file.parent.with_suffix(".lock")):  # by which `ganforge data clear` knows the folder
-        write_file(file, save({"features": features}, {"digest": _digest(features)}), lasting=False)
-
-
-def _digest(features: Tensor) -> str:
-    return hashlib.blake2b(features.contiguous().numpy().data, digest_size=16).hexdigest()

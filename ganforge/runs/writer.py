@@ -1,0 +1,98 @@
+"""Writing beside the steps: a thread for what takes time, and copies of tensors that the steps do not change."""
+
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ganforge.data.batches import free_memory
+
+
+class Writer:
+    """Does one job at a time in a thread of its own; a process ends only once that is done."""
+
+    def __init__(self) -> None:
+        self._thread: threading.Thread | None = None
+        self._error: BaseException | None = None
+        self._then: Callable[[], None]
+
+    def begin(self, job: Callable[[], None], then: Callable[[], None] = lambda: None) -> None:
+        """Settle the job before, and begin one, of what the steps do not change.
+
+        `then` is called by `settle` once it has succeeded.
+        """
+        self.settle()
+
+        def work() -> None:
+            try:
+                job()
+            except BaseException as error:  # whoever settles it raises it
+                self._error = error
+
+        self._then = then
+        self._thread = threading.Thread(target=work, name="ganforge-writer")
+        self._thread.start()
+
+    def wait(self) -> None:
+        """Wait until the job is done, whether it succeeded or not; any thread but its own may."""
+        if (thread := self._thread) is not None:
+            thread.join()
+
+    @property
+    def done(self) -> bool:
+        """Whether a job is done that is not settled yet."""
+        return self._thread is not None and not self._thread.is_alive()
+
+    def settle(self) -> None:
+        """Wait for the job; then do what comes then, or raise what it raised."""
+        if self._thread is None:
+            return
+        self._thread.join()
+        self._thread, error, self._error = None, self._error, None
+        if error is not None:
+            raise error
+        self._then()
+
+
+class Copies:
+    """Copies of tensors in the host's memory, which is kept for the next ones."""
+
+    def __init__(self) -> None:
+        self._kept: dict[tuple[Any, ...], Tensor] = {}
+
+    def of(self, nest: Any) -> Any:
+        """Return a nest of dicts, lists and tuples with copies of its tensors, which hold until the next call."""
+        before, self._kept = self._kept, {}
+        copied = self._copied(nest, (), before)
+        # Waiting here rather than in the thread: a look at a CUDA device there would spoil a graph that is captured.
+        for device in {tensor.device for tensor in tensors_in(nest) if tensor.is_cuda}:
+            torch.cuda.current_stream(device).synchronize()
+        return copied
+
+    def fit(self, nest: Any) -> bool:
+        """Whether there is memory for copies of a nest's tensors, and as much again."""
+        return bool(self._kept) or 2 * sum(tensor.nbytes for tensor in tensors_in(nest)) < free_memory()
+
+    def _copied(self, nest: Any, place: tuple[Any, ...], before: Mapping[tuple[Any, ...], Tensor]) -> Any:
+        if isinstance(nest, Tensor):
+            copy = before.get(place)
+            if copy is None or (copy.shape, copy.dtype) != (nest.shape, nest.dtype):
+                copy = torch.empty(nest.shape, dtype=nest.dtype, pin_memory=nest.is_cuda)
+            self._kept[place] = copy.copy_(nest.detach(), non_blocking=nest.is_cuda)
+            return copy
+        if isinstance(nest, Mapping):
+            return {key: self._copied(value, (*place, key), before) for key, value in nest.items()}
+        if isinstance(nest, tuple | list):
+            return type(nest)([self._copied(value, (*place, index), before) for index, value in enumerate(nest)])
+        return nest
+
+
+def tensors_in(nest: Any) -> Iterator[Tensor]:
+    """Yield the tensors of a nest of dicts, lists and tuples."""
+    if isinstance(nest, Tensor):
+        yield nest
+    elif isinstance(nest, Mapping | tuple | list):
+        for value in nest.values() if isinstance(nest, Mapping) else nest:
+            yield from tensors_in(value)

@@ -1,0 +1,60 @@
+"""What is learnt or read from real data alone, kept in the user's cache for all runs on the same data."""
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+
+from filelock import FileLock
+from torch import Tensor
+
+from ganforge import user_folder, write_file
+
+
+def load(kind: str, key: str) -> dict[str, Tensor] | None:
+    """Read tensors by their names; None where none are, or damaged ones.
+
+    Args:
+        kind: what they are, which names their folder.
+        key: a digest of all that they depend on.
+
+    Raises:
+        InputError: nobody knows where this user's cache is.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(place(kind) / f"{key}.safetensors", "pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # it is no dict
+            expected = (file.metadata() or {}).get("digest")
+    except (OSError, SafetensorError):
+        return None
+    return tensors if _digest(tensors) == expected else None
+
+
+def save(kind: str, key: str, tensors: Mapping[str, Tensor]) -> None:
+    """Write tensors by their names, for `load`.
+
+    Raises:
+        InputError: nobody knows where this user's cache is.
+        OSError: the disk is full or may not be written.
+    """
+    from safetensors.torch import save
+
+    folder = place(kind)
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder.with_suffix(".lock")):  # by which `ganforge data clear` knows the folder
+        content = save(dict(tensors), {"digest": _digest(tensors)})
+        write_file(folder / f"{key}.safetensors", content, lasting=False)
+
+
+def place(kind: str) -> Path:
+    """Return the folder of a kind; an InputError says if nobody knows where this user's cache is."""
+    return user_folder("cache") / kind
+
+
+def _digest(tensors: Mapping[str, Tensor]) -> str:
+    digest = hashlib.blake2b(digest_size=16)
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {list(tensor.shape)}\n".encode())
+        digest.update(tensor.contiguous().numpy().data)
+    return digest.hexdigest()
