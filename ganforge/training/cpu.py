@@ -23,6 +23,8 @@ from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import _disable_current_modes
 
+from ganforge.training.windows import Columns, Fold, Pair, Window
+
 FEW_PLACES = 16  # of the smaller map of a sample, up to which a product is faster
 FEW_ROWS = 256  # places of a batch's smaller maps together, up to which it is
 MANY_CHANNELS = 128  # on both sides, from which Winograd's form is faster
@@ -30,82 +32,7 @@ MANY_TILES = 256  # of 4x4 places in a batch, from which it is
 LARGE_SAMPLE = 1 << 15  # numbers, from which normalising sample by sample is faster
 TOLERANCE = 1e-3  # of the largest number, by which two ways may differ
 
-Pair = tuple[int, int]
 Way = Callable[[Tensor, Any, Any], Tensor]  # of maps, weights and bias; equal ones are interchangeable
-
-
-@frozen
-class Window:
-    """How a kernel moves over the larger one of two maps.
-
-    Attributes:
-        batch: the number of samples.
-        large: height and width of the larger map.
-        small: those of the smaller one: the places that the kernel takes.
-        kernel: height and width.
-        stride: down and to the right.
-        padding: above and below, left and right.
-    """
-
-    batch: int
-    large: Pair
-    small: Pair
-    kernel: Pair
-    stride: Pair
-    padding: Pair = (0, 0)
-
-    def columns(self, maps: Tensor) -> Tensor:
-        """Return what the kernel sees at each place: [N, C, H, W] to [N * places, kernel height * width * C]."""
-        (down, right), channels = self.padding, maps.shape[1]
-        around = functional.pad(maps.permute(0, 2, 3, 1), (0, 0, right, right, down, down)).contiguous()
-        seen = around.as_strided(*self._places(around, self.kernel[0], self.kernel[1] * channels))
-        return seen.reshape(-1, self.kernel[0] * self.kernel[1] * channels)
-
-    def fold(self, columns: Tensor) -> Tensor:
-        """Add up, for each number of the larger map, what all places say of it: the adjoint of `columns`."""
-        (down, right), (high, wide), (rows, across) = self.padding, self.large, self.kernel
-        channels = columns.shape[1] // (rows * across)
-        size = (self.batch, channels, high + 2 * down, wide + 2 * right)
-        maps = columns.new_empty(size).to(memory_format=torch.channels_last).zero_()
-        around = maps.permute(0, 2, 3, 1)
-        columns = columns.view(self.batch, *self.small, rows, across * channels)
-        for row in range(rows):
-            for left in range(0, across, self.stride[1]):  # so many columns side by side never overlap
-                part = slice(left * channels, min(left + self.stride[1], across) * channels)
-                sizes, strides = self._places(around, 1, part.stop - part.start)
-                start = row * around.stride(1) + part.start
-                around.as_strided(sizes, strides, start).squeeze(3).add_(columns[:, :, :, row, part])
-        if down or right:  # a tensor of its own, laid out as torch's: what follows may work in place
-            maps = maps[:, :, down : down + high, right : right + wide].contiguous(memory_format=torch.channels_last)
-        return maps
-
-    def _places(self, around: Tensor, rows: int, numbers: int) -> tuple[Sequence[int], Sequence[int]]:
-        """Return sizes and strides of a look at the padded map: [N, height, width, kernel rows, numbers of a row]."""
-        sample, row, column, one = around.stride()
-        strides = (sample, row * self.stride[0], column * self.stride[1], row, one)
-        return (self.batch, *self.small, rows, numbers), strides
-
-
-class _Columns(torch.autograd.Function):
-    @staticmethod
-    def forward(context: Any, maps: Tensor, window: Window) -> Tensor:
-        context.window = window
-        return window.columns(maps)
-
-    @staticmethod
-    def backward(context: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        return _Fold.apply(gradients[0].contiguous(), context.window), None
-
-
-class _Fold(torch.autograd.Function):
-    @staticmethod
-    def forward(context: Any, columns: Tensor, window: Window) -> Tensor:
-        context.window = window
-        return window.fold(columns)
-
-    @staticmethod
-    def backward(context: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        return _Columns.apply(gradients[0], context.window), None
 
 
 @frozen
@@ -116,7 +43,7 @@ class Product:
 
     def __call__(self, maps: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """Compute it; channels last."""
-        columns, matrix = _Columns.apply(maps, self.window), _matrix(weight).t()
+        columns, matrix = Columns.apply(maps, self.window), _matrix(weight).t()
         found = columns @ matrix if bias is None else torch.addmm(bias, columns, matrix)
         return found.view(self.window.batch, *self.window.small, weight.shape[0]).permute(0, 3, 1, 2)
 
@@ -130,7 +57,7 @@ class ProductBack:
     def __call__(self, maps: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """Compute it; channels last."""
         columns = maps.permute(0, 2, 3, 1).reshape(-1, maps.shape[1]) @ _matrix(weight)
-        found: Tensor = _Fold.apply(columns, self.window)
+        found: Tensor = Fold.apply(columns, self.window)
         return found if bias is None else found + bias[:, None, None]
 
 
@@ -169,7 +96,7 @@ class Winograd:
         margins = (right, large[1] - maps.shape[3] - right, down, large[0] - maps.shape[2] - down)
         if any(margins):
             maps = functional.pad(maps, margins)
-        tiles = _Columns.apply(maps, Window(batch, large, small, (6, 6), (4, 4))).view(-1, 36, channels)
+        tiles = Columns.apply(maps, Window(batch, large, small, (6, 6), (4, 4))).view(-1, 36, channels)
         kernels = (of_kernel @ weight.permute(2, 3, 0, 1).reshape(9, -1)).view(36, count, channels)
         products = torch.bmm(torch.matmul(of_tile, tiles).transpose(0, 1), kernels.transpose(1, 2))
         places = (of_places @ products.view(36, -1)).view(4, 4, batch, *small, count)

@@ -203,7 +203,7 @@ test_pictures = 4
 {without}
 [train]
 steps = 1
-batch = 3
+batch = {batch}
 [compute]
 precision = "fp32"
 compile = false
@@ -221,14 +221,18 @@ OTHERS = ("cyclegan", "cut", "pix2pixhd", "fastcut", "sincut", "dualgan", "gcgan
 OTHERS += ("dcgan", "wgan", "wgan_gp", "r3gan")
 
 
-def engine_of(method: str, folder: Path, *, faster: bool):
+def engine_of(method: str, folder: Path, *, faster: bool, batch: int = 3):
     """Make the engine of a method's base recipe with small networks, in float64; channels last if it is to be faster."""
     base = "base_64" if method == "discogan" else f"base_{method}"
     recipe = folder / "case.toml"
     without = "perceptual = false" if method == "pix2pixhd" else ""
     recipe.write_text(
         RECIPE.format(
-            base=base, paired=str(method.startswith("pix2pix")).lower(), without=without, faster=str(faster).lower()
+            base=base,
+            batch=batch,
+            paired=str(method.startswith("pix2pix")).lower(),
+            without=without,
+            faster=str(faster).lower(),
         )
     )
     table = layers.load(recipe, [], PLUGINS.recipes()).table
@@ -272,6 +276,14 @@ def test_twenty_steps_of_every_method_are_the_same(forced, method, tmp_path):
     theirs = losses_of(*engine_of(method, tmp_path, faster=False), 20)
     for one, other in zip(mine, theirs, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("method", ["cyclegan", "cut"])
+def test_a_batch_of_one_learns_what_it_does_in_the_other_layout(method, tmp_path):
+    mine = losses_of(*engine_of(method, tmp_path, faster=True, batch=1), 3)
+    theirs = losses_of(*engine_of(method, tmp_path, faster=False, batch=1), 3)
+    for one, other in zip(mine, theirs, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-6, atol=1e-9)
 
 
 @pytest.mark.slow
