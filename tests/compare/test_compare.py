@@ -109,6 +109,7 @@ def test_what_is_there_is_not_trained_again_and_more_seeds_or_steps_are_added(co
     assert "losses.adversarial.smoothing = 0.0, not 0.1" in other.err
 
 
+@pytest.mark.slow
 def test_a_run_that_fails_is_told_and_the_others_are_compared(tmp_path, ganforge):
     """One recipe diverges at once."""
     for name, rate in (("fine", "1e-4"), ("wild", "1e9")):

@@ -68,6 +68,7 @@ def test_a_disk_that_turns_read_only_is_told_and_the_last_checkpoint_kept(mode, 
     assert ganforge("resume", run, "--set", "train.steps=10").status == 0
 
 
+@pytest.mark.slow
 def test_a_clock_that_jumps_changes_nothing(toy, ganforge, tmp_path, monkeypatch):
     words = ["--set", "train.steps=40", "--set", "record.checkpoint_every=5", "--set", "record.keep=2"]
     assert ganforge("run", toy, *words, "--out", "steady").status == 0

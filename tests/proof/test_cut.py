@@ -135,6 +135,7 @@ def test_heads_learn_with_the_generator(case: Case) -> None:
     assert list(engine.players["generator"].modules) == ["G", "H"]
 
 
+@pytest.mark.slow
 def test_resumes_and_translates_with_no_mirror(case: Case, ganforge, tmp_path: Path) -> None:
     weights = assert_resumes(case, ganforge, tmp_path)
     assert {"D.safetensors", "G.safetensors", "H.safetensors"} <= {path.name for path in weights.iterdir()}

@@ -301,7 +301,14 @@ def test_sample_pictures_show_what_is_drawn_and_evaluations_judge_it(shape, gp, 
     assert "diversity_B" in result.out
 
 
-@pytest.mark.parametrize(("name", "metric"), [("fid", "fid"), ("kid", "kid"), ("precision-recall", "recall")])
+@pytest.mark.parametrize(
+    ("name", "metric"),
+    [
+        ("fid", "fid"),
+        pytest.param("kid", "kid", marks=pytest.mark.slow),
+        pytest.param("precision-recall", "recall", marks=pytest.mark.slow),
+    ],
+)
 def test_what_is_drawn_is_compared_with_the_domain(name, metric, gp, tmp_path, monkeypatch, ganforge):
     compared, networks = (
         importlib.import_module(f"ganforge_evaluations.fidelity.{name}") for name in ("compared", "networks")

@@ -111,6 +111,7 @@ def test_recorded_steps_are_the_same(case: Case) -> None:
     assert assert_recorded(case) == ""
 
 
+@pytest.mark.slow
 def test_resumes_and_translates(case: Case, ganforge, tmp_path: Path) -> None:
     weights = assert_resumes(case, ganforge, tmp_path, stop=2, steps=4)
     G = with_weights(case.engine()[0].networks["G"], weights, "G")

@@ -103,6 +103,7 @@ def test_a_buffer_that_a_program_moves_otherwise_is_named(toy, tmp_path, plugins
     assert [int(engine.held[f"losses.counted.{view}"].module.calls) for view in ("AB", "BA")] == [5, 5]
 
 
+@pytest.mark.slow
 def test_a_setting_that_changes_in_every_step_ends_the_recording_and_changes_nothing(toy, make_engine):
     rising = "losses.adversarial.smoothing={steps=[0, 100], values=[0.0, 0.4], between='linear'}"
     recorded, batches = make_engine(toy, rising, 'compute.compile="trace"')

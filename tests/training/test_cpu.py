@@ -216,8 +216,8 @@ SMALL = {"width": 4, "blocks": 1, "layers": 1, "levels": 5, "halvings": 2, "hidd
 NETWORKS = {"generator", "discriminator", "content_encoder", "style_encoder", "decoder"}
 PLUGINS = Plugins()
 PLUGINS.load_installed()
-METHODS = ("discogan", "pix2pix", "munit", "stargan")
-OTHERS = ("cyclegan", "cut", "pix2pixhd", "fastcut", "sincut", "dualgan", "gcgan", "distancegan")
+METHODS = ("discogan", "pix2pix", "stargan")
+OTHERS = ("cyclegan", "cut", "munit", "pix2pixhd", "fastcut", "sincut", "dualgan", "gcgan", "distancegan")
 OTHERS += ("dcgan", "wgan", "wgan_gp", "r3gan")
 
 
