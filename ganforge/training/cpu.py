@@ -242,12 +242,12 @@ class Faster(TorchFunctionMode):
     """Has functions of torch computed in another way where that is faster on a CPU, and proved to be the same.
 
     Args:
-        half: products are made in half precision, and left to torch.
+        products: also convolutions, not only norms.
     """
 
-    def __init__(self, half: bool = False) -> None:
+    def __init__(self, products: bool = True) -> None:
         super().__init__()
-        self.choose = {functional.instance_norm: _instance_norm} if half else _CHOOSE
+        self.choose = _CHOOSE if products else {functional.instance_norm: _instance_norm}
 
     def __torch_function__(
         self, function: Any, types: Any, arguments: tuple[Any, ...] = (), options: dict[str, Any] | None = None

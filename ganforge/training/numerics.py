@@ -19,16 +19,25 @@ HALVES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 @frozen
 class Precision:
-    """How products are made: in `half` on a device, and on a CPU some functions `faster` in another way."""
+    """How products are made.
+
+    Attributes:
+        device: where.
+        half: the precision of products; None if they are as precise as their inputs.
+        faster: whether some functions are computed in another way, as a CPU is faster so.
+        compiled: whether products are left to a compiler, which cannot take the other ways.
+    """
 
     device: str = "cpu"
     half: torch.dtype | None = None
     faster: bool = False
+    compiled: bool = False
 
     @classmethod
     def of(cls, compute: Compute, device: torch.device) -> "Precision":
         """Return the one that a recipe asks for."""
-        return cls(device.type, HALVES.get(compute.precision), device.type == "cpu" and compute.channels_last is True)
+        faster = device.type == "cpu" and compute.channels_last is True
+        return cls(device.type, HALVES.get(compute.precision), faster, compute.compile is True)
 
     @contextmanager
     def around(self, full: bool) -> Iterator[None]:
@@ -36,7 +45,7 @@ class Precision:
         half = None if full else self.half
         with (
             torch.autocast(self.device, half) if half else nullcontext(),
-            Faster(bool(half)) if self.faster else nullcontext(),
+            Faster(products=not (half or self.compiled)) if self.faster else nullcontext(),
         ):
             yield
 

@@ -96,9 +96,9 @@ def test_samples_are_normalised_one_by_one(forced, batch):
     assert_same(functional.instance_norm, maps, drawn(2), drawn(2))
 
 
-@pytest.mark.parametrize("half", [False, True])
+@pytest.mark.parametrize("products", [False, True])
 @pytest.mark.parametrize("affine", [False, True])
-def test_a_single_samples_norm_has_the_right_gradient_in_every_layout(half, affine):
+def test_a_single_samples_norm_has_the_right_gradient_in_every_layout(products, affine):
     maps, direction = drawn(1, 4, 6, 5).float(), drawn(1, 4, 5, 6).transpose(2, 3).float()
     weight = drawn(4).float() if affine else None
     given = maps.double().requires_grad_()
@@ -107,7 +107,7 @@ def test_a_single_samples_norm_has_the_right_gradient_in_every_layout(half, affi
     for layout in (torch.contiguous_format, LAST):
         for of_gradient in (torch.contiguous_format, LAST):
             x = maps.contiguous(memory_format=layout).requires_grad_()
-            with cpu.Faster(half):
+            with cpu.Faster(products):
                 found = functional.instance_norm(x, weight=weight, bias=weight)
             mine = torch.autograd.grad(found, x, direction.contiguous(memory_format=of_gradient))[0]
             torch.testing.assert_close(mine.double(), wanted, rtol=1e-4, atol=1e-5)
