@@ -71,6 +71,7 @@ class Run:
     failures: Sequence[GanforgeError] = field(factory=list, repr=False)
     origin: Origin | None = field(default=None, repr=False)
     beside: Writer = field(init=False, factory=Writer, repr=False)
+    _unwritable: str = field(init=False, default="", repr=False)
     engine: Engine = field(init=False, repr=False)
     batches: Batches = field(init=False, repr=False)
     meter: Meter = field(init=False, repr=False)
@@ -269,7 +270,10 @@ class Run:
         except OSError as error:
             if error.errno not in UNWRITABLE or self.plan.record.on_write_error == "stop":
                 raise
-            self.warn(f"step {self.step}: {unwritable(self.folder, error)}; going on")
+            told = str(unwritable(self.folder, error))
+            if told != self._unwritable:  # which names the newest checkpoint: once until there is another one
+                self._unwritable = told
+                self.warn(f"step {self.step}: {told}; going on")
 
     def _after_step(self, asked: Requests) -> None:
         """Log, draw, evaluate and save what is due."""
