@@ -200,7 +200,8 @@ class Compute:
     Attributes:
         precision: of the networks' products: `bf16`, `fp16` (with scaled gradients), `tf32` on CUDA, or
             `fp32`; weights and losses are fp32 always. `auto`: bf16 for pictures where the device has it natively.
-        channels_last: memory layout of pictures and their networks' weights; `auto`: where it is faster.
+        channels_last: memory layout of pictures and their networks' weights; `auto`: where it is faster. On a CPU some
+            functions are then computed in another way, equal within rounding; `false` leaves all to torch.
         compile: `trace` records a step's operations once and replays them without autograd's bookkeeping, with the same
             results; `true` has them compiled as well, which takes half a minute and a C++ compiler, or Triton on CUDA;
             `auto`: `trace` for small networks, whose steps are mostly bookkeeping, else `false`.

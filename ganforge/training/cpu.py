@@ -5,8 +5,8 @@
 * Convolutions of 3x3 with many channels take Winograd's form F(4x4, 3x3), with a quarter of the multiplications (Lavin
   and Gray, "Fast Algorithms for Convolutional Neural Networks", CVPR 2016).
 * Instance normalisation goes sample by sample, since torch's copies channels-last maps into the other layout and back.
-  A single sample always goes this way: there torch 2.15 takes a gradient that is laid out channels last for one that is
-  not, and returns a wrong one without a word.
+  A single sample always goes this way, in half precision, too: there torch 2.15 takes a gradient that is laid out
+  channels last for one that is not, and returns a wrong one without a word.
 
 Measurements are in docs/results/speed.md. Which way is taken depends on shapes alone, so that a resumed run takes the
 same; before a shape's first use it is proved to be the same as torch's, gradients included.
@@ -177,8 +177,8 @@ def _instance_norm(
     momentum: float = 0.1,
     eps: float = 1e-5,
 ) -> Choice | None:
-    alone = maps.device.type == "cpu" and use_input_stats and running_mean is None and running_var is None
-    if not alone or maps.ndim < 3 or len(maps) == 0 or maps[0, :1].numel() < 2:
+    plain = maps.device.type == "cpu" and use_input_stats and running_mean is None and running_var is None
+    if not plain or maps.ndim < 3 or len(maps) == 0 or maps[0, :1].numel() < 2:
         return None
     large = _is_full(maps) and maps[0].numel() >= LARGE_SAMPLE
     last = large and maps.is_contiguous(memory_format=torch.channels_last) and not maps.is_contiguous()

@@ -95,7 +95,7 @@ def bench(
     Raises:
         InputError: the plain step is not what the recipe computes, or the folder cannot be written.
     """
-    plan, dataset, engine, batches, sources = _prepared(plan, device, real_data=real_data, report=report)
+    plan, dataset, engine, batches, sources = prepared(plan, device, real_data=real_data, report=report)
     train, compute = plan.train, plan.compute
     contenders = {"ganforge": Contender(engine.step, batches)}
     if plain == ENGINE:
@@ -103,7 +103,7 @@ def bench(
     elif plain != NONE:
         contenders["plain"] = Contender(written(plain, engine, batches, _width(plan)), batches, tf32=False)
     if beside is not None:
-        _, _, other, others = prepared(beside, device, real_data=real_data, report=report)
+        _, _, other, others, _ = prepared(beside, device, real_data=real_data, report=report)
         contenders["beside"] = Contender(other.step, others)
 
     # As many steps as give all of them the same rhythm of phases.
@@ -163,14 +163,8 @@ def bench(
 
 def prepared(
     plan: Plan, device: torch.device, *, real_data: bool, report: Report
-) -> tuple[Plan, Dataset, Engine, Batches]:
-    """Make a recipe's engine and batches, of its data or of random samples."""
-    return _prepared(plan, device, real_data=real_data, report=report)[:4]
-
-
-def _prepared(
-    plan: Plan, device: torch.device, *, real_data: bool, report: Report
 ) -> tuple[Plan, Dataset, Engine, Batches, Mapping[str, Any]]:
+    """Make a recipe's engine and batches, of its data or of random samples, which are returned, too."""
     plan, dataset = settle(plan, device)
     sources: Mapping[str, Any]
     if real_data:

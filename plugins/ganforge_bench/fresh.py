@@ -53,7 +53,7 @@ def first_steps(plan: Plan, device: torch.device, *, real_data: bool, report: Re
     from ganforge_bench.bench import prepared
 
     loaded = _host("VmRSS")
-    engine, batches = prepared(plan, device, real_data=real_data, report=report)[2:]
+    _, _, engine, batches, _ = prepared(plan, device, real_data=real_data, report=report)
     resident = _host("VmRSS")
     engine.step(0, batches(0))
     wait(device)

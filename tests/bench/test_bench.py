@@ -182,7 +182,7 @@ def allocating(monkeypatch):
         torch.ones(next(taken) * 2**18)
 
     engine = SimpleNamespace(step=step)
-    monkeypatch.setattr(bench, "prepared", lambda *_, **__: (None, None, engine, lambda step: {}))
+    monkeypatch.setattr(bench, "prepared", lambda *_, **__: (None, None, engine, lambda step: {}, {}))
     return lambda device: fresh.first_steps(None, torch.device(device), real_data=False, report=None)
 
 

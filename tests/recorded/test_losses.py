@@ -736,7 +736,7 @@ def assert_trains_alike(toy, *sets):
     return mine
 
 
-# A third of them by default, others each time that losses are added or taken away; all with `-m "slow or not slow"`.
+# A third of them by default; all with `-m "slow or not slow"`.
 @pytest.mark.parametrize(
     "name",
     [name if place % 3 == 0 else pytest.param(name, marks=pytest.mark.slow) for place, name in enumerate(LOSSES)],

@@ -122,7 +122,12 @@ def _jobs(device: torch.device, seconds: float) -> list[Job]:
     rows = [of(case) for case in measured if not case.series]
     growing = [of(case) for case in measured if case.series]
     looks = Job("looking", "commands that only look", 40, _looks)
-    toy = Job("toy-run", f"toy, {WHOLE:,} steps from the command line, processor time", 180, lambda: _toy(device))
+    toy = Job(
+        "toy-run",
+        f"toy, {WHOLE:,} steps from the command line (extrapolated), processor time",
+        180,
+        lambda: _toy(device),
+    )
     return [*rows, looks, toy, *growing]
 
 
