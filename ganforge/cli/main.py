@@ -56,6 +56,8 @@ def _answer() -> int:
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
     except GanforgeError as error:
+        if "RANK" in os.environ and _is_reported(error):
+            return error.status
         for line in error.args:
             say(f"error: {line}", style="red")
         if isinstance(error, PluginError) and error.__cause__ is not None:
@@ -73,6 +75,13 @@ def _answer() -> int:
     except KeyboardInterrupt:
         return 130
     return 0
+
+
+def _is_reported(error: GanforgeError) -> bool:
+    """Whether this process is one of several, started by another one which tells what went wrong."""
+    from ganforge.training import ranks
+
+    return ranks.report(error)
 
 
 def command_line(plugins: Plugins) -> typer.Typer:

@@ -1,5 +1,8 @@
 """The commands that train: `run` and `resume`."""
 
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -7,12 +10,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ganforge.cli import command
-from ganforge.errors import StoppedError
+from ganforge.errors import InputError, StoppedError
 
 if TYPE_CHECKING:
+    import torch
+
     from ganforge.runs.run import Run
 
 _out = typer.Option(metavar="DIR", help="Folder for runs.")
+_devices = typer.Option(help="Devices of this machine that share a batch: a number, or auto for all.")
+Devices = Annotated[str, _devices]
 _changes = typer.Option("--set", metavar="KEY=VALUE", help="Another train.steps, record.*, or place of the data.")
 
 
@@ -23,16 +30,21 @@ def run(
     plugin: command.PluginFiles = None,
     out: Annotated[Path, _out] = Path("runs"),
     device: command.Device = "auto",
+    devices: Devices = "",
 ) -> None:
     """Train a recipe."""
     plan = command.understand(context, recipe, sets, plugin)
-    from ganforge.runs.assemble import pick_device
-    from ganforge.runs.start import create
+    if _is_launched(devices, device):
+        return
+    from ganforge.runs.start import begun, create, reopen
 
-    place = pick_device(device)
-    with command.progress() as report:
-        started = create(plan, context.obj, out, place, report)
-    _train(started)
+    with _joined(device) as place:
+        with command.progress() as report:
+            if (earlier := begun(out / plan.name)) is not None:
+                started = reopen(earlier, context.obj, place, (), report)
+            else:
+                started = create(plan, context.obj, out, place, report)
+        _train(started)
 
 
 def resume(
@@ -41,16 +53,20 @@ def resume(
     sets: Annotated[list[str] | None, _changes] = None,
     plugin: command.PluginFiles = None,
     device: command.Device = "auto",
+    devices: Devices = "",
 ) -> None:
     """Go on with a run exactly where it stopped."""
     plugins = command.plugins_with(context, plugin)
-    from ganforge.runs.assemble import pick_device
+    if _is_launched(devices, device):
+        return
     from ganforge.runs.start import reopen
 
-    place = pick_device(device)
-    with command.progress() as report:
-        reopened = reopen(run, plugins, place, sets or (), report)
-    if reopened.done:
+    with _joined(device) as place:
+        with command.progress() as report:
+            reopened = reopen(run, plugins, place, sets or (), report)
+        if not reopened.done:
+            _train(reopened)
+            return
         reopened.close()
         steps, asked = reopened.step, reopened.plan.train.steps
         if steps < asked:
@@ -59,17 +75,62 @@ def resume(
             return
         done = f"{steps} of {asked} steps" if steps == asked else f"{steps} steps, more than the {asked} asked for"
         command.tell(f"{run} is done: {done}. To extend it: --set train.steps={2 * steps}")
-        return
-    _train(reopened)
+
+
+def _is_launched(devices: str, device: str) -> bool:
+    """Train on several devices, if they are asked for: run this command again for each, and wait for all of them.
+
+    Raises:
+        InputError: they are not here.
+        GanforgeError: one of them failed.
+    """
+    if not devices:
+        return False
+    from ganforge.cli.launch import ask, launch, without
+    from ganforge.training import ranks
+
+    if ranks.wanted() > 1:
+        raise InputError("--devices: torchrun has said how many processes there are; leave it out")
+    count = ask(devices, device)
+    if count == 1:
+        return False
+    launch(count, without("--devices", sys.argv[1:]))
+    return True
+
+
+@contextmanager
+def _joined(device: str) -> "Iterator[torch.device]":
+    """Yield the device of this process, which may be one of several that torchrun has started."""
+    from ganforge.runs.assemble import pick_device
+    from ganforge.training import ranks
+
+    place = pick_device(device)
+    if place.type == "cuda" and ranks.wanted() > 1:
+        import torch
+
+        place = torch.device("cuda", ranks.local())
+        torch.cuda.set_device(place)
+    with ranks.joined(place):
+        yield place
 
 
 def _train(started: "Run") -> None:
     """Train with all observers attached, and say where things are."""
     from ganforge.runs.clock import shares
+    from ganforge.training import ranks
 
+    if not ranks.is_lead():  # it looks on and tells nothing
+        try:
+            started.build()
+            started.train()
+        finally:
+            started.close()
+        return
+    ranks.tell_run(started.folder)
     plugins = started.plugins
     _attach_observers(started)
-    command.tell(f"{started.plan.name}: {started.folder} on {started.device}")
+    among = f", {ranks.world()} devices" if ranks.world() > 1 else ""
+    command.tell(f"{started.plan.name}: {started.folder} on {started.device}{among}")
     if foreign := [f"{plugin.name} {plugin.version} ({plugin.origin})" for plugin in plugins.foreign()]:
         command.tell(f"plugins: {', '.join(foreign)}")
     try:

@@ -60,6 +60,7 @@ class Component(Named):
         place: file and line of the registering call.
         precision: `fp32` where a loss or a value must not be computed in half precision.
         lasts: whether a value lasts for the whole step, whatever is updated in between.
+        whole: whether a value or a loss must see a batch as a whole, where several devices share it.
     """
 
     factory: Callable[..., Any] = field(repr=False)
@@ -67,6 +68,7 @@ class Component(Named):
     signature: Signature = field(repr=False)
     precision: str = field(default="", repr=False)
     lasts: bool = field(default=False, repr=False)
+    whole: bool = field(default=False, repr=False)
 
     @property
     def summary(self) -> str:
@@ -123,20 +125,23 @@ class Register:
         """Register `(facts..., *, settings) -> nn.Module` for any other role of a coupling: heads, encoders."""
         self._add("network", name, factory)
 
-    def value(self, name: str, factory: Callable[..., Any], *, precision: str = "", lasts: bool = False) -> None:
+    def value(
+        self, name: str, factory: Callable[..., Any], *, precision: str = "", lasts: bool = False, whole: bool = False
+    ) -> None:
         """Register `(values..., *, settings) -> value`, or a class with a method for each player, or one for all.
 
         `precision` is `fp32`, if it must not be computed in half precision; `lasts` says whether it lasts for the whole
-        step, whatever is updated in between.
+        step, whatever is updated in between; `whole` that it must see a batch as a whole, and keeps state of it, say.
         """
-        self._add("value", name, factory, precision, lasts)
+        self._add("value", name, factory, precision, lasts, whole)
 
-    def loss(self, name: str, factory: Callable[..., Any], *, precision: str = "") -> None:
+    def loss(self, name: str, factory: Callable[..., Any], *, precision: str = "", whole: bool = False) -> None:
         """Register `(values..., *, settings) -> scalar`, or a class with a method for each player.
 
         `precision` is `fp32`, if it must not be computed in half precision, as penalties with a double backward.
+        `whole` says that it is no mean over samples, so that it must see a batch as a whole.
         """
-        self._add("loss", name, factory, precision)
+        self._add("loss", name, factory, precision, whole=whole)
 
     def update(self, name: str, factory: Callable[..., Any]) -> None:
         """Register a class with any of the methods `before`, `after` and `shown`."""
@@ -170,7 +175,15 @@ class Register:
         """Register `(samples, shape, what, report) -> Stored`, which makes `Prepared` samples ready to load."""
         self._add("cache", name, factory)
 
-    def _add(self, kind: str, name: str, factory: Callable[..., Any], precision: str = "", lasts: bool = False) -> None:
+    def _add(
+        self,
+        kind: str,
+        name: str,
+        factory: Callable[..., Any],
+        precision: str = "",
+        lasts: bool = False,
+        whole: bool = False,
+    ) -> None:
         caller = sys._getframe(2)
         place = f"{caller.f_code.co_filename}:{caller.f_lineno}"
         if earlier := self.components.get((kind, name)):
@@ -178,7 +191,8 @@ class Register:
         said = getattr(factory, "precision", "")
         precision = precision or (said if isinstance(said, str) else "")  # a setting may be called so, too
         lasts = lasts or getattr(factory, "lasts", False) is True
-        component = Component(kind, name, self.plugin, factory, place, read_signature(factory), precision, lasts)
+        whole = whole or getattr(factory, "whole", False) is True
+        component = Component(kind, name, self.plugin, factory, place, read_signature(factory), precision, lasts, whole)
         if problem := next(_problems(component), None):
             raise PluginError(f"{kind} '{name}' ({place}): {problem}")
         self.components[kind, name] = component

@@ -35,10 +35,18 @@ class Augment:
         """Tell whether anything is changed."""
         return self != Augment()
 
-    def place(self, pictures: Tensor, random: torch.Generator, size: tuple[int, int] | None = None) -> Tensor:
+    def place(
+        self,
+        pictures: Tensor,
+        random: torch.Generator,
+        size: tuple[int, int] | None = None,
+        part: Tensor | None = None,
+        batch: int = 0,
+    ) -> Tensor:
         """Crop pictures [N, C, H, W] to a size at random, mirror and shift them.
 
-        The same random generator moves other pictures alike, if as much of them is cropped away.
+        The same random generator moves other pictures alike, if as much of them is cropped away. Pictures may be the
+        rows `part` of a batch of that size, and are then moved as they are in it.
         """
         import torch
 
@@ -46,12 +54,12 @@ class Augment:
         height, width = size or whole
         if not (self.flip or self.shift or size):
             return pictures
-        mirrored, down, right = torch.rand(3, count, 1, generator=random)
+        mirrored, down, right = _drawn(3, count, (1,), random, part, batch)
         rows = torch.arange(height) + _whole(down, self.shift * height)  # [N, H]
         columns = torch.arange(width) + _whole(right, self.shift * width)  # [N, W]
         columns = torch.where(mirrored < self.flip, width - 1 - columns, columns)
         if size:
-            top, left = torch.rand(2, count, 1, generator=random)
+            top, left = _drawn(2, count, (1,), random, part, batch)
             rows = rows + (top * (whole[0] - height + 1)).long()
             columns = columns + (left * (whole[1] - width + 1)).long()
         sample, channel = torch.arange(count)[:, None, None, None], torch.arange(channels)[None, :, None, None]
@@ -59,13 +67,11 @@ class Augment:
         moved: Tensor = pictures[tuple(index.to(pictures.device) for index in (sample, channel, rows, columns))]
         return moved
 
-    def colour(self, pictures: Tensor, random: torch.Generator) -> Tensor:
-        """Change brightness and contrast of pictures [N, C, H, W] in [0, 1]."""
-        import torch
-
+    def colour(self, pictures: Tensor, random: torch.Generator, part: Tensor | None = None, batch: int = 0) -> Tensor:
+        """Change brightness and contrast of pictures [N, C, H, W] in [0, 1]; `part` and `batch` are as of `place`."""
         if not (self.brightness or self.contrast):
             return pictures
-        added, factor = (2 * torch.rand(2, len(pictures), 1, 1, 1, generator=random) - 1).to(pictures.device)
+        added, factor = (2 * _drawn(2, len(pictures), (1, 1, 1), random, part, batch) - 1).to(pictures.device)
         mean = pictures.mean((1, 2, 3), keepdim=True)
         changed: Tensor = (pictures - mean) * (1 + self.contrast * factor) + mean + self.brightness * added
         return changed.clamp(0, 1)
@@ -75,6 +81,16 @@ def cut_middle(pictures: Tensor, size: Sequence[int]) -> Tensor:
     """Crop pictures [N, C, H, W] to (height, width) around their middle."""
     top, left = ((whole - side) // 2 for whole, side in zip(pictures.shape[-2:], size, strict=True))
     return pictures[..., top : top + size[0], left : left + size[1]]
+
+
+def _drawn(
+    numbers: int, count: int, shape: tuple[int, ...], random: torch.Generator, part: Tensor | None, batch: int
+) -> Tensor:
+    """Draw numbers in [0, 1) for each picture, [numbers, N, *shape]; for part of a batch those that it has in it."""
+    import torch
+
+    drawn = torch.rand(numbers, count if part is None else batch, *shape, generator=random)
+    return drawn if part is None else drawn[:, part]
 
 
 def _whole(random: Tensor, reach: float) -> Tensor:

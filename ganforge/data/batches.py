@@ -22,11 +22,13 @@ CHUNK = 256  # samples that are read at a time
 class Batches:
     """The training batch of any step: `batches(step)` depends on the seed and the step and on nothing before it.
 
-    A field `B.age` keeps to the samples of the domain B, and the domains of a group keep to each other.
+    A field `B.age` keeps to the samples of the domain B, and the domains of a group keep to each other. Where several
+    processes share a batch, `rows` are those of it that this one gets.
 
     Attributes:
         residency: where the stored samples are: on the training device; in the host's memory; or on the disk, mapped
             into memory. From host and disk the next batch is fetched while a step is computed.
+        part: the rows of each batch that this process gets; None for all.
     """
 
     def __init__(
@@ -40,6 +42,8 @@ class Batches:
         residency: Residency = "auto",
         augment: Augment | None = None,
         report: Report = silent,
+        rows: Sequence[int] | None = None,
+        beside: int = 1,
     ) -> None:
         require(sources, batch)
         stored = {domain: samples for domain, samples in sources.items() if isinstance(samples, Stored)}
@@ -50,7 +54,8 @@ class Batches:
                 raise InputError(f"domains that belong together have as many samples as each other, not {together}")
         self.batch, self.seed, self.device = batch, seed, device
         self.sources = sources
-        self.residency = _place(stored, device) if residency == "auto" else residency
+        self.part = None if rows is None else torch.tensor(rows)
+        self.residency = _place(stored, device, beside) if residency == "auto" else residency
         self._augment = augment or Augment()
         self._sizes = {domain: _size(samples) for domain, samples in stored.items() if samples.whole}
         several = [group for group in groups if len(group) > 1]
@@ -62,13 +67,14 @@ class Batches:
         self._fetcher = None if self.residency == "device" else ThreadPoolExecutor(1)
 
     def __call__(self, step: int) -> dict[str, Tensor]:
-        """Return the batch of a step, [batch, *shape] of each domain, on the device."""
+        """Return the batch of a step, [batch, *shape] of each domain, on the device; of a part of it, its rows."""
         stored = self._fetched(step, self._fetcher) if self._fetcher else self._fetch(step)
         batch = {domain: self._changed(domain, samples, step) for domain, samples in stored.items()}
         for domain, drawn in self.sources.items():
             if isinstance(drawn, Drawn):
                 random = random_generator(self.seed, "batch", domain, step)
-                batch[domain] = drawn.draw(self.batch, random).to(self.device)
+                whole = drawn.draw(self.batch, random)
+                batch[domain] = (whole if self.part is None else whole[self.part]).to(self.device)
         return batch
 
     def _changed(self, domain: str, samples: Tensor, step: int) -> Tensor:
@@ -78,8 +84,9 @@ class Batches:
             return as_float(samples)
         random = random_generator(self.seed, "place", self._group(domain), step)
         samples = samples if samples.dtype == torch.uint8 else as_float(samples)  # uint16 lacks most operators
-        moved = as_float(self._augment.place(samples, random, size))
-        return self._augment.colour(moved, random_generator(self.seed, "colour", domain, step))
+        part = (self.part, self.batch)
+        moved = as_float(self._augment.place(samples, random, size, *part))
+        return self._augment.colour(moved, random_generator(self.seed, "colour", domain, step), *part)
 
     def reseed(self, seed: int) -> None:
         """Take other samples in every step from now on."""
@@ -134,7 +141,8 @@ class Batches:
             epoch, offset = divmod(first, self._lengths[domain])
             parts.append(self._order(domain, epoch)[offset : offset + last - first])
             first += len(parts[-1])
-        return parts[0] if len(parts) == 1 else torch.cat(parts)
+        whole = parts[0] if len(parts) == 1 else torch.cat(parts)
+        return whole if self.part is None else whole[self.part.to(whole.device)]
 
     def _order(self, domain: str, epoch: int) -> Tensor:
         if self._orders.get(domain, (None,))[0] != epoch:
@@ -144,12 +152,12 @@ class Batches:
         return self._orders[domain][1]
 
 
-def _place(stored: Mapping[str, Stored], device: torch.device) -> Residency:
-    """Choose the fastest place where the samples fit."""
+def _place(stored: Mapping[str, Stored], device: torch.device, beside: int) -> Residency:
+    """Choose the fastest place where the samples fit; so many processes of this machine each take as much."""
     need = sum(samples.length * (samples.whole or samples.load)(range(1)).nbytes for samples in stored.values())
     if device.type == "cuda" and need <= SHARE * torch.cuda.mem_get_info(device)[0]:
         return "device"
-    if need > SHARE * free_memory():
+    if need * beside > SHARE * free_memory():
         return "disk"
     return "device" if device.type == "cpu" else "host"
 

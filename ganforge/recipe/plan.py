@@ -151,6 +151,9 @@ class Train:
         alternate: never update two players in one step: where several are due, only the rarest one is
             (`every = { discriminator = 3 }, alternate = true` is the rhythm D, G, G).
         augment: random changes of training pictures, on the device.
+        accumulate: play a batch in so many equal parts, one after the other, which takes less memory: gradients are
+            averaged over the parts before an optimizer steps. Batch normalisation, and losses that look at a whole
+            batch, see each part alone.
         patience: end the run once so many evaluations in a row were no better than the best one; 0 never does. What is
             best is said by `record.best`.
         norm: statistics with which batch normalisation translates outside of training: `recalibrated`, measured anew on
@@ -172,6 +175,7 @@ class Train:
     )
     alternate: bool = False
     augment: Augment = field(factory=Augment)
+    accumulate: int = field(default=1, validator=validators.ge(1))
     patience: int = field(default=0, validator=validators.ge(0))
     norm: Literal["recalibrated", "running", "batch"] = "recalibrated"
     on_divergence: Literal["stop", "rewind"] = "stop"
@@ -210,6 +214,8 @@ class Compute:
             for each other (measured on the toy: two are half as fast as one, and far slower on a busy machine).
         residency: where training samples are kept: `device`; `host`, the main memory; `disk`, mapped into memory;
             `auto` takes the first in which they fit twice. From `host` and `disk` batches are fetched ahead.
+        sync_norm: where several devices share a batch, whether batch normalisation takes the statistics of all of it,
+            so that their number changes nothing; or each device those of its own samples, which is faster.
     """
 
     precision: Literal["auto", "fp32", "tf32", "bf16", "fp16"] = "auto"
@@ -218,6 +224,7 @@ class Compute:
     cuda_graph: bool | Literal["auto"] = "auto"
     threads: int = field(default=0, validator=validators.ge(0))
     residency: Literal["auto", "device", "host", "disk"] = "auto"
+    sync_norm: bool = True
 
 
 @frozen

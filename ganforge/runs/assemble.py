@@ -7,9 +7,9 @@ from torch import Tensor
 from ganforge.data.batches import Batches
 from ganforge.data.dataset import Dataset, Report, Stored, as_float, random_generator
 from ganforge.data.reading import Sources, silent
-from ganforge.errors import InputError
+from ganforge.errors import InputError, RecipeError
 from ganforge.recipe.plan import Plan
-from ganforge.training import build, numerics
+from ganforge.training import build, numerics, ranks
 from ganforge.training.check import check
 from ganforge.training.engine import Engine
 
@@ -32,8 +32,27 @@ def settle(plan: Plan, device: torch.device) -> tuple[Plan, Dataset]:
     """
     dataset = build.make_dataset(plan)
     check(plan, dataset)
+    require_parts(plan)
     compute = numerics.settle(plan.compute, plan.train.batch, dataset.shapes, device)
     return evolve(plan, compute=compute), dataset
+
+
+def require_parts(plan: Plan) -> None:
+    """Refuse with a RecipeError a batch that cannot be divided equally among ranks, and their parts."""
+    batch, parts = plan.train.batch, plan.train.accumulate * ranks.world()
+    if batch % parts:
+        among = [f"{ranks.world()} devices"] if ranks.world() > 1 else []
+        among += [f"{plan.train.accumulate} parts"] if plan.train.accumulate > 1 else []
+        near = " or ".join(str(size) for size in (batch // parts * parts, (batch // parts + 1) * parts) if size)
+        message = f"{batch} samples cannot be divided equally into {' of '.join(reversed(among))}: {near} can"
+        raise RecipeError([plan.recipe.problem(("train", "batch"), message)])
+
+
+def rows_of(plan: Plan) -> list[int]:
+    """Return the rows of a step's batch that this rank plays: of each part in turn its share."""
+    parts, world = plan.train.accumulate, ranks.world()
+    size = plan.train.batch // (parts * world)
+    return [(part * world + ranks.rank()) * size + row for part in range(parts) for row in range(size)]
 
 
 def assemble(
@@ -56,6 +75,8 @@ def assemble(
             residency=plan.compute.residency,
             augment=plan.train.augment,
             report=report,
+            rows=rows_of(plan) if ranks.world() > 1 else None,
+            beside=ranks.beside(),
         )
     return build.make_engine(plan, bound, batches, build.shapes_of(plan, dataset)), batches
 

@@ -1,5 +1,6 @@
 """What may end a training early, and what is said of it: signals, memory that runs out, a disk that takes no more."""
 
+import os
 import signal
 import threading
 import traceback
@@ -13,7 +14,7 @@ from attrs import define
 
 from ganforge.errors import InputError, RunFailedError, StoppedError
 from ganforge.runs import checkpoint
-from ganforge.training import numerics
+from ganforge.training import numerics, ranks
 
 Handler = Callable[[int, FrameType | None], None]
 STOPPING = ("SIGINT", "SIGTERM", "SIGHUP")  # signals that ask to stop
@@ -69,6 +70,28 @@ def requests() -> Iterator[Requests]:
 
     with handling({**dict.fromkeys(STOPPING, stop), "SIGUSR1": save}, older):
         yield found
+
+
+class Agreement:
+    """What the ranks of a training do next: all the same, whatever each was asked for, and in the same step.
+
+    Args:
+        asked: what signals ask of this process.
+    """
+
+    def __init__(self, asked: Requests) -> None:
+        self._asked, self._flags, self._parent = asked, ranks.Flags(2), os.getppid()
+
+    def after(self, step: int) -> Requests:
+        """Return what is asked for after a step; what a signal asked of one rank of several, all know a step later."""
+        if ranks.world() == 1:
+            return self._asked
+        ranks.at(f"step {step + 1}", step + 1)
+        if os.getppid() != self._parent:  # nobody would know how it ends
+            self._asked.stop = signal.SIGTERM
+        stop, save = self._flags.agree([self._asked.stop or 0, int(self._asked.save)])
+        self._asked.save = False
+        return Requests(stop or None, bool(save))
 
 
 @contextmanager

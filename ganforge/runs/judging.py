@@ -9,6 +9,7 @@ from ganforge.runs import checkpoint
 from ganforge.runs.load import find_saved
 from ganforge.runs.metrics import Evaluated, evaluate
 from ganforge.runs.results import METRICS, Measured, Results
+from ganforge.training import ranks
 
 if TYPE_CHECKING:
     from ganforge.runs.run import Run
@@ -20,7 +21,7 @@ def look(run: "Run", saving: "Saving", split: Split) -> Measured:
 
     What is known of the current step then is returned.
     """
-    trained = evolve(run.trained, watched=split)
+    trained = evolve(run.trained, watched=split, together=True)
     with trained.evaluating():
         found = evaluate(trained, run.files if split == "test" and run.over else None)
     run.failures = list(found.failed.values())
@@ -41,7 +42,7 @@ def test(run: "Run", saving: "Saving") -> None:
     last = run.measured if run.measured.is_whole("test") else look(run, saving, "test")
     best = saving.best_one
     if best is None:
-        if run.plan.record.best:
+        if run.plan.record.best and ranks.is_lead():
             run.warn(f"no checkpoint is the best one: '{run.plan.record.best}' never was a finite number")
         _keep(run, last, None)
         return

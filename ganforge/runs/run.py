@@ -1,5 +1,6 @@
 """One training: its folder, its loop, its checkpoints, and the observers that look on."""
 
+import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -25,13 +26,15 @@ from ganforge.runs import checkpoint, judging
 from ganforge.runs.assemble import assemble, probes_of
 from ganforge.runs.changes import changes
 from ganforge.runs.clock import Clock
-from ganforge.runs.interrupts import Requests, requests, telling_of_memory, unwritable
+from ganforge.runs.interrupts import Agreement, Requests, requests, telling_of_memory, unwritable
 from ganforge.runs.metrics import is_finished, rehearse
 from ganforge.runs.origin import Origin
 from ganforge.runs.results import Measured, Results
 from ganforge.runs.saving import Saving
+from ganforge.runs.together import require_same
 from ganforge.runs.trained import Seen, Trained, recalibration
 from ganforge.runs.writer import Writer
+from ganforge.training import ranks
 from ganforge.training.engine import Engine
 from ganforge.training.meter import Meter
 from ganforge.training.norm import Recalibration
@@ -48,10 +51,11 @@ class Run:
 
     Everything that it writes is in `folder`, which the lock `held` keeps other processes out of, and is written through
     `files`. It goes on from the checkpoint `start`, if there is one; a new one may begin with the weights of `origin`.
-    What was found odd so far is in `warnings`, what evaluations found in `results`, and why some failed the last time
-    in `failures`. `notes` tell later whether data or plugins have changed; `odd` is what a look at the data found
-    before the run was there. `clock` tells where its time goes. What an observer writes that takes time, such as a
-    picture, it may have written `beside` the steps; what goes wrong there is raised after the next step.
+    Of several ranks all but the first one write into a folder of their own, which is gone in the end; `home` is the
+    first one's. What was found odd so far is in `warnings`, what evaluations found in `results`, and why some failed
+    the last time in `failures`. `notes` tell later whether data or plugins have changed; `odd` is what a look at the
+    data found before the run was there. `clock` tells where its time goes. What an observer writes that takes time,
+    such as a picture, it may have written `beside` the steps; what goes wrong there is raised after the next step.
     """
 
     files: Folder
@@ -70,6 +74,8 @@ class Run:
     results: Results | None = None
     failures: Sequence[GanforgeError] = field(factory=list, repr=False)
     origin: Origin | None = field(default=None, repr=False)
+    home: Path = field(kw_only=True)
+    _calibrated_at: int = field(init=False, default=-1, repr=False)
     beside: Writer = field(init=False, factory=Writer, repr=False)
     _unwritable: str = field(init=False, default="", repr=False)
     engine: Engine = field(init=False, repr=False)
@@ -89,7 +95,7 @@ class Run:
     @property
     def done(self) -> bool:
         """Whether there is nothing to do: the last step is done, and tested where the recipe has evaluations."""
-        return is_finished(self.folder, self.plan)
+        return is_finished(self.home, self.plan)
 
     @property
     def over(self) -> bool:
@@ -146,6 +152,19 @@ class Run:
             sources=dict(self.sources),
         )
 
+    def _calibrate(self) -> None:
+        """Have all ranks measure batch normalisation's statistics together, before one looks at the networks."""
+        if self._recalibration is None or ranks.world() == 1 or self._calibrated_at == self.step:
+            return
+        self._calibrated_at = self.measured_at = self.step
+        self._recalibration.forget()
+        self._recalibration.together = True
+        try:
+            with self.trained.evaluating():
+                pass
+        finally:
+            self._recalibration.together = False
+
     def notify(self, hook: str, **arguments: Any) -> None:
         """Call an observers' hook."""
         for _ in self.plugins.each(hook, run=self, **arguments):
@@ -181,6 +200,8 @@ class Run:
                 for line in self.origin.lay(plan, self.dataset, self.engine, self.device):
                     self.warn(line)
                 self.origin = None  # its tensors are not needed any more
+            if ranks.world() > 1:
+                require_same(self)
             if plan.train.norm == "recalibrated":
                 self._recalibration = recalibration(plan, self.engine.scheme, sources, self.device)
         self.meter = Meter(self.engine)
@@ -191,7 +212,7 @@ class Run:
             for change in changes(plan, self.noted):
                 self.warn(change)
         elif plan.evaluations:
-            trained = evolve(self.trained, shown=())
+            trained = evolve(self.trained, shown=(), together=True)
             with trained.evaluating():
                 for split in dict.fromkeys((plan.watched, "test")):
                     rehearse(evolve(trained, watched=split), self.warn)
@@ -205,19 +226,23 @@ class Run:
         self._logged = (self.step, time.monotonic())
         self.clock.turn_to("steps")
         asked = Requests()
+        ranks.at(f"step {self.step + 1}", self.step + 1)
         try:
             self.notify("ganforge_started")
             if self.step == 0 and self.plan.record.sample_every:
                 with self.clock.on("samples"):
+                    self._calibrate()
                     self.notify("ganforge_sampled")
-            with requests() as asked:
+            with requests() as signals:
+                asked = signals
                 try:
                     with telling_of_memory(self.plan.train.batch, self._fitting):
-                        self._loop(asked)
+                        asked = self._loop(Agreement(signals))
                 finally:
                     self._settle()
                 if self.over and asked.stop is None and self.plan.evaluations:
-                    asked.at_once = True
+                    signals.at_once = True
+                    ranks.at("the test")
                     with self.clock.on("evaluation"):
                         judging.test(self, self._saving)
         except OSError as error:
@@ -231,11 +256,13 @@ class Run:
         if asked.stop is not None:
             raise StoppedError(asked.stop)
 
-    def _loop(self, asked: Requests) -> None:
-        ticked = time.monotonic()
+    def _loop(self, agreement: Agreement) -> Requests:
+        """Train until the end, or until a signal asks to stop; return what was asked for."""
+        ticked, asked = time.monotonic(), Requests()
         while not self.over and asked.stop is None:
             self.meter.add(self.step, self.engine.step(self.step, self.batches(self.step)))
             self.step += 1
+            asked = agreement.after(self.step)
             if reason := self.engine.recording.reason:
                 self.warn(f"steps are computed one by one, not recorded: {reason}")
             if self.beside.done:
@@ -255,6 +282,7 @@ class Run:
         if asked.stop is not None:  # the signal may have come after the step was looked at
             self._saving.save()
         self._settle()
+        return asked
 
     def _settle(self) -> None:
         """Wait for all that is written beside the steps."""
@@ -285,6 +313,9 @@ class Run:
         if due(record.log_every or UNLOGGED):
             self._log()
         split = self.plan.watched
+        saves = due(record.checkpoint_every) or last or asked.stop is not None or asked.save
+        if saves or due(record.sample_every) or due(record.evaluate_every):
+            self._calibrate()
         if (due(record.evaluate_every) and not last) or (last and split != "test" and self.plan.evaluations):
             with self.clock.on("evaluation"):
                 judging.look(self, self._saving, split)
@@ -292,13 +323,13 @@ class Run:
         if due(record.sample_every):
             with self.clock.on("samples"):
                 self.notify("ganforge_sampled")
-        if due(record.checkpoint_every) or last or asked.stop is not None or asked.save:
+        if saves or last or asked.save:
             asked.save = False
             self._saving.save()
 
     def _fitting(self, most: int) -> int:
         """Try which batch fits into memory, on an accelerator alone: a CPU's system might kill the process."""
-        if self.device.type == "cpu" or not hasattr(self, "engine"):
+        if self.device.type == "cpu" or not hasattr(self, "engine") or ranks.world() > 1:
             return most
         one = {domain: probe[:1].to(self.device) for domain, probe in self._probes.items()}
         return self.engine.fitting_batch(self.step, one, most)
@@ -308,8 +339,9 @@ class Run:
         self._settle()
         if self.plan.train.on_divergence == "stop" or self._saving.rewinds >= REWINDS:
             raise error
+        ranks.meet("going back to a checkpoint")  # which the first rank may still have been writing
         try:
-            folder = checkpoint.newest_sound(self.folder / "checkpoints", self.warn)
+            folder = checkpoint.newest_sound(self.home / "checkpoints", self.warn)
         except InputError:
             raise error from None
         self.step = checkpoint.read_step(folder)
@@ -323,6 +355,8 @@ class Run:
         """Let another process have the run's folder."""
         self.held.release()
         self.files.close()
+        if not ranks.is_lead():
+            shutil.rmtree(self.folder, ignore_errors=True)
 
     def _log(self) -> None:
         """Hand the means since the last record to the observers; this is where the loop waits for the device."""

@@ -18,6 +18,7 @@ from ganforge.runs.metrics import Evaluated, best_of
 from ganforge.runs.results import METRICS, Measured, Metrics, Results
 from ganforge.runs.trained import laid_over
 from ganforge.runs.writer import Copies, Writer
+from ganforge.training import ranks
 from ganforge.training.meter import first_not_finite
 from ganforge.training.state import looking, random_state, set_random_state
 
@@ -104,6 +105,9 @@ class Saving:
         trained = run.trained
         with looking(run.engine.modules, 0), laid_over(trained.networks, trained.shown) as beneath:
             training["beneath"] = beneath
+            if not ranks.is_lead():  # which has the same, and writes it
+                self.saved_at = run.step
+                return
             state = {name: network.state_dict() for name, network in self._learnt.items()}, training
             copied = self._copies.fit(state)
             weights, training = self._copies.of(state) if copied else state
@@ -173,13 +177,14 @@ class Saving:
         """Keep what evaluations found of the current step on a split, and its checkpoint if it is best; return it."""
         self.measured = self._run.measured.with_split(split, found.metrics, found.about, list(found.failed))
         if split == "validation" and (value := self._value(found.metrics)) is not None:
+            value = ranks.exchange("how good it is", value)[0]  # rounding may differ from machine to machine
             self.waited += 1
             if value > self.best:
                 self.best, self.waited = value, 0
                 self.save(best=True)
             self.measured = evolve(self.measured, stopped=self.exhausted)
         self.settle()
-        if self.saved_at == self._run.step:  # only now is the step all done
+        if self.saved_at == self._run.step and ranks.is_lead():  # only now is the step all done
             self._folder.write(f"{self.newest}/{METRICS}", Results(self.measured).text())
         return self.measured
 
@@ -197,6 +202,7 @@ class Saving:
             if value is not None and value > self.best:
                 self.best = value
                 self._folder.write("best", folder.name)
+        self.best = ranks.exchange("the best one", self.best)[0]
 
     def _value(self, metrics: Metrics) -> float | None:
         """Return how good metrics are, the higher the better; None where the one that chooses is not among them."""

@@ -1,9 +1,13 @@
 """Beginning a run in a folder of its own, or going on with one."""
 
 import errno
+import os
+import socket
+import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import torch
 from attrs import evolve
@@ -19,13 +23,15 @@ from ganforge.folder import Folder
 from ganforge.recipe.lock import lock_text
 from ganforge.recipe.plan import Plan
 from ganforge.runs import checkpoint
-from ganforge.runs.assemble import settle
+from ganforge.runs.assemble import require_parts, settle
 from ganforge.runs.changes import notes_of, require_same_data, require_same_run, started_from
 from ganforge.runs.clock import Clock
 from ganforge.runs.load import LOCK, find_run, read_plan
 from ganforge.runs.origin import find_origin
 from ganforge.runs.run import Run
-from ganforge.training import build
+from ganforge.training import build, ranks
+
+LAUNCH = ".launch"  # names what started the ranks of a run
 
 
 def create(plan: Plan, plugins: Plugins, out: Path, device: torch.device, report: Report = silent) -> Run:
@@ -39,18 +45,44 @@ def create(plan: Plan, plugins: Plugins, out: Path, device: torch.device, report
     # Nothing is left behind by a run whose data are not there, or whose recipe cannot be written down.
     lock_text(plan, {})
     origin = find_origin(plan, dataset, plugins)
-    plan, dataset, decided, sources = build.decide_and_read(plan, dataset, report)
-    for line in decided.said:
+    with ranks.in_turn("preparing the data"):
+        plan, dataset, decided, sources = build.decide_and_read(plan, dataset, report)
+    for line in decided.said if ranks.is_lead() else ():
         plugins.say(line)
-    folder = Folder(_new_folder(out / plan.name))
+    folder = Folder(_new_folder(out / plan.name) if ranks.is_lead() else _passing())
+    home = Path(ranks.exchange("the run's folder", str(folder.path.absolute()))[0])
     held = hold(folder.path)
     plan = evolve(plan, plugin_files=tuple(copy_plugins(plan.plugin_files, folder.path / "plugins")))
     notes = notes_of(folder.path, plan, sources)
     if origin is not None:
         notes["start"] = dict(origin.digests)
-    run = Run(folder, plan, plugins, device, dataset, sources, held, clock, notes=notes, odd=decided.odd, origin=origin)
+    facts: dict[str, Any] = {"notes": notes, "odd": decided.odd, "origin": origin, "home": home}
+    run = Run(folder, plan, plugins, device, dataset, sources, held, clock, **facts)
     folder.write(LOCK, run.locked())
+    if launch := _launch():
+        folder.write(LAUNCH, launch)
     return run
+
+
+def begun(parent: Path) -> Path | None:
+    """Return the run that the same launch began before it was restarted, if it has a checkpoint to go on from.
+
+    torchrun restarts all ranks where one is gone, and with as many as are left.
+    """
+    launch = _launch()
+    if not launch or not int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")):
+        return None
+    mine = [path.parent for path in parent.glob(f"*/{LAUNCH}") if path.read_text() == launch]
+    found = max((str(run) for run in mine if checkpoint.named(run, "latest")), default="")
+    told: str = ranks.exchange("the run that was begun", found)[0]
+    return Path(told) if told else None
+
+
+def _launch() -> str:
+    """Name what has started this rank, and would start it again; nothing where there is one process."""
+    if ranks.world() == 1:
+        return ""
+    return f"{os.environ.get('TORCHELASTIC_RUN_ID', '')} {socket.gethostname()} {os.getppid()}"
 
 
 def hold(folder: Path) -> FileLock:
@@ -86,23 +118,34 @@ def reopen(
     text = read_text(lock)
     plan = read_plan(text, folder, plugins, str(lock), sets)
     moved = require_same_run(plan, sets)
-    held, files = hold(folder), Folder(folder)
+    files = Folder(folder if ranks.is_lead() else _passing())
+    held = hold(files.path)
     try:
-        files.clear()
-        newest = checkpoint.newest_sound(folder / "checkpoints", lambda text: plugins.say(f"warning: {text}"))
-        with files.folder("checkpoints") as checkpoints:
-            checkpoints.write("latest", newest.name)  # it may have pointed to a damaged one
+        if ranks.is_lead():
+            files.clear()
+            newest = checkpoint.newest_sound(folder / "checkpoints", lambda text: plugins.say(f"warning: {text}"))
+            with files.folder("checkpoints") as checkpoints:
+                checkpoints.write("latest", newest.name)  # it may have pointed to a damaged one
+        newest = folder / "checkpoints" / ranks.exchange("the checkpoint", newest.name if ranks.is_lead() else "")[0]
     except OSError as error:
         raise InputError(f"cannot write to {folder}: {error.strerror}") from error
     dataset = build.make_dataset(plan)
     if moved:
         require_same_data(plan, dataset)
-    sources = build.read_data(plan, dataset, report)
+    require_parts(plan)
+    with ranks.in_turn("preparing the data"):
+        sources = build.read_data(plan, dataset, report)
     notes = {**notes_of(folder, plan, sources), **started_from(plan)}
-    run = Run(files, plan, plugins, device, dataset, sources, held, clock, checkpoint.read_step(newest), newest, notes)
+    facts: dict[str, Any] = {"step": checkpoint.read_step(newest), "start": newest, "notes": notes, "home": folder}
+    run = Run(files, plan, plugins, device, dataset, sources, held, clock, **facts)
     if sets and not run.done:
         files.write(LOCK, run.locked())
     return run
+
+
+def _passing() -> Path:
+    """Make a folder for a rank that writes nothing which lasts."""
+    return Path(tempfile.mkdtemp(prefix="ganforge-rank-"))
 
 
 def _new_folder(parent: Path) -> Path:

@@ -15,7 +15,7 @@ from ganforge.data.reading import Sources, mean, normal
 from ganforge.data.split import Split
 from ganforge.errors import InputError, nearest
 from ganforge.recipe.plan import Plan, usual
-from ganforge.training import build, norm as norms
+from ganforge.training import build, norm as norms, ranks
 from ganforge.training.networks import make_networks, with_facts
 from ganforge.training.state import held_by, looking
 from ganforge.training.values import Scheme, Values, Wiring
@@ -73,7 +73,8 @@ class Trained:
     says of networks that are not there why the files that seem to hold them are none of these weights. Where
     `rehearsal` is not 0, evaluations are only tried: on so many samples of each domain at most, and with as little work
     as shows whether they can do it. `watched` is the split whose samples are given for those of the test split: that of
-    validation, while a run trains. `sources` are what was read of the data so far.
+    validation, while a run trains. `sources` are what was read of the data so far. `together` has the ranks of a
+    training share what is translated: all of them must then ask for the same.
     """
 
     plan: Plan
@@ -86,6 +87,7 @@ class Trained:
     rehearsal: int = 0
     watched: Split = "test"
     sources: dict[Split, Sources] = field(factory=dict, repr=False)
+    together: bool = False
 
     @property
     def networks(self) -> Mapping[str, nn.Module]:
@@ -170,13 +172,16 @@ class Trained:
         """Make a value of the fields that are given and of those that it needs besides, which must be drawn ones."""
         needed = self._wiring(direction, value).fields_of(value, self.player) - given.keys()
         drawn = self._drawn_of(needed)
-        torch.manual_seed(self._seed(seed))
         if self.plan.train.norm == "batch":
             batch = min(batch, self.plan.train.batch)
         if missing := sorted(needed - drawn.keys()):
             raise InputError(f"the direction {direction} needs '{missing[0]}', which is neither given nor drawn")
-        parts = []
+        parts, world = [], ranks.world() if self.together else 1
         for start in range(0, count, batch):
+            if start // batch % world != ranks.rank() % world:
+                continue
+            # Each batch has a seed of its own, so that it is the same whoever makes it.
+            torch.manual_seed(self._seed(seed) if start == 0 else derive(self._seed(seed), start))
             stop = min(start + batch, count)
             alone = self.plan.train.norm == "batch" and stop - start == 1 < min(batch, count)
             # A last sample that is alone could not be normalised by its batch: the one before it comes along.
@@ -189,7 +194,7 @@ class Trained:
             values = Values(self.scheme, {name: samples.to(self.device) for name, samples in fields.items()})
             made = values.ask(direction, value, self.player).float().cpu()
             parts.append(made[:1] if alone else made)
-        return torch.cat(parts)
+        return torch.cat(ranks.shared(parts) if world > 1 else parts)
 
     @cached_property
     def drawn(self) -> Mapping[str, Drawn]:
@@ -294,7 +299,16 @@ class Trained:
 
         networks = make_networks(self.plan, shapes, self.device, mean_of)
         scheme, _ = build.make_scheme(self.plan, networks, self.device, {})
-        return Trained(self.plan, self.dataset, scheme, self.device, 0, watched=self.watched, sources=self.sources)
+        return Trained(
+            self.plan,
+            self.dataset,
+            scheme,
+            self.device,
+            0,
+            watched=self.watched,
+            sources=self.sources,
+            together=self.together,
+        )
 
 
 @contextmanager

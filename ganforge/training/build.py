@@ -17,6 +17,7 @@ from ganforge.data.reading import Ready, Sources, normal, read, silent
 from ganforge.data.split import Split
 from ganforge.errors import PluginError, RecipeError
 from ganforge.recipe.plan import Choice, LossPlan, Plan
+from ganforge.training import ranks
 from ganforge.training.engine import Engine
 from ganforge.training.formula import Formula, mapped
 from ganforge.training.networks import make_networks
@@ -217,7 +218,10 @@ def make_engine(plan: Plan, bound: Bound, batches: Batches, shapes: Mapping[str,
             players[name] = _make_player(plan, name, terms, scheme, updates, device)
     rhythm = partial(plan.train.playing, tuple(players))
     recorder = plan.recorder.make if plan.recorder else None
-    return Engine(networks, scheme, players, rhythm, updates, held, plan.compute, device, recorder)
+    parts = plan.train.accumulate
+    if parts * ranks.world() > 1:
+        recorder = None  # what ranks tell each other, and what parts draw alike, is no part of a program
+    return Engine(networks, scheme, players, rhythm, updates, held, plan.compute, device, recorder, parts)
 
 
 def _make_player(

@@ -1,16 +1,18 @@
 """The training step. It knows players, values and losses, and no network, no formula and no data set."""
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 
 import torch
-from attrs import frozen
+from attrs import evolve, frozen
 from torch import Tensor, nn
 
 from ganforge.components.schedule import Schedule
 from ganforge.recipe.plan import Compute
-from ganforge.training import numerics
+from ganforge.training import numerics, ranks
 from ganforge.training.player import Player, Update, learnable
+from ganforge.training.rows import Rows, Tape
 from ganforge.training.state import Held
 from ganforge.training.values import Scheme, Values
 
@@ -74,6 +76,7 @@ class Engine:
         compute: precision and memory layout.
         device: where it is computed.
         recorder: makes what plays the steps.
+        parts: in which a batch is played, one after the other.
     """
 
     def __init__(
@@ -87,9 +90,10 @@ class Engine:
         compute: Compute,
         device: torch.device,
         recorder: Callable[..., Steps] | None = None,
+        parts: int = 1,
     ) -> None:
         self.networks, self.scheme, self.players, self.updates, self.held = networks, scheme, players, updates, held
-        self.rhythm, self.compute = rhythm, compute
+        self.rhythm, self.compute, self.parts = rhythm, compute, parts
         self.precision = numerics.Precision.of(compute, device)
         learnt = {name: scheme.modules[name] for names in scheme.learns.values() for name in sorted(names)}
         self._parameters = {name: [p for _, p in learnable({name: module})] for name, module in learnt.items()}
@@ -119,6 +123,7 @@ class Engine:
         turns = self.recording.play(play, [*batch.values(), *moving], like.text, like.names.__getitem__, steady)
         for name, found, gradients in turns:
             losses[name] = found
+            ranks.average(gradients, f"the gradients of the {name}")
             self.players[name].update(step, gradients)
         return losses
 
@@ -139,21 +144,49 @@ class Engine:
             inputs: the batch's fields.
         """
         batch, factors = dict(zip(fields, inputs, strict=False)), iter((*steady, *inputs[len(fields) :]))
-        values = Values(self.scheme, batch, list(weights), self.let_learn, self.precision)
+        tape = Tape()
+        parts = self._parts(batch, list(weights), tape)
         for name, counting in weights.items():
-            player = self.players[name]
-            # Losses ask for values; these are made now, or still hold from when they were made for somebody before.
-            losses = [player.terms[place].value(values, name) for place in counting]
-
-            # The gradient of the weighted sum is that of each loss times its weight.
-            scales = [next(factors) for _ in losses]
-            gradients = player.differentiate(losses, scales)
-            player.watch(values)
-            found = torch.stack(losses).detach()
+            player, scales = self.players[name], [next(factors) for _ in counting]
+            found, gradients = self._turn(player, counting, scales, parts[0])
+            for part in parts[1:]:
+                more, others = self._turn(player, counting, scales, part)
+                found += more
+                _add(gradients, others)
+            if len(parts) > 1:
+                found /= len(parts)
+                _divide(gradients, len(parts))
+                tape.updated(self.scheme.learns[name])
             yield name, torch.cat([(found * torch.stack(scales)).sum()[None], found]), gradients
 
-            # A value holds until a network that it came through is updated.
-            values.updated(name)
+    def _parts(self, batch: Mapping[str, Tensor], playing: list[str], tape: Tape) -> list[Values]:
+        """Return what makes the values of each part in which a batch is played."""
+        count, world = min(map(len, batch.values()), default=1), ranks.world()
+        parts = math.gcd(self.parts, count)
+        if parts == world == 1:
+            return [Values(self.scheme, batch, playing, self.let_learn, self.precision)]
+        size, found = count // parts, []
+        for place in range(parts):
+            part = {name: samples[place * size : (place + 1) * size] for name, samples in batch.items()}
+            rows = Rows(count * world, (place * world + ranks.rank()) * size, size)
+            precision = evolve(self.precision, rows=rows)
+            found.append(Values(self.scheme, part, playing, self.let_learn, precision, tape if parts > 1 else None))
+        return found
+
+    def _turn(
+        self, player: Player, counting: Mapping[int, float], scales: Sequence[Tensor], values: Values
+    ) -> tuple[Tensor, list[Tensor | None]]:
+        """Return the losses of a player, and the gradients of their weighted sum."""
+        # Losses ask for values; these are made now, or still hold from when they were made for somebody before.
+        losses = [player.terms[place].value(values, player.name) for place in counting]
+        # The gradient of the weighted sum is that of each loss times its weight.
+        gradients = player.differentiate(losses, scales)
+        player.watch(values)
+        # A value holds until a network that it came through is updated.
+        values.updated(player.name)
+        if values.is_part:
+            values.forget()
+        return torch.stack(losses).detach(), gradients
 
     def weights(self, step: int) -> dict[str, dict[int, float]]:
         """Return the players of a step, each with the losses that count and their weights; those of weight 0 do not."""
@@ -225,3 +258,13 @@ class Engine:
             if key not in self._scales:
                 self._scales[key] = torch.tensor(key[0], dtype=kind, device=self._device)
         return [self._scales[key] for key in wanted]
+
+
+def _add(sums: Sequence[Tensor | None], further: Sequence[Tensor | None]) -> None:
+    """Add gradients to others, in place; parts of a batch have them for the same parameters."""
+    pairs = [(one, other) for one, other in zip(sums, further, strict=True) if one is not None and other is not None]
+    torch._foreach_add_([one for one, _ in pairs], [other for _, other in pairs])
+
+
+def _divide(gradients: Sequence[Tensor | None], count: int) -> None:
+    torch._foreach_div_([gradient for gradient in gradients if gradient is not None], count)

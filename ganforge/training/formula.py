@@ -12,6 +12,7 @@ from ganforge.components.guard import brief
 from ganforge.errors import InputError, PluginError, UnrecordableError
 from ganforge.recipe.plan import Choice
 from ganforge.training.numerics import Precision, out_of_memory, single_value
+from ganforge.training.rows import Draws
 
 
 @frozen(eq=False)
@@ -30,7 +31,7 @@ class Formula:
     made: Any
     lasts: bool = False
 
-    def compute(self, player: str, given: Mapping[str, Any], precision: Precision) -> Any:
+    def compute(self, player: str, given: Mapping[str, Any], precision: Precision, draws: Draws | None = None) -> Any:
         """Compute it for a player; products are made in the precision, and what comes out is fp32 again.
 
         Raises:
@@ -40,7 +41,7 @@ class Formula:
         call = self.call(player)
         try:
             full = self.choice.component.precision == "fp32"
-            with precision.around(full):
+            with precision.around(full, draws):
                 result = call(**given)
             return result if full or precision.half is None else mapped(_full, result)
         except (PluginError, UnrecordableError):
@@ -87,6 +88,19 @@ def mapped(change: Callable[[Tensor], Tensor], nest: Any) -> Any:
     if isinstance(nest, dict):
         return {key: mapped(change, item) for key, item in nest.items()}
     return nest
+
+
+def paired(join: Callable[[Tensor, Tensor], Tensor], one: Any, other: Any) -> Any:
+    """Join every tensor in a nest with the one at its place in a nest of the same form."""
+    others = iter(tensors_of(other))
+    return mapped(lambda tensor: join(tensor, next(others)), one)
+
+
+def tensors_of(nest: Any) -> list[Tensor]:
+    """List every tensor in a nest of tuples, lists and dicts."""
+    found: list[Tensor] = []
+    mapped(lambda tensor: found.append(tensor) or tensor, nest)  # type: ignore[func-returns-value]
+    return found
 
 
 def cut(nest: Any) -> Any:

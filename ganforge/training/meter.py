@@ -1,13 +1,14 @@
 """Losses kept where they are computed, so that the loop waits for the device only when they are read."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import torch
 from attrs import frozen
 from torch import Tensor
 
+from ganforge.training import ranks
 from ganforge.training.engine import Engine
 
 
@@ -21,7 +22,7 @@ class Culprit:
 
 
 class Meter:
-    """All losses since they were last cleared."""
+    """All losses since they were last cleared; of several ranks their means, for which all ranks must ask together."""
 
     def __init__(self, engine: Engine) -> None:
         """Take the engine whose losses are added; it knows their names."""
@@ -37,12 +38,19 @@ class Meter:
             self._rows.setdefault(names, []).append(values.clone())
             self._steps.setdefault(names, []).append(step)
 
+    def _tables(self) -> Iterator[tuple[tuple[str, ...], Tensor]]:
+        """Yield the losses of each kind of turn, [steps, losses], with their names."""
+        for names, rows in self._rows.items():
+            table = torch.stack(rows)
+            ranks.average([table], "the losses")
+            yield names, table
+
     def means(self) -> dict[str, float]:
         """Return the mean of each loss over the steps that computed it, by its name; this waits for the device."""
         found: dict[str, list[tuple[int, float]]] = {}
-        for names, rows in self._rows.items():
-            for name, mean in zip(names, torch.stack(rows).mean(0).tolist(), strict=True):
-                found.setdefault(name, []).append((len(rows), mean))
+        for names, table in self._tables():
+            for name, mean in zip(names, table.mean(0).tolist(), strict=True):
+                found.setdefault(name, []).append((len(table), mean))
         return {
             name: parts[0][1] if len(parts) == 1 else sum(n * mean for n, mean in parts) / sum(n for n, _ in parts)
             for name, parts in found.items()
@@ -51,12 +59,12 @@ class Meter:
     def culprit(self) -> Culprit | None:
         """Return the first loss that was not finite; a single one, rather than the sum that it spoilt."""
         found = []
-        for names, rows in self._rows.items():
-            wrong = ~torch.stack(rows).isfinite()  # [steps, losses]
+        for names, table in self._tables():
+            wrong = ~table.isfinite()
             if wrong.any():
                 row = int(wrong.any(1).nonzero()[0])
                 column = max(wrong[row].nonzero().flatten().tolist(), key=lambda column: len(names[column]))
-                found.append(Culprit(names[column], self._steps[names][row] + 1, float(rows[row][column])))
+                found.append(Culprit(names[column], self._steps[names][row] + 1, float(table[row][column])))
         return min(found, key=lambda culprit: culprit.step, default=None)
 
     def clear(self) -> None:
@@ -65,7 +73,7 @@ class Meter:
 
     def state_dict(self) -> list[Any]:
         """Return what a checkpoint must keep."""
-        return [(list(names), torch.stack(rows), self._steps[names]) for names, rows in self._rows.items()]
+        return [(list(names), table, self._steps[names]) for names, table in self._tables()]
 
     def load_state_dict(self, state: Iterable[Any], device: torch.device) -> None:
         """Restore what `state_dict` returned."""

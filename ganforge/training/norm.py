@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ganforge.data.dataset import as_float
+from ganforge.training import ranks
 from ganforge.training.state import drawn_from
 from ganforge.training.values import Scheme, Values
 
@@ -57,6 +58,7 @@ class Recalibration:
     ) -> None:
         self.scheme, self.player, self.inputs, self.batch, self.device = scheme, player, inputs, batch, device
         self._measured: dict[str, dict[str, Tensor]] | None = None
+        self.together = False  # whether all ranks measure, each some of the batches
 
     def forget(self) -> None:
         """Measure anew when it is looked at next: the weights have moved."""
@@ -81,9 +83,12 @@ class Recalibration:
                 if names:
                     fields = scheme.wirings[view].fields_of("fake", self.player)
                     parts = {field: torch.split(self.inputs[field], self.batch) for field in sorted(fields)}
-                    for place in range(min(map(len, parts.values()))):
+                    count = min(map(len, parts.values()))
+                    for place in range(count)[ranks.rank() :: ranks.world()] if self.together else range(count):
                         batch = {field: as_float(part[place].to(self.device)) for field, part in parts.items()}
                         Values(scheme, batch).ask(view, "fake", self.player)
+            if self.together:
+                _pool(networks.values())
             return {name: statistics(network) for name, network in networks.items()}
 
     def _networks(self, view: str) -> list[str]:
@@ -94,6 +99,20 @@ class Recalibration:
         if not self.scheme.modules.keys() >= set(through):
             return []  # of weights that lie alone, others cannot be measured
         return [name for name in through if any(layers(self.scheme.modules[name]))]
+
+
+def _pool(networks: Iterable[nn.Module]) -> None:
+    """Make each rank's averages those over the batches of all ranks."""
+    for module in (module for network in networks for _, module in layers(network)):
+        buffers = dict(module.named_buffers(recurse=False))
+        averages, counted = [buffers["running_mean"], buffers["running_var"]], buffers["num_batches_tracked"]
+        share = counted.to(averages[0].dtype)
+        for average in averages:
+            average.mul_(share)
+        ranks.average([*averages, share], "statistics of batch normalisation")
+        for average in averages:
+            average.div_(share.clamp(min=1 / ranks.world()))
+        counted.copy_((share * ranks.world()).round())
 
 
 @contextmanager

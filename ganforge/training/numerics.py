@@ -11,7 +11,9 @@ from torch import Tensor
 from ganforge.data.dataset import Shape
 from ganforge.errors import InputError
 from ganforge.recipe.plan import Compute
+from ganforge.training import ranks
 from ganforge.training.cpu import Faster
+from ganforge.training.rows import Draws, Rows, Shared
 
 SMALL_BATCH = 10_000  # numbers in a batch below which a step is bound by overhead, not by arithmetic
 HALVES = {"bf16": torch.bfloat16, "fp16": torch.float16}
@@ -19,33 +21,39 @@ HALVES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 @frozen
 class Precision:
-    """How products are made.
+    """How formulas are computed.
 
     Attributes:
         device: where.
         half: the precision of products; None if they are as precise as their inputs.
         faster: whether some functions are computed in another way, as a CPU is faster so.
         compiled: whether products are left to a compiler, which cannot take the other ways.
+        rows: those of the step's batch that are played, where these are not all.
+        sync: whether batch normalisation then takes the statistics of all ranks' rows.
     """
 
     device: str = "cpu"
     half: torch.dtype | None = None
     faster: bool = False
     compiled: bool = False
+    rows: Rows | None = None
+    sync: bool = False
 
     @classmethod
     def of(cls, compute: Compute, device: torch.device) -> "Precision":
         """Return the one that a recipe asks for."""
         faster = device.type == "cpu" and compute.channels_last is True
-        return cls(device.type, HALVES.get(compute.precision), faster, compute.compile is True)
+        sync = compute.sync_norm and ranks.world() > 1
+        return cls(device.type, HALVES.get(compute.precision), faster, compute.compile is True, sync=sync)
 
     @contextmanager
-    def around(self, full: bool) -> Iterator[None]:
-        """Compute something with products in half precision, unless `full`."""
+    def around(self, full: bool, draws: Draws | None = None) -> Iterator[None]:
+        """Compute something with products in half precision, unless `full`; draw as `draws` says, if there are some."""
         half = None if full else self.half
         with (
             torch.autocast(self.device, half) if half else nullcontext(),
             Faster(products=not (half or self.compiled)) if self.faster else nullcontext(),
+            Shared(self.rows, torch.device(self.device), self.sync, draws) if self.rows else nullcontext(),
         ):
             yield
 

@@ -12,7 +12,8 @@ from ganforge.components.guard import brief
 from ganforge.components.schedule import Schedule
 from ganforge.errors import PluginError
 from ganforge.recipe.plan import LossPlan
-from ganforge.training.formula import Formula, cut
+from ganforge.training import ranks
+from ganforge.training.formula import Formula, cut, mapped, paired
 from ganforge.training.numerics import out_of_memory
 from ganforge.training.values import Values
 
@@ -39,7 +40,7 @@ class Term:
         """
         given = {argument: values.ask(self.view, name, player) for argument, name in self.asks.items()}
         values.let_learn(player)
-        value = self.formula.compute(player, given, values.precision)
+        value = values.compute(self.formula, self.view, self.asks, given, player, (player, self.formula.label))
         device = next((item.device for item in given.values() if isinstance(item, Tensor)), None)
         if not isinstance(value, Tensor) or value.ndim != 0:
             got = f"shape {list(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
@@ -161,11 +162,15 @@ class Player:
         return _separate(found, self.parameters)
 
     def watch(self, values: Values) -> None:
-        """Remember the values that updates ask for, as they are now."""
-        self._seen = {
-            view: {name: cut(values.ask(view, name, self.name)) for name in names}
-            for view, names in self.watched.items()
-        }
+        """Remember the values that updates ask for, as they are now; after those of earlier parts of the batch."""
+        for view, names in self.watched.items():
+            seen = self._seen.setdefault(view, {})
+            for name in names:
+                value = cut(values.ask(view, name, self.name))
+                if values.scheme.is_of_batch(view, name, self.name):
+                    value = mapped(ranks.gather, value)
+                    value = paired(_joined, seen[name], value) if name in seen else value
+                seen[name] = value
 
     def update(self, step: int, gradients: Sequence[Tensor | None]) -> None:
         """Have the optimizer step, with what the updates do before and after it."""
@@ -239,6 +244,10 @@ def learnable(modules: Mapping[str, nn.Module]) -> Iterator[tuple[str, nn.Parame
         for key, parameter in module.named_parameters():
             if parameter.requires_grad:
                 yield f"{name}.{key}", parameter
+
+
+def _joined(one: Tensor, other: Tensor) -> Tensor:
+    return torch.cat([one, other]) if one.ndim else one
 
 
 def _separate(gradients: Sequence[Tensor | None], parameters: Sequence[Tensor]) -> list[Tensor | None]:

@@ -9,14 +9,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
-from attrs import frozen
+from attrs import evolve, frozen
 from torch import nn
 
 from ganforge.components.coupling import View
 from ganforge.errors import InputError
 from ganforge.recipe.plan import ValuePlan
-from ganforge.training.formula import Formula, cut
+from ganforge.training import ranks
+from ganforge.training.formula import Formula, cut, mapped
 from ganforge.training.numerics import AS_IT_IS, Precision
+from ganforge.training.rows import Tape
 from ganforge.training.state import held_by
 
 
@@ -131,6 +133,7 @@ class Scheme:
         self._make = make
         self._through: dict[tuple[str, str, str], frozenset[str]] = {}
         self._making: dict[tuple[str, str, str], Making | None] = {}
+        self._of_batch: dict[tuple[str, str, str], bool] = {}
 
     def formula(self, view: str, name: str) -> Formula:
         """Return what makes a value of a view."""
@@ -155,6 +158,13 @@ class Scheme:
                 found = found.union(*(self.through(view, asked, player) for asked in asks.values()))
             self._through[key] = found
         return self._through[key]
+
+    def is_of_batch(self, view: str, name: str, player: str) -> bool:
+        """Whether a value is made of fields of the batch, so that its first dimension is that of the samples."""
+        key = (view, name, player)
+        if key not in self._of_batch:
+            self._of_batch[key] = bool(self.wirings[view].fields_of(name, player))
+        return self._of_batch[key]
 
     def making(self, view: str, name: str, player: str) -> Making | None:
         """Say how a player comes by a value; None where it is not made but given."""
@@ -200,7 +210,8 @@ class Values:
         batch: the fields.
         playing: the players of this step, in their order; without any, values are looked at and no graph is made.
         let_learn: called with a player: parameters of its modules are to require gradients, and no others.
-        precision: of products.
+        precision: how formulas are computed.
+        tape: of the step, where it is played part by part, and values of one part are made anew for each player.
     """
 
     def __init__(
@@ -210,8 +221,10 @@ class Values:
         playing: Sequence[str] = (),
         let_learn: Callable[[str], None] = lambda player: None,
         precision: Precision = AS_IT_IS,
+        tape: Tape | None = None,
     ) -> None:
         self.scheme, self.batch, self.let_learn, self.precision = scheme, batch, let_learn, precision
+        self._tape = tape
         self._waiting = list(playing)
         self._held: dict[tuple[str, ...], tuple[Any, Making]] = {}
 
@@ -242,7 +255,43 @@ class Values:
         if learns and making.learner:
             self.let_learn(making.learner)
         with torch.set_grad_enabled(learns):
-            return making.formula.compute(making.asker, given, self.precision)
+            # What lasts is not made anew once it is there, so that what was drawn for it stays.
+            through = frozenset() if making.formula.lasts else making.through
+            return self.compute(making.formula, view, making.asks, given, making.asker, making.key, through)
+
+    def compute(
+        self,
+        formula: Formula,
+        view: str,
+        asks: Mapping[str, str],
+        given: dict[str, Any],
+        player: str,
+        key: tuple[str, ...],
+        through: frozenset[str] = frozenset(),
+    ) -> Any:
+        """Compute a formula of a view: with the rows that are played, or with those of all ranks if it wants them.
+
+        Args:
+            formula: what is computed.
+            view: the view's name.
+            asks: for each argument the value behind it.
+            given: these values.
+            player: for whom it is computed.
+            key: what is drawn is told apart by it.
+            through: the modules whose update makes it draw anew.
+        """
+        if self.precision.rows is None:
+            return formula.compute(player, given, self.precision)
+        if not formula.choice.component.whole:
+            draws = self._tape.of(key, through) if self._tape else None
+            return formula.compute(player, given, self.precision, draws)
+        count = self.precision.rows.count
+        for argument, name in asks.items():
+            if self.scheme.is_of_batch(view, name, player):
+                given[argument] = mapped(ranks.gather, given[argument])
+        made = formula.compute(player, given, evolve(self.precision, rows=None))
+        first, size = ranks.rank() * count, (ranks.world() * count,)
+        return mapped(lambda one: one[first : first + count] if one.shape[:1] == size else one, made)
 
     def updated(self, player: str) -> None:
         """Drop what came through the networks of a player that has just played; what lasts stays, cut off."""
@@ -255,3 +304,16 @@ class Values:
                     self._held[key] = (cut(value), making)
                 else:
                     del self._held[key]
+
+    @property
+    def is_part(self) -> bool:
+        """Whether there are other parts of the batch."""
+        return self._tape is not None
+
+    def forget(self) -> None:
+        """Drop all that holds a graph: the next part of the batch needs its memory."""
+        self._held = {
+            key: (value, making)
+            for key, (value, making) in self._held.items()
+            if making.formula.lasts and making.learner not in self._waiting
+        }

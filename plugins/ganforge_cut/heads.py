@@ -9,7 +9,7 @@ from attrs.validators import ge, gt
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from ganforge import Shape
+from ganforge import Shape, gather
 
 LAYERS = [0, 4, 8, 12, 16]
 
@@ -115,7 +115,7 @@ def patch_nce(
     with torch.no_grad():
         keys = heads(generator.features(source, heads.layers), places)
     if negatives == "batch":
-        queries, keys = ([one.flatten(0, 1)[None] for one in ones] for ones in (queries, keys))
+        queries, keys = ([gather(one).flatten(0, 1)[None] for one in ones] for ones in (queries, keys))
     return torch.stack([_nce(query, key, tau) for query, key in zip(queries, keys, strict=True)]).mean()
 
 

@@ -9,4 +9,4 @@ def ganforge_register(register: Register) -> None:
     from ganforge_cyclegan import coupling, pool
 
     register.coupling("cyclegan", coupling.CycleGAN)
-    register.value("pool", pool.Pool)
+    register.value("pool", pool.Pool, whole=True)

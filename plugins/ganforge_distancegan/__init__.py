@@ -8,4 +8,4 @@ def ganforge_register(register: Register) -> None:
     """Register the distance loss."""
     from ganforge_distancegan.distance import Distance
 
-    register.loss("distance", Distance, precision="fp32")  # distances are sums of many small numbers
+    register.loss("distance", Distance, precision="fp32", whole=True)  # distances are sums of many small numbers

@@ -23,14 +23,14 @@ def part(generator: nn.Module, samples: Tensor, place: tuple[int, int]) -> Tenso
     Args:
         generator: its mode tells whether this is training.
         samples: the whole batch of the domain, [N, ...].
-        place: (number of the direction, how many there are). The batch is cut into equal parts, of one sample at least.
+        place: (number k of the direction, how many there are, K). It gets every K-th sample from the k-th on, as many
+            as the others, and one at least: so that parts of a batch, on several devices, are divided as all of it is.
     """
     if not generator.training:
         return samples
     number, count = place
     size = max(1, len(samples) // count)
-    start = number * size % len(samples)
-    return samples[start : start + size]
+    return samples[number % len(samples) :: count][:size]
 
 
 class Classification:

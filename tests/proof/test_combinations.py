@@ -4,24 +4,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from ganforge import InputError
-from ganforge.components.plugins import Plugins
 from ganforge.errors import RecipeError
 from ganforge.recipe import layers
 from ganforge.recipe.resolve import resolve
 from ganforge.runs.assemble import assemble, settle
 from ganforge.training import build
 from ganforge.training.check import check
+from tests.coats import CPU, METHODS, PLUGINS, recipe_of
 
-CPU = torch.device("cpu")
-PLUGINS = Plugins()
-PLUGINS.load_installed()
-METHODS = (
-    *("discogan", "cyclegan", "pix2pix", "pix2pixhd", "cut", "fastcut", "dualgan", "gcgan", "distancegan", "munit"),
-    *("stargan", "dcgan", "wgan_gp", "r3gan"),
-)
 OTHERS = {
     "generator": [component.name for component in PLUGINS.registry.of("generator")],
     "discriminator": [component.name for component in PLUGINS.registry.of("discriminator")],
@@ -29,25 +21,6 @@ OTHERS = {
     "updates.more": ["ema", "clip", "ada"],
 }
 REQUIRED = {"stargan": ["domains=3"]}
-
-RECIPE = """
-extends = "{base}"
-[dataset]
-use = "coats"
-coats = ["plain", "striped", "spotted"]
-paired = {paired}
-size = 32
-pictures = 8
-test_pictures = 4
-[losses]
-{without}
-[train]
-steps = 1
-batch = 4
-[record]
-sample_every = 0
-observers = []
-"""
 
 
 def settings_of(table: str, name: str) -> list[str]:
@@ -63,10 +36,7 @@ def settings_of(table: str, name: str) -> list[str]:
 @pytest.mark.parametrize("table", OTHERS)
 @pytest.mark.parametrize("method", METHODS)
 def test_it_trains_or_says_why_not(method: str, table: str, tmp_path: Path) -> None:
-    base = "base_64" if method == "discogan" else f"base_{method}"
-    without = "perceptual = false" if method == "pix2pixhd" else ""
-    recipe = tmp_path / "case.toml"
-    recipe.write_text(RECIPE.format(base=base, paired=str(method.startswith("pix2pix")).lower(), without=without))
+    recipe = recipe_of(method, tmp_path)
     networks = {role: layers.load(recipe, [], PLUGINS.recipes()).table.get(role) for role in OTHERS if role != table}
     own = [one for role, its in networks.items() if its for one in settings_of(role, its["use"])[1:]]
     fitting = 0

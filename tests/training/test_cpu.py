@@ -7,12 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ganforge import Engine
-from ganforge.components.plugins import Plugins
-from ganforge.recipe import layers
-from ganforge.recipe.resolve import resolve
-from ganforge.runs.assemble import assemble, settle
-from ganforge.training import build, cpu
+from ganforge.training import cpu
+from tests.coats import METHODS as ALL, engine_of, losses_of
 
 LAST = torch.channels_last
 CONVOLUTIONS = {
@@ -190,98 +186,35 @@ def test_proving_draws_no_random_number_and_asks_for_no_graph():
     assert not found.requires_grad
 
 
-RECIPE = """
-extends = "{base}"
-[dataset]
-use = "coats"
-coats = ["plain", "striped", "spotted"]
-paired = {paired}
-size = 32
-pictures = 8
-test_pictures = 4
-[losses]
-{without}
-[train]
-steps = 1
-batch = {batch}
-[compute]
-precision = "fp32"
-compile = false
-channels_last = {faster}
-[record]
-sample_every = 0
-observers = []
-"""
-SMALL = {"width": 4, "blocks": 1, "layers": 1, "levels": 5, "halvings": 2, "hidden": 8, "patches": 16, "scales": 1}
-NETWORKS = {"generator", "discriminator", "content_encoder", "style_encoder", "decoder"}
-PLUGINS = Plugins()
-PLUGINS.load_installed()
 METHODS = ("discogan", "pix2pix", "stargan")
-OTHERS = ("cyclegan", "cut", "munit", "pix2pixhd", "fastcut", "sincut", "dualgan", "gcgan", "distancegan")
-OTHERS += ("dcgan", "wgan", "wgan_gp", "r3gan")
 
 
-def engine_of(method: str, folder: Path, *, faster: bool, batch: int = 3):
-    """Make the engine of a method's base recipe with small networks, in float64; channels last if it is to be faster."""
-    base = "base_64" if method == "discogan" else f"base_{method}"
-    recipe = folder / "case.toml"
-    without = "perceptual = false" if method == "pix2pixhd" else ""
-    recipe.write_text(
-        RECIPE.format(
-            base=base,
-            batch=batch,
-            paired=str(method.startswith("pix2pix")).lower(),
-            without=without,
-            faster=str(faster).lower(),
-        )
-    )
-    table = layers.load(recipe, [], PLUGINS.recipes()).table
-    sets = ["heads.layers=[0, 2]"] if method == "sincut" else []
+def small_engine(method: str, folder: Path, *, faster: bool, batch: int = 3, double: bool = True):
+    """Make the engine of a method; channels last if it is to be faster."""
+    sets = [f"train.batch={batch}", f"compute.channels_last={str(faster).lower()}"]
     sets += ["generator.dropout=0.0"] if method in ("dualgan", "pix2pix") else []  # its mask depends on the layout
-    for role in NETWORKS & table.keys():
-        use = table[role]["use"]
-        kind = role if role in ("generator", "discriminator") else "network"
-        known = PLUGINS.registry.find(kind, use).signature.settings
-        small = {**SMALL, "layers": 4} if use == "conv" else SMALL
-        sets += [f"{role}.{key}={value}" for key, value in small.items() if key in known]
-    plan, dataset = settle(resolve(layers.load(recipe, sets, PLUGINS.recipes()), PLUGINS.registry), torch.device("cpu"))
-    sources = build.read_data(plan, dataset)["train"]
-    engine, batches = assemble(plan, dataset, sources, torch.device("cpu"))
-    for module in engine.modules.values():
-        module.double()
-    return engine, batches
+    return engine_of(method, folder, sets, double=double)
 
 
-def losses_of(engine: Engine, batches, steps: int) -> list[dict[str, Tensor]]:
-    torch.manual_seed(1)
-    random = torch.Generator().manual_seed(0)
-    found = []
-    for step in range(steps):
-        batch = {name: one.double() if one.is_floating_point() else one for name, one in batches(step).items()}
-        for one in batch.values():  # even areas become exactly 0 when they are normalised, where gradients jump
-            if one.ndim == 4:
-                one += 0.1 * torch.randn(one.shape, dtype=one.dtype, generator=random)
-        found.append(engine.step(step, batch))
-    return found
-
-
-@pytest.mark.parametrize("method", [*METHODS, *(pytest.param(one, marks=pytest.mark.slow) for one in OTHERS)])
+@pytest.mark.parametrize(
+    "method", [*METHODS, *(pytest.param(one, marks=pytest.mark.slow) for one in ALL if one not in METHODS)]
+)
 def test_twenty_steps_of_every_method_are_the_same(forced, method, tmp_path):
     taken = set()
     proved = cpu._is_proved
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(cpu, "_is_proved", lambda f, way, *rest: taken.add(type(way).__name__) or proved(f, way, *rest))
-        mine = losses_of(*engine_of(method, tmp_path, faster=True), 20)
+        mine = losses_of(*small_engine(method, tmp_path, faster=True), 20)
     assert taken
-    theirs = losses_of(*engine_of(method, tmp_path, faster=False), 20)
+    theirs = losses_of(*small_engine(method, tmp_path, faster=False), 20)
     for one, other in zip(mine, theirs, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("method", ["cyclegan", "cut"])
 def test_a_batch_of_one_learns_what_it_does_in_the_other_layout(method, tmp_path):
-    mine = losses_of(*engine_of(method, tmp_path, faster=True, batch=1), 3)
-    theirs = losses_of(*engine_of(method, tmp_path, faster=False, batch=1), 3)
+    mine = losses_of(*small_engine(method, tmp_path, faster=True, batch=1), 3)
+    theirs = losses_of(*small_engine(method, tmp_path, faster=False, batch=1), 3)
     for one, other in zip(mine, theirs, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-6, atol=1e-9)
 
@@ -294,9 +227,7 @@ def test_losses_of_two_hundred_steps_run_alike(monkeypatch, method, tmp_path):
         monkeypatch.setattr(cpu, name, value)
     means = []
     for faster in (True, False):
-        engine, batches = engine_of(method, tmp_path, faster=faster)
-        for module in engine.modules.values():
-            module.float()
+        engine, batches = small_engine(method, tmp_path, faster=faster, double=False)
         torch.manual_seed(1)
         losses = [engine.step(step, batches(step)) for step in range(200)]
         means.append({player: torch.stack([one[player] for one in losses[100:]]).mean(0) for player in losses[0]})

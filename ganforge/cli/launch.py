@@ -1,0 +1,167 @@
+"""One training as several processes on this machine, its ranks: started by torchrun's launcher, and told of as one."""
+
+import json
+import logging
+import os
+import signal
+import sys
+import tempfile
+import uuid
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from ganforge.errors import GanforgeError, InputError, RunFailedError, StoppedError
+
+
+def ask(devices: str, device: str) -> int:
+    """Return how many ranks are wanted.
+
+    Raises:
+        InputError: it is no number, or this machine has fewer devices.
+    """
+    import torch
+
+    from ganforge.runs.assemble import pick_device
+
+    place = pick_device(device)
+    here = torch.cuda.device_count() if place.type == "cuda" else 1
+    if devices == "auto":
+        return here
+    if not devices.isdecimal() or not int(devices):
+        raise InputError(f"--devices: expected a number or 'auto', got '{devices}'")
+    count = int(devices)
+    if count > 1 and place.type not in ("cpu", "cuda"):
+        raise InputError(f"--devices {count}: several devices can be CUDA ones or CPUs, not '{place.type}'")
+    if count > 1 and place.index is not None:
+        raise InputError(f"--devices {count}: '{device}' is a single one")
+    if place.type == "cuda" and count > here:
+        raise InputError(f"--devices {count}: this machine has {here} CUDA device{'s'[: here != 1]}")
+    return count
+
+
+def launch(count: int, words: Sequence[str]) -> None:
+    """Run this command again as so many ranks, and wait for them.
+
+    Args:
+        count: how many.
+        words: of the command line, after the program's name.
+
+    Raises:
+        GanforgeError: a rank failed; it says which one, in which step and why.
+        StoppedError: a signal asked to stop, and all have stopped.
+    """
+    from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+    from ganforge.runs.interrupts import STOPPING, handling
+    from ganforge.training.ranks import TOLD
+
+    for name in ("torch.distributed", "torch.distributed.elastic"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # what failed is told below
+    config = LaunchConfig(
+        min_nodes=1,
+        max_nodes=1,
+        nproc_per_node=count,
+        run_id=str(uuid.uuid4()),
+        rdzv_backend="c10d",
+        rdzv_endpoint="localhost:0",
+        local_addr="localhost",
+        max_restarts=0,
+        monitor_interval=0.1,
+        logs_specs=DefaultLogsSpecs(),
+        signals_to_handle="SIGQUIT",  # the others are passed on here, once
+    )
+    asked: list[int] = []
+    with tempfile.TemporaryDirectory(prefix="ganforge-ranks-") as folder:
+        told = Path(folder)
+
+        def pass_on(number: int, frame: FrameType | None) -> None:
+            ranks = list(told.glob("*.pid"))
+            for path in ranks:
+                with suppress(OSError, ValueError):
+                    os.kill(int(path.read_text()), number)
+            if number != getattr(signal, "SIGUSR1", 0):
+                asked.append(number)
+                if not ranks:  # they are still starting
+                    raise StoppedError(number)
+
+        os.environ[TOLD] = folder
+        os.environ.setdefault("GLOO_SOCKET_IFNAME", _loopback())
+        os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // count)))
+        with handling(dict.fromkeys((*STOPPING, "SIGUSR1"), pass_on)):
+            try:
+                elastic_launch(config, sys.executable)("-P", "-m", "ganforge", *words)
+            except ChildFailedError as error:
+                exits = {rank: failure.exitcode for rank, failure in error.failures.items()}
+                if not asked or not set(exits.values()) <= {-asked[0], 128 + asked[0]}:
+                    raise _failure(told, exits) from None
+    if asked:
+        raise StoppedError(asked[0])
+
+
+def _loopback() -> str:
+    import socket
+
+    names = [name for _, name in socket.if_nameindex()]
+    return next((name for name in names if name in ("lo", "lo0")), names[0] if names else "")
+
+
+def _failure(told: Path, exits: dict[int, int]) -> GanforgeError:
+    """Say which rank failed, in which step and why: the first one that did not fail because another one had."""
+    reports: dict[int, dict[str, Any]] = {}
+    for path in told.glob("*.error"):
+        with suppress(OSError, ValueError):
+            reports[int(path.stem)] = json.loads(path.read_text())
+    for rank, status in sorted(exits.items()):
+        if rank not in reports:
+            how = f"was ended by {signal.Signals(-status).name}" if status < 0 else f"failed with status {status}"
+            if status == -signal.SIGKILL:
+                how += " (the system does so where memory runs out)"
+            return RunFailedError(f"rank {rank} {how}{_step(told, rank)}{_kept(told)}")
+    own = {rank: about for rank, about in reports.items() if not about["lost"]} or reports
+    rank, about = min(own.items())
+    lines = about["lines"]
+    if len(own) == 1:
+        lines = [f"rank {rank}{_step(told, rank)}: {lines[0]}{'' if about['status'] == 2 else _kept(told)}", *lines[1:]]
+    error = GanforgeError(*lines)
+    error.status = about["status"]
+    return error
+
+
+def _step(told: Path, rank: int) -> str:
+    """Say in which step a rank was."""
+    with suppress(OSError, ValueError):
+        if step := int((told / f"{rank}.step").read_bytes().rstrip(b"\0")):
+            return f" in step {step}"
+    return " before the first step"
+
+
+def _kept(told: Path) -> str:
+    """Say how to go on."""
+    from ganforge.runs.checkpoint import named
+
+    with suppress(OSError):
+        run = Path((told / "run").read_text())
+        if newest := named(run, "latest"):
+            return f"; the last checkpoint is {newest.name}: ganforge resume {run}"
+        return f"; {run} has no checkpoint yet"
+    return ""
+
+
+def without(option: str, words: Sequence[str]) -> list[str]:
+    """Leave an option out of a command line, and its value.
+
+    >>> without("--devices", ["run", "--devices", "4", "toy", "--devices=2"])
+    ['run', 'toy']
+    """
+    left, rest = [], iter(words)
+    for word in rest:
+        if word == option:
+            next(rest, None)
+        elif not word.startswith(f"{option}="):
+            left.append(word)
+    return left

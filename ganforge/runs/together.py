@@ -1,0 +1,52 @@
+"""That all ranks of a training do the same: the same recipe, data, code and versions on every machine."""
+
+import hashlib
+import sys
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ganforge.errors import InputError, printable
+from ganforge.training import ranks
+
+if TYPE_CHECKING:
+    from ganforge.runs.run import Run
+
+OWN = ("lock.device", "lock.python")  # what may differ
+
+
+def require_same(run: "Run") -> None:
+    """Refuse with an InputError to train where ranks differ in recipe, data, plugins, code or versions."""
+    facts = dict(_flat("", tomllib.loads(run.locked(passed_on=True))))
+    for name in sorted({"ganforge", *(run.plugins.known[c.component.plugin].name for c in run.plan.choices)}):
+        facts[f"code of {name}"] = _code(name)
+    told = ranks.exchange("what each rank trains", {key: facts[key] for key in facts if key not in OWN})
+    for rank, theirs in enumerate(told):
+        for key in sorted(told[0].keys() | theirs.keys()):
+            first, other = told[0].get(key, "not there"), theirs.get(key, "not there")
+            if first != other:
+                raise InputError(
+                    f"rank {rank} would train something else than rank 0: {printable(key)} is {other}, not {first}"
+                )
+
+
+def _flat(start: str, table: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    for key, value in table.items():
+        if isinstance(value, Mapping):
+            yield from _flat(f"{start}{key}.", value)
+        else:
+            yield f"{start}{key}", str(value)
+
+
+def _code(name: str) -> str:
+    """Digest all modules of a package; a plugin that is one file beside the recipe is noted in the recipe."""
+    file = getattr(sys.modules.get(name), "__file__", None)
+    if file is None:
+        return ""
+    place = Path(file)
+    files = sorted(place.parent.rglob("*.py")) if place.name == "__init__.py" else [place]
+    content = hashlib.blake2b(digest_size=8)
+    for path in files:
+        content.update(path.name.encode() + path.read_bytes())
+    return content.hexdigest()

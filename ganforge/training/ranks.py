@@ -1,0 +1,387 @@
+"""What the processes of one training, its ranks, do together; a process that is alone is rank 0 of 1.
+
+Each rank plays its own rows of a step's batch. Gradients are averaged before an optimizer steps, so that weights,
+optimizers, what else is saved, and random state are the same on every rank. torchrun says who there is (its environment
+variables are read here), and torch.distributed carries what they tell each other: NCCL between CUDA devices, gloo
+between CPUs.
+"""
+
+import json
+import mmap
+import os
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from attrs import define
+from torch import Tensor
+
+from ganforge.errors import GanforgeError, InputError, RunFailedError
+
+TOLD = "GANFORGE_RANKS"  # the folder in which ranks tell `ganforge run --devices` how they are
+TIMEOUT = "GANFORGE_TIMEOUT"  # seconds that a rank waits for the others in one step
+BUCKET = 25 * 2**20  # bytes of gradients that travel at a time
+PATIENCE = timedelta(days=30)  # where one rank works alone, as while data are prepared
+DIGITS = 20  # of a step
+GRACE_SECONDS = 3.0  # in which all ranks that wait in vain say so
+
+
+class LostRankError(RunFailedError):
+    """Another rank is gone, or does not answer."""
+
+    status = 4
+
+
+@define
+class _Group:
+    """The ranks that this process has met.
+
+    Attributes:
+        rank: of this process.
+        world: how many ranks there are.
+        store: where each may leave words for the others.
+        control: carries what is no gradient.
+        count: of what was exchanged.
+        where: what this process does, for errors.
+        memory: where the launcher looks for the step.
+    """
+
+    rank: int
+    world: int
+    store: Any
+    control: Any
+    seconds: float
+    count: int = 0
+    where: str = "before the first step"
+    memory: mmap.mmap | None = None
+
+
+_group: _Group | None = None
+
+
+def rank() -> int:
+    """Return which rank this process is."""
+    return _group.rank if _group else 0
+
+
+def world() -> int:
+    """Return how many ranks there are."""
+    return _group.world if _group else 1
+
+
+def is_lead() -> bool:
+    """Whether this process is the one that writes and tells."""
+    return rank() == 0
+
+
+def wanted() -> int:
+    """Return how many ranks torchrun has started; 1 where it did not start this process."""
+    words = [os.environ.get(name, "") for name in ("WORLD_SIZE", "RANK", "MASTER_ADDR", "MASTER_PORT")]
+    return int(words[0]) if all(words) and words[0].isdecimal() else 1
+
+
+def local() -> int:
+    """Return which rank of its own machine this process is."""
+    return int(os.environ.get("LOCAL_RANK", 0)) if wanted() > 1 else 0
+
+
+def beside() -> int:
+    """Return how many ranks share this machine."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE", 1)) if wanted() > 1 else 1
+
+
+@contextmanager
+def joined(device: torch.device) -> Iterator[None]:
+    """Meet the other ranks, where torchrun has started several.
+
+    Raises:
+        InputError: they cannot be met, as where this torch has no way to.
+    """
+    global _group
+    if wanted() < 2:
+        yield
+        return
+    seconds = _seconds()
+    try:
+        store, number, count = next(
+            dist.rendezvous(  # type: ignore[attr-defined]
+                "env://", timeout=timedelta(seconds=seconds)
+            )
+        )
+        dist.init_process_group(
+            "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo",
+            store=dist.PrefixStore("default", store),  # type: ignore[attr-defined]
+            rank=number,
+            world_size=count,
+            timeout=timedelta(seconds=seconds),
+        )
+        control = dist.new_group(backend="gloo", timeout=timedelta(seconds=seconds))
+    except (RuntimeError, ValueError, OSError) as error:
+        reason = str(error).partition("\n")[0]
+        raise InputError(f"rank {os.environ['RANK']} cannot meet the others: {reason}") from error
+    told = dist.PrefixStore("ganforge", store)  # type: ignore[attr-defined]
+    _group = _Group(number, count, told, control, seconds, memory=_memory(number))
+    try:
+        yield
+        meet("the end")
+        dist.destroy_process_group()  # not after an error: it would wait for those who are gone
+    finally:
+        _group = None
+
+
+def _seconds() -> float:
+    text = os.environ.get(TIMEOUT, "300")
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < PATIENCE.total_seconds():
+        raise InputError(f"{TIMEOUT}: expected seconds, got '{text}'")
+    return seconds
+
+
+@contextmanager
+def doing(what: str) -> Iterator[None]:
+    """While ranks wait for each other: say what for, where one does not come.
+
+    Raises:
+        LostRankError: one is gone, or does not answer in time.
+    """
+    try:
+        yield
+    except GanforgeError:
+        raise
+    except RuntimeError as error:
+        if _group is None:
+            raise
+        text = str(error).lower()
+        if "timed out" in text or "timeout" in text:
+            raise LostRankError(_missing(_group, what)) from error
+        if any(word in text for word in ("connection", "peer", "socket", "nccl", "gloo")):
+            raise LostRankError(f"{_group.where}: another rank is gone ({what})") from error
+        raise
+
+
+def _missing(group: _Group, what: str) -> str:
+    """Say which ranks do not wait as well."""
+    group.store.set(f"stuck/{group.rank}", what)
+    time.sleep(GRACE_SECONDS)
+    silent = [str(other) for other in range(group.world) if not group.store.check([f"stuck/{other}"])]
+    who = f"rank {', '.join(silent)} did" if silent else "all ranks wait, but none did"
+    return f"{group.where}: {who} not answer within {group.seconds:.0f} s ({what}); {TIMEOUT} sets how long to wait"
+
+
+def at(where: str, step: int = 0) -> None:
+    """Remember what this process does, such as `step 57`."""
+    if _group:
+        _group.where = where
+        if _group.memory and step:
+            _group.memory[:] = b"%-*d" % (DIGITS, step)
+
+
+def _memory(number: int) -> mmap.mmap | None:
+    """Tell the launcher, if there is one, which process this rank is, and have it see at which step it is."""
+    if TOLD not in os.environ:
+        return None
+    place = Path(os.environ[TOLD])
+    (place / f"{number}.pid").write_text(str(os.getpid()))
+    (place / f"{number}.step").write_bytes(b"%-*d" % (DIGITS, 0))
+    with (place / f"{number}.step").open("r+b") as file:
+        return mmap.mmap(file.fileno(), DIGITS)
+
+
+def tell_run(folder: Path) -> None:
+    """Tell the launcher, if there is one, where the run is."""
+    if TOLD in os.environ and is_lead():
+        (Path(os.environ[TOLD]) / "run").write_text(str(folder.absolute()))
+
+
+def report(error: GanforgeError) -> bool:
+    """Leave it to the launcher to say what went wrong, if there is one; return whether there is."""
+    if wanted() < 2 or TOLD not in os.environ:
+        return False
+    about = {"lines": list(map(str, error.args)), "status": error.status, "lost": isinstance(error, LostRankError)}
+    with suppress(OSError):
+        (Path(os.environ[TOLD]) / f"{os.environ['RANK']}.error").write_text(json.dumps(about))
+        return True
+    return False
+
+
+def average(gradients: Iterable[Tensor | None], what: str) -> None:
+    """Average gradients over the ranks, in place; on every rank they are gradients of the same tensors.
+
+    A LostRankError says that a rank is gone.
+    """
+    if _group is None:
+        return
+    with doing(what):
+        sent = []
+        for bucket in _buckets([gradient for gradient in gradients if gradient is not None]):
+            flat = torch.cat([gradient.reshape(-1) for gradient in bucket])
+            sent.append((bucket, flat, dist.all_reduce(flat, async_op=True)))
+        for bucket, flat, work in sent:
+            work.wait()
+            parts = torch.split(flat.div_(_group.world), [gradient.numel() for gradient in bucket])
+            for gradient, part in zip(bucket, parts, strict=True):
+                gradient.copy_(part.view(gradient.shape))
+
+
+def _buckets(gradients: Sequence[Tensor]) -> Iterator[list[Tensor]]:
+    """Divide gradients into lists of one type, of about 25 MiB each, in their order."""
+    bucket: list[Tensor] = []
+    size = 0
+    for gradient in gradients:
+        if bucket and (size + gradient.nbytes > BUCKET or gradient.dtype != bucket[0].dtype):
+            yield bucket
+            bucket, size = [], 0
+        bucket.append(gradient)
+        size += gradient.nbytes
+    if bucket:
+        yield bucket
+
+
+def gather(rows: Tensor) -> Tensor:
+    """Return the rows of all ranks, [world * N, ...] of [N, ...] each; gradients lead back to each one's own."""
+    if _group is None:
+        return rows
+    gathered: Tensor = _Gather.apply(rows)
+    return gathered
+
+
+class _Gather(torch.autograd.Function):
+    """The rows of all ranks. Each rank's result counts, so that a gradient is the sum over ranks."""
+
+    @staticmethod
+    def forward(context: Any, rows: Tensor) -> Tensor:
+        parts = [torch.empty_like(rows, memory_format=torch.contiguous_format) for _ in range(world())]
+        with doing("gathering a batch"):
+            dist.all_gather(parts, rows.contiguous())
+        return torch.cat(parts)
+
+    @staticmethod
+    def backward(context: Any, *gradients: Tensor) -> Tensor:
+        found: Tensor = _Scatter.apply(gradients[0])
+        return found
+
+
+class _Scatter(torch.autograd.Function):
+    """The sum over ranks, of which each keeps its own rows: what `_Gather` is transposed, and the other way round."""
+
+    @staticmethod
+    def forward(context: Any, whole: Tensor) -> Tensor:
+        total = whole.clone(memory_format=torch.contiguous_format)
+        with doing("the gradient of a gathered batch"):
+            dist.all_reduce(total)
+        return total.chunk(world())[rank()].clone()
+
+    @staticmethod
+    def backward(context: Any, *gradients: Tensor) -> Tensor:
+        return gather(gradients[0])
+
+
+def shared(mine: Sequence[Tensor]) -> list[Tensor]:
+    """Return the tensors of all ranks, on the CPU, in turn: the first of each, the second of each, and so on.
+
+    Rank 0 has as many as any other, and no rank lacks more than the last one; but for that one, all have one shape.
+    """
+    if _group is None:
+        return list(mine)
+    abouts = exchange("what is translated", [[list(one.shape), str(one.dtype)] for one in mine])
+    found = []
+    for place in range(len(abouts[0])):
+        for sender, about in enumerate(abouts):
+            if place < len(about):
+                shape, kind = about[place]
+                room = mine[place].contiguous() if sender == _group.rank else None
+                if room is None:
+                    room = torch.empty(shape, dtype=getattr(torch, kind.removeprefix("torch.")))
+                with doing("translations"):
+                    dist.broadcast(room, sender, group=_group.control)
+                found.append(room)
+    return found
+
+
+def exchange(what: str, value: Any) -> list[Any]:
+    """Return what each rank gives, something that JSON holds; all of them must ask, in the same order.
+
+    A LostRankError says that a rank is gone.
+    """
+    if _group is None:
+        return [value]
+    group, number = _group, _group.count
+    group.count += 1
+    with doing(what):
+        group.store.set(f"{number}/{group.rank}", json.dumps(value))
+        keys = [f"{number}/{other}" for other in range(group.world)]
+        group.store.wait(keys, timedelta(seconds=group.seconds))
+        found = [json.loads(group.store.get(key)) for key in keys]
+    if number:  # everybody has read what was exchanged before
+        group.store.delete_key(f"{number - 1}/{group.rank}")
+    return found
+
+
+def meet(what: str) -> None:
+    """Wait, however long, until all ranks are here: one of them may have worked alone."""
+    if _group is None:
+        return
+    with doing(what):
+        number = _group.count
+        _group.count += 1
+        _group.store.set(f"{number}/{_group.rank}", "")
+        _group.store.wait([f"{number}/{other}" for other in range(_group.world)], PATIENCE)
+
+
+@contextmanager
+def in_turn(what: str) -> Iterator[None]:
+    """Let rank 0 go first, then one rank of each other machine, then all others: what is prepared is prepared once.
+
+    All must come. What goes wrong on one is told by it; whoever waits for it is ended by what started them all.
+    """
+    if _group is None:
+        yield
+        return
+    group, number = _group, _group.count
+    group.count += 1
+    turns = [group.rank == 0, local() == 0, True]
+    turn = turns.index(True)
+    hosts = [int(other) for other in exchange(f"{what}, whose turn it is", turn)]
+    before = [f"{number}/done/{other}" for other, its in enumerate(hosts) if its < turn]
+    if before:
+        with doing(what):
+            group.store.wait(before, PATIENCE)
+    yield
+    group.store.set(f"{number}/done/{group.rank}", "")
+
+
+class Flags:
+    """Numbers that any rank may raise, known to all one call later: nobody waits for what is on its way.
+
+    Every rank must call in every step.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._sent = torch.zeros(count, dtype=torch.int64)
+        self._work: Any = None
+
+    def agree(self, mine: Sequence[int]) -> list[int]:
+        """Return the largest of each number over the ranks, of the call before; send these."""
+        if _group is None:
+            return list(mine)
+        found = self.last()
+        self._sent = torch.tensor(list(mine), dtype=torch.int64)
+        with doing("whether to go on"):
+            self._work = dist.all_reduce(self._sent, dist.ReduceOp.MAX, group=_group.control, async_op=True)
+        return found
+
+    def last(self) -> list[int]:
+        """Wait for what was sent, and return it."""
+        if self._work is not None:
+            with doing("whether to go on"):
+                self._work.wait()
+            self._work = None
+        return [int(number) for number in self._sent]

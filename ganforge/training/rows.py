@@ -1,0 +1,217 @@
+"""Some rows of a step's batch, played as if the whole batch were there: what is drawn, and what is normalised.
+
+Where several processes share a batch, or one plays it part by part, each has some of its rows. What is drawn at random
+for a batch is drawn for all of it, and each takes its rows; so everybody's random state stays the same. Batch
+normalisation takes the statistics of all ranks' rows.
+"""
+
+from collections.abc import Callable, Hashable, Sequence, Set
+from typing import Any
+
+import torch
+from attrs import define, field, frozen
+from torch import Tensor
+from torch.nn import functional
+from torch.overrides import TorchFunctionMode
+
+from ganforge.training import ranks
+
+
+@frozen
+class Rows:
+    """Those rows of a batch that are played.
+
+    Attributes:
+        whole: samples of the batch.
+        start: the first one that is played.
+        count: how many are.
+    """
+
+    whole: int
+    start: int
+    count: int
+
+    def of(self, samples: Tensor) -> Tensor:
+        """Return these rows of the whole batch's."""
+        return samples[self.start : self.start + self.count]
+
+
+@define
+class Draws:
+    """The states of the random generator before each draw of a formula, so that it can draw the same once more."""
+
+    states: list[Tensor] = field(factory=list)
+
+    def draw(self, place: int, device: torch.device, made: Callable[[], Any]) -> Any:
+        """Draw for the first time, or as at the first time; then random state is as if nothing was drawn."""
+        now = _state(device)
+        if place == len(self.states):
+            self.states.append(now)
+            return made()
+        _set_state(device, self.states[place])
+        try:
+            return made()
+        finally:
+            _set_state(device, now)
+
+
+class Tape:
+    """The draws of all formulas in a step that is played part by part: each part draws the same, and takes its rows."""
+
+    def __init__(self) -> None:
+        self._draws: dict[Hashable, tuple[Draws, frozenset[str]]] = {}
+
+    def of(self, key: Hashable, through: frozenset[str] = frozenset()) -> Draws:
+        """Return the draws of what is made under a key, and comes through these modules."""
+        return self._draws.setdefault(key, (Draws(), through))[0]
+
+    def updated(self, learnt: Set[str]) -> None:
+        """Forget the draws of what came through modules that were updated: it is made anew."""
+        self._draws = {key: one for key, one in self._draws.items() if not one[1] & learnt}
+
+
+def _state(device: torch.device) -> Tensor:
+    return torch.cuda.get_rng_state(device) if device.type == "cuda" else torch.get_rng_state()
+
+
+def _set_state(device: torch.device, state: Tensor) -> None:
+    if device.type == "cuda":
+        torch.cuda.set_rng_state(state, device)
+    else:
+        torch.set_rng_state(state)
+
+
+_FACTORIES = {torch.rand, torch.randn, torch.randint}  # of a size
+_LIKE = {torch.rand_like, torch.randn_like, torch.randint_like}  # another tensor
+_MASKS = {  # what is drawn multiplies a tensor
+    functional.dropout,
+    functional.dropout1d,
+    functional.dropout2d,
+    functional.dropout3d,
+}
+_IN_PLACE = {
+    Tensor.normal_,
+    Tensor.uniform_,
+    Tensor.random_,
+    Tensor.bernoulli_,
+    Tensor.exponential_,
+    Tensor.cauchy_,
+    Tensor.log_normal_,
+    Tensor.geometric_,
+}
+# These are drawn for the rows alone: what they draw from is known of no other.
+_OTHERS = {
+    torch.randperm,
+    torch.normal,
+    torch.bernoulli,
+    torch.multinomial,
+    Tensor.bernoulli,
+    Tensor.multinomial,
+    functional.alpha_dropout,
+    functional.feature_alpha_dropout,
+}
+_DRAWING = _FACTORIES | _LIKE | _MASKS | _IN_PLACE | _OTHERS
+
+
+class Shared(TorchFunctionMode):
+    """Has functions of torch draw for a whole batch, and normalise by it.
+
+    Args:
+        rows: those that are there.
+        device: where it is computed.
+        sync: whether batch normalisation takes the statistics of all ranks' rows.
+        draws: of what is computed, where it may be computed more than once.
+    """
+
+    def __init__(self, rows: Rows, device: torch.device, sync: bool, draws: Draws | None) -> None:
+        super().__init__()
+        self.rows, self.device, self.sync, self.draws = rows, device, sync, draws
+        self._drawn = 0
+
+    def __torch_function__(
+        self, function: Any, types: Any, arguments: tuple[Any, ...] = (), options: dict[str, Any] | None = None
+    ) -> Any:
+        """Call a function of torch, or what stands for it."""
+        options = options or {}
+        if function is functional.batch_norm and self.sync:
+            return batch_norm(*arguments, **options)
+        if function not in _DRAWING:
+            return function(*arguments, **options)
+        if self.draws is None:
+            return self._draw(function, arguments, options)
+        place, self._drawn = self._drawn, self._drawn + 1
+        return self.draws.draw(place, self.device, lambda: self._draw(function, arguments, options))
+
+    def _draw(self, function: Any, arguments: tuple[Any, ...], options: dict[str, Any]) -> Any:
+        if function in _FACTORIES:
+            if (whole := self._sized(arguments, options)) is not None:
+                return self.rows.of(function(*whole[0], **whole[1]))
+        elif arguments and isinstance(arguments[0], Tensor) and arguments[0].shape[:1] == (self.rows.count,):
+            given, further = arguments[0], arguments[1:]
+            if function in _LIKE:
+                return self.rows.of(function(self._like(given), *further, **options))
+            if function in _IN_PLACE:
+                return given.copy_(self.rows.of(function(self._like(given), *further, **options)))
+            if function in _MASKS:
+                options = {**options, "inplace": False}
+                return given * self.rows.of(function(self._like(given).fill_(1.0), *further[:2], **options))
+        return function(*arguments, **options)
+
+    def _like(self, rows: Tensor) -> Tensor:
+        """Return room for the whole batch, laid out as its rows are."""
+        last = rows.ndim == 4 and rows.is_contiguous(memory_format=torch.channels_last) and not rows.is_contiguous()
+        layout = torch.channels_last if last else torch.contiguous_format
+        size = (self.rows.whole, *rows.shape[1:])
+        return torch.empty(size, dtype=rows.dtype, device=rows.device, memory_format=layout)
+
+    def _sized(self, arguments: tuple[Any, ...], options: dict[str, Any]) -> tuple[tuple[Any, ...], Any] | None:
+        """Return the arguments of a factory with the whole batch's size; None where it is not of the batch."""
+        if "size" in options:
+            size = self._whole(options["size"])
+            return None if size is None else (arguments, {**options, "size": size})
+        place = next((place for place, given in enumerate(arguments) if isinstance(given, Sequence)), None)
+        if place is not None:
+            size = self._whole(arguments[place])
+            return None if size is None else ((*arguments[:place], size, *arguments[place + 1 :]), options)
+        size = self._whole(arguments)
+        return None if size is None else ((size,), options)
+
+    def _whole(self, size: Sequence[int]) -> tuple[int, ...] | None:
+        return (self.rows.whole, *size[1:]) if size and size[0] == self.rows.count else None
+
+
+def batch_norm(
+    maps: Tensor,
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    training: bool = False,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Tensor:
+    """Compute `torch.nn.functional.batch_norm` with the statistics of all ranks' rows (Ioffe & Szegedy 2015).
+
+    It may be differentiated any number of times.
+    """
+    if not training:
+        return functional.batch_norm(maps, running_mean, running_var, weight, bias, training, momentum, eps)
+    full = maps.float() if maps.dtype in (torch.float16, torch.bfloat16) else maps
+    count = ranks.world() * full.numel() // full.shape[1]
+    if count < 2:
+        raise ValueError(f"Expected more than 1 value per channel when training, got input size {list(maps.shape)}")
+    variance, mean = torch.var_mean(full, [0, *range(2, full.ndim)], correction=0)
+    means, variances = ranks.gather(torch.stack([mean, variance])[None]).unbind(1)  # [world, C]
+    mean = means.mean(0)
+    variance = (variances + (means - mean).square()).mean(0)
+    with torch.no_grad():
+        if running_mean is not None:
+            running_mean.mul_(1 - momentum).add_(mean, alpha=momentum)
+        if running_var is not None:
+            running_var.mul_(1 - momentum).add_(variance, alpha=momentum * count / (count - 1))
+    scale = torch.rsqrt(variance + eps)
+    if weight is not None:
+        scale = scale * weight
+    shift = -mean * scale if bias is None else bias - mean * scale
+    along = (1, -1, *(1 for _ in full.shape[2:]))
+    return torch.addcmul(shift.view(along), full, scale.view(along)).to(maps.dtype)

@@ -1,0 +1,84 @@
+"""What a training learns does not depend on how many processes share its batches, or in how many parts it plays them."""
+
+import math
+
+import pytest
+
+from tests.coats import METHODS
+from tests.ranks import jobs
+from tests.ranks.worker import on_ranks
+
+QUICK = ("discogan", "pix2pix", "fastcut")  # batch norm and a loss of whole batches; dropout; draws for all of a batch
+WITH_BATCH_NORM = {"discogan", "pix2pix", "dcgan", "wgan", "wgan_gp", "r3gan"}
+# What is drawn for the penalty is drawn for each part of a batch that goes one way, whose size Shared does not know.
+SETS = {"stargan": ["losses.penalty=false"]}
+
+
+def assert_alike(found, wanted, tolerance):
+    for method, its in wanted.items():
+        for (names, rows), (others, theirs) in zip(found[method]["losses"], its["losses"], strict=True):
+            assert names == others
+            for step, (one, other) in enumerate(zip(rows, theirs, strict=True)):
+                for name, a, b in zip(names, one, other, strict=True):
+                    assert math.isclose(a, b, rel_tol=tolerance, abs_tol=tolerance * 1e-3), (method, name, step, a, b)
+        assert found[method]["random"] == its["random"], method
+
+
+def train(world, folder, methods, steps, *sets, double=True):
+    arguments = {"methods": methods, "sets": sets, "steps": steps, "double": double}
+    if world == 1:
+        return jobs.train(folder, **arguments)
+    return on_ranks(world, "train", folder, **arguments)
+
+
+def test_two_ranks_learn_what_one_does(tmp_path):
+    alone = train(1, tmp_path / "alone", QUICK, 3)
+    assert_alike(train(2, tmp_path / "ranks", QUICK, 3), alone, 1e-9)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("world", [2, 4])
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_learns_the_same_on_several_ranks(method, world, tmp_path):
+    """Fifty steps in float64, where rounding has no time to grow, and in fp32."""
+    for double, tolerance in ((True, 1e-7), (False, 2e-2)):
+        alone = train(1, tmp_path / f"alone{double}", [method], 50, *SETS.get(method, ()), double=double)
+        found = train(world, tmp_path / f"ranks{double}", [method], 50, *SETS.get(method, ()), double=double)
+        assert_alike(found, alone, tolerance)
+
+
+def test_without_synchronised_norm_each_rank_normalises_its_own(tmp_path):
+    alone = train(1, tmp_path / "alone", ["discogan"], 1)["discogan"]["losses"]
+    found = train(2, tmp_path / "ranks", ["discogan"], 1, "compute.sync_norm=false")["discogan"]["losses"]
+    assert [names for names, _ in found] == [names for names, _ in alone]
+    assert found[0][1][0] == pytest.approx(alone[0][1][0], rel=0.2)
+    assert found[0][1][0] != pytest.approx(alone[0][1][0], rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    "method",
+    ["cyclegan", "fastcut", *(pytest.param(m, marks=pytest.mark.slow) for m in METHODS if m not in WITH_BATCH_NORM)],
+)
+@pytest.mark.parametrize("parts", [2, pytest.param(4, marks=pytest.mark.slow)])
+def test_a_batch_in_parts_teaches_what_the_whole_does(method, parts, tmp_path):
+    """But for batch normalisation, and for losses that look at a whole batch."""
+    sets = [*SETS.get(method, ()), *(["losses.distance.between=sides"] if method == "distancegan" else [])]
+    if method == "stargan" and parts == 4:
+        pytest.skip("a batch of 4 has no parts of two samples then, one for each way")
+    alone = train(1, tmp_path / "alone", [method], 3, *sets)
+    assert_alike(train(1, tmp_path / "parts", [method], 3, f"train.accumulate={parts}", *sets), alone, 1e-9)
+
+
+@pytest.mark.slow
+def test_parts_on_two_ranks(tmp_path):
+    alone = train(1, tmp_path / "alone", ["cyclegan", "fastcut"], 3)
+    assert_alike(train(2, tmp_path / "parts", ["cyclegan", "fastcut"], 3, "train.accumulate=2"), alone, 1e-9)
+
+
+def test_a_whole_batch_is_drawn_for_and_each_rank_takes_its_rows(tmp_path):
+    assert on_ranks(2, "draw", tmp_path) == jobs.draw(tmp_path)
+
+
+def test_batch_normalisation_over_ranks_is_that_of_the_whole(tmp_path):
+    for one, other in zip(on_ranks(2, "normalise", tmp_path), jobs.normalise_plainly(), strict=True):
+        assert one == pytest.approx(other, rel=1e-9, abs=1e-12)
