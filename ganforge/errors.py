@@ -11,10 +11,12 @@ LONGEST = 600  # characters of a part of a problem
 class GanforgeError(Exception):
     """Base of the errors that are answered with a message, not a traceback; `status` is the exit status.
 
-    Each argument is a line of its own, and shown as one, whatever names of files it holds.
+    `further` lines tell where a plugin went wrong. Each argument is a line of its own, and shown as one, whatever names
+    of files it holds.
     """
 
     status = 1
+    further: Sequence[str] = ()
 
     def __str__(self) -> str:
         return "\n".join(map(str, self.args))

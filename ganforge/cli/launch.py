@@ -97,8 +97,10 @@ def launch(count: int, words: Sequence[str]) -> None:
                 elastic_launch(config, sys.executable)("-P", "-m", "ganforge", *words)
             except ChildFailedError as error:
                 exits = {rank: failure.exitcode for rank, failure in error.failures.items()}
-                if not asked or not set(exits.values()) <= {-asked[0], 128 + asked[0]}:
-                    raise _failure(told, exits) from None
+                # Once one rank has ended, the launcher asks the others to.
+                stopped = {status for number in (*asked[:1], signal.SIGTERM) for status in (-number, 128 + number)}
+                if not asked or not set(exits.values()) <= stopped:
+                    raise _failure(told, exits, count) from None
     if asked:
         raise StoppedError(asked[0])
 
@@ -110,25 +112,27 @@ def _loopback() -> str:
     return next((name for name in names if name in ("lo", "lo0")), names[0] if names else "")
 
 
-def _failure(told: Path, exits: dict[int, int]) -> GanforgeError:
+def _failure(told: Path, exits: dict[int, int], count: int) -> GanforgeError:
     """Say which rank failed, in which step and why: the first one that did not fail because another one had."""
     reports: dict[int, dict[str, Any]] = {}
     for path in told.glob("*.error"):
         with suppress(OSError, ValueError):
             reports[int(path.stem)] = json.loads(path.read_text())
+    # A rank that waited in vain knows more than the one that was then killed; one that lost another knows less.
+    culprits = sorted((about["weight"], rank) for rank, about in reports.items())
     for rank, status in sorted(exits.items()):
-        if rank not in reports:
+        if rank not in reports and (not culprits or culprits[0][0] >= 0):
             how = f"was ended by {signal.Signals(-status).name}" if status < 0 else f"failed with status {status}"
             if status == -signal.SIGKILL:
                 how += " (the system does so where memory runs out)"
-            return RunFailedError(f"rank {rank} {how}{_step(told, rank)}{_kept(told)}")
-    own = {rank: about for rank, about in reports.items() if not about["lost"]} or reports
-    rank, about = min(own.items())
-    lines = about["lines"]
-    if len(own) == 1:
-        lines = [f"rank {rank}{_step(told, rank)}: {lines[0]}{'' if about['status'] == 2 else _kept(told)}", *lines[1:]]
-    error = GanforgeError(*lines)
-    error.status = about["status"]
+            return RunFailedError(f"rank {rank} {how}{_step(told, rank)}{_kept(told, count)}")
+    weight, rank = culprits[0]
+    about = reports[rank]
+    first, *rest = about["lines"]
+    if not weight and sum(other == 0 for other, _ in culprits) == 1:
+        first = f"rank {rank}{_step(told, rank)}: {first}"
+    error = GanforgeError(first if about["status"] == InputError.status else f"{first}{_kept(told, count)}", *rest)
+    error.status, error.further = about["status"], about["further"]
     return error
 
 
@@ -140,14 +144,14 @@ def _step(told: Path, rank: int) -> str:
     return " before the first step"
 
 
-def _kept(told: Path) -> str:
+def _kept(told: Path, count: int) -> str:
     """Say how to go on."""
     from ganforge.runs.checkpoint import named
 
     with suppress(OSError):
         run = Path((told / "run").read_text())
         if newest := named(run, "latest"):
-            return f"; the last checkpoint is {newest.name}: ganforge resume {run}"
+            return f"; the last checkpoint is {newest.name}: ganforge resume {run} --devices {count}"
         return f"; {run} has no checkpoint yet"
     return ""
 

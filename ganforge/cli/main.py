@@ -4,7 +4,7 @@ import errno
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Annotated, Any
 
@@ -56,13 +56,15 @@ def _answer() -> int:
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
     except GanforgeError as error:
-        if "RANK" in os.environ and _is_reported(error):
+        further = error.further
+        if isinstance(error, PluginError) and error.__cause__ is not None:
+            further = trace(error.__cause__)
+        if "RANK" in os.environ and _is_reported(error, further):
             return error.status
         for line in error.args:
             say(f"error: {line}", style="red")
-        if isinstance(error, PluginError) and error.__cause__ is not None:
-            for line in trace(error.__cause__):
-                say(line)
+        for line in further:
+            say(line)
         return error.status
     except OSError as error:
         if error.errno not in UNWRITABLE | {errno.ENAMETOOLONG, errno.ENOENT}:  # a name, or a file that is gone
@@ -77,11 +79,15 @@ def _answer() -> int:
     return 0
 
 
-def _is_reported(error: GanforgeError) -> bool:
+def _nothing(text: str) -> None:
+    """Tell nothing."""
+
+
+def _is_reported(error: GanforgeError, further: Sequence[str]) -> bool:
     """Whether this process is one of several, started by another one which tells what went wrong."""
     from ganforge.training import ranks
 
-    return ranks.report(error)
+    return ranks.report(error, further)
 
 
 def command_line(plugins: Plugins) -> typer.Typer:
@@ -155,7 +161,9 @@ def _plugins() -> Plugins:
     names = None if allowed is None else [name for name in allowed.split(os.pathsep) if name]
     command = next((word for word in sys.argv[1:] if word != NO_PLUGINS), "")
     indexed = command in LOOKING + HELPING and "torch" not in sys.modules  # else this is no fresh process
-    plugins = Plugins(partial(say, style="yellow"), names, Index(silent if indexed else None))
+    follows = os.environ.get("RANK", "0") != "0" and "MASTER_ADDR" in os.environ  # another rank tells of these
+    tells = _nothing if follows else partial(say, style="yellow")
+    plugins = Plugins(tells, names, Index(silent if indexed else None))
     offer = kept_offer(plugins)
     if offer is None:
         plugins.load_installed()

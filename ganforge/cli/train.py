@@ -137,7 +137,8 @@ def _train(started: "Run") -> None:
         started.build()
         started.train()
     except (KeyboardInterrupt, StoppedError):
-        command.say(f"interrupted at step {started.step}; go on with: ganforge resume {started.folder}")
+        devices = f" --devices {ranks.world()}" if ranks.world() > 1 else ""
+        command.say(f"interrupted at step {started.step}; go on with: ganforge resume {started.folder}{devices}")
         raise
     finally:
         started.close()

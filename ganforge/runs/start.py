@@ -70,7 +70,7 @@ def begun(parent: Path) -> Path | None:
     torchrun restarts all ranks where one is gone, and with as many as are left.
     """
     launch = _launch()
-    if not launch or not int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")):
+    if not launch or not int(os.environ.get(ranks.RESTARTS, "0")):
         return None
     mine = [path.parent for path in parent.glob(f"*/{LAUNCH}") if path.read_text() == launch]
     found = max((str(run) for run in mine if checkpoint.named(run, "latest")), default="")
@@ -145,7 +145,7 @@ def reopen(
 
 def _passing() -> Path:
     """Make a folder for a rank that writes nothing which lasts."""
-    return Path(tempfile.mkdtemp(prefix="ganforge-rank-"))
+    return Path(tempfile.mkdtemp(prefix="ganforge-rank-", dir=os.environ.get(ranks.TOLD)))
 
 
 def _new_folder(parent: Path) -> Path:

@@ -24,6 +24,7 @@ from torch import Tensor
 from ganforge.errors import GanforgeError, InputError, RunFailedError
 
 TOLD = "GANFORGE_RANKS"  # the folder in which ranks tell `ganforge run --devices` how they are
+RESTARTS = "TORCHELASTIC_RESTART_COUNT"
 TIMEOUT = "GANFORGE_TIMEOUT"  # seconds that a rank waits for the others in one step
 BUCKET = 25 * 2**20  # bytes of gradients that travel at a time
 PATIENCE = timedelta(days=30)  # where one rank works alone, as while data are prepared
@@ -32,9 +33,11 @@ GRACE_SECONDS = 3.0  # in which all ranks that wait in vain say so
 
 
 class LostRankError(RunFailedError):
-    """Another rank is gone, or does not answer."""
+    """Another rank is gone."""
 
-    status = 4
+
+class SilentRankError(LostRankError):
+    """Another rank does not answer."""
 
 
 @define
@@ -108,11 +111,10 @@ def joined(device: torch.device) -> Iterator[None]:
         return
     seconds = _seconds()
     try:
-        store, number, count = next(
-            dist.rendezvous(  # type: ignore[attr-defined]
-                "env://", timeout=timedelta(seconds=seconds)
-            )
-        )
+        met = dist.rendezvous("env://", timeout=timedelta(seconds=seconds))  # type: ignore[attr-defined]
+        store, number, count = next(met)
+        # torchrun keeps its store when it starts ranks again: what was said before must not be heard.
+        store = dist.PrefixStore(os.environ.get(RESTARTS, "0"), store)  # type: ignore[attr-defined]
         dist.init_process_group(
             "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo",
             store=dist.PrefixStore("default", store),  # type: ignore[attr-defined]
@@ -161,7 +163,7 @@ def doing(what: str) -> Iterator[None]:
             raise
         text = str(error).lower()
         if "timed out" in text or "timeout" in text:
-            raise LostRankError(_missing(_group, what)) from error
+            raise SilentRankError(_missing(_group, what)) from error
         if any(word in text for word in ("connection", "peer", "socket", "nccl", "gloo")):
             raise LostRankError(f"{_group.where}: another rank is gone ({what})") from error
         raise
@@ -201,11 +203,16 @@ def tell_run(folder: Path) -> None:
         (Path(os.environ[TOLD]) / "run").write_text(str(folder.absolute()))
 
 
-def report(error: GanforgeError) -> bool:
+def report(error: GanforgeError, further: Sequence[str]) -> bool:
     """Leave it to the launcher to say what went wrong, if there is one; return whether there is."""
     if wanted() < 2 or TOLD not in os.environ:
         return False
-    about = {"lines": list(map(str, error.args)), "status": error.status, "lost": isinstance(error, LostRankError)}
+    about = {
+        "lines": list(map(str, error.args)),
+        "further": list(further),
+        "status": error.status,
+        "weight": -1 if isinstance(error, SilentRankError) else int(isinstance(error, LostRankError)),
+    }
     with suppress(OSError):
         (Path(os.environ[TOLD]) / f"{os.environ['RANK']}.error").write_text(json.dumps(about))
         return True
