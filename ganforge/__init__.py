@@ -57,7 +57,7 @@ _HOMES = {
     "training.meter": "Meter",
     "training.numerics": "out_of_memory",
     "training.player": "Player",
-    "training.ranks": "gather",
+    "training.ranks": "batch_mean gather",
     "training.state": "Snapshot buffers_of",
     "training.values": "Values",
     "runs.assemble": "assemble pick_device settle",
@@ -189,7 +189,7 @@ if TYPE_CHECKING:
     from ganforge.training.meter import Meter as Meter
     from ganforge.training.numerics import out_of_memory as out_of_memory
     from ganforge.training.player import Player as Player
-    from ganforge.training.ranks import gather as gather
+    from ganforge.training.ranks import batch_mean as batch_mean, gather as gather
     from ganforge.training.state import Snapshot as Snapshot, buffers_of as buffers_of
     from ganforge.training.values import Values as Values
     from ganforge_inference.translator import Translator as Translator

@@ -161,7 +161,7 @@ def _plugins() -> Plugins:
     names = None if allowed is None else [name for name in allowed.split(os.pathsep) if name]
     command = next((word for word in sys.argv[1:] if word != NO_PLUGINS), "")
     indexed = command in LOOKING + HELPING and "torch" not in sys.modules  # else this is no fresh process
-    follows = os.environ.get("RANK", "0") != "0" and "MASTER_ADDR" in os.environ  # another rank tells of these
+    follows = os.environ.get("LOCAL_RANK", "0") != "0" and "MASTER_ADDR" in os.environ  # another rank tells of these
     tells = _nothing if follows else partial(say, style="yellow")
     plugins = Plugins(tells, names, Index(silent if indexed else None))
     offer = kept_offer(plugins)

@@ -45,7 +45,7 @@ def create(plan: Plan, plugins: Plugins, out: Path, device: torch.device, report
     # Nothing is left behind by a run whose data are not there, or whose recipe cannot be written down.
     lock_text(plan, {})
     origin = find_origin(plan, dataset, plugins)
-    with ranks.in_turn("preparing the data"):
+    with ranks.in_turn("preparing the data", plugins.say):
         plan, dataset, decided, sources = build.decide_and_read(plan, dataset, report)
     for line in decided.said if ranks.is_lead() else ():
         plugins.say(line)
@@ -133,7 +133,7 @@ def reopen(
     if moved:
         require_same_data(plan, dataset)
     require_parts(plan)
-    with ranks.in_turn("preparing the data"):
+    with ranks.in_turn("preparing the data", plugins.say):
         sources = build.read_data(plan, dataset, report)
     notes = {**notes_of(folder, plan, sources), **started_from(plan)}
     facts: dict[str, Any] = {"step": checkpoint.read_step(newest), "start": newest, "notes": notes, "home": folder}

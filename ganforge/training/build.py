@@ -217,11 +217,14 @@ def make_engine(plan: Plan, bound: Bound, batches: Batches, shapes: Mapping[str,
         if terms:
             players[name] = _make_player(plan, name, terms, scheme, updates, device)
     rhythm = partial(plan.train.playing, tuple(players))
-    recorder = plan.recorder.make if plan.recorder else None
     parts = plan.train.accumulate
-    if parts * ranks.world() > 1:
-        recorder = None  # what ranks tell each other, and what parts draw alike, is no part of a program
-    return Engine(networks, scheme, players, rhythm, updates, held, plan.compute, device, recorder, parts)
+    # What ranks tell each other, and what parts draw alike, is no part of a program.
+    divided = parts * ranks.world() > 1
+    recorder = plan.recorder.make if plan.recorder and not divided else None
+    engine = Engine(networks, scheme, players, rhythm, updates, held, plan.compute, device, recorder, parts)
+    if divided and (plan.compute.compile is True or plan.compute.cuda_graph is True):
+        engine.recording.reason = "a batch is played in parts, or by several devices"
+    return engine
 
 
 def _make_player(

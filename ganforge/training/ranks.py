@@ -10,7 +10,7 @@ import json
 import mmap
 import os
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
@@ -120,7 +120,7 @@ def joined(device: torch.device) -> Iterator[None]:
             store=dist.PrefixStore("default", store),  # type: ignore[attr-defined]
             rank=number,
             world_size=count,
-            timeout=timedelta(seconds=seconds),
+            timeout=timedelta(seconds=seconds * (1 + (device.type == "cuda"))),  # control tells more, so it is first
         )
         control = dist.new_group(backend="gloo", timeout=timedelta(seconds=seconds))
     except (RuntimeError, ValueError, OSError) as error:
@@ -260,6 +260,15 @@ def gather(rows: Tensor) -> Tensor:
     return gathered
 
 
+def batch_mean(rows: Tensor) -> Tensor:
+    """Return the mean over a step's batch, [...] of [N, ...], where several devices share it: over all of their rows.
+
+    Every formula that compares with a mean over the batch asks for it here, and so does not depend on the devices.
+    """
+    mean = rows.mean(0)
+    return mean if _group is None else gather(mean[None]).mean(0)
+
+
 class _Gather(torch.autograd.Function):
     """The rows of all ranks. Each rank's result counts, so that a gradient is the sum over ranks."""
 
@@ -344,10 +353,11 @@ def meet(what: str) -> None:
 
 
 @contextmanager
-def in_turn(what: str) -> Iterator[None]:
+def in_turn(what: str, say: Callable[[str], None]) -> Iterator[None]:
     """Let rank 0 go first, then one rank of each other machine, then all others: what is prepared is prepared once.
 
-    All must come. What goes wrong on one is told by it; whoever waits for it is ended by what started them all.
+    All must come. What goes wrong on one is told by it; whoever waits for it is ended by what started them all. `say`
+    is told what another machine waits for.
     """
     if _group is None:
         yield
@@ -359,6 +369,8 @@ def in_turn(what: str) -> Iterator[None]:
     hosts = [int(other) for other in exchange(f"{what}, whose turn it is", turn)]
     before = [f"{number}/done/{other}" for other, its in enumerate(hosts) if its < turn]
     if before:
+        if local() == 0:
+            say(f"waits for rank 0: {what}")
         with doing(what):
             group.store.wait(before, PATIENCE)
     yield

@@ -12,7 +12,7 @@ def ganforge_register(register: Register) -> None:
     register.loss("least-squares", adversarial.LeastSquares)
     register.loss("hinge-gan", adversarial.HingeGAN)
     register.loss("wasserstein", adversarial.Wasserstein)
-    register.loss("relativistic", adversarial.Relativistic, whole=True)  # `average` compares with a batch's mean
+    register.loss("relativistic", adversarial.Relativistic)
 
     register.loss("gradient-penalty", penalties.GradientPenalty, precision="fp32")
     register.loss("r1", penalties.R1, precision="fp32")
@@ -26,6 +26,6 @@ def ganforge_register(register: Register) -> None:
     register.loss("ssim", pictures.ssim, precision="fp32")  # variances are small differences of squares
     register.loss("total-variation", pictures.total_variation)
 
-    register.loss("feature-matching", features.feature_matching, whole=True)
+    register.loss("feature-matching", features.feature_matching)
     register.loss("feature-l1", features.feature_l1)
     register.loss("perceptual", perceptual.Perceptual)

@@ -10,6 +10,8 @@ from attrs import field, frozen, validators
 from torch import Tensor
 from torch.nn.functional import relu, softplus
 
+from ganforge import batch_mean
+
 Score = Tensor | Sequence[Tensor]  # of any shape; of a discriminator at several scales one for each
 
 
@@ -125,7 +127,8 @@ class Relativistic:
         if not isinstance(higher, Tensor) or not isinstance(lower, Tensor):
             return torch.stack([self._loss(*pair) for pair in zip(higher, lower, strict=True)]).mean()
         if self.average:
-            return softplus(lower.mean() - higher).mean() + softplus(lower - higher.mean()).mean()
+            means = [batch_mean(score).mean() for score in (lower, higher)]
+            return softplus(means[0] - higher).mean() + softplus(lower - means[1]).mean()
         if higher.shape != lower.shape:
             raise ValueError(
                 f"scores are compared in pairs, but have the shapes {[*higher.shape]} and {[*lower.shape]}"

@@ -7,6 +7,7 @@ import torch
 from attrs.validators import ge
 from torch import Tensor
 
+from ganforge import batch_mean
 from ganforge_losses.distances import difference
 
 LAYERS = 4  # of the discriminator of pix2pixHD, whose weights are 1
@@ -23,7 +24,7 @@ def feature_matching(
         last: number of layers to match, counted from the last one; 0 takes all.
     """
     pairs = list(zip(real_features, fake_features, strict=True))[-last:]
-    return torch.stack([(real.mean(0) - fake.mean(0)).square().mean() for real, fake in pairs]).sum()
+    return torch.stack([(batch_mean(real) - batch_mean(fake)).square().mean() for real, fake in pairs]).sum()
 
 
 def feature_l1(real_features: Sequence[Any], fake_features: Sequence[Any]) -> Tensor:
