@@ -13,6 +13,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from ganforge.cli.command import say
 from ganforge.errors import GanforgeError, InputError, RunFailedError, StoppedError
 
 
@@ -37,6 +38,8 @@ def ask(devices: str, device: str) -> int:
         raise InputError(f"--devices {count}: several devices can be CUDA ones or CPUs, not '{place.type}'")
     if count > 1 and place.index is not None:
         raise InputError(f"--devices {count}: '{device}' is a single one")
+    if place.type == "cpu" and count > (cores := os.cpu_count() or 1):
+        say(f"{count} processes share {cores} cores: that tests several devices, and is slower than one process")
     if place.type == "cuda" and count > here:
         raise InputError(f"--devices {count}: this machine has {here} CUDA device{'s'[: here != 1]}")
     return count

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from ganforge.data.dataset import as_float
 from ganforge.training import ranks
-from ganforge.training.state import drawn_from
+from ganforge.training.state import drawn_from, seed_random
 from ganforge.training.values import Scheme, Values
 
 Norm = Literal["recalibrated", "running", "batch"]
@@ -85,6 +85,7 @@ class Recalibration:
                     parts = {field: torch.split(self.inputs[field], self.batch) for field in sorted(fields)}
                     count = min(map(len, parts.values()))
                     for place in range(count)[ranks.rank() :: ranks.world()] if self.together else range(count):
+                        seed_random(place)  # so that each batch draws the same, whoever has it
                         batch = {field: as_float(part[place].to(self.device)) for field, part in parts.items()}
                         Values(scheme, batch).ask(view, "fake", self.player)
             if self.together:
