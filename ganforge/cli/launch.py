@@ -123,7 +123,8 @@ def _failure(told: Path, exits: dict[int, int], count: int) -> GanforgeError:
             reports[int(path.stem)] = json.loads(path.read_text())
     # A rank that waited in vain knows more than the one that was then killed; one that lost another knows less.
     culprits = sorted((about["weight"], rank) for rank, about in reports.items())
-    for rank, status in sorted(exits.items()):
+    # What ended by SIGTERM was ended since another one was gone.
+    for rank, status in sorted(exits.items(), key=lambda one: (one[1] == -signal.SIGTERM, one[0])):
         if rank not in reports and (not culprits or culprits[0][0] >= 0):
             how = f"was ended by {signal.Signals(-status).name}" if status < 0 else f"failed with status {status}"
             if status == -signal.SIGKILL:
