@@ -1,5 +1,6 @@
 """Several processes train as one: what goes wrong in one of them is told once, and loses nothing."""
 
+import json
 import os
 import random
 import re
@@ -12,6 +13,9 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
+
+from ganforge import InputError
+from ganforge.cli import launch
 
 TROUBLE = """
 import os, time
@@ -245,3 +249,64 @@ def test_what_cannot_be_is_said_in_a_line(arguments: list[str], expected: str, t
     assert status == 2
     assert expected in errors
     assert errors.count("error") == 1
+
+
+def test_more_gpus_than_there_are_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert launch.ask("auto", "auto") == 2
+    assert launch.ask("2", "cuda") == 2
+    with pytest.raises(InputError, match=r"--devices 8: this machine has 2 CUDA devices"):
+        launch.ask("8", "auto")
+    with pytest.raises(InputError, match=r"--devices 2: 'cuda:1' is a single one"):
+        launch.ask("2", "cuda:1")
+
+
+PICTURES = """
+extends = "base_64.toml"
+[dataset]
+use = "coats"
+coats = ["plain", "striped"]
+paired = true
+size = 32
+pictures = 160
+test_pictures = 70
+validation = 0.5
+[generator]
+width = 4
+layers = 4
+[discriminator]
+width = 4
+[evaluations.pairs]
+use = "paired-error"
+[train]
+steps = 6
+batch = 8
+[compute]
+threads = 1
+[record]
+best = "-pairs.l1_AB"
+evaluate_every = 2
+checkpoint_every = 3
+sample_every = 3
+keep = 0
+"""
+
+
+@pytest.mark.slow
+def test_evaluations_and_what_they_choose_do_not_depend_on_the_devices(tmp_path: Path) -> None:
+    """Test pictures are more than a batch of 64, so that both ranks translate some."""
+    (tmp_path / "case.toml").write_text(PICTURES)
+    found = []
+    for name in ("one", "two"):
+        more = ["--devices", "2"] if name == "two" else []
+        status, errors = ended(start(tmp_path, ["run", "case.toml", "--out", name, *more]))
+        assert status == 0, errors
+        found.append(json.loads((tmp_path / name / "case" / "0001" / "metrics.json").read_text()))
+    one, two = found
+    assert (one["step"], one["best"]["step"]) == (two["step"], two["best"]["step"])
+    for mine, theirs in ((one, two), (one["best"], two["best"])):
+        for split in ("validation", "test"):
+            assert theirs[split]["pairs"] == pytest.approx(mine[split]["pairs"], rel=0.02)
+    pictures = [sorted(path.name for path in (tmp_path / name).rglob("*.png")) for name in ("one", "two")]
+    assert pictures[0] == pictures[1]
