@@ -89,6 +89,8 @@ def compare(
             failures = comparison.train(members, place, display.show)
         for failure in failures:
             _say(failure)
+        for member in members:  # a job may have been submitted with other settings
+            comparison.require_same(member)
         trained = findings.read(members, _say)
         if not trained:
             raise RunFailedError("no run came far enough to be compared")
@@ -105,6 +107,8 @@ def compare(
         tables.show(found)
         for what, path in written.items():
             tell(f"{what + ':':7} {path}")
+        for key in found.varied.keys() - written.keys():
+            tell(f"note: no picture shows {key}: there is no metric, or it would have too many lines")
     if failures:
         raise RunFailedError(f"{len(failures)} of {len(members)} runs failed")
 

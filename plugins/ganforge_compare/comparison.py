@@ -91,13 +91,13 @@ def members(wanted: Sequence[Wanted], seeds: int, out: Path, device: torch.devic
             plan = evolve(one.plan, train=evolve(one.plan.train, seed=seed))
             above = out / as_name(one.point.label) if one.point.values else out
             member = Member(one.recipe, plan, seed, above / f"seed-{seed}", one.point)
-            _require_same(member)
+            require_same(member)
             found.append(member)
     return found
 
 
-def _require_same(member: Member) -> None:
-    """Refuse a run that is there with other settings, or with code that its recipe does not name."""
+def require_same(member: Member) -> None:
+    """Refuse with an InputError a run that is there with other settings, or with code that its recipe does not name."""
     if difference := first_difference(member.folder, member.plan):
         key, there, wanted = difference
         raise InputError(

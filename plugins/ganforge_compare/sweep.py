@@ -96,6 +96,7 @@ def _plot(
             means.append((place, mean.mean, mean.mean - low, high - mean.mean))
             values = [value for value in held.metrics[metric].values() if math.isfinite(value)]
             axes.plot([place] * len(values), values, ".", color=course.colour, alpha=0.35, transform=shifted)
+            axes.update_datalim([(place, value) for value in (*values, low, high)])  # which what is shifted does not
     at, middle, below, above = zip(*means, strict=True) if means else ((), (), (), ())
     label = printable(course.label if len(found.checkpoints) == 1 else f"{course.label} ({checkpoint})")
     axes.errorbar(
@@ -120,6 +121,7 @@ def _lay_out(axes: Any, places: Mapping[str, float], *, scaled: bool) -> None:
     elif not scaled:
         axes.set_xlim(-0.5, len(numbers) - 0.5)
     labels = [printable(value[:LONGEST]) for value in places]
+    axes.autoscale_view()
     axes.minorticks_off()
     axes.set_xticks(numbers, labels, fontsize=8, rotation=20 if len("".join(labels)) > ROOM else 0)
     for label in axes.get_xticklabels():

@@ -18,7 +18,9 @@ from matplotlib.figure import Figure
 from ganforge import InputError, hold
 from tests.runs.forms import FORMS, make
 
-comparison, results = (importlib.import_module(f"ganforge_compare.{name}") for name in ("comparison", "results"))
+comparison, results, task = (
+    importlib.import_module(f"ganforge_compare.{name}") for name in ("comparison", "results", "work.task")
+)
 
 SETS = ["train.steps=6", "record.evaluate_every=2", "generator.hidden=8", "discriminator.hidden=8", "train.batch=8"]
 WORDS = [word for text in SETS for word in ("--set", text)]
@@ -360,8 +362,8 @@ def test_failures_are_told_where_no_run_came_far_enough(ganforge, monkeypatch, t
 
 def test_what_a_training_does_is_read_from_its_output(tmp_path):
     output = tmp_path / "output.txt"
-    member = SimpleNamespace(steps_done=lambda: 40, plan=SimpleNamespace(train=SimpleNamespace(steps=100)))
-    worker = comparison.Worker(member, None, output)
+    plan = SimpleNamespace(train=SimpleNamespace(steps=100))
+    member = SimpleNamespace(steps_done=lambda: 40, plan=plan, output=output)
     for text, doing in (
         (None, ("starting", 0, 100)),
         (b"", ("starting", 0, 100)),
@@ -373,7 +375,8 @@ def test_what_a_training_does_is_read_from_its_output(tmp_path):
     ):
         if text is not None:
             output.write_bytes(text)
-        assert (worker.doing.what, worker.doing.done, worker.doing.total) == doing
+        found = task.doing(member)
+        assert (found.what, found.done, found.total) == doing
 
 
 def test_without_a_terminal_a_line_now_and_then_tells_what_is_done(capsys, monkeypatch):

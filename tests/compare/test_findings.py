@@ -6,8 +6,9 @@ from types import SimpleNamespace
 
 import pytest
 
-findings, pictures, results, tables = (
-    importlib.import_module(f"ganforge_compare.{name}") for name in ("findings", "pictures", "results", "tables")
+findings, grid, pictures, results, sweep, tables = (
+    importlib.import_module(f"ganforge_compare.{name}")
+    for name in ("findings", "grid", "pictures", "results", "sweep", "tables")
 )
 
 # Student (1908), after Cushny and Peebles: hours of sleep that ten patients gained by one drug and by another.
@@ -20,8 +21,8 @@ def run(tmp_path, monkeypatch):
     """Write what a run of a recipe found, and return it as a comparison knows it."""
     monkeypatch.setattr(findings, "is_finished", lambda folder, _: not (folder / "unfinished").exists())
 
-    def write(recipe, seed, last, best=None, by="-r.m", about=None, step=100):
-        folder = tmp_path / recipe / str(seed)
+    def write(recipe, seed, last, best=None, by="-r.m", about=None, step=100, values=None):
+        folder = tmp_path / recipe / "-".join(map(str, [*(values or {}).values(), seed]))
         folder.mkdir(parents=True)
         found = {"step": step, "test": {"r": last}}
         if about:
@@ -29,8 +30,15 @@ def run(tmp_path, monkeypatch):
         if best:
             found["best"] = {"step": 50, "by": by, "validation": {"r": best}, "test": {"r": best}}
         (folder / "metrics.json").write_text(json.dumps(found))
+        point = grid.Point(values or {})
+        name = ", ".join([recipe, *point.sets])
         return SimpleNamespace(
-            plan=SimpleNamespace(name=recipe), seed=seed, folder=folder, label=f"{recipe}, seed {seed}"
+            plan=SimpleNamespace(name=recipe),
+            seed=seed,
+            folder=folder,
+            point=point,
+            name=name,
+            label=f"{name}, seed {seed}",
         )
 
     return write
@@ -38,6 +46,12 @@ def run(tmp_path, monkeypatch):
 
 def compare(members, level=0.95):
     return findings.gather(findings.read(members, pytest.fail), level)
+
+
+def rows_of_differences(found):
+    """The rows of the only table of differences."""
+    (rows,) = list(tables.tables_of_differences(found)) or [[]]
+    return rows
 
 
 def cells(rows):
@@ -56,7 +70,7 @@ def test_students_own_two_drugs_differ_as_he_found(run):
         ["r.m", "one", "0.8 ± 1.8", "0.7 -1.6 -0.2 -1.2 -0.1 3.4 3.7 0.8 0.0 2.0"],
         ["r.m", "other", "2.3 ± 2.0", "1.9 0.8 1.1 0.1 -0.1 4.4 5.5 1.6 4.6 3.4"],
     ]
-    assert tables.rows_of_differences(found) == [{"metric": "r.m", "against one": "higher by 1.6 [0.7, 2.5]"}]
+    assert rows_of_differences(found) == [{"metric": "r.m", "against one": "higher by 1.6 [0.7, 2.5]"}]
     assert tables.line_of_chance(found) == "intervals cover the difference with 95 % each, paired by seed"
     assert found.notes == []
 
@@ -64,7 +78,7 @@ def test_students_own_two_drugs_differ_as_he_found(run):
 def test_the_level_widens_the_interval_and_decides(run):
     drugs = {"one": ONE, "other": OTHER}
     found = compare([run(n, seed, {"m": hours[seed]}) for n, hours in drugs.items() for seed in range(10)], 0.999)
-    assert tables.rows_of_differences(found)[0]["against one"] == "within the noise: +1.6 [-0.3, +3.4]"
+    assert rows_of_differences(found)[0]["against one"] == "within the noise: +1.6 [-0.3, +3.4]"
 
 
 def test_what_is_beyond_the_noise_alone_but_not_among_many_is_called_perhaps(run):
@@ -80,7 +94,7 @@ def test_what_is_beyond_the_noise_alone_but_not_among_many_is_called_perhaps(run
     (sleep,) = [one for one in found.differences if one.metric == "r.m"]
     assert sleep.p_holm == pytest.approx(20 * 0.00283289, rel=1e-4)
     assert sleep.verdict(0.95) == "perhaps higher"
-    assert tables.rows_of_differences(found)[0]["against one"] == "perhaps higher by 1.6 [0.7, 2.5]"
+    assert rows_of_differences(found)[0]["against one"] == "perhaps higher by 1.6 [0.7, 2.5]"
     assert "of 20 differences 1 are expected beyond theirs by chance alone" in tables.line_of_chance(found)
 
 
@@ -88,13 +102,13 @@ def test_a_lower_value_is_told_by_its_size(run):
     found = compare(
         [run(n, s, {"m": 5 + s / 10 - d * (1 + s / 100)}) for n, d in (("a", 0), ("b", 2)) for s in range(5)]
     )
-    assert tables.rows_of_differences(found)[0]["against a"] == "lower by 2.040 [2.001, 2.079]"
+    assert rows_of_differences(found)[0]["against a"] == "lower by 2.040 [2.001, 2.079]"
 
 
 def test_three_recipes_are_measured_by_the_first_and_every_pair_is_kept(run):
     found = compare([run(name, s, {"m": s + k}) for k, name in enumerate("abc") for s in range(3)])
     assert [(one.first, one.second) for one in found.differences] == [("a", "b"), ("a", "c"), ("b", "c")]
-    assert tables.rows_of_differences(found) == [
+    assert rows_of_differences(found) == [
         {"metric": "r.m", "recipe": "b", "against a": "higher by 1 with every seed: no interval"},
         {"metric": "r.m", "recipe": "c", "against a": "higher by 2 with every seed: no interval"},
     ]
@@ -109,7 +123,7 @@ def test_a_value_that_is_no_number_is_named_and_left_out_with_its_pair(run):
         ["r.m", "a", "2.0 ± 1.4 (2 of 3 seeds)", "1.0 nan 3.0"],
         ["r.m", "b", "3.2 ± 1.6", "2.0 2.5 5.0"],
     ]
-    said = tables.rows_of_differences(found)[0]["against a"]
+    said = rows_of_differences(found)[0]["against a"]
     assert said == "within the noise: +1.50 [-4.85, +7.85] (2 of 3 seeds)"
     assert found.notes == ["r.m is no number, and does not count: a, seed 1 (last)"]
     nest = json.loads(results.to_json(results.nest(found)), parse_constant=pytest.fail)
@@ -126,13 +140,13 @@ def test_numbers_beyond_any_sensible_mean_and_metrics_that_never_are_numbers_do_
     found = compare([run(name, seed, {"m": 1e300, "n": None}) for name in "ab" for seed in range(2)])
     assert found.differences == []
     assert [row["mean ± deviation"] for row in tables.rows_of_metrics(found)] == ["nan"] * 4
-    assert tables.rows_of_differences(found) == []
+    assert rows_of_differences(found) == []
     assert pictures.chart(found) is not None
 
 
 def test_one_seed_has_no_interval_and_says_so(run):
     found = compare([run("a", 0, {"m": 1.0, "n": 7}), run("b", 0, {"m": 3.0, "n": 7})])
-    assert cells(tables.rows_of_differences(found)) == [
+    assert cells(rows_of_differences(found)) == [
         ["r.m", "higher by 2 (one seed: no interval)"],
         ["r.n", "the same (one seed: no interval)"],
     ]
@@ -142,7 +156,7 @@ def test_one_seed_has_no_interval_and_says_so(run):
 
 def test_the_same_values_in_every_seed_are_the_same(run):
     found = compare([run(name, seed, {"m": 0.1 + seed}) for name in "ab" for seed in range(3)])
-    assert tables.rows_of_differences(found) == [{"metric": "r.m", "against a": "the same with every seed"}]
+    assert rows_of_differences(found) == [{"metric": "r.m", "against a": "the same with every seed"}]
 
 
 def test_last_and_best_stand_below_each_other(run):
@@ -195,7 +209,7 @@ def test_other_steps_and_missing_seeds_are_told(run):
         "the last steps are not the same: a 80 to 100; b 100",
     ]
     assert found.differences[0].values == {0: 0.0}
-    assert tables.rows_of_differences(found)[0]["against a"] == "the same (one seed: no interval)"
+    assert rows_of_differences(found)[0]["against a"] == "the same (one seed: no interval)"
 
 
 ENDLESS = "it has no results of its last step"
@@ -237,7 +251,7 @@ def test_the_tables_fit_a_terminal_of_eighty_columns(run):
     assert all("seeds" in row for row in tables.rows_of_metrics(found))
     narrow = tables.rows_of_metrics(found, 60)
     assert all("seeds" not in row for row in narrow)
-    for rows in (narrow, tables.rows_of_differences(found)):
+    for rows in (narrow, rows_of_differences(found)):
         columns = [[name, *(row[name] for row in rows)] for name in rows[0]]
         assert sum(max(map(len, column)) + 2 for column in columns) - 2 <= 80
 

@@ -4,7 +4,9 @@ Slurm says SIGTERM when it takes the machine away: the run saves its state and e
 job is Slurm's: it is queued again if it was preempted, and not if it was cancelled. Some time before the job's time is
 over it says SIGUSR2, as it was asked to: the run saves and ends, too, and the job queues itself again.
 
-    python -P -m ganforge_compare.work.job ARRAY.json
+    python -P -m ganforge_compare.work.job ARRAY
+
+ARRAY is the folder of an array of jobs, which holds its tasks, and for each of them what Slurm says and how it ended.
 """
 
 import os
@@ -25,7 +27,7 @@ STOPPED = 128 + signal.SIGTERM
 
 def output_of(array: Path, place: str) -> Path:
     """Return the file that holds what Slurm says of a job of an array."""
-    return array.with_name(f"{array.stem}-{place}.txt")
+    return array / f"{place}.txt"
 
 
 def status_of(array: Path, place: int) -> int | None:
@@ -36,7 +38,7 @@ def status_of(array: Path, place: int) -> int | None:
 
 
 def _status(array: Path, place: int) -> Path:
-    return array.with_name(f"{array.stem}-{place}.status")
+    return array / f"{place}.status"
 
 
 def main(array: Path, place: int) -> int:

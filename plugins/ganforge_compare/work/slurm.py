@@ -1,7 +1,7 @@
 """Trainings as jobs of Slurm: an array of jobs, one for each run, which Slurm may stop, move and begin again.
 
 Slurm is asked by its own commands, which run any program; submitit, the usual library, would pickle what it submits.
-What was submitted lies in the comparison's folder, `slurm/NUMBER-TOKEN.json`, and names the array in the queue. So it
+What was submitted lies in the comparison's folder, `slurm/NUMBER-TOKEN/`, and names the array in the queue. So it
 is found there again by whoever asks, from whichever machine, and also if whoever submitted it was ended in between.
 """
 
@@ -20,7 +20,7 @@ from ganforge import InputError, RunFailedError, tell, to_json, write_output
 from ganforge_compare.comparison import Member, require_free
 from ganforge_compare.display import Doing
 from ganforge_compare.work.job import SAVE_SECONDS, output_of, status_of
-from ganforge_compare.work.task import doing, failure, read_tasks, task_of
+from ganforge_compare.work.task import TASKS, doing, failure, read_tasks, task_of
 
 FOLDER = "slurm"
 COMMANDS = ("sbatch", "squeue", "scancel", "scontrol")
@@ -51,7 +51,7 @@ LATE_SECONDS = 60.0  # after which what a job wrote is seen on every machine
 
 @frozen
 class Element:
-    """One job of an array: the array's file, and its place in there."""
+    """One job of an array: the array's folder, and its place in there."""
 
     array: Path
     place: int
@@ -95,19 +95,26 @@ class Slurm:
     elements: dict[str, Element] = field(init=False, factory=dict)
     states: dict[str, State] = field(init=False, factory=dict)
     ended: dict[str, float] = field(init=False, factory=dict)
-    heard: float = field(init=False, factory=time.monotonic)
+    heard: float | None = field(init=False, default=None)
     failures: list[str] = field(init=False, factory=list)
     seconds = 10.0
 
     def begin(self, missing: Sequence[Member]) -> None:
         """Submit the members that are not in the queue."""
+        self.begun = {member.label: member for member in missing}
+        self.waiting = dict(self.begun)
         self.find()
+        until = time.monotonic() + LATE_SECONDS
+        while self._is_ending() and time.monotonic() < until:  # it then waits again, or is gone
+            time.sleep(1)
+            self._ask()
         new = [member for member in missing if not self._is_alive(member.label)]
         require_free(new)
         if new:
             self._submit(new)
-        self.begun = {member.label: member for member in missing}
-        self.waiting = dict(self.begun)
+
+    def _is_ending(self) -> bool:
+        return any(label in self.states and self.states[label].name == "COMPLETING" for label in self.waiting)
 
     def find(self) -> None:
         """Find the jobs of this comparison in Slurm's queue.
@@ -116,21 +123,20 @@ class Slurm:
             InputError: a file of what was submitted is damaged.
             RunFailedError: Slurm does not answer.
         """
-        for array in sorted((self.out / FOLDER).glob("*.json")):
-            for place, task in enumerate(read_tasks(array)):
-                self.elements[task.label] = Element(array, place)
+        for path in sorted((self.out / FOLDER).glob(f"*/{TASKS}")):
+            for place, task in enumerate(read_tasks(path.parent)):
+                self.elements[task.label] = Element(path.parent, place)
         self._ask()
 
     def _ask(self) -> None:
         """Ask Slurm for the states of all jobs; it may be busy now and then."""
-        arrays = {element.array.stem: element.array for element in self.elements.values()}
+        arrays = {element.array.name: element.array for element in self.elements.values()}
         if not arrays:
             return
-        names = ",".join(NAME + stem for stem in arrays)
-        words = ["squeue", "--noheader", "--array", "--states=all", f"--format={COLUMNS}", f"--name={names}"]
-        told = subprocess.run(words, capture_output=True, text=True, errors="replace", check=False)
+        names = ",".join(NAME + name for name in arrays)
+        told = _call("squeue", "--noheader", "--array", "--states=all", f"--format={COLUMNS}", f"--name={names}")
         if told.returncode:
-            if not self.states or time.monotonic() - self.heard > UNHEARD_SECONDS:
+            if self.heard is None or time.monotonic() - self.heard > UNHEARD_SECONDS:
                 raise RunFailedError(f"squeue: {_line(told.stderr)}; jobs that are in Slurm's queue stay there")
             return
         self.heard = time.monotonic()
@@ -155,31 +161,24 @@ class Slurm:
             InputError: sbatch refuses it, or the file cannot be written.
         """
         folder = self.out.absolute() / FOLDER
+        array = folder / f"{len(list(folder.glob('*'))) + 1:04d}-{secrets.token_hex(4)}"
         try:
-            folder.mkdir(exist_ok=True)
+            array.mkdir(parents=True)
         except OSError as error:
-            raise InputError(f"cannot write to {folder}: {error.strerror}") from error
-        number = len(list(folder.glob("*.json"))) + 1
-        array = folder / f"{number:04d}-{secrets.token_hex(4)}.json"
+            raise InputError(f"cannot write to {array}: {error.strerror}") from error
         tasks = [asdict(task_of(member, self.options, self.device)) for member in new]
-        write_output(array, to_json(tasks, indent=1) + "\n")
+        write_output(array / TASKS, to_json(tasks, indent=1) + "\n")
         words = [sys.executable, "-P", "-m", "ganforge_compare.work.job", str(array)]
         limit = f"%{self.jobs}" if self.jobs else ""
-        told = subprocess.run(
-            [
-                *("sbatch", "--parsable", f"--job-name={NAME}{array.stem}", f"--array=0-{len(new) - 1}{limit}"),
-                *("--requeue", "--open-mode=append", f"--signal=B:USR2@{SAVE_SECONDS}"),
-                f"--output={str(output_of(array, '%a')).replace('%', '%%').replace('%%a', '%a')}",
-                *(f"--{option.replace('_', '-')}{equals}{value}" for option, equals, value in map(_parts, self.asked)),
-            ],
-            input=f"#!/bin/sh\nexec {shlex.join(words)}\n",
-            capture_output=True,
-            text=True,
-            errors="replace",
-            check=False,
+        told = _call(
+            *("sbatch", "--parsable", f"--job-name={NAME}{array.name}", f"--array=0-{len(new) - 1}{limit}"),
+            *("--requeue", "--open-mode=append", f"--signal=B:USR2@{SAVE_SECONDS}"),
+            f"--output={output_of(Path(str(array).replace('%', '%%')), '%a')}",
+            *(f"--{option.replace('_', '-')}{equals}{value}" for option, equals, value in map(_parts, self.asked)),
+            script=f"#!/bin/sh\nexec {shlex.join(words)}\n",
         )
         if told.returncode:
-            array.unlink()
+            shutil.rmtree(array)
             raise InputError(f"sbatch refuses: {_line(told.stderr)}")
         self.say(f"{len(new)} runs are submitted: job {told.stdout.partition(';')[0].strip()}")
         self.elements |= {member.label: Element(array, place) for place, member in enumerate(new)}
@@ -238,7 +237,7 @@ class Slurm:
         """Take the members' jobs out of the queue; those that run save their state. Return how many they were."""
         self.find()
         if jobs := self.alive(wanted):
-            told = subprocess.run(["scancel", *jobs], capture_output=True, text=True, errors="replace", check=False)
+            told = _call("scancel", *jobs)
             if told.returncode:
                 raise RunFailedError(f"scancel: {_line(told.stderr)}")
         return len(jobs)
@@ -271,6 +270,13 @@ def require_not_queued(out: Path, missing: Sequence[Member]) -> None:
 
 def _parts(text: str) -> tuple[str, str, str]:
     return text.partition("=")
+
+
+def _call(*words: str, script: str = "") -> "subprocess.CompletedProcess[str]":
+    """Call a command of Slurm's, which an interruption of ours does not reach."""
+    return subprocess.run(
+        words, input=script, capture_output=True, text=True, errors="replace", check=False, start_new_session=True
+    )
 
 
 def _line(text: str) -> str:

@@ -16,6 +16,7 @@ from ganforge_compare.display import Doing
 
 TAIL = 1 << 13  # bytes of a training's output that are looked at
 SHOWN_LINES = 5
+TASKS = "tasks.json"
 
 
 @frozen
@@ -68,15 +69,16 @@ def task_of(member: Member, options: Sequence[str], device: str) -> Task:
 
 
 def read_tasks(array: Path) -> list[Task]:
-    """Read the tasks that were written into a file.
+    """Read the tasks of an array of jobs from its folder.
 
     Raises:
-        InputError: it holds none.
+        InputError: its file is damaged.
     """
+    path = array / TASKS
     try:
-        return [Task(**table) for table in json.loads(read_text(array))]
+        return [Task(**table) for table in json.loads(read_text(path))]
     except (ValueError, TypeError) as error:
-        raise InputError(f"{array} is damaged: {error}; without it, its jobs are not found in the queue") from error
+        raise InputError(f"{path} is damaged: {error}; without it, jobs are not found in Slurm's queue") from error
 
 
 def _clear(folder: Path) -> None:
