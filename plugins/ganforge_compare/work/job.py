@@ -19,10 +19,11 @@ from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 
-from ganforge import GanforgeError, StoppedError, tell, write_file
+from ganforge import GanforgeError, RunFailedError, tell, write_file
 
 SAVE_SECONDS = 120  # before the end of a job's time, in which a run saves its state
 STOPPED = 128 + signal.SIGTERM
+TOO_SHORT = "the job's time was over before a step was saved; ask for more: --slurm time=..."
 
 
 def output_of(array: Path, place: str) -> Path:
@@ -50,10 +51,13 @@ def main(array: Path, place: int) -> int:
 
     def end(number: int, _: FrameType | None) -> None:
         ending.append(number)
+        if signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:  # no step is made yet, and nothing is there to save
+            os.write(1, f"error: {TOO_SHORT}\n".encode())
+            write_file(_status(array, place), "1\n")
+            os._exit(1)
         os.kill(os.getpid(), signal.SIGTERM)
 
     signal.signal(signal.SIGUSR2, end)
-    signal.signal(signal.SIGTERM, _stop)  # until the training has a handler of its own
     try:
         _status(array, place).unlink(missing_ok=True)
         task = read_tasks(array)[place]
@@ -65,14 +69,10 @@ def main(array: Path, place: int) -> int:
         status = _train(words)
         if ending and status == STOPPED:
             if _saved(Path(task.folder)) == before:
-                tell("error: the job's time was over before a step was saved; ask for more: --slurm time=...")
-                status = 1
-            else:
-                job = "_".join(os.environ[f"SLURM_ARRAY_{name}_ID"] for name in ("JOB", "TASK"))
-                subprocess.run(["scontrol", "requeue", job], check=True)
-                return 0
-    except StoppedError as stopped:
-        status = 128 + stopped.number
+                raise RunFailedError(TOO_SHORT)
+            job = "_".join(os.environ[f"SLURM_ARRAY_{name}_ID"] for name in ("JOB", "TASK"))
+            subprocess.run(["scontrol", "requeue", job], check=True)
+            return 0
     except (GanforgeError, OSError, subprocess.SubprocessError) as error:
         tell(f"error: {error}")
         status = getattr(error, "status", 1)
@@ -92,10 +92,6 @@ def _train(words: list[str]) -> int:
         traceback.print_exc()
         return 1
     return 0
-
-
-def _stop(number: int, _: FrameType | None) -> None:
-    raise StoppedError(number)
 
 
 def _saved(folder: Path) -> str:

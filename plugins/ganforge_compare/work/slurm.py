@@ -251,9 +251,10 @@ def require_slurm(asked: Sequence[str]) -> None:
         )
     for text in asked:
         option, _, _ = _parts(text)
-        if not option or option.startswith("-") or option.replace("_", "-") in OURS:
-            fault = "is set by compare itself" if option else "expected OPTION=VALUE, such as partition=gpu"
-            raise InputError(f"--slurm {text}: {fault}")
+        if not option or option.startswith("-"):
+            raise InputError(f"--slurm {text}: expected OPTION=VALUE, such as partition=gpu")
+        if option.replace("_", "-") in OURS:
+            raise InputError(f"--slurm {text}: compare sets {option} itself")
 
 
 def require_not_queued(out: Path, missing: Sequence[Member]) -> None:
