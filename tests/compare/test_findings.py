@@ -266,3 +266,117 @@ def test_every_metric_is_drawn_whatever_its_name_and_values(run, names):
     figure = pictures.chart(found)
     assert [axes.get_title() for axes in figure.axes] == ["r.m", "r.$x^", "r.tiny", "r.huge"]
     assert results._as_png(figure).startswith(b"\x89PNG")
+
+
+def grid_of(run, keys, recipes=("a",), seeds=3):
+    """Members of a grid, whose metric is the place of the point, a tenth of the seed more, and 100 more for `b`."""
+    points = [point.values for point in grid.points(keys)]
+    return [
+        run(recipe, seed, {"m": place + 0.1 * seed + 100 * (recipe == "b")}, values=values)
+        for seed in range(seeds)
+        for recipe in recipes
+        for place, values in enumerate(points)
+    ]
+
+
+def test_in_a_grid_points_are_compared_with_the_first_value_and_recipes_at_each_point(run):
+    found = compare(grid_of(run, ["x.k=1,10,100"], recipes=("a", "b")))
+    assert found.varied == {"x.k": ["1", "10", "100"]}
+    assert [(one.first, one.second, one.by) for one in found.differences] == [
+        ("a, x.k=1", "a, x.k=10", "x.k"),
+        ("a, x.k=1", "a, x.k=100", "x.k"),
+        ("a, x.k=1", "b, x.k=1", "recipe"),
+        ("a, x.k=10", "b, x.k=10", "recipe"),
+        ("a, x.k=100", "b, x.k=100", "recipe"),
+        ("b, x.k=1", "b, x.k=10", "x.k"),
+        ("b, x.k=1", "b, x.k=100", "x.k"),
+    ]
+    assert cells(tables.rows_of_metrics(found))[4] == ["r.m", "b", "10", "101.10 ± 0.10", "101.00 101.10 101.20"]
+    of_recipes, of_values = tables.tables_of_differences(found)
+    assert of_recipes[1] == {"metric": "r.m", "k": "10", "against a": "higher by 100 with every seed: no interval"}
+    assert of_values[3] == {
+        "metric": "r.m",
+        "recipe": "b",
+        "k": "100",
+        "against k=1": "higher by 2 with every seed: no interval",
+    }
+
+
+def test_in_a_grid_of_two_keys_only_points_that_differ_in_one_of_them_are_compared(run):
+    found = compare(grid_of(run, ["x.k=1,2", "y.k=p,q"]))
+    assert [(one.first, one.second, one.by) for one in found.differences] == [
+        ("a, x.k=1, y.k=p", "a, x.k=1, y.k=q", "y.k"),
+        ("a, x.k=1, y.k=p", "a, x.k=2, y.k=p", "x.k"),
+        ("a, x.k=1, y.k=q", "a, x.k=2, y.k=q", "x.k"),
+        ("a, x.k=2, y.k=p", "a, x.k=2, y.k=q", "y.k"),
+    ]
+    first, second = tables.tables_of_differences(found)
+    assert list(first[0]) == ["metric", "x.k", "y.k", "against x.k=1"]
+    assert [row["x.k"] + row["y.k"] for row in second] == ["1q", "2q"]
+
+
+def test_a_first_seed_that_is_missing_changes_nothing_in_the_order(run):
+    members = grid_of(run, ["x.k=1,2"])
+    (members[0].folder / "unfinished").touch()
+    said = []
+    found = findings.gather(findings.read(members, said.append), 0.95)
+    assert [one.name for one in found.recipes] == ["a, x.k=1", "a, x.k=2"]
+    assert said == [f"note: a, x.k=1, seed 0 is not compared: {ENDLESS} ({members[0].folder})"]
+
+
+@pytest.mark.parametrize(
+    ("values", "scale", "ticks"),
+    [
+        ("1,10,100", "log", [1, 10, 100]),
+        ("0,1,10,100", "symlog", [0, 1, 10, 100]),
+        ("100,1,3", "log", [100, 1, 3]),
+        ("1,2,5", "linear", [1, 2, 5]),
+        ("-1,0,100", "linear", [-1, 0, 100]),
+        ("0", "linear", [0]),
+        ("adam,10,true", "linear", [0, 1, 2]),
+        ("$x^,{ a = [1, 2] }", "linear", [0, 1]),
+    ],
+)
+def test_a_sweep_has_numbers_at_their_places_and_other_values_in_their_order(values, scale, ticks, run):
+    found = compare(grid_of(run, [f"x.k={values}"], recipes=("a", "b")))
+    (axes,) = sweep.sweep(found, "x.k").axes
+    assert (axes.get_title(), axes.get_xlabel(), axes.get_xscale()) == ("r.m", "x.k", scale)
+    assert list(axes.get_xticks()) == ticks
+    assert [label.get_text() for label in axes.get_xticklabels()] == grid.split(values)
+    assert [one.get_label() for one in axes.containers] == ["a", "b"]
+    (line, *_), _ = axes.containers
+    wanted = sorted((tick, 0.1 + place) for place, tick in enumerate(ticks))
+    assert list(zip(*line.get_data(), strict=True)) == [pytest.approx(point) for point in wanted]
+    low, high = axes.get_ylim()
+    assert low < 0
+    assert high > 100 + len(ticks) - 0.9
+    assert results._as_png(axes.figure).startswith(b"\x89PNG")
+
+
+def test_a_sweep_has_a_line_for_each_value_of_another_key_and_none_where_they_are_too_many(run):
+    found = compare(grid_of(run, ["x.k=1,2", "y.k=1,2,3,4,5,6"], recipes=("a", "b"), seeds=1))
+    assert sweep.sweep(found, "x.k") is None
+    (axes,) = sweep.sweep(found, "y.k").axes
+    assert [one.get_label() for one in axes.containers] == ["a, x.k=1", "a, x.k=2", "b, x.k=1", "b, x.k=2"]
+
+
+def test_a_sweep_shows_last_and_best_and_metrics_that_some_points_lack(run):
+    members = [
+        run("a", 0, {"m": 1.0, "n": None}, {"m": 3.0}, values={"x.k": "1"}),
+        run("a", 0, {"m": 2.0, "n": 5.0}, values={"x.k": "2"}),
+    ]
+    first, second = sweep.sweep(compare(members), "x.k").axes
+    assert [one.get_label() for one in first.containers] == ["a (last)", "a (best)"]
+    assert [list(line.get_data()[1]) for line, *_ in first.containers] == [[1, 2], [3]]
+    assert [list(line.get_data()[1]) for line, *_ in second.containers] == [[5], []]
+
+
+def test_runs_of_devices_with_another_precision_are_told(run):
+    members = [run("a", seed, {"m": seed}) for seed in range(5)]
+    for member in members:
+        kind = "bf16" if member.seed == 4 else "fp32"
+        (member.folder / "recipe.lock.toml").write_text(f'[compute]\nprecision = "{kind}"\n')
+    found = compare(members)
+    assert found.notes == [
+        "not all runs have one precision: fp32 a, seed 0; a, seed 1; a, seed 2; and 1 more; bf16 a, seed 4"
+    ]

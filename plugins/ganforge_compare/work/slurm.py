@@ -32,18 +32,10 @@ ENDED = frozenset(
         *("OUT_OF_MEMORY", "PREEMPTED", "REVOKED", "TIMEOUT"),
     }
 )
+# What compare says itself; jobs run in this folder and environment, which says for example which plugins are allowed.
 OURS = (
-    "array",
-    "job-name",
-    "signal",
-    "output",
-    "error",
-    "open-mode",
-    "requeue",
-    "no-requeue",
-    "parsable",
-    "wrap",
-    "wait",
+    *("array", "chdir", "error", "export", "export-file", "job-name", "no-requeue", "open-mode", "output"),
+    *("parsable", "requeue", "signal", "wait", "wrap"),
 )
 UNHEARD_SECONDS = 600.0  # that Slurm may leave us without an answer
 LATE_SECONDS = 60.0  # after which what a job wrote is seen on every machine
