@@ -65,7 +65,7 @@ def compare(
     from ganforge_compare import comparison, findings, results, tables
     from ganforge_compare.display import Display
     from ganforge_compare.work.local import Local
-    from ganforge_compare.work.slurm import Slurm, require_not_queued, require_slurm
+    from ganforge_compare.work.slurm import Slurm, require_not_queued, require_slurm, runs
 
     options = [word for text in sets or () for word in ("--set", text)]
     options += [word for path in plugin or () for word in ("--plugin", str(path))]
@@ -81,7 +81,7 @@ def compare(
     held = comparison.occupy(out)
     try:
         if cancel:
-            tell(f"{queue.cancel(members)} jobs are cancelled; the same command without --cancel goes on")
+            tell(f"cancelled: {runs(queue.cancel(members))}; the same command without --cancel goes on")
             return
         if on == "local":
             require_not_queued(out, [member for member in members if not member.is_done])

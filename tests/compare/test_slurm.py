@@ -65,7 +65,7 @@ def interrupt_with(queue, job):
 def test_a_run_is_a_job_with_the_options_asked_for_and_its_results_are_there_for_every_place(queue, ganforge, tmp_path):
     result = ganforge(*COMPARE, "--seeds", "1", "--jobs", "2", "--slurm", "partition=gpu", "--slurm", "cpus_per_task=2")
     assert result.status == 0, result.err
-    assert "1 runs are submitted: job 5\n" in result.err
+    assert "job 5 is submitted, for 1 run\n" in result.err
     assert "modes.coverage" in result.out
     wait_until(lambda: jobs(queue) == {"5_0": "COMPLETED"})
     words = (queue / "5_0" / "words").read_text().splitlines()
@@ -89,7 +89,7 @@ def test_an_interruption_leaves_jobs_in_the_queue_where_the_same_command_finds_t
         interrupt_with(queue, "5_1")
         result = ganforge(*COMPARE, "--seeds", "2")
         assert result.status == 130
-        line = "interrupted; 2 runs stay in Slurm's queue: the same command comes back to them, --cancel ends them\n"
+        line = "interrupted; Slurm's queue keeps 2 runs: the same command comes back to them, --cancel ends them\n"
         assert result.err.endswith(line)
         assert jobs(queue) == {"5_0": "PENDING", "5_1": "PENDING"}
     here = ganforge(*COMPARE[:-1], "local", "--seeds", "2")
@@ -102,7 +102,7 @@ def test_an_interruption_leaves_jobs_in_the_queue_where_the_same_command_finds_t
     assert ganforge(*COMPARE, "--seeds", "3").status == 130
     assert list(jobs(queue)) == ["5_0", "5_1", "6_0"], "only what is not in the queue is submitted"
     gone = ganforge(*COMPARE, "--seeds", "3", "--cancel")
-    assert (gone.status, gone.out) == (0, "3 jobs are cancelled; the same command without --cancel goes on\n")
+    assert (gone.status, gone.out) == (0, "cancelled: 3 runs; the same command without --cancel goes on\n")
     assert set(jobs(queue).values()) == {"CANCELLED"}
     monkeypatch.setattr(comparison, "train", lambda *_: [])
     free = ganforge(*COMPARE[:-1], "local", "--seeds", "2")

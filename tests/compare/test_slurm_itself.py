@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 import pytest
+from safetensors.torch import load_file
 
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch")
 SEARCHED = os.pathsep.join([os.environ["PATH"], "/usr/sbin", "/sbin"])
@@ -124,16 +125,27 @@ def states():
     return dict(line.split() for line in lines)
 
 
-def begin(folder, *words):
+@pytest.fixture
+def begin(tmp_path):
     """Begin a comparison in a process of its own."""
-    command = [sys.executable, "-m", "ganforge", "compare", *words]
-    return subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    processes = []
+
+    def call(*words, folder=tmp_path):
+        command = [sys.executable, "-m", "ganforge", "compare", *words]
+        pipe = subprocess.PIPE
+        processes.append(subprocess.Popen(command, cwd=folder, stdout=pipe, stderr=pipe, text=True))
+        return processes[-1]
+
+    yield call
+    for process in processes:
+        with process:
+            process.kill()
 
 
 def number_of(process):
     """The number of the array that a comparison submits."""
     line = process.stderr.readline()
-    return re.fullmatch(r"\d+ runs are submitted: job (\d+)\n", line)[1]
+    return re.fullmatch(r"job (\d+) is submitted, for \d+ runs?\n", line)[1]
 
 
 def finish(process, seconds=300):
@@ -142,12 +154,13 @@ def finish(process, seconds=300):
 
 
 def weights_of(run, step):
-    return {path.name: path.read_bytes() for path in (run / "checkpoints" / f"step-{step:08d}").glob("G_*")}
+    files = sorted((run / "checkpoints" / f"step-{step:08d}").glob("[GD]_*.safetensors"))
+    return {path.stem: {name: tensor.tolist() for name, tensor in load_file(path).items()} for path in files}
 
 
-def test_a_preempted_job_goes_on_and_finds_what_an_undisturbed_run_finds(slurm, tmp_path):
+def test_a_preempted_job_goes_on_and_finds_what_an_undisturbed_run_finds(slurm, begin, tmp_path):
     words = ["discogan_toy", "--seeds", "2", *WORDS, "--set", "train.steps=6000"]
-    process = begin(tmp_path, *words, "--on", "slurm", "--slurm", "partition=low", "--slurm", "time=30")
+    process = begin(*words, "--on", "slurm", "--slurm", "partition=low", "--slurm", "time=30")
     job = number_of(process)
     runs = [tmp_path / "comparison" / f"seed-{seed}" / "discogan_toy" / "0001" for seed in (0, 1)]
     wait_until(lambda: all((run / "checkpoints" / "latest").exists() for run in runs))
@@ -163,16 +176,18 @@ def test_a_preempted_job_goes_on_and_finds_what_an_undisturbed_run_finds(slurm, 
     process.send_signal(signal.SIGINT)
     status, _, err = finish(process)
     assert status == 130
-    assert err.endswith("2 runs stay in Slurm's queue: the same command comes back to them, --cancel ends them\n")
+    assert err.endswith(
+        "interrupted; Slurm's queue keeps 2 runs: the same command comes back to them, --cancel ends them\n"
+    )
     for place in (0, 1):
         call("scontrol", "update", f"jobid={job}_{place}", "starttime=now")
-    status, out, err = finish(begin(tmp_path, *words, "--on", "slurm"))
+    status, out, err = finish(begin(*words, "--on", "slurm"))
     assert status == 0, err
     assert "submitted" not in err
     assert "modes.coverage" in out
 
     (tmp_path / "here").mkdir()
-    status, _, err = finish(begin(tmp_path / "here", *words))
+    status, _, err = finish(begin(*words, folder=tmp_path / "here"))
     assert status == 0, err
     for run in runs:
         undisturbed = tmp_path / "here" / run.relative_to(tmp_path)
@@ -183,46 +198,47 @@ def test_a_preempted_job_goes_on_and_finds_what_an_undisturbed_run_finds(slurm, 
     assert found == wanted
 
 
-def test_a_job_that_fails_is_told_and_is_not_queued_again(slurm, tmp_path):
+def test_a_job_that_fails_is_told_and_is_not_queued_again(slurm, begin, tmp_path):
     for name, rate in (("fine", "1e-4"), ("wild", "1e9")):
         lines = ["extends = 'discogan_toy'", "[optimizer]", "use = 'sgd'", f"lr = {rate}"]
         (tmp_path / f"{name}.toml").write_text("\n".join(lines))
     words = ["fine.toml", "wild.toml", "--seeds", "1", *WORDS, "--set", "train.steps=40", "--on", "slurm"]
-    process = begin(tmp_path, *words)
+    process = begin(*words)
     job = number_of(process)
     status, out, err = finish(process)
     assert status == 1
-    assert "wild, seed 0 failed with status 1:\n  error: " in err
+    assert "wild, seed 0 failed with status 1:\n" in err
+    assert "  error: " in err
     assert err.endswith("error: 1 of 2 runs failed\n")
     assert "modes.coverage" in out
     wait_until(lambda: states()[f"{job}_1"] == "FAILED")
 
 
-def test_what_slurm_began_is_finished_here(slurm, tmp_path):
+def test_what_slurm_began_is_finished_here(slurm, begin, tmp_path):
     endless = ["gan_toy", "--seeds", "1", *WORDS, "--set", "train.steps=10000000"]
-    process = begin(tmp_path, *endless, "--on", "slurm")
+    process = begin(*endless, "--on", "slurm")
     job = number_of(process)
     run = tmp_path / "comparison" / "seed-0" / "gan_toy" / "0001"
     wait_until((run / "checkpoints" / "latest").exists)
     process.kill()
     process.communicate()
-    status, _, err = finish(begin(tmp_path, *endless))
+    status, _, err = finish(begin(*endless))
     assert status == 2
     assert f"Slurm's queue holds 1 of these runs ({job}_0)" in err
-    status, out, _ = finish(begin(tmp_path, *endless, "--on", "slurm", "--cancel"))
-    assert (status, out) == (0, "1 jobs are cancelled; the same command without --cancel goes on\n")
+    status, out, _ = finish(begin(*endless, "--on", "slurm", "--cancel"))
+    assert (status, out) == (0, "cancelled: 1 run; the same command without --cancel goes on\n")
     wait_until(lambda: states()[f"{job}_0"] == "CANCELLED")
     step = int((run / "checkpoints" / "latest").read_text()[-8:])
     assert step % 100, "the run has saved its state when it was told to end, not only every hundred steps"
-    status, _, err = finish(begin(tmp_path, *endless, "--set", f"train.steps={step + 10}"))
+    status, _, err = finish(begin(*endless, "--set", f"train.steps={step + 10}"))
     assert status == 0, err
     assert (run / "checkpoints" / "latest").read_text() == f"step-{step + 10:08d}"
 
 
-def test_a_job_whose_time_is_nearly_over_saves_and_is_queued_again(slurm, tmp_path):
+def test_a_job_whose_time_is_nearly_over_saves_and_is_queued_again(slurm, begin, tmp_path):
     """Slurm gives the word up to a minute early, so that a job of four minutes has one to two."""
     endless = ["gan_toy", "--seeds", "1", *WORDS, "--set", "train.steps=10000000"]
-    process = begin(tmp_path, *endless, "--on", "slurm", "--slurm", "time=4")
+    process = begin(*endless, "--on", "slurm", "--slurm", "time=4")
     job = number_of(process)
     wait_until(lambda: states()[f"{job}_0"] == "RUNNING")
     wait_until(lambda: states()[f"{job}_0"] == "PENDING", 240)
@@ -232,4 +248,4 @@ def test_a_job_whose_time_is_nearly_over_saves_and_is_queued_again(slurm, tmp_pa
     wait_until(lambda: int((run / "checkpoints" / "latest").read_text()[-8:]) > stopped)
     process.send_signal(signal.SIGINT)
     assert finish(process)[0] == 130
-    assert finish(begin(tmp_path, *endless, "--on", "slurm", "--cancel"))[0] == 0
+    assert finish(begin(*endless, "--on", "slurm", "--cancel"))[0] == 0

@@ -172,7 +172,7 @@ class Slurm:
         if told.returncode:
             shutil.rmtree(array)
             raise InputError(f"sbatch refuses: {_line(told.stderr)}")
-        self.say(f"{len(new)} runs are submitted: job {told.stdout.partition(';')[0].strip()}")
+        self.say(f"job {told.stdout.partition(';')[0].strip()} is submitted, for {runs(len(new))}")
         self.elements |= {member.label: Element(array, place) for place, member in enumerate(new)}
         self._ask()
 
@@ -220,10 +220,8 @@ class Slurm:
     @property
     def left(self) -> str:
         """What is left in the queue, and how to come back to it."""
-        count = sum(map(self._is_alive, self.waiting))
-        return (
-            f"interrupted; {count} runs stay in Slurm's queue: the same command comes back to them, --cancel ends them"
-        )
+        kept = runs(sum(map(self._is_alive, self.waiting)))
+        return f"interrupted; Slurm's queue keeps {kept}: the same command comes back to them, --cancel ends them"
 
     def cancel(self, wanted: Sequence[Member]) -> int:
         """Take the members' jobs out of the queue; those that run save their state. Return how many they were."""
@@ -233,6 +231,11 @@ class Slurm:
             if told.returncode:
                 raise RunFailedError(f"scancel: {_line(told.stderr)}")
         return len(jobs)
+
+
+def runs(count: int) -> str:
+    """Return such as `1 run`."""
+    return f"{count} run{'' if count == 1 else 's'}"
 
 
 def require_slurm(asked: Sequence[str]) -> None:
