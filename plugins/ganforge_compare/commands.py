@@ -21,6 +21,8 @@ from ganforge import (
 )
 
 if TYPE_CHECKING:
+    import torch
+
     from ganforge_compare.comparison import Wanted
 
 _vary = typer.Option(
@@ -59,8 +61,6 @@ def compare(
     if on == "local" and (slurm or cancel):
         raise InputError(f"--{'slurm' if slurm else 'cancel'} goes with --on slurm")
     wanted = _wanted(context, recipes, vary or (), sets or (), plugin or ())
-    import torch
-
     from ganforge import pick_device
     from ganforge_compare import comparison, findings, results, tables
     from ganforge_compare.display import Display
@@ -72,7 +72,7 @@ def compare(
     place: comparison.Place
     if on == "slurm":
         require_slurm(slurm or ())
-        here = torch.device("cuda" if device == "auto" else device)  # which need not be on this machine
+        here = _device_of_jobs(device)
         place = queue = Slurm(out, options, device, slurm or (), jobs, _say)
     else:
         here = pick_device(device)
@@ -111,6 +111,16 @@ def compare(
             tell(f"note: no picture shows {key}: there is no metric, or it would have too many lines")
     if failures:
         raise RunFailedError(f"{len(failures)} of {len(members)} runs failed")
+
+
+def _device_of_jobs(name: str) -> "torch.device":
+    """Return the device that jobs may have, which need not be on this machine."""
+    import torch
+
+    try:
+        return torch.device("cuda" if name == "auto" else name)
+    except RuntimeError:
+        raise InputError(f"--device: expected auto, cpu, cuda or mps, got '{name}'") from None
 
 
 def _say(text: str) -> None:

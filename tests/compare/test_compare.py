@@ -291,6 +291,37 @@ def test_code_of_a_run_that_the_recipe_does_not_name_is_refused(
         assert "loads code: mine.py" in result.err
 
 
+def test_a_run_that_was_meanwhile_trained_with_other_settings_is_not_compared(trained, ganforge, monkeypatch):
+    lock = trained / "seed-0" / "gan_toy" / "0001" / "recipe.lock.toml"
+
+    def train(*_):
+        lock.write_text(lock.read_text().replace("hidden = 8", "hidden = 9"))
+        return []
+
+    monkeypatch.setattr(comparison, "train", train)
+    result = ganforge("compare", *TRAINED)
+    assert result.status == 2
+    assert "comparison/seed-0/gan_toy/0001 was trained with discriminator.hidden = 9, not 8; " in result.err
+
+
+def test_what_a_recipe_leaves_to_the_device_may_be_another_devices(trained, ganforge, monkeypatch):
+    monkeypatch.setattr(comparison, "train", lambda *_: [])
+    lock = trained / "seed-1" / "gan_toy" / "0001" / "recipe.lock.toml"
+    lock.write_text(
+        lock.read_text().replace('precision = "fp32"', 'precision = "bf16"').replace("threads = 1", "threads = 0")
+    )
+    result = ganforge("compare", *TRAINED)
+    assert result.status == 0, result.err
+    assert "note: not all runs have one precision: fp32 gan_toy, seed 0; bf16 gan_toy, seed 1\n" in result.out
+    for what, there in (
+        ("precision='fp32'", "compute.precision = 'bf16', not 'fp32'"),
+        ("threads=1", "threads = 0, not 1"),
+    ):
+        result = ganforge("compare", *TRAINED, "--set", f"compute.{what}")
+        assert result.status == 2
+        assert there in result.err
+
+
 def test_two_comparisons_do_not_work_in_one_folder(trained, ganforge):
     held = hold(trained)
     result = ganforge("compare", *TRAINED)

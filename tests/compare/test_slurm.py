@@ -161,6 +161,7 @@ def test_how_a_job_ended_is_told_with_the_last_that_it_and_slurm_said(state, end
             ["--slurm", "partition=nowhere"],
             "sbatch refuses: sbatch: error: invalid partition specified: nowhere; sbatch: ",
         ),
+        (["--device", "gpu"], "--device: expected auto, cpu, cuda or mps, got 'gpu'"),
         (["--slurm", "array=0-9"], "--slurm array=0-9: compare sets array itself"),
         (["--slurm", "job_name=mine"], "--slurm job_name=mine: compare sets job_name itself"),
         (["--slurm", "=gpu"], "--slurm =gpu: expected OPTION=VALUE, such as partition=gpu"),
