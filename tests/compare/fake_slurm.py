@@ -57,6 +57,7 @@ def start(words: list[str]) -> None:
 
 def squeue(words: list[str]) -> None:
     names = next(word for word in words if word.startswith("--name=")).removeprefix("--name=").split(",")
+    sys.stdout.write("CLUSTER: test\n")
     for folder in sorted(ROOT.glob("*_*")):
         if (name := (folder / "name").read_text()) in names:
             state = (folder / "state").read_text()

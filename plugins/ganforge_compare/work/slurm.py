@@ -5,6 +5,7 @@ What was submitted lies in the comparison's folder, `slurm/NUMBER-TOKEN/`, and n
 is found there again by whoever asks, from whichever machine, and also if whoever submitted it was ended in between.
 """
 
+import re
 import secrets
 import shlex
 import shutil
@@ -122,11 +123,12 @@ class Slurm:
 
     def _ask(self) -> None:
         """Ask Slurm for the states of all jobs; it may be busy now and then."""
-        arrays = {element.array.name: element.array for element in self.elements.values()}
+        arrays = {f"{NAME}{element.array.name}": element.array for element in self.elements.values()}
         if not arrays:
             return
-        names = ",".join(NAME + name for name in arrays)
-        told = _call("squeue", "--noheader", "--array", "--states=all", f"--format={COLUMNS}", f"--name={names}")
+        told = _call(
+            "squeue", "--noheader", "--array", "--states=all", f"--format={COLUMNS}", f"--name={','.join(arrays)}"
+        )
         if told.returncode:
             if self.heard is None or time.monotonic() - self.heard > UNHEARD_SECONDS:
                 raise RunFailedError(f"squeue: {_line(told.stderr)}; jobs that are in Slurm's queue stay there")
@@ -134,9 +136,9 @@ class Slurm:
         self.heard = time.monotonic()
         found = {}
         for line in told.stdout.splitlines():
-            array, place, name, state, reason = line.split("|", 4)
-            if place.isdigit():
-                found[Element(arrays[name.removeprefix(NAME)], int(place))] = State(f"{array}_{place}", state, reason)
+            if told_of := re.fullmatch(r"(\d+)\|(\d+)\|([^|]+)\|(\w+)\|(.*)", line):  # beside what a site may add
+                number, place, name, state, reason = told_of.groups()
+                found[Element(arrays[name], int(place))] = State(f"{number}_{place}", state, reason)
         self.states = {label: found[element] for label, element in self.elements.items() if element in found}
 
     def _is_alive(self, label: str) -> bool:
