@@ -236,16 +236,16 @@ def test_what_slurm_began_is_finished_here(slurm, begin, tmp_path):
 
 
 def test_a_job_whose_time_is_nearly_over_saves_and_is_queued_again(slurm, begin, tmp_path):
-    """Slurm gives the word up to a minute early, so that a job of four minutes has one to two."""
+    """Slurm gives the word up to a minute early, so that a job of five minutes has two to three."""
     endless = ["gan_toy", "--seeds", "1", *WORDS, "--set", "train.steps=10000000"]
-    process = begin(*endless, "--on", "slurm", "--slurm", "time=4")
+    process = begin(*endless, "--on", "slurm", "--slurm", "time=5")
     job = number_of(process)
     wait_until(lambda: states()[f"{job}_0"] == "RUNNING")
-    wait_until(lambda: states()[f"{job}_0"] == "PENDING", 240)
+    wait_until(lambda: states()[f"{job}_0"] == "PENDING", 400)
     run = tmp_path / "comparison" / "seed-0" / "gan_toy" / "0001"
     stopped = int((run / "checkpoints" / "latest").read_text()[-8:])
-    call("scontrol", "update", f"jobid={job}_0", "starttime=now")
-    wait_until(lambda: int((run / "checkpoints" / "latest").read_text()[-8:]) > stopped)
+    call("scontrol", "update", f"jobid={job}_0", "starttime=now", "timelimit=60")
+    wait_until(lambda: int((run / "checkpoints" / "latest").read_text()[-8:]) > stopped, 400)
     process.send_signal(signal.SIGINT)
     assert finish(process)[0] == 130
     assert finish(begin(*endless, "--on", "slurm", "--cancel"))[0] == 0
