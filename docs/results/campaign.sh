@@ -12,14 +12,12 @@ out=$2
 shift 2
 here=$(cd "$(dirname "$0")/narrow" && pwd)
 
-# NAME SEEDS BEST RECIPE...: train so many seeds of all recipes before the next ones begin.
+# NAME SEEDS BEST RECIPE...: so many seeds of all recipes; all with one seed, before the next one begins.
 seeds() {
-    name=$1 last=$2 best=$3
+    name=$1 count=$2 best=$3
     shift 3
-    for count in $(seq "$last"); do
-        ganforge compare "$@" --seeds "$count" --jobs "${JOBS:-2}" --out "$out/$name" --set compute.threads=1 \
-            --set dataset.validation="$share" --set record.evaluate_every=250 --set record.best="$best" > /dev/null
-    done
+    ganforge compare "$@" --seeds "$count" --jobs "${JOBS:-2}" --out "$out/$name" --set compute.threads=1 \
+        --set dataset.validation="$share" --set record.evaluate_every=250 --set record.best="$best" > /dev/null
 }
 
 # NAME SEEDS SHOWN: all three models of a turntable recipe, those that are shipped or those in narrow/.
@@ -56,10 +54,8 @@ for part in ${*:-car2car edges2shoes norm celeba classes sweep}; do
             done ;;
         classes) turntable chair2car 3 && turntable car2face 3 ;;                       # 110 minutes
         sweep) # 300 minutes: GAN is the weight 0
-            for weight in 1 10 30 270; do
-                seeds "car2car-$weight" 3 -azimuth.rmse gan_recon_car2car_turntable discogan_car2car_turntable \
-                    --set losses.reconstruction.weight="$weight"
-            done ;;
+            seeds car2car-weight 3 -azimuth.rmse gan_recon_car2car_turntable discogan_car2car_turntable \
+                --vary losses.reconstruction.weight=1,10,30,270 ;;
         *) echo "unknown part: $part" >&2 && exit 2 ;;
     esac
 done

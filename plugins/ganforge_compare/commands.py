@@ -1,7 +1,8 @@
 """`ganforge compare`."""
 
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -19,6 +20,18 @@ from ganforge import (
     understand,
 )
 
+if TYPE_CHECKING:
+    import torch
+
+    from ganforge_compare.comparison import Wanted
+
+_vary = typer.Option(
+    "--vary", metavar="KEY=VALUE,VALUE,...", help="Train each recipe with each value; several make a grid; repeatable."
+)
+_slurm = typer.Option(
+    "--slurm", metavar="OPTION=VALUE", help="An option of sbatch, such as partition=gpu or time=4:00:00; repeatable."
+)
+
 
 def compare(
     context: typer.Context,
@@ -26,11 +39,17 @@ def compare(
         list[str], typer.Argument(metavar="RECIPE...", help="Recipes' files, or names of shipped ones.")
     ],
     seeds: Annotated[int, typer.Option(min=1, help="How many runs of each recipe, with seeds 0, 1, ...")] = 3,
+    vary: Annotated[list[str] | None, _vary] = None,
     sets: Sets = None,
     plugin: PluginFiles = None,
     out: Annotated[Path, typer.Option(metavar="DIR", help="Folder of the comparison.")] = Path("comparison"),
+    on: Annotated[Literal["local", "slurm"], typer.Option("--on", help="Where to train.")] = "local",
+    slurm: Annotated[list[str] | None, _slurm] = None,
+    cancel: Annotated[bool, typer.Option("--cancel", help="Take the comparison's jobs out of Slurm's queue.")] = False,
     device: Device = "auto",
-    jobs: Annotated[int, typer.Option(min=0, help="Runs at a time; 0: one a core, or one on a GPU.")] = 0,
+    jobs: Annotated[
+        int, typer.Option(min=0, help="Runs at a time; 0: one a core, one on a GPU, or as Slurm has it.")
+    ] = 0,
     level: Annotated[
         float, typer.Option(help="The probability with which an interval covers, between 0 and 1.")
     ] = 0.95,
@@ -39,33 +58,46 @@ def compare(
     """Train several recipes with several seeds, as far as they are not trained, and compare their metrics."""
     if not 0 < level < 1:
         raise InputError(f"--level: expected a number between 0 and 1, got {level}")
-    plans = [(recipe, understand(context, recipe, sets, plugin)) for recipe in recipes]
+    if on == "local" and (slurm or cancel):
+        raise InputError(f"--{'slurm' if slurm else 'cancel'} goes with --on slurm")
+    wanted = _wanted(context, recipes, vary or (), sets or (), plugin or ())
     from ganforge import pick_device
     from ganforge_compare import comparison, findings, results, tables
     from ganforge_compare.display import Display
+    from ganforge_compare.work.local import Local
+    from ganforge_compare.work.slurm import Slurm, require_not_queued, require_slurm, runs
 
-    place = pick_device(device)
-    wanted = comparison.members(plans, seeds, out, place)
     options = [word for text in sets or () for word in ("--set", text)]
     options += [word for path in plugin or () for word in ("--plugin", str(path))]
-
-    def say(text: str) -> None:
-        for line in text.split("\n"):
-            typer.echo(printable(line), err=True)
-
+    place: comparison.Place
+    if on == "slurm":
+        require_slurm(slurm or ())
+        here = _device_of_jobs(device)
+        place = queue = Slurm(out, options, device, slurm or (), jobs, _say)
+    else:
+        here = pick_device(device)
+        place = Local(options, here, jobs)
+    members = comparison.members(wanted, seeds, out, here)
     held = comparison.occupy(out)
     try:
+        if cancel:
+            tell(f"cancelled: {runs(queue.cancel(members))}; the same command without --cancel goes on")
+            return
+        if on == "local":
+            require_not_queued(out, [member for member in members if not member.is_done])
         with Display() as display:
-            failures = comparison.train(wanted, options, place, jobs, display.show)
+            failures = comparison.train(members, place, display.show)
         for failure in failures:
-            say(failure)
-        trained = findings.read(wanted, say)
+            _say(failure)
+        for member in members:  # a job may have been submitted with other settings
+            comparison.require_same(member)
+        trained = findings.read(members, _say)
         if not trained:
             raise RunFailedError("no run came far enough to be compared")
         found = findings.gather(trained, level)
         written = results.write(out, found, [member for member, _ in trained])
     except (StoppedError, KeyboardInterrupt):
-        say("interrupted; the same command goes on")
+        _say(place.left)
         raise
     finally:
         held.release()
@@ -75,5 +107,57 @@ def compare(
         tables.show(found)
         for what, path in written.items():
             tell(f"{what + ':':7} {path}")
+        for key in found.varied.keys() - written.keys():
+            tell(f"note: no picture shows {key}: there is no metric, or it would have too many lines")
     if failures:
-        raise RunFailedError(f"{len(failures)} of {len(wanted)} runs failed")
+        raise RunFailedError(f"{len(failures)} of {len(members)} runs failed")
+
+
+def _device_of_jobs(name: str) -> "torch.device":
+    """Return the device that jobs may have, which need not be on this machine."""
+    import torch
+
+    try:
+        return torch.device("cuda" if name == "auto" else name)
+    except RuntimeError:
+        raise InputError(f"--device: expected auto, cpu, cuda or mps, got '{name}'") from None
+
+
+def _say(text: str) -> None:
+    """Print lines on standard error."""
+    for line in text.split("\n"):
+        typer.echo(printable(line), err=True)
+
+
+def _wanted(
+    context: typer.Context, recipes: Sequence[str], vary: Sequence[str], sets: Sequence[str], plugin: Sequence[Path]
+) -> list["Wanted"]:
+    """Understand every recipe at every point of the grid; all that is wrong with any of them is said at once."""
+    from ganforge_compare import grid
+
+    points = grid.points(vary)
+    plans, problems = [], []
+    for recipe in recipes:
+        mine = []
+        for point in points:
+            try:
+                mine.append((understand(context, recipe, [*sets, *point.sets], plugin), point))
+            except InputError as error:
+                if not point.values:
+                    raise
+                problems += [f"{recipe}: {_of_vary(line, point.values)}" for line in map(str, error.args)]
+        if not problems:
+            grid.require_effect(recipe, mine)
+        plans += [(recipe, *one) for one in mine]
+    if problems:
+        raise InputError(*dict.fromkeys(problems))
+    from ganforge_compare.comparison import Wanted
+
+    return [Wanted(*one) for one in plans]
+
+
+def _of_vary(line: str, keys: Iterable[str]) -> str:
+    """Name the option that the user gave, where an error names the override that was made of it."""
+    for key in keys:
+        line = line.replace(f"--set {key}=", f"--vary {key}=")
+    return line

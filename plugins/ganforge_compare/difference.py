@@ -2,16 +2,17 @@
 
 import tomllib
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from ganforge import Plan, decide, is_changeable, lock_text, make_dataset, read_inside, read_lock
+from ganforge import InputError, Plan, decide, is_changeable, lock_text, make_dataset, read_inside, read_lock
 
 
-def first_difference(folder: Path, plan: Plan, device: torch.device) -> tuple[str, Any, Any] | None:
-    """Compare a settled plan with the run that a folder holds.
+def first_difference(folder: Path, plan: Plan) -> tuple[str, Any, Any] | None:
+    """Compare a plan with the run that a folder holds.
+
+    What the plan leaves to the device is as the run's device had it, which may be another machine's.
 
     Returns:
         (key, the run's value, the plan's value) of the first setting that makes them two different runs; None where
@@ -27,9 +28,22 @@ def first_difference(folder: Path, plan: Plan, device: torch.device) -> tuple[st
     plan, _, _ = decide(plan, make_dataset(plan))  # as the run has decided, too
     wanted = _flat(tomllib.loads(lock_text(plan, {})))
     for key in sorted(wanted | there):
-        if wanted.get(key) != there.get(key) and not is_changeable(key):
-            return key, there.get(key), wanted.get(key)
+        mine = wanted.get(key)
+        if mine != there.get(key) and not is_changeable(key) and not _is_left(key, mine):
+            return key, there.get(key), mine
     return None
+
+
+def _is_left(key: str, value: Any) -> bool:
+    """Whether a plan leaves a setting to the device."""
+    return (key.startswith("compute.") and value == "auto") or (key == "compute.threads" and value == 0)
+
+
+def precision(folder: Path) -> str:
+    """Return the precision that a run computes in; empty where there is no lock that tells."""
+    with suppress(InputError, FileNotFoundError):
+        return str(_flat(read_lock(folder)[1]).get("compute.precision", ""))
+    return ""
 
 
 def foreign_code(folder: Path, plan: Plan) -> str:

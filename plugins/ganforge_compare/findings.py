@@ -1,7 +1,8 @@
 """What the runs of a comparison found: each recipe's metrics over its seeds, and the differences between recipes.
 
 Runs of the same seed begin with the same random numbers and see the same batches, so recipes are compared seed by seed:
-the difference of two recipes is the mean of the differences of their pairs of runs.
+the difference of two recipes is the mean of the differences of their pairs of runs. In a grid recipes are compared at
+each point, and each recipe's points with the one that has the first value of a key, and is otherwise the same.
 """
 
 import math
@@ -9,14 +10,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
-from attrs import evolve, frozen
+from attrs import evolve, field, frozen
 
 from ganforge import InputError, Measured, Results, Split, is_finished, read_results
 from ganforge_compare.comparison import Member
+from ganforge_compare.difference import precision
 from ganforge_compare.intervals import Estimate, estimate, holm
 
 LARGEST = 1e150  # a metric beyond it has no sensible mean
 SPLIT: Split = "test"
+FEW = 3  # runs that are named, of many
 
 Seeds = Mapping[int, float]  # the value of each seed; nan where it is no finite number
 
@@ -43,19 +46,23 @@ class Checkpoint:
 
 @frozen
 class Compared:
-    """A recipe and its runs.
+    """A recipe, or in a grid a recipe at a point, and its runs.
 
     Attributes:
-        name: of the recipe.
+        name: of the recipe, and of the point.
         runs: the folder of each seed's run.
         by: the metric that chose the best weights, such as `-angles.rmse_AB`; empty where none did.
         checkpoints: `last`, and `best` where there is one.
+        recipe: its name alone.
+        point: for each varied key its value, as it is written.
     """
 
     name: str
     runs: Mapping[int, str]
     by: str
     checkpoints: Mapping[str, Checkpoint]
+    recipe: str
+    point: Mapping[str, str] = field(factory=dict)
 
 
 @frozen
@@ -67,6 +74,7 @@ class Difference:
         metric: `role.metric`.
         first: a recipe's name.
         second: the other's.
+        by: in what they differ: `recipe`, or a varied key.
         values: the difference of each seed with which both have a finite number.
         estimate: their mean, with its interval.
         p_holm: its p, corrected for all differences of the comparison; None where there is no interval.
@@ -76,6 +84,7 @@ class Difference:
     metric: str
     first: str
     second: str
+    by: str
     values: Seeds
     estimate: Estimate
     p_holm: float | None = None
@@ -97,8 +106,8 @@ class Comparison:
 
     Attributes:
         level: the probability with which an interval covers what it estimates.
-        recipes: those of which there are results, in the order in which they were named.
-        differences: of all pairs of recipes, the earlier one first.
+        recipes: those of which there are results, in the order in which they were named, each with all of its points.
+        differences: of all pairs that are compared, the earlier one first.
         notes: what a reader must know.
     """
 
@@ -106,6 +115,17 @@ class Comparison:
     recipes: Sequence[Compared]
     differences: Sequence[Difference]
     notes: Sequence[str]
+
+    @property
+    def names(self) -> list[str]:
+        """The recipes' names, whatever points there are."""
+        return list(dict.fromkeys(one.recipe for one in self.recipes))
+
+    @property
+    def varied(self) -> dict[str, list[str]]:
+        """For each varied key its values."""
+        keys = self.recipes[0].point
+        return {key: list(dict.fromkeys(one.point[key] for one in self.recipes)) for key in keys}
 
     @property
     def checkpoints(self) -> list[str]:
@@ -119,8 +139,12 @@ class Comparison:
 
 
 def read(wanted: Sequence[Member], say: Callable[[str], None]) -> list[tuple[Member, Results]]:
-    """Return the members that are trained and tested, with their results; the others are said and left out."""
+    """Return the members that are trained and tested, with their results; the others are said and left out.
+
+    They are in the order of the recipes and points, and of each in that of its seeds.
+    """
     found = []
+    order = list(dict.fromkeys(member.name for member in wanted))
     for member in wanted:
         try:
             results = read_results(member.folder)
@@ -133,22 +157,32 @@ def read(wanted: Sequence[Member], say: Callable[[str], None]) -> list[tuple[Mem
             found.append((member, results))
         else:
             say(f"note: {member.label} is not compared: it has no results of its last step ({member.folder})")
-    return found
+    return sorted(found, key=lambda one: order.index(one[0].name))
 
 
 def gather(found: Sequence[tuple[Member, Results]], level: float) -> Comparison:
     """Compare the results of at least one member."""
-    names = dict.fromkeys(member.plan.name for member, _ in found)
-    recipes = [
-        _compared(name, {member.seed: (member, one) for member, one in found if member.plan.name == name})
-        for name in names
-    ]
-    differences = _corrected([one for pair in combinations(recipes, 2) for one in _differences(*pair, level)])
-    return Comparison(level, recipes, differences, list(_notes(recipes)))
+    runs: dict[str, dict[int, tuple[Member, Results]]] = {}
+    for member, results in found:
+        runs.setdefault(member.name, {})[member.seed] = (member, results)
+    recipes = [_compared(name, mine) for name, mine in runs.items()]
+    pairs = [(*pair, by) for pair in combinations(recipes, 2) if (by := _by(*pair, recipes[0].point))]
+    differences = _corrected([one for pair in pairs for one in _differences(*pair, level)])
+    notes = [*_notes(recipes), *_of_precision([member for member, _ in found])]
+    return Comparison(level, recipes, differences, notes)
+
+
+def _by(first: Compared, second: Compared, beginning: Mapping[str, str]) -> str:
+    """Return in what two that are compared differ; nothing where they are not compared."""
+    if first.recipe != second.recipe:
+        return "recipe" if first.point == second.point else ""
+    keys = [key for key, value in first.point.items() if second.point[key] != value]
+    return keys[0] if len(keys) == 1 and first.point[keys[0]] == beginning[keys[0]] else ""
 
 
 def _compared(name: str, runs: Mapping[int, tuple[Member, Results]]) -> Compared:
     results = {seed: one for seed, (_, one) in runs.items()}
+    first, _ = next(iter(runs.values()))
     best = {seed: one.best for seed, one in results.items() if one.best and SPLIT in one.best.metrics}
     checkpoints = {"last": _checkpoint({seed: one.last for seed, one in results.items()})}
     if best:
@@ -158,6 +192,8 @@ def _compared(name: str, runs: Mapping[int, tuple[Member, Results]]) -> Compared
         {seed: str(member.folder) for seed, (member, _) in runs.items()},
         next((one.by for one in results.values() if one.best), ""),
         checkpoints,
+        first.plan.name,
+        first.point.values,
     )
 
 
@@ -172,7 +208,7 @@ def _checkpoint(measured: Mapping[int, Measured]) -> Checkpoint:
     return Checkpoint(steps, metrics, {seed: one.about.get(SPLIT, {}) for seed, one in measured.items()})
 
 
-def _differences(first: Compared, second: Compared, level: float) -> Iterator[Difference]:
+def _differences(first: Compared, second: Compared, by: str, level: float) -> Iterator[Difference]:
     for name in first.checkpoints:
         ours = first.checkpoints[name].metrics
         theirs = second.checkpoints[name].metrics if name in second.checkpoints else {}
@@ -183,7 +219,7 @@ def _differences(first: Compared, second: Compared, level: float) -> Iterator[Di
                 values = {seed: other - one for seed, (one, other) in pairs.items()}
                 size = max(abs(value) for pair in pairs.values() for value in pair)
                 found = estimate(list(values.values()), level, size)
-                yield Difference(name, metric, first.name, second.name, values, found)
+                yield Difference(name, metric, first.name, second.name, by, values, found)
 
 
 def _corrected(differences: Sequence[Difference]) -> list[Difference]:
@@ -217,6 +253,20 @@ def _notes(recipes: Sequence[Compared]) -> Iterator[str]:
         for key, held in facts.items():
             if len({value for values in held.values() for value in values}) > 1:
                 yield f"{role} does not measure alike: {key} is {_among(held)}"
+
+
+def _of_precision(trained: Sequence[Member]) -> Iterator[str]:
+    """Say where runs that leave their precision to the device were trained on devices that choose another one."""
+    found: dict[str, list[str]] = {}
+    for member in trained:
+        if "compute.precision" not in member.point.values and (kind := precision(member.folder)):
+            found.setdefault(kind, []).append(member.label)
+    if len(found) > 1:
+        yield f"not all runs have one precision: {'; '.join(f'{kind} {_few(names)}' for kind, names in found.items())}"
+
+
+def _few(names: Sequence[str]) -> str:
+    return "; ".join(names) if len(names) <= FEW else f"{'; '.join(names[:FEW])}; and {len(names) - FEW} more"
 
 
 def _of_the_best(recipes: Sequence[Compared]) -> Iterator[str]:

@@ -27,7 +27,8 @@ LOOKS = {"last": ("#0072b2", "o", -0.12), "best": ("#c65102", "s", 0.12)}  # col
 def draw(trained: Sequence[Member]) -> Figure | None:
     """Put the figures of each recipe's first seed side by side: a row for each figure, a column for each recipe.
 
-    A figure `x_initial`, of the state before the training, comes first in the row of `x`.
+    In a grid a row is of one recipe, and the columns are its points. A figure `x_initial`, of the state before the
+    training, comes first in the row of `x`.
     """
     first = [member for member in trained if member.seed == trained[0].seed]
     names = sorted({path.stem for member in first for path in (member.folder / "figures").glob("*.png")})
@@ -36,19 +37,20 @@ def draw(trained: Sequence[Member]) -> Figure | None:
     for name in names[:ROWS]:
         if name.removesuffix(INITIAL) in names and name.endswith(INITIAL):
             continue
-        cells = [("initial state", first[0].folder, f"{name}{INITIAL}")] if f"{name}{INITIAL}" in names else []
-        cells += [(member.plan.name, member.folder, name) for member in first]
-        read = [(title, _picture(folder, f"figures/{stem}.png")) for title, folder, stem in cells]
-        row = [(title, picture) for title, picture in read if picture is not None]
-        if not row:
-            continue
-        # The figures of a row keep their sizes relative to each other, so that pictures in them are as large as
-        # elsewhere.
-        tallest, width = max(picture.shape[0] for _, picture in row), sum(picture.shape[1] for _, picture in row)
-        height = WIDTH * tallest / width + TITLE
-        if sum(heights) + height < TALLEST:
-            rows.append(row)
-            heights.append(height)
+        for members in _beside(first):
+            cells = [("initial state", members[0].folder, f"{name}{INITIAL}")] if f"{name}{INITIAL}" in names else []
+            cells += [(_title(member), member.folder, name) for member in members]
+            read = [(title, _picture(folder, f"figures/{stem}.png")) for title, folder, stem in cells]
+            row = [(title, picture) for title, picture in read if picture is not None]
+            if not row:
+                continue
+            # The figures of a row keep their sizes relative to each other, so that pictures in them are as large as
+            # elsewhere.
+            tallest, width = max(picture.shape[0] for _, picture in row), sum(picture.shape[1] for _, picture in row)
+            height = WIDTH * tallest / width + TITLE * (1 + row[-1][0].count("\n"))
+            if sum(heights) + height < TALLEST:
+                rows.append(row)
+                heights.append(height)
     if not rows:
         return None
     figure = Figure(figsize=(WIDTH, sum(heights)), layout="constrained")
@@ -61,8 +63,21 @@ def draw(trained: Sequence[Member]) -> Figure | None:
             axes.set_axis_off()
             axes.set_anchor("N")
             axes.imshow(picture)
-            axes.set_title(printable(f"({chr(ord('a') + number)}) {title}"), fontsize=11, parse_math=False)
+            axes.set_title(f"({chr(ord('a') + number)}) {title}", fontsize=11, parse_math=False)
     return figure
+
+
+def _beside(first: Sequence[Member]) -> list[list[Member]]:
+    """Return which members are put into one row: all recipes, or all points of one."""
+    rows: dict[str, list[Member]] = {}
+    for member in first:
+        rows.setdefault(member.plan.name if member.point.values else "", []).append(member)
+    return list(rows.values())
+
+
+def _title(member: Member) -> str:
+    """Return the recipe's name and, on a line each, its values."""
+    return "\n".join(map(printable, (member.plan.name, *member.point.sets)))
 
 
 def _picture(folder: Path, name: str) -> Any:
@@ -83,10 +98,8 @@ def chart(found: Comparison) -> Figure | None:
     shown = list(names)[:CHARTS]
     if not shown:
         return None
-    across = min(ACROSS, len(shown))
-    down = math.ceil(len(shown) / across)
-    figure = Figure(figsize=(WIDTH * across / ACROSS, CHART * down), layout="constrained")
-    for axes, metric in zip(figure.subplots(down, across, squeeze=False).flat, shown, strict=False):
+    figure, several = charts(len(shown))
+    for axes, metric in zip(several, shown, strict=True):
         axes.set_title(printable(metric), fontsize=10, parse_math=False)
         for checkpoint in found.checkpoints:
             _plot(axes, found, checkpoint, metric)
@@ -94,11 +107,21 @@ def chart(found: Comparison) -> Figure | None:
         for label in axes.get_xticklabels():
             label.set_parse_math(False)
         axes.set_xlim(-0.5, len(found.recipes) - 0.5)
-    for axes in figure.axes[len(shown) :]:
-        axes.set_axis_off()
     for axes in [axes for axes in figure.axes if axes.get_legend_handles_labels()[0]][:1]:
         axes.legend(fontsize=8)
     return figure
+
+
+def charts(count: int) -> tuple[Figure, list[Any]]:
+    """Return a figure, and the axes of so many charts in it, at most `CHARTS`."""
+    count = min(CHARTS, count)
+    across = min(ACROSS, count)
+    down = math.ceil(count / across)
+    figure = Figure(figsize=(WIDTH * across / ACROSS, CHART * down), layout="constrained")
+    axes = list(figure.subplots(down, across, squeeze=False).flat)
+    for unused in axes[count:]:
+        unused.set_axis_off()
+    return figure, axes[:count]
 
 
 def _plot(axes: Any, found: Comparison, checkpoint: str, metric: str) -> None:

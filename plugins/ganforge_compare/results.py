@@ -14,11 +14,13 @@ from matplotlib.figure import Figure
 from ganforge import printable, to_json, write_output
 from ganforge_compare.comparison import Member
 from ganforge_compare.findings import Checkpoint, Compared, Comparison, Difference, Seeds
+from ganforge_compare.grid import as_name
 from ganforge_compare.intervals import Estimate
 from ganforge_compare.pictures import chart, draw
-from ganforge_compare.tables import line_of_chance, lines_of_facts, rows_of_differences, rows_of_metrics
+from ganforge_compare.sweep import sweep
+from ganforge_compare.tables import line_of_chance, lines_of_facts, rows_of_metrics, tables_of_differences
 
-PICTURES = {"figure": "what each recipe's first run drew, side by side", "seeds": "each metric, seed by seed"}
+ALT = {"figure": "what each recipe's first run drew, side by side", "seeds": "each metric, seed by seed"}
 
 
 def write(out: Path, found: Comparison, trained: Sequence[Member]) -> dict[str, Path]:
@@ -31,7 +33,11 @@ def write(out: Path, found: Comparison, trained: Sequence[Member]) -> dict[str, 
         InputError: a file cannot be written.
     """
     write_output(out / "comparison.json", (to_json(nest(found), indent=2) + "\n").encode())
-    drawn = {"figure": (draw(trained), "comparison.png"), "seeds": (chart(found), "comparison_seeds.png")}
+    drawn = {"figure": (draw(trained), "comparison.png")}
+    if found.varied:
+        drawn |= {key: (sweep(found, key), f"comparison_{as_name(key)}.png") for key in found.varied}
+    else:
+        drawn["seeds"] = (chart(found), "comparison_seeds.png")
     contents = {what: (_as_png(figure), name) for what, (figure, name) in drawn.items() if figure is not None}
     written = {what: write_output(out / name, content) for what, (content, name) in contents.items()}
     page = _page(found, {what: content for what, (content, _) in contents.items()})
@@ -51,6 +57,7 @@ def nest(found: Comparison) -> dict[str, Any]:
     """Return what `comparison.json` holds and `--json` prints; a number that is not finite is null."""
     return {
         "level": found.level,
+        "varied": found.varied,
         "recipes": {one.name: _recipe(one, found.level) for one in found.recipes},
         "differences": [_difference(one, found.level) for one in found.differences],
         "notes": list(found.notes),
@@ -59,7 +66,8 @@ def nest(found: Comparison) -> dict[str, Any]:
 
 def _recipe(one: Compared, level: float) -> dict[str, Any]:
     checkpoints = {name: _checkpoint(held, level) for name, held in one.checkpoints.items()}
-    return {"runs": _by_seed(one.runs), "by": one.by or None, **checkpoints}
+    about = {"recipe": one.recipe, "point": dict(one.point), "runs": _by_seed(one.runs), "by": one.by or None}
+    return {**about, **checkpoints}
 
 
 def _checkpoint(held: Checkpoint, level: float) -> dict[str, Any]:
@@ -76,6 +84,7 @@ def _difference(one: Difference, level: float) -> dict[str, Any]:
         "at": one.checkpoint,
         "first": one.first,
         "second": one.second,
+        "by": one.by,
         "values": _values(one.values),
         **_estimate(one.estimate),
         "p": one.estimate.p,
@@ -104,15 +113,16 @@ def _by_seed(table: Mapping[int, Any]) -> dict[str, Any]:
 def _page(found: Comparison, pictures: Mapping[str, bytes]) -> str:
     """Return the page: tables, notes, pictures."""
     images = [
-        f'<img alt="{PICTURES[what]}" src="data:image/png;base64,{b64encode(content).decode()}">'
+        f'<img alt="{_text(ALT.get(what, f"each metric against {what}"))}" '
+        f'src="data:image/png;base64,{b64encode(content).decode()}">'
         for what, content in pictures.items()
     ]
     page = Template((Path(__file__).parent / "comparison.html").read_text(encoding="utf-8"))
     return page.substitute(
-        names=_text(", ".join(one.name for one in found.recipes)),
+        names=_text(", ".join(found.names) + "".join(f", {key}" for key in found.varied)),
         metrics=_table(rows_of_metrics(found)),
         facts=_items(list(lines_of_facts(found))),
-        differences=_section("Differences", _table(rows_of_differences(found))),
+        differences=_section("Differences", "\n".join(map(_table, tables_of_differences(found)))),
         notes=_items([*filter(None, [line_of_chance(found)]), *found.notes]),
         pictures="\n".join(
             f'<div class="wide" tabindex="0" role="region" aria-label="figure">{one}</div>' for one in images

@@ -3,16 +3,17 @@
 import math
 import shutil
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ganforge import print_rows, tell
-from ganforge_compare.findings import Comparison, Difference, told
+from ganforge_compare.findings import Compared, Comparison, Difference, told
 from ganforge_compare.intervals import Estimate
 
 GAP = 2  # characters between columns
 COARSEST, FINEST = 1e6, 1e-6  # deviations by which numbers are rounded to decimals
 PLAIN = ".4g"
+LONGEST = 80  # rows of a table on a terminal
 
 Row = dict[str, str]
 
@@ -25,16 +26,24 @@ def room() -> int:
 def show(found: Comparison) -> None:
     """Print the tables, and what a reader must know."""
     rows = rows_of_metrics(found, room())
-    print_rows(rows, as_json=False)
+    _print(rows)
     if rows and "seeds" not in rows[0]:
         tell("each seed's values: on the page, or in a wider terminal")
     for line in lines_of_facts(found):
         tell(line)
-    if rows := rows_of_differences(found):
+    for rows in tables_of_differences(found):
         tell("")
-        print_rows(rows, as_json=False)
+        _print(rows)
     for line in filter(None, [line_of_chance(found), *found.notes]):
         tell(f"note: {line}")
+
+
+def _print(rows: Sequence[Row]) -> None:
+    """Print a table, on a terminal as many rows as somebody reads."""
+    most = LONGEST if sys.stdout.isatty() else len(rows)
+    print_rows(rows[:most], as_json=False)
+    if rows[most:]:
+        tell(f"{len(rows) - most} more rows: on the page")
 
 
 def rows_of_metrics(found: Comparison, width: int = 1000) -> list[Row]:
@@ -48,7 +57,8 @@ def rows_of_metrics(found: Comparison, width: int = 1000) -> list[Row]:
                 rows.append(
                     {
                         **_line(found, metric, checkpoint),
-                        "recipe": one.name,
+                        "recipe": one.recipe,
+                        **_point(one),
                         "mean ± deviation": _mean(mean, len(one.runs)),
                         "seeds": " ".join(format(value, form) for value in values.values()),
                     }
@@ -58,20 +68,47 @@ def rows_of_metrics(found: Comparison, width: int = 1000) -> list[Row]:
     return rows
 
 
-def rows_of_differences(found: Comparison) -> list[Row]:
-    """Return what is known of the differences of each recipe from the first one."""
-    baseline, rows = found.recipes[0], []
-    first = baseline.name
-    held = {(one.metric, one.checkpoint, one.second): one for one in found.differences if one.first == first}
+def tables_of_differences(found: Comparison) -> Iterator[list[Row]]:
+    """Yield what is known of differences: of recipes from the first one, of each key's values from its first one."""
+    first = found.names[0]
+    yield from filter(None, [_rows(found, "recipe", first, lambda one: one.recipe == first, len(found.names) > 2)])
+    for key, (value, *_) in found.varied.items():
+        yield from filter(
+            None, [_rows(found, key, f"{_titles(found.varied)[key]}={value}", lambda _: True, len(found.names) > 1)]
+        )
+
+
+def _rows(found: Comparison, by: str, against: str, counts: Callable[[Compared], bool], named: bool) -> list[Row]:
+    """Return a row for each difference that two have by one thing, where the first of the two counts."""
+    recipes = {one.name: one for one in found.recipes}
+    held: dict[tuple[str, str], list[Difference]] = {}
+    for one in found.differences:
+        if one.by == by and counts(recipes[one.first]):
+            held.setdefault((one.metric, one.checkpoint), []).append(one)
+    rows = []
     for metric, checkpoint in _lines(found):
-        for other in found.recipes[1:]:
-            if one := held.get((metric, checkpoint, other.name)):
-                row = _line(found, metric, checkpoint)
-                row |= {"recipe": other.name} if len(found.recipes) > 2 else {}
-                rows.append(
-                    row | {f"against {first}": say(one, found.level, len(baseline.runs.keys() & other.runs.keys()))}
-                )
+        for one in held.get((metric, checkpoint), ()):
+            first, second = recipes[one.first], recipes[one.second]
+            row = _line(found, metric, checkpoint) | ({"recipe": second.recipe} if named else {}) | _point(second)
+            rows.append(
+                row | {f"against {against}": say(one, found.level, len(first.runs.keys() & second.runs.keys()))}
+            )
     return rows
+
+
+def _point(one: Compared) -> Row:
+    """Return the cells with the values of a point."""
+    return {_titles(one.point)[key]: value for key, value in one.point.items()}
+
+
+def _titles(keys: Iterable[str]) -> Row:
+    """Return for each varied key a short title: its last part, if no other one ends so.
+
+    >>> _titles(["losses.cycle.weight", "losses.style.weight", "train.batch"])
+    {'losses.cycle.weight': 'losses.cycle.weight', 'losses.style.weight': 'losses.style.weight', 'train.batch': 'batch'}
+    """
+    ends = [key.rpartition(".")[2] for key in keys]
+    return {key: end if ends.count(end) == 1 else key for key, end in zip(keys, ends, strict=True)}
 
 
 def lines_of_facts(found: Comparison) -> Iterator[str]:

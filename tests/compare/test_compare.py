@@ -18,7 +18,9 @@ from matplotlib.figure import Figure
 from ganforge import InputError, hold
 from tests.runs.forms import FORMS, make
 
-comparison, results = (importlib.import_module(f"ganforge_compare.{name}") for name in ("comparison", "results"))
+comparison, results, task = (
+    importlib.import_module(f"ganforge_compare.{name}") for name in ("comparison", "results", "work.task")
+)
 
 SETS = ["train.steps=6", "record.evaluate_every=2", "generator.hidden=8", "discriminator.hidden=8", "train.batch=8"]
 WORDS = [word for text in SETS for word in ("--set", text)]
@@ -289,6 +291,37 @@ def test_code_of_a_run_that_the_recipe_does_not_name_is_refused(
         assert "loads code: mine.py" in result.err
 
 
+def test_a_run_that_was_meanwhile_trained_with_other_settings_is_not_compared(trained, ganforge, monkeypatch):
+    lock = trained / "seed-0" / "gan_toy" / "0001" / "recipe.lock.toml"
+
+    def train(*_):
+        lock.write_text(lock.read_text().replace("hidden = 8", "hidden = 9"))
+        return []
+
+    monkeypatch.setattr(comparison, "train", train)
+    result = ganforge("compare", *TRAINED)
+    assert result.status == 2
+    assert "comparison/seed-0/gan_toy/0001 was trained with discriminator.hidden = 9, not 8; " in result.err
+
+
+def test_what_a_recipe_leaves_to_the_device_may_be_another_devices(trained, ganforge, monkeypatch):
+    monkeypatch.setattr(comparison, "train", lambda *_: [])
+    lock = trained / "seed-1" / "gan_toy" / "0001" / "recipe.lock.toml"
+    lock.write_text(
+        lock.read_text().replace('precision = "fp32"', 'precision = "bf16"').replace("threads = 1", "threads = 0")
+    )
+    result = ganforge("compare", *TRAINED)
+    assert result.status == 0, result.err
+    assert "note: not all runs have one precision: fp32 gan_toy, seed 0; bf16 gan_toy, seed 1\n" in result.out
+    for what, there in (
+        ("precision='fp32'", "compute.precision = 'bf16', not 'fp32'"),
+        ("threads=1", "threads = 0, not 1"),
+    ):
+        result = ganforge("compare", *TRAINED, "--set", f"compute.{what}")
+        assert result.status == 2
+        assert there in result.err
+
+
 def test_two_comparisons_do_not_work_in_one_folder(trained, ganforge):
     held = hold(trained)
     result = ganforge("compare", *TRAINED)
@@ -360,8 +393,8 @@ def test_failures_are_told_where_no_run_came_far_enough(ganforge, monkeypatch, t
 
 def test_what_a_training_does_is_read_from_its_output(tmp_path):
     output = tmp_path / "output.txt"
-    member = SimpleNamespace(steps_done=lambda: 40, plan=SimpleNamespace(train=SimpleNamespace(steps=100)))
-    worker = comparison.Worker(member, None, output)
+    plan = SimpleNamespace(train=SimpleNamespace(steps=100))
+    member = SimpleNamespace(steps_done=lambda: 40, plan=plan, output=output)
     for text, doing in (
         (None, ("starting", 0, 100)),
         (b"", ("starting", 0, 100)),
@@ -373,7 +406,8 @@ def test_what_a_training_does_is_read_from_its_output(tmp_path):
     ):
         if text is not None:
             output.write_bytes(text)
-        assert (worker.doing.what, worker.doing.done, worker.doing.total) == doing
+        found = task.doing(member)
+        assert (found.what, found.done, found.total) == doing
 
 
 def test_without_a_terminal_a_line_now_and_then_tells_what_is_done(capsys, monkeypatch):

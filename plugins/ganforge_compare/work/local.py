@@ -1,0 +1,96 @@
+"""Trainings on this machine: some at a time, each in a process of its own, which saves and ends when we do."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+
+import torch
+from attrs import define, field
+
+from ganforge_compare import PARENT
+from ganforge_compare.comparison import Member, require_free
+from ganforge_compare.display import Doing
+from ganforge_compare.work.task import doing, failure, task_of
+
+STOP_SECONDS = 60.0  # that a training has to save its state, after the step it is at
+
+# Windows starts a program in between, which would be taken for the parent.
+_PARENT = {PARENT: str(os.getpid())} if os.name == "posix" else {}
+
+
+@define
+class Worker:
+    """A process that trains one member."""
+
+    member: Member
+    process: "subprocess.Popen[bytes]"
+
+
+@define
+class Local:
+    """Trains here.
+
+    Attributes:
+        options: of the command line, to pass on.
+        device: where to train.
+        jobs: how many at a time; 0 takes as many as there are cores, and one on a GPU.
+    """
+
+    options: Sequence[str]
+    device: torch.device
+    jobs: int
+    waiting: list[Member] = field(init=False, factory=list)
+    working: list[Worker] = field(init=False, factory=list)
+    failures: list[str] = field(init=False, factory=list)
+    threads: int = field(init=False, default=1)
+    seconds = 0.5
+    left = "interrupted; the same command goes on"
+
+    def begin(self, missing: Sequence[Member]) -> None:
+        """Note what is to be trained."""
+        require_free(missing)
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        jobs = self.jobs or (1 if self.device.type != "cpu" else cores)
+        self.jobs = max(1, min(jobs, len(missing)))
+        self.threads = max(1, cores // self.jobs)
+        self.waiting = list(missing)
+
+    def look(self) -> Mapping[str, Doing]:
+        """Take note of trainings that have ended, start others, and say what each does."""
+        for worker in [worker for worker in self.working if worker.process.poll() is not None]:
+            self.working.remove(worker)
+            if status := worker.process.returncode:
+                ended = f"failed with status {status}" if status > 0 else f"was ended by {signal.Signals(-status).name}"
+                self.failures.append(failure(worker.member, ended))
+        while self.waiting and len(self.working) < self.jobs:
+            self.working.append(self._start(self.waiting.pop(0)))
+        return {worker.member.label: doing(worker.member) for worker in self.working}
+
+    def _start(self, member: Member) -> Worker:
+        """Start training, or going on with it."""
+        words, file = task_of(member, self.options, str(self.device)).prepare()
+        with file:
+            process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "ganforge", *words],  # no module of the current folder goes before others
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,  # an interruption is passed on once, by us
+                env={**os.environ, "OMP_NUM_THREADS": str(self.threads), **_PARENT},
+            )
+        return Worker(member, process)
+
+    def end(self) -> None:
+        """Have trainings save their state and end; one that takes too long is killed."""
+        for worker in self.working:
+            worker.process.terminate()
+        until = time.monotonic() + STOP_SECONDS
+        for worker in self.working:
+            try:
+                worker.process.wait(max(0.0, until - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                worker.process.kill()
+                worker.process.wait()

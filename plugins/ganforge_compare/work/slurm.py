@@ -1,0 +1,282 @@
+"""Trainings as jobs of Slurm: an array of jobs, one for each run, which Slurm may stop, move and begin again.
+
+Slurm is asked by its own commands, which run any program; submitit, the usual library, would pickle what it submits.
+What was submitted lies in the comparison's folder, `slurm/NUMBER-TOKEN/`, and names the array in the queue. So it
+is found there again by whoever asks, from whichever machine, and also if whoever submitted it was ended in between.
+"""
+
+import re
+import secrets
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from attrs import asdict, define, field, frozen
+
+from ganforge import InputError, RunFailedError, tell, to_json, write_output
+from ganforge_compare.comparison import Member, require_free
+from ganforge_compare.display import Doing
+from ganforge_compare.work.job import SAVE_SECONDS, output_of, status_of
+from ganforge_compare.work.task import TASKS, doing, failure, read_tasks, task_of
+
+FOLDER = "slurm"
+COMMANDS = ("sbatch", "squeue", "scancel", "scontrol")
+COLUMNS = "%F|%K|%j|%T|%r"  # array, place in it, name, state, reason
+NAME = "ganforge-"  # how the names of our arrays begin
+ENDED = frozenset(
+    {
+        *("BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL"),
+        *("OUT_OF_MEMORY", "PREEMPTED", "REVOKED", "TIMEOUT"),
+    }
+)
+# What compare says itself; jobs run in this folder and environment, which says for example which plugins are allowed.
+OURS = (
+    *("array", "chdir", "error", "export", "export-file", "job-name", "no-requeue", "open-mode", "output"),
+    *("parsable", "requeue", "signal", "wait", "wrap"),
+)
+UNHEARD_SECONDS = 600.0  # that Slurm may leave us without an answer
+LATE_SECONDS = 60.0  # after which what a job wrote is seen on every machine
+
+
+@frozen
+class Element:
+    """One job of an array: the array's folder, and its place in there."""
+
+    array: Path
+    place: int
+
+
+@frozen
+class State:
+    """What Slurm tells of a job: its number, such as `12_3`, its state, such as `PENDING`, and the reason."""
+
+    job: str
+    name: str
+    reason: str
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it waits, runs, or is about to wait again."""
+        return self.name not in ENDED
+
+
+@define
+class Slurm:
+    """Has Slurm train.
+
+    Attributes:
+        out: the comparison's folder, which all machines see.
+        options: of the command line, to pass on.
+        device: where a job trains: a name, or `auto`.
+        asked: options of sbatch, each as `partition=gpu`.
+        jobs: how many runs at a time; 0 leaves that to Slurm.
+        say: told what is submitted.
+    """
+
+    out: Path
+    options: Sequence[str]
+    device: str
+    asked: Sequence[str]
+    jobs: int
+    say: Callable[[str], None]
+    begun: dict[str, Member] = field(init=False, factory=dict)
+    waiting: dict[str, Member] = field(init=False, factory=dict)
+    elements: dict[str, Element] = field(init=False, factory=dict)
+    states: dict[str, State] = field(init=False, factory=dict)
+    ended: dict[str, float] = field(init=False, factory=dict)
+    heard: float | None = field(init=False, default=None)
+    failures: list[str] = field(init=False, factory=list)
+    seconds = 10.0
+
+    def begin(self, missing: Sequence[Member]) -> None:
+        """Submit the members that are not in the queue."""
+        self.begun = {member.label: member for member in missing}
+        self.waiting = dict(self.begun)
+        self.find()
+        until = time.monotonic() + LATE_SECONDS
+        while self._is_ending() and time.monotonic() < until:  # it then waits again, or is gone
+            time.sleep(1)
+            self._ask()
+        new = [member for member in missing if not self._is_alive(member.label)]
+        require_free(new)
+        if new:
+            self._submit(new)
+
+    def _is_ending(self) -> bool:
+        return any(label in self.states and self.states[label].name == "COMPLETING" for label in self.waiting)
+
+    def find(self) -> None:
+        """Find the jobs of this comparison in Slurm's queue.
+
+        Raises:
+            InputError: a file of what was submitted is damaged.
+            RunFailedError: Slurm does not answer.
+        """
+        for path in sorted((self.out / FOLDER).glob(f"*/{TASKS}")):
+            for place, task in enumerate(read_tasks(path.parent)):
+                self.elements[task.label] = Element(path.parent, place)
+        self._ask()
+
+    def _ask(self) -> None:
+        """Ask Slurm for the states of all jobs; it may be busy now and then."""
+        arrays = {f"{NAME}{element.array.name}": element.array for element in self.elements.values()}
+        if not arrays:
+            return
+        told = _call(
+            "squeue", "--noheader", "--array", "--states=all", f"--format={COLUMNS}", f"--name={','.join(arrays)}"
+        )
+        if told.returncode:
+            if self.heard is None or time.monotonic() - self.heard > UNHEARD_SECONDS:
+                raise RunFailedError(f"squeue: {_line(told.stderr)}; jobs that are in Slurm's queue stay there")
+            return
+        self.heard = time.monotonic()
+        found = {}
+        for line in told.stdout.splitlines():
+            if told_of := re.fullmatch(r"(\d+)\|(\d+)\|([^|]+)\|(\w+)\|(.*)", line):  # beside what a site may add
+                number, place, name, state, reason = told_of.groups()
+                found[Element(arrays[name], int(place))] = State(f"{number}_{place}", state, reason)
+        self.states = {label: found[element] for label, element in self.elements.items() if element in found}
+
+    def _is_alive(self, label: str) -> bool:
+        return label in self.states and self.states[label].is_alive
+
+    def alive(self, wanted: Sequence[Member]) -> list[str]:
+        """Return the numbers of jobs that wait or run for some members."""
+        return [self.states[member.label].job for member in wanted if self._is_alive(member.label)]
+
+    def _submit(self, new: Sequence[Member]) -> None:
+        """Submit an array of jobs.
+
+        Raises:
+            InputError: sbatch refuses it, or the file cannot be written.
+        """
+        folder = self.out.absolute() / FOLDER
+        array = folder / f"{len(list(folder.glob('*'))) + 1:04d}-{secrets.token_hex(4)}"
+        try:
+            array.mkdir(parents=True)
+        except OSError as error:
+            raise InputError(f"cannot write to {array}: {error.strerror}") from error
+        tasks = [asdict(task_of(member, self.options, self.device)) for member in new]
+        write_output(array / TASKS, to_json(tasks, indent=1) + "\n")
+        words = [sys.executable, "-P", "-m", "ganforge_compare.work.job", str(array)]
+        limit = f"%{self.jobs}" if self.jobs else ""
+        told = _call(
+            *("sbatch", "--parsable", f"--job-name={NAME}{array.name}", f"--array=0-{len(new) - 1}{limit}"),
+            *("--requeue", "--open-mode=append", f"--signal=B:USR2@{SAVE_SECONDS}"),
+            f"--output={output_of(Path(str(array).replace('%', '%%')), '%a')}",
+            *(f"--{option.replace('_', '-')}{equals}{value}" for option, equals, value in map(_parts, self.asked)),
+            script=f"#!/bin/sh\nexec {shlex.join(words)}\n",
+        )
+        if told.returncode:
+            shutil.rmtree(array)
+            raise InputError(f"sbatch refuses: {_line(told.stderr)}")
+        self.say(f"job {told.stdout.partition(';')[0].strip()} is submitted, for {runs(len(new))}")
+        self.elements |= {member.label: Element(array, place) for place, member in enumerate(new)}
+        self._ask()
+
+    def look(self) -> Mapping[str, Doing]:
+        """Ask Slurm, take note of what has ended, and say what goes on."""
+        self._ask()
+        for label, member in list(self.waiting.items()):
+            if member.is_done:
+                del self.waiting[label]
+            elif self._is_alive(label):
+                self.ended.pop(label, None)
+            elif how := self._end(label):
+                self.failures.append(failure(member, how, self._output(label)))
+                del self.waiting[label]
+        asleep = [self.states[label] for label in self.waiting if self._is_pending(label)]
+        working = {label: doing(one) for label, one in self.waiting.items() if not self._is_pending(label)}
+        if asleep:
+            reasons = ", ".join(dict.fromkeys(state.reason for state in asleep))
+            begun = len(self.begun)
+            working["Slurm"] = Doing(
+                f"{len(asleep)} of {begun} runs wait ({reasons})", begun - len(self.waiting), begun
+            )
+        return working
+
+    def _is_pending(self, label: str) -> bool:
+        return label in self.states and self.states[label].name == "PENDING"
+
+    def _end(self, label: str) -> str:
+        """Say how a job ended whose run is not done; nothing while what it wrote may still be on its way here."""
+        status = status_of(self.elements[label].array, self.elements[label].place)
+        if status:
+            return f"failed with status {status}"
+        if time.monotonic() - self.ended.setdefault(label, time.monotonic()) < LATE_SECONDS:
+            return ""
+        if state := self.states.get(label):
+            return f"is not done, and its job {state.job} is {state.name}"
+        return "is not done, and its job is no longer in Slurm's queue"
+
+    def _output(self, label: str) -> Path:
+        return output_of(self.elements[label].array, str(self.elements[label].place))
+
+    def end(self) -> None:
+        """Leave the jobs to Slurm."""
+
+    @property
+    def left(self) -> str:
+        """What is left in the queue, and how to come back to it."""
+        kept = runs(sum(map(self._is_alive, self.waiting)))
+        return f"interrupted; Slurm's queue keeps {kept}: the same command comes back to them, --cancel ends them"
+
+    def cancel(self, wanted: Sequence[Member]) -> int:
+        """Take the members' jobs out of the queue; those that run save their state. Return how many they were."""
+        self.find()
+        if jobs := self.alive(wanted):
+            told = _call("scancel", *jobs)
+            if told.returncode:
+                raise RunFailedError(f"scancel: {_line(told.stderr)}")
+        return len(jobs)
+
+
+def runs(count: int) -> str:
+    """Return such as `1 run`."""
+    return f"{count} run{'' if count == 1 else 's'}"
+
+
+def require_slurm(asked: Sequence[str]) -> None:
+    """Refuse with an InputError a machine without Slurm, and options of sbatch that are compare's own."""
+    if missing := [name for name in COMMANDS if not shutil.which(name)]:
+        raise InputError(
+            f"--on slurm needs {', '.join(missing)}: run it where jobs are submitted, with Slurm on the PATH"
+        )
+    for text in asked:
+        option, _, _ = _parts(text)
+        if not option or option.startswith("-"):
+            raise InputError(f"--slurm {text}: expected OPTION=VALUE, such as partition=gpu")
+        if option.replace("_", "-") in OURS:
+            raise InputError(f"--slurm {text}: compare sets {option} itself")
+
+
+def require_not_queued(out: Path, missing: Sequence[Member]) -> None:
+    """Refuse with an InputError to train here what Slurm's queue holds, as far as it is seen from here."""
+    if (out / FOLDER).is_dir() and shutil.which("squeue"):
+        slurm = Slurm(out, (), "auto", (), 0, tell)
+        slurm.find()
+        if jobs := slurm.alive(missing):
+            raise InputError(
+                f"Slurm's queue holds {len(jobs)} of these runs ({', '.join(jobs[:3])}{', ...' if jobs[3:] else ''}): "
+                "`--on slurm` waits for them, `--on slurm --cancel` takes them out"
+            )
+
+
+def _parts(text: str) -> tuple[str, str, str]:
+    return text.partition("=")
+
+
+def _call(*words: str, script: str = "") -> "subprocess.CompletedProcess[str]":
+    """Call a command of Slurm's, which an interruption of ours does not reach."""
+    return subprocess.run(
+        words, input=script, capture_output=True, text=True, errors="replace", check=False, start_new_session=True
+    )
+
+
+def _line(text: str) -> str:
+    """Return what a command says as one line."""
+    return "; ".join(line.strip() for line in text.splitlines() if line.strip()) or "no answer"
