@@ -1,6 +1,7 @@
 """What a training learns does not depend on how many processes share its batches, or in how many parts it plays them."""
 
 import math
+import sys
 
 import pytest
 
@@ -18,7 +19,7 @@ ALONE = [([method], sets) for method, sets in SETS.items()]
 def assert_alike(found, wanted, tolerance):
     for method, its in wanted.items():
         far, where = difference(found[method]["losses"], its["losses"])
-        print(f"{method:14} {far:.1e} {where}")
+        sys.stdout.write(f"{method:14} {far:.1e} {where}\n")
         assert far < tolerance, (method, where)
         assert found[method]["random"] == its["random"], method
 
@@ -54,7 +55,7 @@ def test_every_method_learns_the_same_on_several_ranks(double, tolerance, tmp_pa
     for number, (methods, sets) in enumerate([([m for m in METHODS if m not in SETS], []), *ALONE]):
         alone = train(1, tmp_path / f"alone{number}", methods, 50, *sets, double=double)
         for world in (2, 4):
-            print(f"{world} ranks")
+            sys.stdout.write(f"{world} ranks\n")
             assert_alike(
                 train(world, tmp_path / f"{world}-{number}", methods, 50, *sets, double=double), alone, tolerance
             )
