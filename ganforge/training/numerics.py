@@ -50,6 +50,9 @@ class Precision:
     def around(self, full: bool, draws: Draws | None = None) -> Iterator[None]:
         """Compute something with products in half precision, unless `full`; draw as `draws` says, if there are some."""
         half = None if full else self.half
+        if not (half or self.faster or self.rows):  # small networks notice every context
+            yield
+            return
         with (
             torch.autocast(self.device, half) if half else nullcontext(),
             Faster(products=not (half or self.compiled)) if self.faster else nullcontext(),
