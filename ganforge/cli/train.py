@@ -74,6 +74,8 @@ def _train(started: "Run") -> None:
         command.tell(f"plugins: {', '.join(foreign)}")
     try:
         started.build()
+        if started.memory:
+            command.tell(started.memory)
         started.train()
     except (KeyboardInterrupt, StoppedError):
         command.say(f"interrupted at step {started.step}; go on with: ganforge resume {started.folder}")

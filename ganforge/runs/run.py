@@ -27,6 +27,7 @@ from ganforge.runs.changes import changes
 from ganforge.runs.clock import Clock
 from ganforge.runs.interrupts import Requests, requests, telling_of_memory, unwritable
 from ganforge.runs.metrics import is_finished, rehearse
+from ganforge.runs.need import stated
 from ganforge.runs.origin import Origin
 from ganforge.runs.results import Measured, Results
 from ganforge.runs.saving import Saving
@@ -50,7 +51,7 @@ class Run:
     `files`. It goes on from the checkpoint `start`, if there is one; a new one may begin with the weights of `origin`.
     What was found odd so far is in `warnings`, what evaluations found in `results`, and why some failed the last time
     in `failures`. `notes` tell later whether data or plugins have changed; `odd` is what a look at the data found
-    before the run was there. `clock` tells where its time goes. What an observer writes that takes time, such as a
+    before the run was there. `memory` says what it needs, once it is built. `clock` tells where its time goes. What an observer writes that takes time, such as a
     picture, it may have written `beside` the steps; what goes wrong there is raised after the next step.
     """
 
@@ -70,6 +71,7 @@ class Run:
     results: Results | None = None
     failures: Sequence[GanforgeError] = field(factory=list, repr=False)
     origin: Origin | None = field(default=None, repr=False)
+    memory: str = field(init=False, default="", repr=False)
     beside: Writer = field(init=False, factory=Writer, repr=False)
     _unwritable: str = field(init=False, default="", repr=False)
     engine: Engine = field(init=False, repr=False)
@@ -195,6 +197,8 @@ class Run:
             with trained.evaluating():
                 for split in dict.fromkeys((plan.watched, "test")):
                     rehearse(evolve(trained, watched=split), self.warn)
+        resumed = self.start is not None
+        self.memory = stated(plan, self.engine, self._one, plan.train.batch, self.warn, resumed=resumed)
 
     def train(self) -> None:
         """Train until the recipe's last step, or until a metric no longer improves; then test the last and the best.
@@ -300,8 +304,12 @@ class Run:
         """Try which batch fits into memory, on an accelerator alone: a CPU's system might kill the process."""
         if self.device.type == "cpu" or not hasattr(self, "engine"):
             return most
-        one = {domain: probe[:1].to(self.device) for domain, probe in self._probes.items()}
-        return self.engine.fitting_batch(self.step, one, most)
+        return self.engine.fitting_batch(self.step, self._one, most)
+
+    @property
+    def _one(self) -> dict[str, Tensor]:
+        """A sample of each field."""
+        return {domain: probe[:1].to(self.device) for domain, probe in self._probes.items()}
 
     def _rewind(self, error: DivergedError) -> None:
         """Go back to the newest checkpoint and on from there with other batches, if the recipe says so."""

@@ -26,12 +26,14 @@ class Precision:
         half: the precision of products; None if they are as precise as their inputs.
         faster: whether some functions are computed in another way, as a CPU is faster so.
         compiled: whether products are left to a compiler, which cannot take the other ways.
+        times: by which a batch stands for one that is so many times as large, whose memory is to be known.
     """
 
     device: str = "cpu"
     half: torch.dtype | None = None
     faster: bool = False
     compiled: bool = False
+    times: float = 1.0
 
     @classmethod
     def of(cls, compute: Compute, device: torch.device) -> "Precision":
@@ -45,7 +47,7 @@ class Precision:
         half = None if full else self.half
         with (
             torch.autocast(self.device, half) if half else nullcontext(),
-            Faster(products=not (half or self.compiled)) if self.faster else nullcontext(),
+            Faster(not (half or self.compiled), self.times) if self.faster else nullcontext(),
         ):
             yield
 
