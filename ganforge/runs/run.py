@@ -51,8 +51,9 @@ class Run:
     `files`. It goes on from the checkpoint `start`, if there is one; a new one may begin with the weights of `origin`.
     What was found odd so far is in `warnings`, what evaluations found in `results`, and why some failed the last time
     in `failures`. `notes` tell later whether data or plugins have changed; `odd` is what a look at the data found
-    before the run was there. `memory` says what it needs, once it is built. `clock` tells where its time goes. What an observer writes that takes time, such as a
-    picture, it may have written `beside` the steps; what goes wrong there is raised after the next step.
+    before the run was there. `memory` says what it needs, once it is built. `clock` tells where its time goes. What an
+    observer writes that takes time, such as a picture, it may have written `beside` the steps; what goes wrong there is
+    raised after the next step.
     """
 
     files: Folder
