@@ -37,18 +37,14 @@ CASES = {  # a recipe, its data, the side of its pictures, and what else is set
     "StarGAN 64x64, batch 48": ("stargan_turntable", "", 64, "batch=48"),
 }
 COMPUTE = ("precision", "channels_last")
+SPLITS = ("train", "test")
 COUNT = 208  # pictures for training, of each domain
 
 
 def draw(root: Path, side: int = 256) -> None:
     """Draw noise, as `folders` and as pairs."""
     random = numpy.random.default_rng(0)
-    names = [
-        ("folders/trainA", COUNT, 1),
-        ("folders/trainB", COUNT, 1),
-        ("folders/testA", 8, 1),
-        ("folders/testB", 8, 1),
-    ]
+    names = [(f"folders/{split}{domain}", COUNT if split == "train" else 8, 1) for split in SPLITS for domain in "AB"]
     for name, count, wide in (*names, ("pairs/train", COUNT, 2), ("pairs/val", 8, 2)):
         (root / name).mkdir(parents=True, exist_ok=True)
         for number in range(count):
@@ -86,6 +82,7 @@ def rows(root: Path, cases: list[str]) -> Iterator[str]:
 
 if __name__ == "__main__":
     draw(Path(sys.argv[1]))
-    print("| run | said, GiB | taken, GiB | off by |\n| --- | --- | --- | --- |")
+    sys.stdout.write("| run | said, GiB | taken, GiB | off by |\n| --- | --- | --- | --- |\n")
     for row in rows(Path(sys.argv[1]), sys.argv[2:] or list(CASES)):
-        print(row, flush=True)
+        sys.stdout.write(f"{row}\n")
+        sys.stdout.flush()

@@ -16,7 +16,6 @@ from ganforge.training.bytes import Line, line_of_look, lines_of_step, size_of
 from ganforge.training.engine import Engine
 from ganforge.training.state import Snapshot, held_by
 
-LOOKED_AT = 64  # samples that are translated at a time
 OFTEN = 1000  # bytes that a step takes for each of its batch: 100 of small pictures, 4,000 of large ones
 NO_QUESTION = 0.05  # of what is free: what needs less by far is not measured
 HIDDEN = 1.15  # bytes that a CPU's process takes for each that is counted: gaps between tensors, work space (measured)
@@ -42,11 +41,9 @@ class Need:
         return math.floor(min((room / each for room, each in left if each > 0), default=math.inf))
 
 
-def need_of(plan: Plan, engine: Engine, one: Mapping[str, Tensor], batch: int) -> Need | None:
+def need_of(plan: Plan, engine: Engine, one: Mapping[str, Tensor], batch: int, looked_at: int) -> Need | None:
     """Measure what a run needs; nothing moves by it, and None says that it cannot be told. The arguments: `stated`."""
     device = next(iter(one.values())).device
-    record = plan.record
-    looked_at = LOOKED_AT if plan.evaluations else record.samples if record.sample_every else 0
     before = Snapshot(engine.modules)
     try:
         lines = lines_of_step(engine, one, batch)
@@ -110,6 +107,7 @@ def stated(
     engine: Engine,
     one: Mapping[str, Tensor],
     batch: int,
+    looked_at: int,
     warn: Callable[[str], None],
     *,
     resumed: bool,
@@ -121,6 +119,7 @@ def stated(
         engine: before its next step; nothing of it moves.
         one: a sample of each field, [1, ...].
         batch: samples that are played at once.
+        looked_at: samples that are translated at once outside of steps.
         warn: told if it is more than is free now, which the system may still make free.
         resumed: whether the run goes on, so that its batch cannot be another one.
 
@@ -130,7 +129,7 @@ def stated(
     room = room_on(next(iter(one.values())).device)
     if not math.isfinite(room.free) or not is_question(engine, one, batch, room):
         return ""
-    need = need_of(plan, engine, one, batch)
+    need = need_of(plan, engine, one, batch, looked_at)
     if need is None:
         return ""
     needed = need.at(batch)

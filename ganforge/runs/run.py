@@ -31,7 +31,7 @@ from ganforge.runs.need import stated
 from ganforge.runs.origin import Origin
 from ganforge.runs.results import Measured, Results
 from ganforge.runs.saving import Saving
-from ganforge.runs.trained import Seen, Trained, recalibration
+from ganforge.runs.trained import LOOKED_AT, Seen, Trained, recalibration
 from ganforge.runs.writer import Writer
 from ganforge.training.engine import Engine
 from ganforge.training.meter import Meter
@@ -198,8 +198,8 @@ class Run:
             with trained.evaluating():
                 for split in dict.fromkeys((plan.watched, "test")):
                     rehearse(evolve(trained, watched=split), self.warn)
-        resumed = self.start is not None
-        self.memory = stated(plan, self.engine, self._one, plan.train.batch, self.warn, resumed=resumed)
+        resumed, batch = self.start is not None, plan.train.batch
+        self.memory = stated(plan, self.engine, self._one, batch, self._looked_at, self.warn, resumed=resumed)
 
     def train(self) -> None:
         """Train until the recipe's last step, or until a metric no longer improves; then test the last and the best.
@@ -306,6 +306,14 @@ class Run:
         if self.device.type == "cpu" or not hasattr(self, "engine"):
             return most
         return self.engine.fitting_batch(self.step, self._one, most)
+
+    @property
+    def _looked_at(self) -> int:
+        """How many samples are translated at once outside of steps, at most: for pictures, or by evaluations."""
+        sources = self.sources[self.plan.watched].values()
+        count = max(s.length if isinstance(s, Stored) else LOOKED_AT for s in sources)
+        drawn = self.plan.record.samples if self.plan.record.sample_every else 0
+        return min(count, LOOKED_AT if self.plan.evaluations else drawn)
 
     @property
     def _one(self) -> dict[str, Tensor]:
