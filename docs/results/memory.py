@@ -1,7 +1,7 @@
 """Compares the memory that runs say they need with what they take: `python docs/results/memory.py FOLDER [CASE ...]`.
 
-Each case is a `ganforge run` of three steps on noise, in a process of its own, with its pictures, evaluations and
-checkpoint. What it takes is the most memory that it had, as the system tells (ru_maxrss, Linux).
+Each case is a `ganforge run` of three steps on noise, in a process of its own, with its pictures, evaluations and a
+checkpoint after each step. What it takes is the most memory that it had, as the system tells (ru_maxrss, Linux).
 """
 
 import os
@@ -14,29 +14,26 @@ from pathlib import Path
 import numpy
 from PIL import Image
 
-FOLDERS, PAIRS = "dataset={{use='folders',root='{0}/folders',size={1}}}", "dataset.root={0}/pairs dataset.size={1}"
-CASES = {  # a recipe, its data, the side of its pictures, and what else is set
-    "DiscoGAN 64x64, batch 8, fp32": ("discogan_edges2shoes", PAIRS, 64, "batch=8 precision=fp32"),
-    "DiscoGAN 64x64, batch 64, fp32": ("discogan_edges2shoes", PAIRS, 64, "batch=64 precision=fp32"),
-    "DiscoGAN 64x64, batch 200, fp32": ("discogan_edges2shoes", PAIRS, 64, "batch=200 precision=fp32"),
-    "DiscoGAN 64x64, batch 200, bf16": ("discogan_edges2shoes", PAIRS, 64, "batch=200 precision=bf16"),
-    "DiscoGAN 64x64, batch 64, not channels last": (
+NARROW = "generator.width=16 discriminator.width=16"
+FOLDERS = "dataset.use=folders dataset.a=trainA dataset.b=trainB"
+CASES = {  # a recipe, the side of pictures that lie in folders or else in pairs, and what is set
+    "DiscoGAN 64x64, batch 32": ("discogan_edges2shoes", 0, "train.batch=32 compute.precision=fp32"),
+    "the same, narrow, batch 100": ("discogan_edges2shoes", 0, f"train.batch=100 compute.precision=fp32 {NARROW}"),
+    "the same in bf16": ("discogan_edges2shoes", 0, f"train.batch=100 compute.precision=bf16 {NARROW}"),
+    "the same, fp32, not channels last": (
         "discogan_edges2shoes",
-        PAIRS,
-        64,
-        "batch=64 precision=fp32 channels_last=false",
+        0,
+        f"train.batch=100 compute.precision=fp32 compute.channels_last=false {NARROW}",
     ),
-    "CycleGAN 128x128, batch 4": ("cyclegan_horse2zebra", FOLDERS, 128, "batch=4"),
-    "CycleGAN 256x256, batch 1": ("cyclegan_horse2zebra", FOLDERS, 256, "batch=1"),
-    "CUT 256x256, batch 1": ("cut_horse2zebra", FOLDERS, 256, "batch=1"),
-    "pix2pix 256x256, batch 1": ("pix2pix_facades", PAIRS, 256, "batch=1"),
-    "pix2pix 256x256, batch 16": ("pix2pix_facades", PAIRS, 256, "batch=16"),
-    "pix2pixHD 256x256, batch 2": ("pix2pixhd_facades", PAIRS, 256, "batch=2"),
-    "MUNIT 128x128, batch 2": ("munit_edges2shoes", PAIRS, 128, "batch=2"),
-    "WGAN-GP 64x64, batch 128": ("wgan_gp_celeba", FOLDERS, 64, "batch=128"),
-    "StarGAN 64x64, batch 48": ("stargan_turntable", "", 64, "batch=48"),
+    "CycleGAN 256x256, narrow, batch 1": ("cyclegan_horse2zebra", 256, f"train.batch=1 {NARROW}"),
+    "CycleGAN 64x64, narrow, batch 32": ("cyclegan_horse2zebra", 64, f"train.batch=32 {NARROW}"),
+    "CUT 128x128, narrow, batch 4": ("cut_horse2zebra", 128, f"train.batch=4 {NARROW}"),
+    "pix2pix 256x256, batch 2": ("pix2pix_facades", 0, "train.batch=2"),
+    "pix2pixHD 128x128, narrow, batch 8": ("pix2pixhd_facades", 0, f"train.batch=8 dataset.size=128 {NARROW}"),
+    "MUNIT 128x128, narrow, batch 4": ("munit_edges2shoes", 0, f"train.batch=4 dataset.size=128 {NARROW}"),
+    "WGAN-GP 64x64, narrow, batch 100": ("wgan_gp_celeba", 64, f"{FOLDERS} train.batch=100 {NARROW}"),
+    "CycleGAN 256x256, batch 1": ("cyclegan_horse2zebra", 256, "train.batch=1"),
 }
-COMPUTE = ("precision", "channels_last")
 SPLITS = ("train", "test")
 COUNT = 208  # pictures for training, of each domain
 
@@ -54,9 +51,9 @@ def draw(root: Path, side: int = 256) -> None:
 
 def measure(root: Path, case: str) -> tuple[float, float]:
     """Return the GiB that a run says it needs, and those that it took."""
-    recipe, data, side, settings = CASES[case]
-    sets = [f"{'compute' if text.startswith(COMPUTE) else 'train'}.{text}" for text in settings.split()]
-    sets += [*data.format(root, side).split(), "train.steps=3", "train.norm='running'"]
+    recipe, side, settings = CASES[case]
+    data = [f"dataset.root={root}/folders", f"dataset.size={side}"] if side else [f"dataset.root={root}/pairs"]
+    sets = [*data, *settings.split(), "train.steps=3", "train.norm='running'", "record.checkpoint_every=1"]
     words = [sys.executable, "-P", "-m", "ganforge", "run", recipe, "--out", str(root / "runs"), "--device", "cpu"]
     with subprocess.Popen(
         [*words, *(word for text in sets for word in ("--set", text))],
@@ -66,7 +63,7 @@ def measure(root: Path, case: str) -> tuple[float, float]:
     ) as process:
         said = process.stdout.read()
         _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = status
+        process.returncode = status = os.waitstatus_to_exitcode(status)
     found = re.search(r"^memory: about ([\d.,]+) GiB", said, re.MULTILINE)
     if status or not found:
         raise SystemExit(f"{case}: ended with {status} and said {said}")

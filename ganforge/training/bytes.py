@@ -17,6 +17,7 @@ from torch.utils._pytree import tree_leaves
 
 from ganforge.training.engine import Engine
 from ganforge.training.numerics import laid_out
+from ganforge.training.state import Snapshot
 from ganforge.training.values import Values
 
 FEW = (2, 3)  # samples; one alone would not do: many a layer normalises over a batch, and lays out one sample otherwise
@@ -93,19 +94,21 @@ def lines_of_step(engine: Engine, one: Mapping[str, Tensor], batch: int) -> list
     """Return what a step takes, with all players and all losses, whatever they weigh.
 
     Args:
-        engine: whose state moves by it.
+        engine: before its next step; nothing of it moves.
         one: a sample of each field, [1, ...].
         batch: the number of samples that the lines are to tell of.
     """
     few = [*FEW] if batch > FEW[-1] else [batch]
-    precision = engine.precision
+    precision, before = engine.precision, Snapshot(engine.modules)
     counted = []
     try:
         for size in few:
             engine.precision = evolve(precision, times=batch / size)
             counted.append(_counted_step(engine, one, size))
+            before.put_back()  # buffers that are made on first use count in each batch
     finally:
         engine.precision = precision
+        before.put_back()
     if len(counted) == 1:
         return [Line(0, found / batch) for found in counted[0]]
     less, more = few
@@ -131,16 +134,18 @@ def _counted_step(engine: Engine, one: Mapping[str, Tensor], size: int) -> list[
 
 
 def line_of_look(engine: Engine, one: Mapping[str, Tensor], player: str) -> Line:
-    """Return what translating takes in any one direction, without gradients."""
-    size = FEW[0]
-    most = 0.0
-    for view, wiring in engine.scheme.wirings.items():
-        if wiring.offers("fake", player) and wiring.networks_of("fake", player) <= engine.scheme.modules.keys():
-            count = Count(next(iter(one.values())).device)
-            with count:
-                batch = {name: _repeated(sample, size, engine) for name, sample in one.items()}
-                Values(engine.scheme, batch).ask(view, "fake", player)
-            most = max(most, *count.moments)
+    """Return what translating takes in any one direction, without gradients; nothing of the engine moves."""
+    size, most, before = FEW[0], 0.0, Snapshot(engine.modules)
+    try:
+        for view, wiring in engine.scheme.wirings.items():
+            if wiring.offers("fake", player) and wiring.networks_of("fake", player) <= engine.scheme.modules.keys():
+                count = Count(next(iter(one.values())).device)
+                with count:
+                    batch = {name: _repeated(sample, size, engine) for name, sample in one.items()}
+                    Values(engine.scheme, batch).ask(view, "fake", player)
+                most = max(most, *count.moments)
+    finally:
+        before.put_back()
     return Line(0, most / size)
 
 
