@@ -15,7 +15,7 @@ import numpy
 from PIL import Image
 
 NARROW = "generator.width=16 discriminator.width=16"
-FOLDERS = "dataset.use=folders dataset.a=trainA dataset.b=trainB"
+FOLDERS = "dataset.use=folders"
 CASES = {  # a recipe, the side of pictures that lie in folders or else in pairs, and what is set
     "DiscoGAN 64x64, batch 32": ("discogan_edges2shoes", 0, "train.batch=32 compute.precision=fp32"),
     "the same, narrow, batch 100": ("discogan_edges2shoes", 0, f"train.batch=100 compute.precision=fp32 {NARROW}"),
@@ -29,7 +29,11 @@ CASES = {  # a recipe, the side of pictures that lie in folders or else in pairs
     "CycleGAN 64x64, narrow, batch 32": ("cyclegan_horse2zebra", 64, f"train.batch=32 {NARROW}"),
     "CUT 128x128, narrow, batch 4": ("cut_horse2zebra", 128, f"train.batch=4 {NARROW}"),
     "pix2pix 256x256, batch 2": ("pix2pix_facades", 0, "train.batch=2"),
-    "pix2pixHD 128x128, narrow, batch 8": ("pix2pixhd_facades", 0, f"train.batch=8 dataset.size=128 {NARROW}"),
+    "pix2pixHD 128x128, narrow, batch 8": (
+        "pix2pixhd_facades",
+        0,
+        f"losses.perceptual=false train.batch=8 dataset.size=128 {NARROW}",
+    ),
     "MUNIT 128x128, narrow, batch 4": ("munit_edges2shoes", 0, f"train.batch=4 dataset.size=128 {NARROW}"),
     "WGAN-GP 64x64, narrow, batch 100": ("wgan_gp_celeba", 64, f"{FOLDERS} train.batch=100 {NARROW}"),
     "CycleGAN 256x256, batch 1": ("cyclegan_horse2zebra", 256, "train.batch=1"),

@@ -14,12 +14,13 @@ from ganforge.recipe.plan import Plan, usual
 from ganforge.runs.writer import tensors_in
 from ganforge.training.bytes import Line, line_of_look, lines_of_step, size_of
 from ganforge.training.engine import Engine
-from ganforge.training.state import held_by
 
 OFTEN = 1000  # bytes that a step takes for each of its batch: 100 of small pictures, 4,000 of large ones
 NO_QUESTION = 0.05  # of what is free: what needs less by far is not measured
 HIDDEN = 1.15  # bytes that a CPU's process takes for each that is counted: gaps between tensors, work space (measured)
-LATER = 2.0**27  # bytes of what is loaded once the training has begun: code for pictures and files, kernels (measured)
+LATER = (
+    5 * 2.0**25
+)  # bytes of what is loaded once the training has begun: code for pictures and files, kernels (measured)
 MARGIN = 0.9  # of what there is: up to there a batch is said to fit
 
 
@@ -45,13 +46,14 @@ class Need:
 def need_of(plan: Plan, engine: Engine, one: Mapping[str, Tensor], batch: int, looked_at: int) -> Need | None:
     """Measure what a run needs; nothing moves by it, and None says that it cannot be told. The arguments: `stated`."""
     device = next(iter(one.values())).device
+    # Before anything is tried: a CPU's allocator keeps what that takes for the steps to come.
+    now = torch.cuda.memory_allocated(device) if device.type == "cuda" else resident_memory()
+    if now is None:
+        return None
     try:
         lines = lines_of_step(engine, one, batch)
         look = line_of_look(engine, one, usual(plan.coupling.players)).at(looked_at)
     except Exception:  # of any kind: the first step says what is wrong
-        return None
-    now = torch.cuda.memory_allocated(device) if device.type == "cuda" else resident_memory()
-    if now is None:
         return None
     hidden, later = (1.0, 0.0) if device.type == "cuda" else (HIDDEN, LATER)
     grown = [Line(hidden * line.fixed, hidden * line.each) for line in [*lines, Line(look, 0)]]
@@ -60,19 +62,18 @@ def need_of(plan: Plan, engine: Engine, one: Mapping[str, Tensor], batch: int, l
 
 def _lasting(plan: Plan, engine: Engine, device: torch.device) -> float:
     """Return the bytes that are not there yet, and will stay: gradients, what optimizers and averages keep, copies."""
-    weights = missing = there = 0.0
+    weights = kept = 0.0
     for name, player in engine.players.items():
         weights += size_of(player.parameters)
-        state = size_of(list(tensors_in(list(player.optimizer.state.values()))))
-        there += state
-        missing += 0.0 if state else _state_of(plan, name, player.parameters)
-    for update in engine.updates:
-        held = held_by(update.made)
-        if held is not None and hasattr(update.made, "shown") and not any(True for _ in held.buffers()):
-            missing += sum(size_of(p.parameters) for name, p in engine.players.items() if update.serves(name))
+        kept += _state_of(plan, name, player.parameters)
+        kept += sum(
+            size_of(player.parameters)
+            for update in engine.updates
+            if update.serves(name) and hasattr(update.made, "shown")
+        )
     # A checkpoint is copied, and what is no weights is then made one piece of bytes, twice.
-    saving = weights + 3 * (there + missing) if device.type == "cpu" else 0.0
-    return weights + missing + saving
+    saving = weights + 3 * kept if device.type == "cpu" else 0.0
+    return weights + kept + saving
 
 
 def _state_of(plan: Plan, player: str, parameters: Sequence[Tensor]) -> float:
@@ -115,7 +116,7 @@ def stated(
 
     Args:
         plan: of the run.
-        engine: before its next step; nothing of it moves.
+        engine: fresh, as before a checkpoint is put back; nothing of it moves.
         one: a sample of each field, [1, ...].
         batch: samples that are played at once.
         looked_at: samples that are translated at once outside of steps.

@@ -184,6 +184,8 @@ class Run:
                 for line in self.origin.lay(plan, self.dataset, self.engine, self.device):
                     self.warn(line)
                 self.origin = None  # its tensors are not needed any more
+            resumed, batch = self.start is not None, plan.train.batch
+            self.memory = stated(plan, self.engine, self._one, batch, self._looked_at, self.warn, resumed=resumed)
             if plan.train.norm == "recalibrated":
                 self._recalibration = recalibration(plan, self.engine.scheme, sources, self.device)
         self.meter = Meter(self.engine)
@@ -198,8 +200,6 @@ class Run:
             with trained.evaluating():
                 for split in dict.fromkeys((plan.watched, "test")):
                     rehearse(evolve(trained, watched=split), self.warn)
-        resumed, batch = self.start is not None, plan.train.batch
-        self.memory = stated(plan, self.engine, self._one, batch, self._looked_at, self.warn, resumed=resumed)
 
     def train(self) -> None:
         """Train until the recipe's last step, or until a metric no longer improves; then test the last and the best.

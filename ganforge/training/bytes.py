@@ -135,15 +135,18 @@ def _counted_step(engine: Engine, one: Mapping[str, Tensor], size: int) -> list[
 
 def line_of_look(engine: Engine, one: Mapping[str, Tensor], player: str) -> Line:
     """Return what translating takes in any one direction, without gradients; nothing of the engine moves."""
-    size, most, before = FEW[0], 0.0, Snapshot(engine.modules)
+    size, most = FEW[0], 0.0
+    views = [view for view, wiring in engine.scheme.wirings.items() if wiring.offers("fake", player)]
+    for view in views:
+        engine.scheme.through(view, "fake", player)  # makes what makes it, so that it is among what is put back
+    before = Snapshot({**engine.modules, **{label: held.module for label, held in engine.held.items()}})
     try:
-        for view, wiring in engine.scheme.wirings.items():
-            if wiring.offers("fake", player) and wiring.networks_of("fake", player) <= engine.scheme.modules.keys():
-                count = Count(next(iter(one.values())).device)
-                with count:
-                    batch = {name: _repeated(sample, size, engine) for name, sample in one.items()}
-                    Values(engine.scheme, batch).ask(view, "fake", player)
-                most = max(most, *count.moments)
+        for view in views:
+            count = Count(next(iter(one.values())).device)
+            with count:
+                batch = {name: _repeated(sample, size, engine) for name, sample in one.items()}
+                Values(engine.scheme, batch).ask(view, "fake", player)
+            most = max(most, *count.moments)
     finally:
         before.put_back()
     return Line(0, most / size)
