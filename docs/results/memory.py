@@ -14,29 +14,30 @@ from pathlib import Path
 import numpy
 from PIL import Image
 
-NARROW = "generator.width=16 discriminator.width=16"
-FOLDERS = "dataset.use=folders"
-CASES = {  # a recipe, the side of pictures that lie in folders or else in pairs, and what is set
-    "DiscoGAN 64x64, batch 32": ("discogan_edges2shoes", 0, "train.batch=32 compute.precision=fp32"),
-    "the same, narrow, batch 100": ("discogan_edges2shoes", 0, f"train.batch=100 compute.precision=fp32 {NARROW}"),
-    "the same in bf16": ("discogan_edges2shoes", 0, f"train.batch=100 compute.precision=bf16 {NARROW}"),
-    "the same, fp32, not channels last": (
-        "discogan_edges2shoes",
-        0,
-        f"train.batch=100 compute.precision=fp32 compute.channels_last=false {NARROW}",
-    ),
-    "CycleGAN 256x256, narrow, batch 1": ("cyclegan_horse2zebra", 256, f"train.batch=1 {NARROW}"),
-    "CycleGAN 64x64, narrow, batch 32": ("cyclegan_horse2zebra", 64, f"train.batch=32 {NARROW}"),
-    "CUT 128x128, narrow, batch 4": ("cut_horse2zebra", 128, f"train.batch=4 {NARROW}"),
-    "pix2pix 256x256, batch 2": ("pix2pix_facades", 0, "train.batch=2"),
+NARROW, PAIRS, FOLDERS = (
+    "generator.width=16 discriminator.width=16",
+    "dataset.root={0}/pairs",
+    "dataset.root={0}/folders",
+)
+DISCOGAN = f"discogan_edges2shoes {PAIRS} compute.precision"
+CASES = {  # a recipe, and what is set
+    "DiscoGAN 64x64, batch 32": f"{DISCOGAN}=fp32 train.batch=32",
+    "the same, narrow, batch 100": f"{DISCOGAN}=fp32 train.batch=100 {NARROW}",
+    "the same in bf16": f"{DISCOGAN}=bf16 train.batch=100 {NARROW}",
+    "the same, fp32, not channels last": f"{DISCOGAN}=fp32 train.batch=100 compute.channels_last=false {NARROW}",
+    "CycleGAN 64x64, narrow, batch 32": f"cyclegan_horse2zebra {FOLDERS} dataset.size=64 train.batch=32 {NARROW}",
+    "CycleGAN 256x256, narrow, batch 1": f"cyclegan_horse2zebra {FOLDERS} train.batch=1 {NARROW}",
+    "CycleGAN 256x256, batch 1": f"cyclegan_horse2zebra {FOLDERS} train.batch=1",
+    "CUT 128x128, narrow, batch 4": f"cut_horse2zebra {FOLDERS} dataset.size=128 train.batch=4 {NARROW}",
+    "pix2pix 256x256, batch 2": f"pix2pix_facades {PAIRS} train.batch=2",
     "pix2pixHD 128x128, narrow, batch 8": (
-        "pix2pixhd_facades",
-        0,
-        f"losses.perceptual=false train.batch=8 dataset.size=128 {NARROW}",
+        f"pix2pixhd_facades {PAIRS} dataset.size=128 losses.perceptual=false train.batch=8 {NARROW}"
     ),
-    "MUNIT 128x128, narrow, batch 4": ("munit_edges2shoes", 0, f"train.batch=4 dataset.size=128 {NARROW}"),
-    "WGAN-GP 64x64, narrow, batch 100": ("wgan_gp_celeba", 64, f"{FOLDERS} train.batch=100 {NARROW}"),
-    "CycleGAN 256x256, batch 1": ("cyclegan_horse2zebra", 256, "train.batch=1"),
+    "MUNIT 128x128, narrow, batch 4": f"munit_edges2shoes {PAIRS} dataset.size=128 train.batch=4 {NARROW}",
+    "WGAN-GP 64x64, narrow, batch 100": (
+        "wgan_gp_celeba dataset.use=folders dataset.a={0}/folders/trainA dataset.b={0}/folders/trainB "
+        f"train.batch=100 {NARROW}"
+    ),
 }
 SPLITS = ("train", "test")
 COUNT = 208  # pictures for training, of each domain
@@ -55,9 +56,8 @@ def draw(root: Path, side: int = 256) -> None:
 
 def measure(root: Path, case: str) -> tuple[float, float]:
     """Return the GiB that a run says it needs, and those that it took."""
-    recipe, side, settings = CASES[case]
-    data = [f"dataset.root={root}/folders", f"dataset.size={side}"] if side else [f"dataset.root={root}/pairs"]
-    sets = [*data, *settings.split(), "train.steps=3", "train.norm='running'", "record.checkpoint_every=1"]
+    recipe, *sets = CASES[case].format(root).split()
+    sets += ["train.steps=3", "train.norm='running'", "record.checkpoint_every=1"]
     words = [sys.executable, "-P", "-m", "ganforge", "run", recipe, "--out", str(root / "runs"), "--device", "cpu"]
     with subprocess.Popen(
         [*words, *(word for text in sets for word in ("--set", text))],

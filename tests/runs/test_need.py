@@ -6,6 +6,7 @@ import sys
 
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 
 from ganforge.memory import Room
@@ -156,16 +157,21 @@ def test_on_cuda_there_is_what_is_free_and_what_torch_holds(monkeypatch):
 def test_under_a_real_limit_the_batch_that_is_proposed_runs(pictures, tmp_path):
     program = (
         "import resource, torch; from ganforge.memory import resident_memory; from ganforge.cli.main import main\n"
-        "limit = int(resident_memory('VmSize')) + 3 * 2**29; resource.setrlimit(resource.RLIMIT_AS, (limit, limit))\n"
-        "torch.set_num_threads(1); main()"
+        "limit = int(resident_memory('VmSize')) + 2**30; resource.setrlimit(resource.RLIMIT_AS, (limit, limit)); main()"
     )
+    for split, count in (("train", 256), ("val", 4)):
+        (tmp_path / "many" / split).mkdir(parents=True)
+        for number in range(count):
+            Image.new("RGB", (128, 64), (number, 90, 160)).save(tmp_path / "many" / split / f"{number}.png")
 
     def run(batch):
-        sets = [f"train.batch={batch}", "generator.width=64", "compute.threads=1", "dataset.size=64"]
+        sets = [f"dataset.root={tmp_path / 'many'}", "dataset.size=64", f"train.batch={batch}", "train.steps=2"]
+        sets += ["generator.width=32", "discriminator.width=32", "compute.threads=1"]
         words = [sys.executable, "-c", program, "run", str(pictures), *(f"--set={text}" for text in sets)]
         return subprocess.run(words, capture_output=True, text=True, cwd=tmp_path)
 
-    refused = run(4000)
-    assert refused.returncode == 1
+    refused = run(128)
+    assert refused.returncode == 1, refused
     fits = int(re.search(r"--set train\.batch=(\d+)$", refused.stderr.strip())[1])
-    assert run(fits).returncode == 0
+    fitting = run(fits)
+    assert fitting.returncode == 0, fitting
