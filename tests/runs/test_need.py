@@ -13,6 +13,7 @@ from ganforge.memory import Room
 from ganforge.runs import need
 from ganforge.runs.need import Need
 from ganforge.training.bytes import Line, size_of
+from ganforge_bench.bench import prepared
 from tests.conftest import draw_pairs
 
 # Dropout draws, batch normalisation and the pool keep buffers, the average makes some on first use.
@@ -151,6 +152,27 @@ def test_on_cuda_there_is_what_is_free_and_what_torch_holds(monkeypatch):
     monkeypatch.setattr("torch.cuda.mem_get_info", lambda device: (600, 1000))
     monkeypatch.setattr("torch.cuda.memory_reserved", lambda device: 50)
     assert need.room_on(torch.device("cuda")) == Room(650, 650)
+
+
+METHODS = ["cut", "dcgan", "dualgan", "gcgan", "munit", "pix2pix", "pix2pixhd", "r3gan", "stargan", "wgan", "wgan_gp"]
+
+
+@pytest.mark.parametrize("method", ["cyclegan", *(pytest.param(name, marks=pytest.mark.slow) for name in METHODS)])
+def test_no_method_learns_otherwise_for_having_been_measured(method, understand):
+    learnt = []
+    for measured in (False, True):
+        plan = understand(f"{method}_turntable", "train.batch=4", "compute.compile=false")
+        torch.manual_seed(0)
+        plan, _, engine, batches, _ = prepared(plan, torch.device("cpu"), real_data=False, report=lambda *_: None)
+        if measured:
+            one = {name: samples[:1] for name, samples in batches(0).items()}
+            assert need.need_of(plan, engine, one, 4, 8).at(4) > 2**20
+        for step in range(2):
+            engine.step(step, batches(step))
+        state = {f"{name}.{key}": v for name, net in engine.networks.items() for key, v in net.state_dict().items()}
+        state |= {f"{label}.{key}": v for label, held in engine.held.items() for key, v in held.state().items()}
+        learnt.append({**state, "random": torch.get_rng_state()})
+    assert same(*learnt)
 
 
 @pytest.mark.slow
