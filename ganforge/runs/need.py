@@ -14,6 +14,7 @@ from ganforge.recipe.plan import Plan, usual
 from ganforge.runs.writer import tensors_in
 from ganforge.training.bytes import Line, line_of_look, lines_of_step, size_of
 from ganforge.training.engine import Engine
+from ganforge.training.state import drawn_from
 
 OFTEN = 1000  # bytes that a step takes for each of its batch: 100 of small pictures, 4,000 of large ones
 NO_QUESTION = 0.05  # of what is free: what needs less by far is not measured
@@ -40,7 +41,7 @@ class Need:
         left = [(most - self.rest - line.fixed, line.each) for line in self.lines]
         if any(room < 0 for room, _ in left):
             return 0
-        return math.floor(min((room / each for room, each in left if each > 0), default=math.inf))
+        return math.floor(min((room / each for room, each in left if each > 0), default=0.0))
 
 
 def need_of(plan: Plan, engine: Engine, one: Mapping[str, Tensor], batch: int, looked_at: int) -> Need | None:
@@ -78,7 +79,7 @@ def _lasting(plan: Plan, engine: Engine, device: torch.device) -> float:
 
 def _state_of(plan: Plan, player: str, parameters: Sequence[Tensor]) -> float:
     """Return the bytes that an optimizer will keep, found without memory; else Adam's two for each of the weights."""
-    with suppress(Exception):
+    with suppress(Exception), drawn_from(0):
         outlines = [nn.Parameter(torch.empty_like(parameter, device="meta")) for parameter in parameters]
         for outline in outlines:
             outline.grad = torch.empty_like(outline)
