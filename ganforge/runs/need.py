@@ -19,9 +19,7 @@ from ganforge.training.state import drawn_from
 OFTEN = 1000  # bytes that a step takes for each of its batch: 100 of small pictures, 4,000 of large ones
 NO_QUESTION = 0.05  # of what is free: what needs less by far is not measured
 HIDDEN = 1.15  # bytes that a CPU's process takes for each that is counted: gaps between tensors, work space (measured)
-LATER = (
-    5 * 2.0**25
-)  # bytes of what is loaded once the training has begun: code for pictures and files, kernels (measured)
+LATER = 5 * 2.0**25  # bytes of what is loaded once the training has begun: code for pictures, kernels (measured)
 MARGIN = 0.9  # of what there is: up to there a batch is said to fit
 
 
