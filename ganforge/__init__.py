@@ -33,6 +33,7 @@ from ganforge.folder import (
     write_file as write_file,
     write_output as write_output,
 )
+from ganforge.memory import free_memory as free_memory, resident_memory as resident_memory
 
 # What is imported on first use, by the module where it stands, in ganforge or in a plugin that is shipped with it; for
 # type checkers it is said once more below.
@@ -41,7 +42,7 @@ _HOMES = {
     "components.neighbours": "PluginFolder folders sources",
     "components.plugins": "Plugins",
     "components.settings": "TABLES",
-    "data.batches": "Batches free_memory",
+    "data.batches": "Batches",
     "data.dataset": "SPLITS Crop Dataset Decided Drawn OnBroken PictureDataset Prepared Report Samples Shape Split "
     "Stored as_float random_generator",
     "data.depth": "Depth Kind Picture",
@@ -107,7 +108,7 @@ if TYPE_CHECKING:
     from ganforge.components.neighbours import PluginFolder as PluginFolder, folders as folders, sources as sources
     from ganforge.components.plugins import Plugins as Plugins
     from ganforge.components.settings import TABLES as TABLES
-    from ganforge.data.batches import Batches as Batches, free_memory as free_memory
+    from ganforge.data.batches import Batches as Batches
     from ganforge.data.dataset import (
         SPLITS as SPLITS,
         Crop as Crop,
