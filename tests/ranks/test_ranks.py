@@ -19,7 +19,6 @@ ALONE = [([method], sets) for method, sets in SETS.items()]
 def assert_alike(found, wanted, tolerance):
     for method, its in wanted.items():
         far, where = difference(found[method]["losses"], its["losses"])
-        sys.stdout.write(f"{method:14} {far:.1e} {where}\n")
         assert far < tolerance, (method, where)
         assert found[method]["random"] == its["random"], method
 
@@ -36,8 +35,8 @@ def difference(found, wanted):
     return max(pairs)
 
 
-def train(world, folder, methods, steps, *sets, double=True):
-    arguments = {"methods": methods, "sets": sets, "steps": steps, "double": double}
+def train(world, folder, methods, steps, *sets, double=True, rounding=0.0):
+    arguments = {"methods": methods, "sets": sets, "steps": steps, "double": double, "rounding": rounding}
     if world == 1:
         return jobs.train(folder, **arguments)
     return on_ranks(world, "train", folder, **arguments)
@@ -49,16 +48,24 @@ def test_two_ranks_learn_what_one_does(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("double", "tolerance"), [(True, 1e-6), (False, 0.1)], ids=["float64", "fp32"])
-def test_every_method_learns_the_same_on_several_ranks(double, tolerance, tmp_path):
-    """In fifty steps; in fp32 rounding grows meanwhile, and most with losses that come near to 0."""
+@pytest.mark.parametrize("double", [True, False], ids=["float64", "fp32"])
+def test_every_method_learns_the_same_on_several_ranks(double, tmp_path):
+    """In fifty steps: ranks are as near to one process as that is to itself, begun with weights that are off by 1 ulp.
+
+    Rounding grows while a GAN trains; by how much, the second difference tells.
+    """
+    ulp = 2.0 ** (-52 if double else -23)
     for number, (methods, sets) in enumerate([([m for m in METHODS if m not in SETS], []), *ALONE]):
         alone = train(1, tmp_path / f"alone{number}", methods, 50, *sets, double=double)
-        for world in (2, 4):
-            sys.stdout.write(f"{world} ranks\n")
-            assert_alike(
-                train(world, tmp_path / f"{world}-{number}", methods, 50, *sets, double=double), alone, tolerance
-            )
+        other = train(1, tmp_path / f"other{number}", methods, 50, *sets, double=double, rounding=ulp)
+        found = {w: train(w, tmp_path / f"{w}-{number}", methods, 50, *sets, double=double) for w in (2, 4)}
+        for method in methods:
+            grown, _ = difference(other[method]["losses"], alone[method]["losses"])
+            for world, its in found.items():
+                far, where = difference(its[method]["losses"], alone[method]["losses"])
+                sys.stdout.write(f"{method:14} {world} ranks {far:.1e}, 1 ulp {grown:.1e} {where}\n")
+                assert far < 30 * grown + 100 * ulp, (method, world, where, grown)
+                assert its[method]["random"] == alone[method]["random"], method
 
 
 def test_without_synchronised_norm_each_rank_normalises_its_own(tmp_path):
