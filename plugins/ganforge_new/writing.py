@@ -155,7 +155,7 @@ def _package(component: Component, licence: Licence) -> dict[str, str]:
         test = test.replace(before, after)
     start = read_text(TEMPLATES / "package" / ("command.py" if component.kind == "command" else "component.py"))
     texts = {target: read_text(TEMPLATES / "package" / source) for source, target in PACKAGE.items()}
-    project = texts["pyproject.toml"].replace("RELEASE", Plugins.version())
+    project = texts["pyproject.toml"].replace("0.0.0", Plugins.version())
     project = project.replace("LICENCE", licence.name) if licence.name else project.replace(LICENCE_LINES, "")
     texts |= {"pyproject.toml": project, "ganforge_example/__init__.py": start}
     return {
