@@ -3,6 +3,7 @@
 What needs torch is imported on first use, so that the command line answers before torch is loaded.
 """
 
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -84,7 +85,11 @@ def __getattr__(name: str) -> Any:
     for home, names in _HOMES.items():
         if name in names.split():
             return getattr(import_module(home if home.startswith("ganforge_") else f"ganforge.{home}"), name)
-    raise AttributeError(f"module 'ganforge' has no attribute '{name}'")
+    raise AttributeError(f"module 'ganforge' has no attribute '{name}'", name=name, obj=sys.modules[__name__])
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *(name for names in _HOMES.values() for name in names.split())]
 
 
 if TYPE_CHECKING:

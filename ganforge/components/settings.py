@@ -18,6 +18,7 @@ import attrs
 from attrs import NOTHING, frozen
 
 from ganforge.components.describe import describe, describe_validator, describe_value
+from ganforge.components.meant import meant
 from ganforge.components.schedule import Schedule
 from ganforge.errors import PluginError, nearest
 
@@ -78,12 +79,13 @@ def read_signature(factory: Callable[..., Any]) -> Signature:
     given, settings = [], {}
     for parameter in parameters.values():
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
-            raise PluginError(f"{name}: *{parameter.name} hides settings; name every one of them")
+            stars = "*" if parameter.kind is parameter.VAR_POSITIONAL else "**"
+            raise PluginError(f"'{stars}{parameter.name}' hides settings; write each of them, as `name: float = 1.0`")
         if not _is_setting(parameters, parameter.name):
             given.append(parameter.name)
             continue
         if parameter.name not in hints:
-            raise PluginError(f"{name}: setting '{parameter.name}' has no type annotation")
+            raise PluginError(f"setting '{parameter.name}' has no type annotation; {_annotated(parameter)}")
         default = NOTHING if parameter.default is parameter.empty else parameter.default
         settings[parameter.name] = _setting(parameter.name, hints[parameter.name], default, None)
     return Signature(tuple(given), settings)
@@ -102,6 +104,12 @@ def read_fields(cls: type) -> dict[str, Setting]:
     return settings
 
 
+def _annotated(parameter: inspect.Parameter) -> str:
+    """Show a parameter with the annotation that fits to its default."""
+    kind = "float" if parameter.default in (parameter.empty, None) else type(parameter.default).__name__
+    return f"write `{parameter.replace(annotation=kind)}`".replace("'", "")
+
+
 def _is_setting(parameters: Mapping[str, inspect.Parameter], name: str) -> bool:
     return name in parameters and parameters[name].kind is inspect.Parameter.KEYWORD_ONLY
 
@@ -110,7 +118,8 @@ def _hints(holder: Any, name: str, variables: dict[str, Any] | None = None) -> d
     try:
         return typing.get_type_hints(holder, variables, include_extras=True)
     except NameError as error:
-        raise PluginError(f"{name}: its annotations cannot be read: {error}") from error
+        near = f"; {hint}" if (hint := meant(error)) else ""
+        raise PluginError(f"the annotations of {name} cannot be read: {error}{near}") from error
 
 
 def _setting(name: str, hint: Any, default: Any, validator: Validator | None) -> Setting:
