@@ -55,6 +55,7 @@ _HOMES = {
     "data.files": "Found find_pictures natural",
     "data.notes": "Note compare gather_notes note_lines noting",
     "data.reading": "normal oddities",
+    "recipe.layers": "parse",
     "recipe.lock": "lock_text",
     "recipe.plan": "Compute Plan",
     "recipe.resolve": "misfits resolve",
@@ -143,6 +144,7 @@ if TYPE_CHECKING:
         noting as noting,
     )
     from ganforge.data.reading import normal as normal, oddities as oddities
+    from ganforge.recipe.layers import parse as parse
     from ganforge.recipe.lock import lock_text as lock_text
     from ganforge.recipe.plan import Compute as Compute, Plan as Plan
     from ganforge.recipe.resolve import misfits as misfits, resolve as resolve

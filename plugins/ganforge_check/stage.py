@@ -1,7 +1,7 @@
 """What a value or a loss is given in a check: tensors and networks as a direction of some coupling offers them."""
 
 import copy
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import SequenceMatcher
 from functools import partial
 from typing import Any
@@ -148,8 +148,20 @@ def _trials(subject: Subject) -> list[Trial]:
         learnt = tuple(name for name, one in made.items() if one.through & stage.learns(player or "generator"))
         given = {name: one.value for name, one in made.items()}
         method = component.method(player)
-        found.append(Trial(component, settings, player or "generator", given, learnt, method))
+        trial = Trial(component, settings, player or "generator", given, learnt, method)
+        if stage.lenient:
+            _require_fit(trial, [name for name in asked if not stage.offers(name, player or "generator")])
+        found.append(trial)
     return found
+
+
+def _require_fit(trial: Trial, unknown: Sequence[str]) -> None:
+    """Refuse a trial where pictures do not do for what no coupling offers; a LeftOutError names that."""
+    try:
+        trial.again().call()
+    except Exception as error:
+        names = ", ".join(unknown)
+        raise LeftOutError(f"no coupling here offers all that it asks for ({names}), and pictures do not do") from error
 
 
 def _stage(subject: Subject, asked: Iterable[str], player: str) -> "Stage":
@@ -208,6 +220,20 @@ class Stage:
         value = self._maker(name)
         asked = value.asked(player) if value and name not in above else None
         return asked is not None and all(self.offers(one, player, (*above, name)) for one in asked)
+
+    def through(self, name: str, player: str) -> set[str]:
+        """Return the networks that a value which is offered would come through."""
+        if name in self.view.networks:
+            return {self.view.networks[name]}
+        value = None if name in self.view.fields or name in self.view.constants else self._maker(name)
+        asked = (value.asked(player) if value else None) or ()
+        return {network for one in asked for network in self.through(one, player)}
+
+    def values(self, player: str) -> list[str]:
+        """Name what a player can have here: values of the plugin first, then others, then networks."""
+        known = sorted(self.registry.of("value"), key=lambda one: one.plugin != self.plugin)
+        names = [one.name for one in known if one.name.isidentifier()]
+        return [name for name in dict.fromkeys((*names, *self.view.networks)) if self.offers(name, player)]
 
     def value(self, name: str, player: str) -> Given:
         """Make a value; its tensors have no graph."""

@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from ganforge import Dataset, Register, Registry, Samples, Shape, Split, Stored, tensors_of
 
 PLUGIN = "ganforge_check"  # under whose name they are registered, beside all that plugins offer
-DOMAINS = ("A", "B", "C", "D")
 TRAIN, TEST = 16, 8  # samples in a split
 Mapped = Literal["learnt", "identity", "constant", "perfect"]
 
@@ -72,32 +71,37 @@ class Discriminator(nn.Module):
 
 @frozen
 class Pictures(Dataset):
-    """Random samples of four domains, of which each is one minus the one before it, in pairs.
+    """Random samples of some domains, of which each is one minus the one before it, in pairs.
 
     Attributes:
+        domains: their names.
         shape: of a sample.
+        labels: names of labels, each 0 or 1.
     """
 
+    domains: list[str] = field(factory=lambda: ["A", "B"])
     shape: list[int] = field(factory=lambda: [3, 16, 16])
+    labels: list[str] = field(factory=lambda: ["label"])
 
     @property
     def shapes(self) -> Mapping[str, Shape]:
         """The same in all domains."""
-        return {domain: tuple(self.shape) for domain in DOMAINS}
+        return {domain: tuple(self.shape) for domain in self.domains}
 
     @property
     def groups(self) -> Sequence[Sequence[str]]:
         """All samples i belong together."""
-        return [DOMAINS]
+        return [self.domains]
 
     def open(self, split: Split) -> Mapping[str, Samples]:
         """Draw them, another set for each split."""
         count, seed = (TRAIN, 1) if split == "train" else (TEST, 2)
         first = torch.rand(count, *self.shape, generator=torch.Generator().manual_seed(seed))
-        of = {domain: first if place % 2 == 0 else 1 - first for place, domain in enumerate(DOMAINS)}
+        of = {domain: first if place % 2 == 0 else 1 - first for place, domain in enumerate(self.domains)}
 
         def stored(samples: Tensor) -> Stored:
-            return Stored(count, lambda indices: samples[list(indices)], {"label": [i % 2 for i in range(count)]})
+            labels = {name: [place % 2 for place in range(count)] for name in self.labels}
+            return Stored(count, lambda indices: samples[list(indices)], labels)
 
         return {domain: stored(samples) for domain, samples in of.items()}
 
