@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from ganforge.components.hookspecs import hookimpl as hookimpl
+from ganforge.components.answers import HOOKS as HOOKS
 from ganforge.components.guard import aside as aside, brief as brief, contained as contained
 from ganforge.components.registry import (
     KINDS as KINDS,

@@ -51,11 +51,14 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Judges with two hidden layers: a score for each sample, or a map of scores for each picture."""
+    """Judges with two hidden layers: a score for each sample, or a map of scores for each picture.
+
+    A coupling may have it see more, stacked along the channels; where a recipe does not, zeros stand for the rest.
+    """
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
-        pictures = len(shape) == 3
+        pictures, self.channels = len(shape) == 3, shape[0]
         size = torch.Size(shape).numel()
         self.first: nn.Module = nn.Conv2d(shape[0], 8, 4, 4) if pictures else nn.Linear(size, 8)
         self.score: nn.Module = nn.Conv2d(8, 1, 1) if pictures else nn.Linear(8, 1)
@@ -64,6 +67,8 @@ class Discriminator(nn.Module):
 
     def forward(self, samples: Tensor, *further: Any) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Return (score, features) of [N, *shape]."""
+        lacking = samples.new_zeros(len(samples), self.channels - samples.shape[1], *samples.shape[2:])
+        samples = torch.cat([samples, lacking], 1)
         hidden = torch.tanh(self.first(samples if self.pictures else samples.flatten(1)))
         flat = hidden.flatten(2).mean(2) if self.pictures else hidden
         return self.score(hidden), (hidden, self.summary(flat))
