@@ -6,9 +6,9 @@ What needs torch is imported on first use, so that the command line answers befo
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from ganforge.components.hookspecs import hookimpl as hookimpl
 from ganforge.components.answers import HOOKS as HOOKS
 from ganforge.components.guard import aside as aside, brief as brief, contained as contained
+from ganforge.components.hookspecs import hookimpl as hookimpl
 from ganforge.components.registry import (
     KINDS as KINDS,
     Component as Component,
@@ -115,7 +115,12 @@ if TYPE_CHECKING:
     from ganforge.components.coupling import Coupling as Coupling, Network as Network, View as View
     from ganforge.components.neighbours import PluginFolder as PluginFolder, folders as folders, sources as sources
     from ganforge.components.plugins import Plugins as Plugins
-    from ganforge.components.settings import TABLES as TABLES, Setting as Setting, plain as plain, structure as structure
+    from ganforge.components.settings import (
+        TABLES as TABLES,
+        Setting as Setting,
+        plain as plain,
+        structure as structure,
+    )
     from ganforge.data.batches import Batches as Batches, free_memory as free_memory
     from ganforge.data.dataset import (
         SPLITS as SPLITS,

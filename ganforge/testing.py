@@ -52,8 +52,9 @@ def assert_sound(component: Component, *, slow: bool = False, skip: Collection[s
     checks: Any = import_module(CHECKS)
     subject = checks.subject_of(component, _registry_of(component), settings)
     outcomes = checks.examine(subject, slow=slow, skip=skip)
+    name = f"{component.kind} '{component.qualified}'"
     lines = [
-        f"{component.kind} '{component.qualified}' ({finding.place}): {outcome.check.name}: {finding.problem}; {finding.fix}"
+        f"{finding.place}: {name}: {outcome.check.name}: {finding.problem}; {finding.fix}"
         for outcome in outcomes
         for finding in outcome.findings
     ]

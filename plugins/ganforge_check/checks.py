@@ -7,7 +7,6 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from importlib import import_module
 from typing import Any
 
-import torch
 from attrs import NOTHING, define, evolve, field, frozen
 
 from ganforge import Component, InputError, Registry, Setting, brief, contained, drawn_from, structure
@@ -164,7 +163,7 @@ def _outcome(check: Check, subject: Subject) -> Outcome:
     """Make a check from a fixed random state; what is odd for warnings' sake is not told here."""
     findings: list[Finding] = []
     try:
-        with contained(), drawn_from(0), warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
+        with contained(), drawn_from(0), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             findings += check.find(subject)
     except LeftOutError as error:

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from ganforge_check.checks import Outcome
 
 _names = typer.Argument(
-    metavar="[NAME]...", help="Plugin files, plugins, components (`l1`, `plugin/l1`, `loss:l1`) or kinds; all without any."
+    metavar="[NAME]...",
+    help="Plugin files, plugins, components (`l1`, `plugin/l1`, `loss:l1`) or kinds; all without any.",
 )
 _set = typer.Option("--set", metavar="KEY=VALUE", help="A setting of the component, such as width=8; repeatable.")
 
@@ -38,7 +39,9 @@ def check(
     context: typer.Context,
     names: Annotated[list[str] | None, _names] = None,
     sets: Annotated[list[str] | None, _set] = None,
-    slow: Annotated[bool, typer.Option("--slow", help="Make checks that take seconds, too, such as torch.compile.")] = False,
+    slow: Annotated[
+        bool, typer.Option("--slow", help="Make checks that take seconds, too, such as torch.compile.")
+    ] = False,
     skip: Annotated[list[str] | None, typer.Option(metavar="CHECK", help="Leave a check out; repeatable.")] = None,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show the claims that hold, too.")] = False,
     plugin: PluginFiles = None,
@@ -156,14 +159,17 @@ def _print(found: Sequence[tuple[Component, str, Sequence["Outcome"]]], *, verbo
         console.print(escape(printable(text)), style=style, highlight=False)
 
     total = {"passed": 0, "failed": 0, "left out": 0}
-    for component, place, outcomes in found:
+    for component, _, outcomes in found:
         failed = sum(bool(outcome.findings) for outcome in outcomes)
         left = [outcome for outcome in outcomes if outcome.left_out and not outcome.findings]
         passed = len(outcomes) - failed - len(left)
         for state, count in (("passed", passed), ("failed", failed), ("left out", len(left))):
             total[state] += count
         told = f"{failed} failed, {passed} passed" if failed else f"{passed} passed"
-        show(f"{component.kind} {component.qualified}  {told}{f', {len(left)} left out' if left else ''}", "bold red" if failed else "bold")
+        show(
+            f"{component.kind} {component.qualified}  {told}{f', {len(left)} left out' if left else ''}",
+            "bold red" if failed else "bold",
+        )
         for outcome in outcomes:
             if outcome.findings:
                 show(f"  failed  {outcome.check.name}: {outcome.check.claim}", "red")
@@ -177,4 +183,4 @@ def _print(found: Sequence[tuple[Component, str, Sequence["Outcome"]]], *, verbo
             reasons.setdefault(outcome.left_out, []).append(outcome.check.name)
         for reason, names in reasons.items() if verbose or failed else ():
             show(f"  left out  {', '.join(names)}: {reason}", "dim")
-    tell(f"{len(found)} components: {total['passed']} claims hold, {total['failed']} do not, {total['left out']} left out")
+    tell(f"{len(found)} checked: {total['passed']} claims hold, {total['failed']} do not, {total['left out']} left out")

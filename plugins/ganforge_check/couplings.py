@@ -47,11 +47,15 @@ def updated(subject: Subject) -> Iterator[Finding]:
         for player, _, gradients in play.engine.turns(step, play.batches(step)):
             play.engine.players[player].update(step, gradients)
             after = _by_network(play.weights())
-            changed = {name for name in after if any(not torch.equal(before[name][k], v) for k, v in after[name].items())}
+            changed = {
+                name for name in after if any(not torch.equal(before[name][k], v) for k, v in after[name].items())
+            }
             for name in sorted(changed):
                 if owners[name] != player:
                     told = f"though it is {owners[name]}'s" if owners[name] else "though it is frozen"
-                    yield Finding(f"{name} is changed in the turn of the {player}, {told}", "give each network its own modules")
+                    yield Finding(
+                        f"{name} is changed in the turn of the {player}, {told}", "give each network its own modules"
+                    )
             moved, before = moved | changed, after
     for name, owner in owners.items():
         if owner is not None and name not in moved:
@@ -90,7 +94,7 @@ def parts(subject: Subject) -> Iterator[Finding]:
 
 @claims("update")
 def hooked(subject: Subject) -> Iterator[Finding]:
-    """It has before, after or shown; before says True or False, and what is shown are tensors of the weights' shapes."""
+    """It has before, after or shown; weights stay finite, and what is shown has the weights' shapes."""
     made = subject.component.factory(**subject.complete())
     if not any(hasattr(made, name) for name in ("before", "after", "shown")):
         yield Finding("it has none of the methods before, after and shown", "add one: see CONTRIBUTING.md")
@@ -102,9 +106,14 @@ def hooked(subject: Subject) -> Iterator[Finding]:
             state = network.state_dict()
             for key, value in update.shown(name).items():
                 if key not in state or value.shape != state[key].shape:
-                    yield Finding(f"it shows '{key}', which {name} does not have in that shape", "return tensors by the weights' names")
+                    yield Finding(
+                        f"it shows '{key}', which {name} does not have in that shape",
+                        "return tensors by the weights' names",
+                    )
                 elif not value.isfinite().all():
-                    yield Finding(f"what it shows of {name}.{key} is not finite", "begin averages with the weights themselves")
+                    yield Finding(
+                        f"what it shows of {name}.{key} is not finite", "begin averages with the weights themselves"
+                    )
     if difference := _not_finite(play.weights()):
         yield Finding(f"after three steps {difference}", "see what it does to gradients or weights")
 

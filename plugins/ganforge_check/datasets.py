@@ -4,18 +4,18 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
-from itertools import chain
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import attrs
 import torch
 from torch import Tensor
 
-from ganforge import SPLITS, Dataset, Drawn, InputError, Prepared, Samples, Split, Stored, random_generator
+from ganforge import Dataset, Drawn, InputError, Prepared, Samples, Split, Stored, random_generator
 from ganforge_check.checks import Finding, LeftOutError, Subject, claims
 
+OPENED: tuple[Split, ...] = ("train", "test")
 FEW = 8  # samples that are made of each domain and split
 MOST = 2000  # samples of which splits are compared
 TYPES = (torch.uint8, torch.uint16)
@@ -30,7 +30,7 @@ def opened(subject: Subject) -> dict[Split, Mapping[str, Samples]]:
 def _opened(subject: Subject) -> dict[Split, Mapping[str, Samples]]:
     dataset = _dataset(subject)
     try:
-        return {split: dataset.open(split) for split in SPLITS if split in ("train", "test")}
+        return {split: dataset.open(split) for split in OPENED}
     except InputError as error:
         raise LeftOutError(f"its data are not there: {error}") from error
 
@@ -66,7 +66,7 @@ def _each(subject: Subject) -> Iterator[tuple[str, str, Samples]]:
 
 @claims("dataset")
 def samples(subject: Subject) -> Iterator[Finding]:
-    """Samples have the shape that is promised: pictures of uint8, uint16 or float32 in [0, 1], all else finite floats."""
+    """Samples have the promised shape: pictures as uint8, uint16 or float32 in [0, 1], all else finite."""
     promised = _dataset(subject).shapes
     for split, domain, found in _each(subject):
         if domain not in promised:
@@ -76,21 +76,29 @@ def samples(subject: Subject) -> Iterator[Finding]:
         for number, sample in enumerate(few(found)):
             where = f"sample {number} of {domain} ({split})"
             if tuple(sample.shape) != tuple(shape):
-                yield Finding(f"{where} has the shape {list(sample.shape)}, expected {list(shape)}", "let shapes say what make returns")
+                yield Finding(
+                    f"{where} has the shape {list(sample.shape)}, expected {list(shape)}",
+                    "let shapes say what make returns",
+                )
                 break
             if sample.is_floating_point():
                 low, high = (float(one) for one in (sample.min(), sample.max()))
                 if not sample.isfinite().all():
                     yield Finding(f"{where} is not finite", "leave such samples out, with an InputError that says why")
                     break
-                if len(shape) == 3 and not (0 <= low and high <= 1):
-                    yield Finding(f"{where} lies in {low:.4g}..{high:.4g}, not in 0..1", "divide by the largest number that a pixel may have")
+                if len(shape) == 3 and not (low >= 0 and high <= 1):
+                    yield Finding(
+                        f"{where} lies in {low:.4g}..{high:.4g}, not in 0..1",
+                        "divide by the largest number that a pixel may have",
+                    )
                     break
             if len(shape) == 3 and sample.dtype not in (*TYPES, torch.float32):
                 yield Finding(f"{where} is {sample.dtype}", "return uint8, uint16 or float32")
                 break
             if isinstance(found, Prepared) and str(sample.dtype) != f"torch.{found.dtype}":
-                yield Finding(f"{where} is {sample.dtype}, but Prepared.dtype says {found.dtype}", "say what make returns")
+                yield Finding(
+                    f"{where} is {sample.dtype}, but Prepared.dtype says {found.dtype}", "say what make returns"
+                )
                 break
 
 
@@ -107,7 +115,10 @@ def domains(subject: Subject) -> Iterator[Finding]:
                 yield Finding(f"{split} has no samples of {domain}", "raise an InputError that names the setting")
         for group in dataset.groups:
             if len({lengths[domain] for domain in group if domain in lengths}) > 1:
-                yield Finding(f"{' and '.join(group)} belong together, but have {lengths} samples", "pair them, or let groups part them")
+                yield Finding(
+                    f"{' and '.join(group)} belong together, but have {lengths} samples",
+                    "pair them, or let groups part them",
+                )
 
 
 @claims("dataset")
@@ -179,9 +190,14 @@ def broken_files(subject: Subject) -> Iterator[Finding]:
                     found.make(_exchanged(item, path, copy))
                 except InputError as error:
                     if path.name not in str(error):
-                        yield Finding(f"of a {path.suffix} that is cut short ({domain}, {split}) it says: {error}", "name the file")
+                        yield Finding(
+                            f"of a {path.suffix} that is cut short ({domain}, {split}) it says: {error}",
+                            "name the file",
+                        )
                 except Exception as error:
-                    problem = f"a {path.suffix} that is cut short ({domain}, {split}) raises {type(error).__name__}: {error}"
+                    problem = (
+                        f"a {path.suffix} that is cut short ({domain}, {split}) raises {type(error).__name__}: {error}"
+                    )
                     yield Finding(problem, "raise a ganforge.InputError that names the file")
                 else:
                     problem = f"a {path.suffix} that is cut short ({domain}, {split}) makes a sample"
@@ -205,7 +221,11 @@ def _exchanged(item: Any, path: Path, other: Path) -> Any:
     if isinstance(item, str | Path):
         return type(item)(other) if Path(item) == path else item
     if attrs.has(type(item)):
-        changed = {field.alias: _exchanged(getattr(item, field.name), path, other) for field in attrs.fields(type(item)) if field.init}
+        changed = {
+            field.alias: _exchanged(getattr(item, field.name), path, other)
+            for field in attrs.fields(type(item))
+            if field.init
+        }
         return attrs.evolve(item, **changed)
     if isinstance(item, list | tuple):
         return type(item)(_exchanged(one, path, other) for one in item)

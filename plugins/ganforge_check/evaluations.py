@@ -43,7 +43,10 @@ def _data(subject: Subject) -> Iterator[dict[str, Any]]:
     for component in subject.registry.of("dataset"):
         if component.plugin != "ganforge_check" and NOTHING not in defaults_of(component).values():
             small = {**narrow(component), **({"size": SIDE} if "size" in component.signature.settings else {})}
-            yield {"use": component.qualified, **{name: plain(value) for name, value in small.items() if value is not None}}
+            yield {
+                "use": component.qualified,
+                **{name: plain(value) for name, value in small.items() if value is not None},
+            }
 
 
 def _trained(subject: Subject, mapped: str, data: Mapping[str, Any]) -> Trained:
@@ -68,7 +71,7 @@ def measured(subject: Subject) -> dict[str, Findings]:
 
 
 def _measured(subject: Subject) -> dict[str, Findings]:
-    found = {}
+    found: dict[str, Findings] = {}
     for mapped in MAPPINGS:
         one = trained(subject, mapped)
         with one.evaluating():
@@ -78,7 +81,7 @@ def _measured(subject: Subject) -> dict[str, Findings]:
 
 @claims("evaluation")
 def finds(subject: Subject) -> Iterator[Finding]:
-    """Of a perfect mapping, of the identity and of a constant one it gives real numbers; of the first they are finite."""
+    """Of the perfect mapping, the identity and a constant it gives numbers; of the first, finite ones."""
     for mapped, found in measured(subject).items():
         for name, value in found.metrics.items():
             if not isinstance(value, int | float):
@@ -97,12 +100,14 @@ def tells_apart(subject: Subject) -> Iterator[Finding]:
         raise LeftOutError("it has no metrics")
     if all(constant.get(name) == value for name, value in perfect.items()):
         told = ", ".join(f"{name} {value:.4g}" for name, value in list(perfect.items())[:3])
-        yield Finding(f"a perfect mapping and a constant one get the same: {told}", "see whether it looks at the translations")
+        yield Finding(
+            f"a perfect mapping and a constant one get the same: {told}", "see whether it looks at the translations"
+        )
 
 
 @claims("evaluation")
 def steady(subject: Subject) -> Iterator[Finding]:
-    """The same networks get the same numbers, whatever was drawn before, and their weights and buffers stay as they were."""
+    """The same networks get the same numbers, whatever was drawn before, and stay as they were."""
     one = trained(subject, "perfect")
     before = _weights(one)
     with one.evaluating():
@@ -115,7 +120,9 @@ def steady(subject: Subject) -> Iterator[Finding]:
             fix = "draw with ganforge.random_generator(seed, ...)"
             yield Finding(f"{name} is {value:.6g} and then {second.metrics.get(name)}", fix)
     if moved := [name for name, value in _weights(one).items() if not torch.equal(value, before[name])]:
-        yield Finding(f"it changes {moved[0]} of what it looks at", "train networks of your own, and copy what you change")
+        yield Finding(
+            f"it changes {moved[0]} of what it looks at", "train networks of your own, and copy what you change"
+        )
 
 
 def _weights(one: Trained) -> dict[str, torch.Tensor]:

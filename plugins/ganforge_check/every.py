@@ -10,7 +10,7 @@ from ganforge import Setting, plain, structure
 from ganforge_check.checks import Finding, Subject, claims
 
 # A formula, or where it comes from.
-SOURCE = re.compile(r"[=|^+*/−∑√]|\w\(|E\[|Eq\.|arXiv|https?:|\b(19|20)\d\d\b")  # noqa: RUF001
+SOURCE = re.compile(r"[=|^+*/−∑√]|\w\(|E\[|Eq\.|arXiv|https?:|\b(19|20)\d\d\b")
 
 
 @claims()

@@ -1,20 +1,21 @@
 """What losses and values keep: numbers, gradients, means, and that nothing else moves."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import chain
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from ganforge import Compute, UnrecordableError, brief, held_by, mapped, random_state, tensors_of
+from ganforge import Component, Compute, brief, held_by, mapped, tensors_of
 from ganforge_check.checks import Finding, LeftOutError, Subject, caller_of, claims, place_of
 from ganforge_check.stage import COUNT, Trial, trials_of
 from ganforge_check.watching import speaking, waiting
 
 DRAWS = 48  # over which something random is averaged
-LOUD = 1e3  # of scores at which a loss must still be finite
+LOUD = 1e3  # by which scores and features are multiplied, and a loss must still be finite
+STEP = 1e-6  # of differences in float64
 
 
 @claims("loss")
@@ -44,7 +45,11 @@ def finite(subject: Subject) -> Iterator[Finding]:
             if not value.isfinite():
                 yield Finding(f"{where} it is {float(value.detach()):g}", "use a form that is stable, such as softplus")
             elif value.requires_grad:
-                bad = [leaf for leaf, found in _gradients(value, leaves).items() if not found.isfinite().all()]
+                bad = [
+                    leaf.partition(".")[0]
+                    for leaf, found in _gradients(value, leaves).items()
+                    if not found.isfinite().all()
+                ]
                 if bad:
                     fix = "keep square roots, norms, logarithms and quotients away from 0, such as by an eps"
                     yield Finding(f"{where} the gradient of {bad[0]} is not finite", fix)
@@ -63,7 +68,7 @@ def gradient(subject: Subject) -> Iterator[Finding]:
             yield Finding(f"for the {trial.player} it has no gradient at all", "do not detach what it judges")
             continue
         found = _gradients(value, leaves)
-        reached = {name.partition("[")[0].partition(".")[0] for name, one in found.items() if bool(one.any())}
+        reached = {name.partition(".")[0] for name, one in found.items() if bool(one.any())}
         for name in trial.learnt:
             if name not in reached and tensors_of(given[name]):
                 problem = f"for the {trial.player} no gradient reaches '{name}'"
@@ -106,26 +111,36 @@ def gradcheck(subject: Subject) -> Iterator[Finding]:
             continue
         if not value.requires_grad:
             continue
-        slopes = _gradients(value, wanted)
-        random = torch.Generator().manual_seed(1)
-        direction = {name: torch.randn(leaf.shape, generator=random, dtype=leaf.dtype) for name, leaf in wanted.items()}
-        told = sum(float((slopes[name] * direction[name]).sum()) for name in wanted)
-
-        def moved(by: float) -> float:
-            with torch.no_grad():
-                for name, leaf in wanted.items():
-                    leaf.add_(by * direction[name])
-            state.put_back()
-            found = float(exact.call(given).detach())
-            with torch.no_grad():
-                for name, leaf in wanted.items():
-                    leaf.sub_(by * direction[name])
-            return found
-
-        seen = (moved(1e-6) - moved(-1e-6)) / 2e-6
+        told, seen = _slopes(exact, given, wanted, state)
         if abs(told - seen) > 1e-3 * max(abs(told), abs(seen), 1e-4):
             fix = "do not detach a part of the formula, and correct the backward of your own functions"
             yield Finding(f"for the {trial.player} the slope is {seen:.6g}, but its gradient says {told:.6g}", fix)
+
+
+def _slopes(
+    trial: Trial, given: Mapping[str, Any], leaves: Mapping[str, Tensor], state: "_State"
+) -> tuple[float, float]:
+    """Return the slope along a random direction, as the gradient tells it, and as the values do."""
+    state.put_back()
+    found = _gradients(trial.call(given), leaves)
+    drawn = torch.Generator().manual_seed(1)
+    direction = {name: torch.randn(leaf.shape, generator=drawn, dtype=leaf.dtype) for name, leaf in leaves.items()}
+
+    def moved(by: float) -> float:
+        state.put_back()
+        _move(leaves, direction, by)
+        value = float(trial.call(given).detach())
+        _move(leaves, direction, -by)
+        return value
+
+    told = sum(float((found[name] * direction[name]).sum()) for name in leaves)
+    return told, (moved(STEP) - moved(-STEP)) / (2 * STEP)
+
+
+def _move(leaves: Mapping[str, Tensor], direction: Mapping[str, Tensor], by: float) -> None:
+    with torch.no_grad():
+        for name, leaf in leaves.items():
+            leaf.add_(by * direction[name])
 
 
 @claims("loss")
@@ -134,20 +149,29 @@ def mean(subject: Subject) -> Iterator[Finding]:
     for trial in trials_of(subject):
         if trial.component.whole:
             raise LeftOutError("it is registered with whole=True")
-        told: list[str] = []
-        with speaking(told):
-            whole = _average(trial, lambda tensor: tensor)
+        whole = _average(trial, lambda tensor: tensor)
         twice = _average(trial, lambda tensor: torch.cat([tensor, tensor]))
         near = 0.25 if _draws(trial) else 1e-3
         if not _close(whole, twice, near):
             fix = "take the mean over the batch, not the sum"
             yield Finding(f"for the {trial.player} it is {whole:.4g}, and {twice:.4g} with each sample twice", fix)
-        elif not told:
-            halves = [_average(trial, lambda tensor, part=part: tensor.chunk(2)[part]) for part in (0, 1)]  # type: ignore[misc]
-            if not _close(whole, sum(halves) / 2, near):
-                fix = "use ganforge.batch_mean or ganforge.gather for what sees the batch, or register with whole=True"
-                parts = f"{halves[0]:.4g} and {halves[1]:.4g}"
-                yield Finding(f"for the {trial.player} it is {whole:.4g}, and {parts} of the batch's halves", fix)
+            continue
+        first, second = (_average(trial, partial(_half, part)) for part in (0, 1))
+        if not _close(whole, (first + second) / 2, near) and not _speaks(trial):
+            fix = "use ganforge.batch_mean or ganforge.gather for what sees the batch, or register with whole=True"
+            yield Finding(f"for the {trial.player} it is {whole:.4g}, but {first:.4g} and {second:.4g} of halves", fix)
+
+
+def _half(part: int, tensor: Tensor) -> Tensor:
+    return tensor.chunk(2)[part]
+
+
+def _speaks(trial: Trial) -> bool:
+    """Whether it sees the rows of all devices that share a batch."""
+    told: list[str] = []
+    with speaking(told):
+        trial.again().call()
+    return bool(told)
 
 
 def _average(trial: Trial, change: Callable[[Tensor], Tensor]) -> float:
@@ -217,33 +241,39 @@ def recorded(subject: Subject) -> Iterator[Finding]:
     if recorder is None:
         raise LeftOutError("no plugin here offers a recorder")
     for trial in trials_of(subject):
-        fresh = trial.again()
-        given, leaves = _leaves(fresh)
-        _require_scalar(trial.again().call(given))
-        names = [name for name in leaves if "." not in name]
-        parameters = [leaf for name, leaf in leaves.items() if "." in name]
-        inputs = [leaves[name].detach() for name in names]
-        player = SimpleNamespace(watched={}, names=[*names, *(name for name in leaves if "." in name)])
-        recording = recorder.factory(
-            fresh.modules,
-            [SimpleNamespace(label="the loss", made=fresh.made)],
-            {fresh.player: player},
-            Compute(compile="trace"),
-        )
-
-        def play(tensors: Sequence[Tensor]) -> Iterator[Any]:
-            mine = [tensor.detach().requires_grad_() for tensor in tensors]
-            value = _call(fresh, _filled(given, names, mine))
-            learnt = [*mine, *parameters]
-            found = torch.autograd.grad(value, learnt, allow_unused=True) if value.requires_grad else [None] * len(learnt)
-            yield fresh.player, torch.stack([value]).detach(), found
-
-        for _ in range(4):
-            for _ in recording.play(play, inputs, "", lambda _: ["the loss"]):
-                pass
-        if recording.reason:
+        if reason := _unrecordable(trial.again(), recorder):
             fix = "compute with torch's operations alone, and keep what lasts in buffers"
-            yield Finding(f"for the {trial.player} it cannot be recorded: {recording.reason}", fix)
+            yield Finding(f"for the {trial.player} it cannot be recorded: {reason}", fix)
+
+
+def _unrecordable(trial: Trial, recorder: Component) -> str:
+    """Play a loss four times by a recorder, which audits steps; return why it gave up, or nothing."""
+    given, leaves = _leaves(trial)
+    _require_scalar(trial.again().call(given))
+    parameters = {name: leaf for name, leaf in leaves.items() if isinstance(leaf, nn.Parameter)}
+    tensors = {name: leaf.detach() for name, leaf in leaves.items() if name not in parameters}
+    ones = [torch.ones((), requires_grad=True) for _ in tensors]
+    recording = recorder.factory(
+        trial.modules,
+        [SimpleNamespace(label="the loss", made=trial.made)],
+        {trial.player: SimpleNamespace(watched={}, names=[*tensors, *parameters])},
+        Compute(compile="trace"),
+    )
+
+    def play(inputs: Sequence[Tensor]) -> Iterator[Any]:
+        # What is multiplied by a one that learns has a graph; nothing need be said to autograd while it is recorded.
+        mine = [tensor * one for tensor, one in zip(inputs, ones, strict=True)]
+        value = _call(trial, _filled(given, mine))
+        learnt = [*mine, *parameters.values()]
+        found: Sequence[Tensor | None] = [None for _ in learnt]
+        if value.requires_grad:
+            found = torch.autograd.grad(value, learnt, allow_unused=True)
+        yield trial.player, torch.stack([value]).detach(), found
+
+    for _ in range(4):
+        for _ in recording.play(play, list(tensors.values()), "", lambda _: ["the loss"]):
+            pass
+    return str(recording.reason)
 
 
 def _call(trial: Trial, given: Mapping[str, Any]) -> Tensor:
@@ -295,7 +325,10 @@ def no_waiting(subject: Subject) -> Iterator[Finding]:
             yield from _waits_on_cuda(trial)
 
 
-_WAITS = {"_local_scalar_dense": "a tensor is made a Python number", "is_nonzero": "a tensor is taken for true or false"}
+_WAITS = {
+    "_local_scalar_dense": "a tensor is made a Python number",
+    "is_nonzero": "a tensor is taken for true or false",
+}
 
 
 def _waits_on_cuda(trial: Trial) -> Iterator[Finding]:
@@ -316,46 +349,49 @@ def _waits_on_cuda(trial: Trial) -> Iterator[Finding]:
 def compiled(subject: Subject) -> Iterator[Finding]:
     """torch.compile takes it whole (fullgraph=True), and gives the same value."""
     for trial in trials_of(subject):
-        fresh = trial.again()
-        plain = trial.again().call()
-        torch._dynamo.reset()
-        function = torch.compile(fresh.made if fresh.method is None else getattr(fresh.made, fresh.method), fullgraph=True, backend="aot_eager")
+        plain, fresh = trial.again().call(), trial.again()
+        made = fresh.made if fresh.method is None else getattr(fresh.made, fresh.method)
+        torch._dynamo.reset()  # type: ignore[no-untyped-call]
+        function = torch.compile(made, fullgraph=True, backend="aot_eager")
         try:
             torch.manual_seed(0)
-            found = function(**fresh.given)
+            found = float(function(**fresh.given).detach())
         except Exception as error:
             reason = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
             yield Finding(f"for the {trial.player} it is not compiled: {reason}", "use torch's operations alone")
             continue
-        if not _draws(trial) and not _close(float(plain.detach()), float(found.detach()), 1e-4):
-            yield Finding(f"it is {float(plain.detach()):.6g}, and {float(found.detach()):.6g} compiled", "compute with tensors alone")
+        if not _draws(trial) and not _close(float(plain.detach()), found, 1e-4):
+            told = f"for the {trial.player} it is {float(plain.detach()):.6g}, and {found:.6g} compiled"
+            yield Finding(told, "compute with tensors alone")
 
 
-def _leaves(trial: Trial, change: Callable[[Tensor], Tensor] = lambda one: one) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Return arguments as leaves that learn, and these by name: tensors, and the parameters of given networks.
+def _leaves(
+    trial: Trial, change: Callable[[Tensor], Tensor] = lambda one: one
+) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Return arguments of which what came through the player's networks are leaves that learn, and these by name.
 
-    Of tensors only those that came through the player's networks are leaves.
+    Leaves are the changed tensors of such arguments, and the parameters of given networks.
     """
     leaves: dict[str, Tensor] = {}
     given: dict[str, Any] = {}
     for name, value in trial.given.items():
         if isinstance(value, nn.Module):
-            given[name] = value
-            if name in trial.learnt:
-                leaves |= {f"{name}.{key}": one for key, one in value.named_parameters() if one.requires_grad}
-            continue
-
-        def leaf(tensor: Tensor, name: str = name) -> Tensor:
-            tensor = change(tensor.detach().clone()) if tensor.is_floating_point() else tensor
-            if name in trial.learnt and tensor.is_floating_point():
-                leaves[f"{name}[{len(leaves)}]"] = tensor.requires_grad_()
-            return tensor
-
-        given[name] = mapped(leaf, value)
+            given[name], learnt = value, dict(value.named_parameters())
+        else:
+            given[name] = mapped(lambda one: _changed(one, change), value)
+            learnt = {str(place): one for place, one in enumerate(tensors_of(given[name])) if one.is_floating_point()}
+        if name in trial.learnt:
+            leaves |= {f"{name}.{key}": one.requires_grad_() for key, one in learnt.items()}
     return given, leaves
 
 
-def _filled(given: Mapping[str, Any], names: Sequence[str], tensors: Sequence[Tensor]) -> dict[str, Any]:
+def _changed(tensor: Tensor, change: Callable[[Tensor], Tensor]) -> Tensor:
+    """Return a copy of a tensor; if it holds numbers, and not places or labels, a changed one."""
+    copy = tensor.detach().clone()
+    return change(copy) if copy.is_floating_point() else copy
+
+
+def _filled(given: Mapping[str, Any], tensors: Sequence[Tensor]) -> dict[str, Any]:
     """Return arguments with other tensors for their leaves."""
     others = iter(tensors)
 

@@ -35,7 +35,9 @@ class Built:
 
     def __call__(self, samples: Tensor) -> Any:
         """Compute it of samples, and of a label 0 for whatever else it asks for."""
-        needed = [one for one in inspect.signature(self.network.forward).parameters.values() if one.default is one.empty]
+        needed = [
+            one for one in inspect.signature(self.network.forward).parameters.values() if one.default is one.empty
+        ]
         positional = [one for one in needed if one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD)]
         return self.network(samples, *(0 for _ in positional[1:]))
 
@@ -69,16 +71,21 @@ def _built(subject: Subject) -> Iterator[Built]:
 
 def _make(subject: Subject, source: Shape, target: Shape, seed: int = 0) -> nn.Module | None:
     """Make a network from a seed; None where it refuses the shapes."""
-    offered = {"shape": target, "source_shape": source, "target_shape": target, "target_mean": torch.zeros(target)}
-    asked = subject.component.signature.given
     try:
         with drawn_from(seed):
-            made = subject.component.factory(*(offered[name] for name in asked), **subject.complete())
+            made = _called(subject, source, target)
     except (ValueError, InputError):
         return None
     if not isinstance(made, nn.Module):
         raise TypeError(f"it makes {type(made).__name__}, not a torch.nn.Module")
     return made
+
+
+def _called(subject: Subject, source: Shape, target: Shape) -> Any:
+    """Call the component with what it asks for."""
+    offered = {"shape": target, "source_shape": source, "target_shape": target, "target_mean": torch.zeros(target)}
+    asked = subject.component.signature.given
+    return subject.component.factory(*(offered[name] for name in asked), **subject.complete())
 
 
 def smallest(subject: Subject) -> Built:
@@ -103,9 +110,13 @@ def shapes(subject: Subject) -> Iterator[Finding]:
         if not isinstance(made, Tensor) or tuple(made.shape) != (2, *one.target):
             got = list(made.shape) if isinstance(made, Tensor) else type(made).__name__
             problem = f"it makes {got} of {[2, *one.source]}, expected {[2, *one.target]}"
-            yield Finding(problem, "build the last layer from target_shape, or raise a ValueError for shapes it cannot take")
+            yield Finding(
+                problem, "build the last layer from target_shape, or raise a ValueError for shapes it cannot take"
+            )
         elif not made.isfinite().all():
-            yield Finding(f"of {[2, *one.source]} it makes numbers that are not finite", "look at how it is initialised")
+            yield Finding(
+                f"of {[2, *one.source]} it makes numbers that are not finite", "look at how it is initialised"
+            )
 
 
 @claims("discriminator")
@@ -120,11 +131,17 @@ def judgements(subject: Subject) -> Iterator[Finding]:
         score, features = judged
         scores = score if isinstance(score, list | tuple) else [score]
         if not all(isinstance(found, Tensor) and found.ndim and len(found) == 2 for found in scores):
-            yield Finding(f"of {[2, *one.source]} it does not score each sample", "return one score, or one map, for each")
+            yield Finding(
+                f"of {[2, *one.source]} it does not score each sample", "return one score, or one map, for each"
+            )
         elif not all(found.isfinite().all() for found in scores):
             yield Finding(f"of {[2, *one.source]} its scores are not finite", "look at how it is initialised")
-        if not isinstance(features, list | tuple) or not all(found.ndim and len(found) == 2 for found in tensors_of(features)):
-            yield Finding("its features are no tuple of tensors [N, ...]", "return the hidden layers' activations, or ()")
+        if not isinstance(features, list | tuple) or not all(
+            found.ndim and len(found) == 2 for found in tensors_of(features)
+        ):
+            yield Finding(
+                "its features are no tuple of tensors [N, ...]", "return the hidden layers' activations, or ()"
+            )
 
 
 @claims("generator", "discriminator")
@@ -170,7 +187,9 @@ def modes(subject: Subject) -> Iterator[Finding]:
     after = {name: buffer for name, *_, buffer in buffers_of({"": one.network}) if buffer is not None}
     moved = [name for name, buffer in after.items() if name not in before or not torch.equal(buffer, before[name])]
     if moved:
-        yield Finding(f"in evaluation mode its buffer {moved[0].strip('.')} moves", "change buffers where self.training is true")
+        yield Finding(
+            f"in evaluation mode its buffer {moved[0].strip('.')} moves", "change buffers where self.training is true"
+        )
 
 
 @claims("generator", "discriminator")
@@ -211,7 +230,7 @@ def seeded(subject: Subject) -> Iterator[Finding]:
 
 def _states(subject: Subject, *seeds: tuple[int, int]) -> list[Mapping[str, Tensor]]:
     """Return the weights of networks made from seeds of torch, and of all other random numbers."""
-    found = []
+    found: list[Mapping[str, Tensor]] = []
     for torch_seed, other_seed in seeds:
         before = random_state()
         random.seed(other_seed)
@@ -230,19 +249,13 @@ def _fresh(subject: Subject) -> nn.Module:
     if subject.component.kind == "network":
         return _of_role(subject)
     like = smallest(subject)
-    offered = {
-        "shape": like.target,
-        "source_shape": like.source,
-        "target_shape": like.target,
-        "target_mean": torch.zeros(like.target),
-    }
-    made = subject.component.factory(*(offered[name] for name in subject.component.signature.given), **subject.complete())
-    return made  # type: ignore[no-any-return]
+    made: nn.Module = _called(subject, like.source, like.target)
+    return made
 
 
 @claims("network")
 def module(subject: Subject) -> Iterator[Finding]:
-    """A coupling's role can be played by it: it is a torch.nn.Module with parameters, made of what the coupling gives."""
+    """It can play a coupling's role: a torch.nn.Module with parameters, made of what the coupling gives."""
     made = _of_role(subject)
     if not isinstance(made, nn.Module):
         yield Finding(f"it makes {type(made).__name__}", "return a torch.nn.Module")
@@ -306,4 +319,3 @@ def other_sizes(subject: Subject) -> Iterator[Finding]:
 
 
 _SIZES = "set `multiple` and `least` to what its layers need, or leave `multiple` out"
-

@@ -8,7 +8,6 @@ from pathlib import Path
 import tomli_w
 
 from ganforge import HOOKS, InputError, Plugins, create, nearest, parse, resolve
-
 from ganforge_check.checks import Finding, LeftOutError, Subject, claims, defaults_of
 from ganforge_check.couplings import usual_coupling
 from ganforge_check.playing import CPU, recipe_for

@@ -45,11 +45,16 @@ def descends(subject: Subject) -> Iterator[Finding]:
         return
     before = [parameter.detach().clone() for parameter in parameters]
     values = [_step(optimizer, parameters) for _ in range(21)]
-    unmoved = [place for place, (one, other) in enumerate(zip(parameters, before, strict=True)) if torch.equal(one, other)]
+    unmoved = [
+        place for place, (one, other) in enumerate(zip(parameters, before, strict=True)) if torch.equal(one, other)
+    ]
     if unmoved:
         yield Finding(f"{len(unmoved)} of {len(before)} parameters stay as they were", "hand all parameters over to it")
     if not values[-1] < values[0]:
-        yield Finding(f"in 20 steps a sum of squares goes from {values[0]:.4g} to {values[-1]:.4g}", "look at the sign of its step")
+        yield Finding(
+            f"in 20 steps a sum of squares goes from {values[0]:.4g} to {values[-1]:.4g}",
+            "look at the sign of its step",
+        )
 
 
 @claims("optimizer")

@@ -96,9 +96,7 @@ def play_of(registry: Registry[Component], table: Mapping[str, Any], seed: int =
     return Play(plan, dataset, engine, batches)
 
 
-def recipe_for(
-    registry: Registry[Component], component: Component, settings: Mapping[str, Any], **train: Any
-) -> Table:
+def recipe_for(registry: Registry[Component], component: Component, settings: Mapping[str, Any], **train: Any) -> Table:
     """Return a recipe's table for a coupling, in which every network has something to learn.
 
     Raises:

@@ -307,14 +307,17 @@ class Stage:
             return Discriminator(given["shape"])
         for component in alike(self.registry, network.role, given):
             try:
-                return component.factory(*(given[one] for one in component.signature.given), **narrow(component))
+                made: nn.Module = component.factory(
+                    *(given[one] for one in component.signature.given), **narrow(component)
+                )
+                return made
             except Exception:  # it is for other facts
                 continue
         raise LeftOutError(f"no network here fits the role '{network.role}'")
 
 
 def alike(registry: Registry[Component], role: str, given: Mapping[str, Any]) -> list[Component]:
-    """Return the components of the kind `network` that ask for nothing else than is given, the most alike name first."""
+    """Return the components of the kind `network` that ask for nothing else than is given, the most alike first."""
     fitting = [
         one
         for one in registry.of("network")
