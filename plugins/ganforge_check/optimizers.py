@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
-from attrs import NOTHING
+from attrs import NOTHING, evolve
 from torch import nn
 
 from ganforge_check.checks import Finding, Subject, claims
@@ -18,12 +18,8 @@ def _parameters() -> list[nn.Parameter]:
 
 def _made(subject: Subject, parameters: Sequence[nn.Parameter]) -> Any:
     """Make the optimizer; the learning rate is 0.01 where a recipe must give it."""
-    settings = {**subject.settings}
-    if settings.get("lr") is NOTHING:
-        settings["lr"] = 0.01
-    return Subject(subject.component, subject.registry, settings).complete() and subject.component.factory(
-        parameters, **settings
-    )
+    rate = {"lr": 0.01} if subject.settings.get("lr") is NOTHING else {}
+    return subject.component.factory(parameters, **evolve(subject, settings={**subject.settings, **rate}).complete())
 
 
 def _step(optimizer: Any, parameters: Sequence[nn.Parameter]) -> float:
