@@ -19,7 +19,16 @@ NETWORKS = ("generator", "discriminator", "network")
 def marked(component: Component) -> object:
     """A case of its own; those that take seconds are slow."""
     takes_seconds = component.kind == "evaluation" and component.name in LEARNT
-    large = component.name in ("stylegan2", "local-enhancer", "turntable", "mlflow", "patch-nce", "munit")
+    large = component.name in (
+        "stylegan2",
+        "local-enhancer",
+        "turntable",
+        "mlflow",
+        "wandb",
+        "patch-nce",
+        "munit",
+        "mode-coverage",
+    )
     marks = [pytest.mark.slow] if takes_seconds or large else []
     return pytest.param(component, id=f"{component.kind}-{component.qualified}", marks=marks)
 
