@@ -43,7 +43,7 @@ def _dataset(subject: Subject) -> Dataset:
         if not isinstance(made, Dataset):
             raise TypeError(f"it makes {type(made).__name__}, which is not derived from ganforge.Dataset")
         decided = made.decide(None, lambda *_: None).settings
-        return subject.component.factory(**{**settings, **decided}) if decided else made  # type: ignore[no-any-return]
+        return subject.component.factory(**{**settings, **decided}) if decided else made
     except (InputError, ValueError) as error:
         raise LeftOutError(f"its data are not there: {error}") from error
 

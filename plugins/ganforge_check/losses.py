@@ -364,12 +364,17 @@ def compiled(subject: Subject) -> Iterator[Finding]:
     for trial in trials_of(subject):
         plain, fresh = trial.again().call(), trial.again()
         made = fresh.made if fresh.method is None else getattr(fresh.made, fresh.method)
-        torch._dynamo.reset()  # type: ignore[no-untyped-call]
+        torch._dynamo.reset()
         function = torch.compile(made, fullgraph=True, backend="aot_eager")
         try:
             torch.manual_seed(0)
-            found = float(function(**fresh.given).detach())
+            found = float(function(**fresh.given).detach())  # type: ignore[no-untyped-call]
         except Exception as error:
+            if "torch.autograd.grad" in str(error):
+                reason = (
+                    "it differentiates inside, which torch.compile does not take; recorded steps are compiled instead"
+                )
+                raise LeftOutError(reason) from error
             reason = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
             yield Finding(f"for the {trial.player} it is not compiled: {reason}", "use torch's operations alone")
             continue
@@ -387,9 +392,10 @@ def _leaves(
     """
     leaves: dict[str, Tensor] = {}
     given: dict[str, Any] = {}
+    learnt: dict[str, Tensor]
     for name, value in trial.given.items():
         if isinstance(value, nn.Module):
-            given[name], learnt = value, dict(value.named_parameters())
+            given[name], learnt = value, {**dict(value.named_parameters())}
         else:
             given[name] = mapped(lambda one: _changed(one, change), value)
             learnt = {str(place): one for place, one in enumerate(tensors_of(given[name])) if one.is_floating_point()}

@@ -113,7 +113,7 @@ def recipe_for(registry: Registry[Component], component: Component, settings: Ma
         "coupling": {"use": component.qualified, **_plain(settings)},
         **{network.role: _role(registry, stages[0], network) for network in coupling.networks},
         "losses": dict(_losses(stages, coupling)),
-        "optimizer": {"use": STANDIN, "lr": 0.5},
+        "optimizer": {"use": STANDIN},
         "train": {"steps": 8, "batch": BATCH, "norm": "running", **train},
         "compute": {"precision": "fp32", "compile": False, "channels_last": False},
         "record": {"sample_every": 0, "log_every": 1, "checkpoint_every": 2},

@@ -3,6 +3,7 @@
 `python -m tests.check.faults` prints docs/results/check.md: each fault with what the check says of it.
 """
 
+import sys
 import tempfile
 from pathlib import Path
 
@@ -707,4 +708,4 @@ def table() -> str:
 
 
 if __name__ == "__main__":
-    print(table(), end="")
+    sys.stdout.write(table())

@@ -1,7 +1,6 @@
 """Every planted fault is found by the check that claims to find it, and sound components are not flagged."""
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,8 +14,8 @@ SECONDS = ("observer", "evaluation", "coupling")  # kinds whose checks play whol
 
 
 @pytest.fixture(scope="module")
-def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
-    yield Bench(tmp_path_factory.mktemp("faults"))
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
+    return Bench(tmp_path_factory.mktemp("faults"))
 
 
 def cases() -> list[object]:
