@@ -7,8 +7,15 @@ import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from ganforge.components.answers import HOOKS as HOOKS
+from ganforge.components.guard import aside as aside, brief as brief, contained as contained
 from ganforge.components.hookspecs import hookimpl as hookimpl
-from ganforge.components.registry import Register as Register
+from ganforge.components.registry import (
+    KINDS as KINDS,
+    Component as Component,
+    Register as Register,
+    Registry as Registry,
+)
 from ganforge.data.archives import Archive as Archive, Remote as Remote
 from ganforge.disk import (
     UNWRITABLE as UNWRITABLE,
@@ -42,7 +49,7 @@ _HOMES = {
     "components.coupling": "Coupling Network View",
     "components.neighbours": "PluginFolder folders sources",
     "components.plugins": "Plugins",
-    "components.settings": "TABLES",
+    "components.settings": "TABLES Setting plain structure",
     "data.batches": "Batches",
     "data.dataset": "SPLITS Crop Dataset Decided Drawn OnBroken PictureDataset Prepared Report Samples Shape Split "
     "Stored as_float random_generator",
@@ -51,16 +58,18 @@ _HOMES = {
     "data.files": "Found find_pictures natural",
     "data.notes": "Note compare gather_notes note_lines noting",
     "data.reading": "normal oddities",
+    "recipe.layers": "parse",
     "recipe.lock": "lock_text",
     "recipe.plan": "Compute Plan",
+    "recipe.resolve": "misfits resolve",
     "training.build": "decide decide_and_read make_dataset open_all read_data shapes_of",
     "training.engine": "Engine Steps Turn",
-    "training.formula": "Formula",
+    "training.formula": "Formula mapped tensors_of",
     "training.meter": "Meter",
     "training.numerics": "out_of_memory",
     "training.player": "Player",
     "training.ranks": "batch_mean gather",
-    "training.state": "Snapshot buffers_of",
+    "training.state": "Snapshot buffers_of drawn_from held_by random_state set_random_state",
     "training.values": "Values",
     "runs.assemble": "assemble pick_device settle",
     "runs.interrupts": "STOPPING handling",
@@ -73,7 +82,7 @@ _HOMES = {
     "runs.results": "METRICS About Measured Metrics Results read_results",
     "runs.metrics": "evaluate is_finished",
     "runs.run": "Run",
-    "runs.start": "hold",
+    "runs.start": "create hold",
     "runs.trained": "Findings Seen Trained",
     "cli.command": "AsJson Device NormName PluginFiles RecipeName RunFolder Sets plugins_with print_results print_rows "
     "progress read_recipe tell understand",
@@ -112,7 +121,12 @@ if TYPE_CHECKING:
     from ganforge.components.coupling import Coupling as Coupling, Network as Network, View as View
     from ganforge.components.neighbours import PluginFolder as PluginFolder, folders as folders, sources as sources
     from ganforge.components.plugins import Plugins as Plugins
-    from ganforge.components.settings import TABLES as TABLES
+    from ganforge.components.settings import (
+        TABLES as TABLES,
+        Setting as Setting,
+        plain as plain,
+        structure as structure,
+    )
     from ganforge.data.batches import Batches as Batches
     from ganforge.data.dataset import (
         SPLITS as SPLITS,
@@ -142,8 +156,10 @@ if TYPE_CHECKING:
         noting as noting,
     )
     from ganforge.data.reading import normal as normal, oddities as oddities
+    from ganforge.recipe.layers import parse as parse
     from ganforge.recipe.lock import lock_text as lock_text
     from ganforge.recipe.plan import Compute as Compute, Plan as Plan
+    from ganforge.recipe.resolve import misfits as misfits, resolve as resolve
     from ganforge.runs.assemble import assemble as assemble, pick_device as pick_device, settle as settle
     from ganforge.runs.changes import is_changeable as is_changeable, other_data as other_data
     from ganforge.runs.checkpoint import (
@@ -179,7 +195,7 @@ if TYPE_CHECKING:
         read_results as read_results,
     )
     from ganforge.runs.run import Run as Run
-    from ganforge.runs.start import hold as hold
+    from ganforge.runs.start import create as create, hold as hold
     from ganforge.runs.trained import Findings as Findings, Seen as Seen, Trained as Trained
     from ganforge.runs.weights import Head as Head, Weights as Weights, read_head as read_head
     from ganforge.training.build import (
@@ -191,11 +207,18 @@ if TYPE_CHECKING:
         shapes_of as shapes_of,
     )
     from ganforge.training.engine import Engine as Engine, Steps as Steps, Turn as Turn
-    from ganforge.training.formula import Formula as Formula
+    from ganforge.training.formula import Formula as Formula, mapped as mapped, tensors_of as tensors_of
     from ganforge.training.meter import Meter as Meter
     from ganforge.training.numerics import out_of_memory as out_of_memory
     from ganforge.training.player import Player as Player
     from ganforge.training.ranks import batch_mean as batch_mean, gather as gather
-    from ganforge.training.state import Snapshot as Snapshot, buffers_of as buffers_of
+    from ganforge.training.state import (
+        Snapshot as Snapshot,
+        buffers_of as buffers_of,
+        drawn_from as drawn_from,
+        held_by as held_by,
+        random_state as random_state,
+        set_random_state as set_random_state,
+    )
     from ganforge.training.values import Values as Values
     from ganforge_inference.translator import Translator as Translator

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     import cattrs
 
 TABLES = "tables"  # in a field's metadata: it is a dictionary of the tables inside of the component's own
+BARE = ("torch.nn.modules.module", "torch._dynamo.mutation_guard")  # where a module's __init__ is, also once compiled
 LARGEST = 2**53  # beyond it a number is a slip, and not every integer is a float
 
 Key = tuple[str, ...]
@@ -69,7 +70,7 @@ def read_signature(factory: Callable[..., Any]) -> Signature:
     name = getattr(factory, "__qualname__", repr(factory))
     if inspect.isclass(factory) and attrs.has(factory):
         return Signature((), read_fields(factory))
-    if inspect.isclass(factory) and getattr(factory.__init__, "__module__", "") == "torch.nn.modules.module":
+    if inspect.isclass(factory) and getattr(factory.__init__, "__module__", "") in BARE:
         return Signature((), {})  # a module that needs no __init__ of its own; what it inherits takes anything
     parameters = inspect.signature(factory).parameters
     holder: Any = factory.__init__ if inspect.isclass(factory) else factory
