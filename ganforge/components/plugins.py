@@ -11,6 +11,7 @@ from attrs import define, field
 
 from ganforge.components import hookspecs
 from ganforge.components.answers import Answer, check
+from ganforge.components.api import OWN, misfit, require_version, version
 from ganforge.components.guard import brief, contained, guarded
 from ganforge.components.index import Index
 from ganforge.components.installed import Unreadable, entry_points, origin_of
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
 GROUP = "ganforge"
-OWN = "ganforge"  # the distribution that ganforge and what it ships come in
 ALLOWED = "GANFORGE_PLUGINS"
 REFUSED = f"--no-plugins or {ALLOWED} does not allow it"
 LOCAL = "local"  # stands for the version of a plugin file
@@ -204,9 +204,7 @@ class Plugins:
     @staticmethod
     def version() -> str:
         """Return ganforge's own version."""
-        from importlib.metadata import version
-
-        return version("ganforge")
+        return version(OWN)
 
     def foreign(self) -> list[Plugin]:
         """Loaded plugins that ganforge does not ship."""
@@ -233,6 +231,8 @@ class Plugins:
         if plugin.error:
             return
         try:
+            if plugin.origin != OWN:
+                require_version(entry.dist)
             with guarded():
                 self._adopt(plugin, entry.load())
         except Exception as error:
@@ -240,6 +240,8 @@ class Plugins:
 
     def _adopt(self, plugin: Plugin, module: Any) -> None:
         """Let a plugin answer hooks, if it does so rightly."""
+        if misfitting := misfit(module):
+            self.say(f"warning: plugin '{plugin.name}': {misfitting}")
         check(self.manager, module, plugin.name)
         try:
             self.manager.register(module, plugin.name)

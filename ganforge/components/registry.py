@@ -7,6 +7,7 @@ from typing import Any, Generic, TypeVar
 
 from attrs import field, frozen
 
+from ganforge.components.api import renamed
 from ganforge.components.settings import Signature, read_signature
 from ganforge.errors import InputError, PluginError, nearest
 
@@ -112,6 +113,11 @@ class Register:
     def __init__(self, plugin: str) -> None:
         self.plugin = plugin
         self.components: dict[tuple[str, str], Component] = {}
+
+    def __getattr__(self, name: str) -> Any:
+        if new := renamed("register", name):
+            return getattr(self, new)
+        raise AttributeError(f"register has no method '{name}'; {nearest(name, KINDS)}")
 
     def generator(self, name: str, factory: Callable[..., Any]) -> None:
         """Register `(source_shape, target_shape, *, settings) -> nn.Module` with `forward(x) -> translated`."""
