@@ -38,10 +38,16 @@ from ganforge.folder import (
 # What is imported on first use, by the module where it stands, in ganforge or in a plugin that is shipped with it; for
 # type checkers it is said once more below.
 _HOMES = {
+    "components.describe": "describe_value",
+    "components.guard": "aside brief",
+    "components.index": "digest",
+    "components.offer": "Described Offer described described_setting",
+    "components.registry": "KINDS Component Registry",
+    "components.schedule": "Schedule",
     "components.coupling": "Coupling Network View",
     "components.neighbours": "PluginFolder folders sources",
     "components.plugins": "Plugins",
-    "components.settings": "TABLES",
+    "components.settings": "TABLES Setting fill plain read_fields",
     "data.batches": "Batches free_memory",
     "data.dataset": "SPLITS Crop Dataset Decided Drawn OnBroken PictureDataset Prepared Report Samples Shape Split "
     "Stored as_float random_generator",
@@ -51,16 +57,19 @@ _HOMES = {
     "data.notes": "Note compare gather_notes note_lines noting",
     "data.reading": "normal oddities",
     "recipe.lock": "lock_text",
-    "recipe.plan": "Compute Plan",
+    "recipe.layers": "Recipe read_value",
+    "recipe.plan": "Choice Compute DataTable LossTable Plan Record Train ValuePlan ValueTable",
     "training.build": "decide decide_and_read make_dataset open_all read_data shapes_of",
     "training.engine": "Engine Steps Turn",
     "training.formula": "Formula",
     "training.meter": "Meter",
+    "training.networks": "takes_one",
     "training.numerics": "out_of_memory",
+    "training.operations": "Counter cost_of_step",
     "training.player": "Player",
     "training.ranks": "batch_mean gather",
     "training.state": "Snapshot buffers_of",
-    "training.values": "Values",
+    "training.values": "Values Wiring",
     "runs.assemble": "assemble pick_device settle",
     "runs.interrupts": "STOPPING handling",
     "runs.load": "Saved find_run find_saved load_trained located",
@@ -74,8 +83,9 @@ _HOMES = {
     "runs.run": "Run",
     "runs.start": "hold",
     "runs.trained": "Findings Seen Trained",
-    "cli.command": "AsJson Device NormName PluginFiles RecipeName RunFolder Sets plugins_with print_results print_rows "
-    "progress read_recipe tell understand",
+    "cli.command": "AsJson Device NormName PluginFiles RecipeName RunFolder Sets offered plugins_with print_results "
+    "print_rows progress read_recipe tell understand",
+    "cli.complete": "complete_kind complete_recipe complete_recipe_or_run complete_run complete_shown",
     "ganforge_inference.translator": "Translator",
 }
 
@@ -98,6 +108,7 @@ if TYPE_CHECKING:
         RecipeName as RecipeName,
         RunFolder as RunFolder,
         Sets as Sets,
+        offered as offered,
         plugins_with as plugins_with,
         print_results as print_results,
         print_rows as print_rows,
@@ -106,10 +117,34 @@ if TYPE_CHECKING:
         tell as tell,
         understand as understand,
     )
+    from ganforge.cli.complete import (
+        complete_kind as complete_kind,
+        complete_recipe as complete_recipe,
+        complete_recipe_or_run as complete_recipe_or_run,
+        complete_run as complete_run,
+        complete_shown as complete_shown,
+    )
     from ganforge.components.coupling import Coupling as Coupling, Network as Network, View as View
+    from ganforge.components.describe import describe_value as describe_value
+    from ganforge.components.guard import aside as aside, brief as brief
+    from ganforge.components.index import digest as digest
     from ganforge.components.neighbours import PluginFolder as PluginFolder, folders as folders, sources as sources
+    from ganforge.components.offer import (
+        Described as Described,
+        Offer as Offer,
+        described as described,
+        described_setting as described_setting,
+    )
     from ganforge.components.plugins import Plugins as Plugins
-    from ganforge.components.settings import TABLES as TABLES
+    from ganforge.components.registry import KINDS as KINDS, Component as Component, Registry as Registry
+    from ganforge.components.schedule import Schedule as Schedule
+    from ganforge.components.settings import (
+        TABLES as TABLES,
+        Setting as Setting,
+        fill as fill,
+        plain as plain,
+        read_fields as read_fields,
+    )
     from ganforge.data.batches import Batches as Batches, free_memory as free_memory
     from ganforge.data.dataset import (
         SPLITS as SPLITS,
@@ -139,8 +174,19 @@ if TYPE_CHECKING:
         noting as noting,
     )
     from ganforge.data.reading import normal as normal, oddities as oddities
+    from ganforge.recipe.layers import Recipe as Recipe, read_value as read_value
     from ganforge.recipe.lock import lock_text as lock_text
-    from ganforge.recipe.plan import Compute as Compute, Plan as Plan
+    from ganforge.recipe.plan import (
+        Choice as Choice,
+        Compute as Compute,
+        DataTable as DataTable,
+        LossTable as LossTable,
+        Plan as Plan,
+        Record as Record,
+        Train as Train,
+        ValuePlan as ValuePlan,
+        ValueTable as ValueTable,
+    )
     from ganforge.runs.assemble import assemble as assemble, pick_device as pick_device, settle as settle
     from ganforge.runs.changes import is_changeable as is_changeable, other_data as other_data
     from ganforge.runs.checkpoint import (
@@ -190,9 +236,11 @@ if TYPE_CHECKING:
     from ganforge.training.engine import Engine as Engine, Steps as Steps, Turn as Turn
     from ganforge.training.formula import Formula as Formula
     from ganforge.training.meter import Meter as Meter
+    from ganforge.training.networks import takes_one as takes_one
     from ganforge.training.numerics import out_of_memory as out_of_memory
+    from ganforge.training.operations import Counter as Counter, cost_of_step as cost_of_step
     from ganforge.training.player import Player as Player
     from ganforge.training.ranks import batch_mean as batch_mean, gather as gather
     from ganforge.training.state import Snapshot as Snapshot, buffers_of as buffers_of
-    from ganforge.training.values import Values as Values
+    from ganforge.training.values import Values as Values, Wiring as Wiring
     from ganforge_inference.translator import Translator as Translator

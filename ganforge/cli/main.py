@@ -15,7 +15,6 @@ from ganforge.cli.command import say, tell
 from ganforge.cli.streams import lasting, silent
 from ganforge.components.guard import trace
 from ganforge.components.index import Index
-from ganforge.components.offer import kept_offer
 from ganforge.components.plugins import ALLOWED, Plugins
 from ganforge.disk import UNWRITABLE
 from ganforge.errors import GanforgeError, InputError, PluginError, StoppedError
@@ -26,13 +25,11 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "run": train.run,
     "resume": train.resume,
     "list": look.list_components,
-    "show": look.show,
     "validate": look.validate,
     "recipes": look.list_recipes,
     "plugins": look.list_plugins,
 }
-LOOKING = ("list", "show", "validate", "plugins")  # what the index knows of plugins may do for these
-HELPING = ("--help", "-h", "")  # and for these, and the completion of words, that it knows who has commands
+TRAINING = ("run", "resume")  # for all others what the index knows of plugins may do, or saves loading some of them
 
 
 def main() -> None:
@@ -160,13 +157,9 @@ def _plugins() -> Plugins:
     allowed = os.environ.get(ALLOWED)
     names = None if allowed is None else [name for name in allowed.split(os.pathsep) if name]
     command = next((word for word in sys.argv[1:] if word != NO_PLUGINS), "")
-    indexed = command in LOOKING + HELPING and "torch" not in sys.modules  # else this is no fresh process
+    indexed = command not in TRAINING and "torch" not in sys.modules  # else this is no fresh process
     follows = os.environ.get("LOCAL_RANK", "0") != "0" and "MASTER_ADDR" in os.environ  # another rank tells of these
     tells = _nothing if follows else partial(say, style="yellow")
     plugins = Plugins(tells, names, Index(silent if indexed else None))
-    offer = kept_offer(plugins)
-    if offer is None:
-        plugins.load_installed()
-    elif command in HELPING:
-        plugins.load_installed([one.name for one in offer.plugins if "commands" in one.hooks])
+    plugins.load_when_needed()
     return plugins

@@ -8,6 +8,7 @@ from typing import Any, Generic, TypeVar
 from attrs import field, frozen
 
 from ganforge.components.api import renamed
+from ganforge.components.elsewhere import hint
 from ganforge.components.settings import Signature, read_signature
 from ganforge.errors import InputError, PluginError, nearest
 
@@ -271,4 +272,5 @@ class Registry(Generic[Item]):
         if matches:
             return matches[0]
         known = [item.qualified if "/" in name else item.name for item in self.of(kind)]
-        raise InputError(f"unknown {kind} '{name}'; {nearest(name, known) or 'no plugin offers one'}")
+        advice = hint(kind, name) or nearest(name, known) or "no plugin offers one"
+        raise InputError(f"unknown {kind} '{name}'; {advice}")
