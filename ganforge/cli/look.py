@@ -12,7 +12,6 @@ from attrs import asdict
 from rich.markup import escape
 from rich.table import Table
 
-from ganforge.cli import saved
 from ganforge.cli.command import (
     AsJson,
     PluginFiles,
@@ -125,6 +124,8 @@ def list_plugins(
     if (save and restore) or (run and not restore):
         raise InputError("--save and --restore exclude each other, and --run belongs to --restore")
     if restore is not None:
+        from ganforge.cli import saved
+
         saved.restore(restore, plugins, run=run)
         return
     with aside():
@@ -134,7 +135,9 @@ def list_plugins(
                 plugins.load_file(path)
         offer = offer_of(plugins) if plugin else offered(context)
     if save is not None:
-        saved.save(save, plugins)
+        from ganforge.cli import saved
+
+        saved.save(save, offer, plugins)
         return
     rows = [
         {

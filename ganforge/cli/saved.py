@@ -7,17 +7,19 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from contextlib import suppress
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import tomli_w
-from attrs import frozen
+from attrs import asdict, frozen
 
 from ganforge.cli.command import say, tell
 from ganforge.components.api import OWN
 from ganforge.components.neighbours import sources
+from ganforge.components.offer import Offer
 from ganforge.components.plugins import LOCAL, Plugins
 from ganforge.components.settings import NOTHING, fill, read_fields
 from ganforge.disk import read_text
@@ -52,19 +54,29 @@ class File:
     sha256: str
 
 
-def save(path: Path, plugins: Plugins) -> None:
-    """Write names, versions and origins of the installed plugins, and paths and digests of local ones."""
-    packages = {
-        one.origin: one for one in plugins.known.values() if one.origin != OWN and one.version not in ("", LOCAL)
+def save(path: Path, offer: Offer, plugins: Plugins) -> None:
+    """Write names, versions and origins of the installed plugins, and paths and digests of local ones.
+
+    Raises:
+        InputError: the file cannot be written, or a local one's name is not UTF-8.
+    """
+    for one in offer.plugins:
+        if one.error:
+            say(f"warning: plugin '{one.name}' is not loaded: {one.error}", style="yellow")
+    names = sorted({one.origin for one in offer.plugins if one.origin != OWN and one.version not in ("", LOCAL)})
+    packages = [package for package in map(_package, names) if package]
+    local = [plugins.known[one.name].module for one in offer.plugins if one.version == LOCAL and not one.error]
+    files = sorted({file for module in local for file in sources(module.__name__)})
+    table = {
+        OWN: Plugins.version(),
+        "package": [asdict(one) for one in packages],
+        "file": [{"path": str(file), "sha256": _digest(file)} for file in files],
     }
-    for plugin in plugins.failures():
-        say(f"warning: plugin '{plugin.name}' is not loaded: {plugin.error}", style="yellow")
-    modules = [one.module.__name__ for one in plugins.known.values() if one.version == LOCAL and one.module]
-    files = sorted({file for module in modules for file in sources(module)})
-    table: dict[str, Any] = {OWN: Plugins.version()}
-    table["package"] = [_plain(_package(name)) for name in sorted(packages)]
-    table["file"] = [{"path": str(file), "sha256": _digest(file)} for file in files]
-    write_output(path, HEAD + tomli_w.dumps({key: value for key, value in table.items() if value}))
+    text = HEAD + tomli_w.dumps({key: value for key, value in table.items() if value})
+    try:
+        write_output(path, text)
+    except UnicodeEncodeError as error:
+        raise InputError(f"the name of a plugin file is not UTF-8: {error.object[error.start :]!r}") from error
     tell(f"wrote {path}: {len(packages)} packages, {len(files)} local files")
 
 
@@ -96,17 +108,13 @@ def _package(name: str) -> Package | None:
         found: Distribution = distribution(name)
     except (PackageNotFoundError, ValueError):
         return None
-    text = found.read_text("direct_url.json")
-    about = json.loads(text) if text else {}
-    origin = str(about.get("url", ""))
-    if vcs := about.get("vcs_info"):
-        origin = f"{vcs['vcs']}+{origin}@{vcs['commit_id']}"
-    return Package(str(found.name), str(found.version), origin, bool(about.get("dir_info", {}).get("editable")))
-
-
-def _plain(package: Package | None) -> dict[str, Any]:
-    assert package
-    return {key: getattr(package, key) for key in read_fields(Package) if getattr(package, key)}
+    origin, editable = "", False
+    with suppress(ValueError, KeyError, TypeError, AttributeError):  # whoever installed it wrote something else
+        about = json.loads(found.read_text("direct_url.json") or "{}")
+        editable = bool(about.get("dir_info", {}).get("editable"))
+        vcs = about.get("vcs_info")
+        origin = f"{vcs['vcs']}+{about['url']}@{vcs['commit_id']}" if vcs else str(about.get("url", ""))
+    return Package(str(found.name), str(found.version), origin, editable)
 
 
 def _read(path: Path) -> tuple[list[Package], list[File], str]:

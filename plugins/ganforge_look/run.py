@@ -32,7 +32,7 @@ def run_of(folder: Path) -> dict[str, Any]:
     log = _Log(folder)
     results = read_results(folder)
     measured = {"last": results.last, "best": results.best} if results else {}
-    found = {name: _measured(one) for name, one in measured.items() if one is not None}
+    found = {name: _measured(one) for name, one in measured.items() if one}
     if not found and log.metrics:
         found = {"last": log.metrics}
     wanted = train.get("steps")
@@ -122,13 +122,10 @@ def print_run(shown: Mapping[str, Any]) -> None:
         tell(f"{key} {use}")
     state = "finished" if shown["finished"] else "not finished"
     state = "ended early, since its metric did not improve" if shown["stopped_early"] else state
-    tell(
-        f"step {shown['step']:,} of {shown['steps']:,}, {state}; checkpoints: {', '.join(shown['checkpoints']) or 'none'}"
-    )
-    if shown["steps_per_second"]:
-        tell(
-            f"{shown['steps_per_second']:.4g} steps a second; {_time(shown['seconds'])} of steps; log written {shown['written']}"
-        )
+    steps = shown["steps"] if type(shown["steps"]) is int else "an unknown number"
+    tell(f"step {shown['step']} of {steps}, {state}; checkpoints: {', '.join(shown['checkpoints']) or 'none'}")
+    if rate := shown["steps_per_second"]:
+        tell(f"{rate:.4g} steps a second; {_time(shown['seconds'])} of steps; log written {shown['written']}")
     tell(", ".join(f"{key} {value}" for key, value in shown["made_with"].items() if not isinstance(value, dict)))
     if shown["losses"]:
         tell("losses: " + ", ".join(f"{name} {value:.4g}" for name, value in shown["losses"].items()))

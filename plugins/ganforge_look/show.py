@@ -154,8 +154,8 @@ def _print(shown: dict[str, Any]) -> None:
     """Print a component or a table of the engine."""
     console = Console(emoji=False)
     console.print(f"{shown['kind']} {shown['name']}  ({shown['plugin']})", style="bold", markup=False)
-    settings = [row["setting"] for row in shown["settings"]]
-    for text in (without(shown["doc"], settings), shown.get("heading"), shown.get("module")):
+    doc = without(shown["doc"], (row["setting"] for row in shown["settings"]))
+    for text in (doc, shown.get("heading"), shown.get("module")):
         if text:
             console.print(text + "\n", markup=False, highlight=False)
     for method, doc in shown.get("methods", {}).items():
@@ -164,8 +164,9 @@ def _print(shown: dict[str, Any]) -> None:
         whom = f", for the {player}" if player else ""
         console.print(f"asks for{whom}: {', '.join(names) or 'nothing'}", markup=False)
     _print_rows(shown.get("tensors", []))
+    left_out = {"required", "shown", *(["doc"] if doc == shown["doc"] and shown["kind"] != "table" else [])}
     rows = [{**row, "default": row["shown"]} for row in shown["settings"]]
-    _print_rows([{key: text for key, text in row.items() if key not in ("required", "shown")} for row in rows])
+    _print_rows([{key: text for key, text in row.items() if key not in left_out} for row in rows])
     _print_rows(
         [{**row, "parameters": f"{row['parameters']:,}", "gflop": f"{row['gflop']:.4g}"} for row in shown["costs"]]
     )

@@ -1,7 +1,7 @@
 """The tables of a recipe as JSON Schema (Draft 4).
 
-A recipe may extend another one, so that any key may be inherited: required is only what a recipe without `extends`
-needs, and a table without `use` may hold the settings of any component of its kind.
+A recipe may extend another one, and be there to be extended: no table is required, and one without `use` may hold the
+settings of any component of its kind.
 """
 
 import inspect
@@ -27,7 +27,6 @@ SCHEMA = "http://json-schema.org/draft-04/schema#"
 SCHEDULED = ("loss", "optimizer")  # kinds whose numbers may follow a schedule
 ENGINES: Mapping[str, type] = {"loss": LossTable, "value": ValueTable, "dataset": DataTable}
 ROLES = {"losses": "loss", "values": "value", "updates": "update", "evaluations": "evaluation", "observers": "observer"}
-NEEDED = ("dataset", "coupling", "losses", "optimizer", "train")  # of a recipe that extends no other
 TEXT, TEXTS = {"type": "string"}, {"type": "array", "items": {"type": "string"}}
 
 
@@ -59,7 +58,6 @@ class Tables:
             "type": "object",
             "properties": properties,
             "additionalProperties": False,
-            "anyOf": [{"required": ["extends"]}, {"required": list(NEEDED)}],
             "definitions": self._definitions(),
         }
 
