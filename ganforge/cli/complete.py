@@ -84,11 +84,10 @@ def complete_key(ctx: typer.Context, incomplete: str) -> Iterable[str]:
     """Offer keys for `--set`: those of the engine's tables, and of the components that the recipe names."""
     from ganforge.recipe.plan import Compute, Record, Train
 
-    for table, cls in {"train": Train, "compute": Compute, "record": Record}.items():
-        yield from (f"{table}.{key}=" for key in read_fields(cls))
-    name = ctx.params.get("recipe") or next(iter(ctx.params.get("recipes") or ()), None)
-    if name:
-        table = load(name, (), ctx.obj.recipes()).table
+    for name, cls in {"train": Train, "compute": Compute, "record": Record}.items():
+        yield from (f"{name}.{key}=" for key in read_fields(cls))
+    if recipe := ctx.params.get("recipe") or next(iter(ctx.args), None):  # the line ends at `--set`, and is not read
+        table = load(recipe, (), ctx.obj.recipes()).table
         for key, kind in NAMING.items():
             yield from _keys(ctx, kind, key, table.get(key))
 

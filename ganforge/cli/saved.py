@@ -14,14 +14,14 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import tomli_w
-from attrs import asdict, frozen
+from attrs import NOTHING, asdict, frozen
 
 from ganforge.cli.command import say, tell
 from ganforge.components.api import OWN
 from ganforge.components.neighbours import sources
 from ganforge.components.offer import Offer
 from ganforge.components.plugins import LOCAL, Plugins
-from ganforge.components.settings import NOTHING, fill, read_fields
+from ganforge.components.settings import fill, read_fields
 from ganforge.disk import read_text
 from ganforge.errors import InputError, RunFailedError
 from ganforge.folder import write_output

@@ -13,6 +13,7 @@ from ganforge import (
     RunFailedError,
     Sets,
     StoppedError,
+    complete_recipe,
     printable,
     tell,
     to_json,
@@ -23,7 +24,10 @@ from ganforge import (
 def compare(
     context: typer.Context,
     recipes: Annotated[
-        list[str], typer.Argument(metavar="RECIPE...", help="Recipes' files, or names of shipped ones.")
+        list[str],
+        typer.Argument(
+            metavar="RECIPE...", help="Recipes' files, or names of shipped ones.", autocompletion=complete_recipe
+        ),
     ],
     seeds: Annotated[int, typer.Option(min=1, help="How many runs of each recipe, with seeds 0, 1, ...")] = 3,
     sets: Sets = None,

@@ -115,7 +115,7 @@ class Tables:
 
     def _roles_of_couplings(self) -> dict[str, str]:
         """Return the roles of the networks of all couplings, with their kinds."""
-        found = {}
+        found: dict[str, str] = {}
         for component in self.registry.of("coupling"):
             with suppress(Exception):  # it needs settings, or is at fault: whoever trains with it is told
                 defaults = {name: setting.default for name, setting in component.signature.settings.items()}

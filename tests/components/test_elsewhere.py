@@ -41,7 +41,9 @@ def test_an_unknown_name_that_a_package_has_is_answered_with_it(monkeypatch):
     for name in ("charbonnier", "ganforge_charbonnier/charbonnier"):
         with pytest.raises(InputError) as caught:
             Registry().find("loss", name)
-        assert str(caught.value).startswith(told.replace("charbonnier'", f"{name.removesuffix('charbonnier')}charbonnier'", 1))
+        assert str(caught.value).startswith(
+            told.replace("charbonnier'", f"{name.removesuffix('charbonnier')}charbonnier'", 1)
+        )
     with pytest.raises(InputError, match="no plugin offers one"):
         Registry().find("generator", "charbonnier")
     two = [Elsewhere("loss", "x", "", package, f"pip install {package}", "") for package in ("a", "b")]
