@@ -31,7 +31,11 @@ def recipe_of(context: typer.Context, name: str, sets: Sequence[str], files: Seq
             return {**shown, "error": error}
         raise
     components = [
-        {"table": ".".join(key), "use": table["use"], "settings": {k: v for k, v in table.items() if k != "use"}}
+        {
+            "table": ".".join(key),
+            "use": table["use"],
+            "settings": {k: v for k, v in table.items() if k != "use" and v != {}},
+        }
         for key, table in _components(found["tables"])
     ]
     return {**shown, "components": components, "cost": found["cost"]}
