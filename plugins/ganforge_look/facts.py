@@ -1,13 +1,14 @@
 """What is known of a component beside its own docstring: where it stands, its tensors, who offers and who uses it."""
 
 import inspect
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
 from attrs import NOTHING
 
 from ganforge import (
+    KINDS,
     Choice,
     Component,
     Coupling,
@@ -21,29 +22,46 @@ from ganforge import (
 )
 
 ASKING = ("loss", "value")
-# The table of a recipe that names components of a kind, where it is not called as the kind itself.
-TABLES = {
-    "loss": "losses",
-    "value": "values",
-    "update": "updates",
-    "evaluation": "evaluations",
-    "observer": "observers",
+# What the tables of a recipe name; all others name networks.
+KINDS_OF = {
+    **{kind: kind for kind in ("dataset", "coupling", "generator", "discriminator", "optimizer")},
+    "losses": "loss",
+    "values": "value",
+    "updates": "update",
+    "evaluations": "evaluation",
+    "observers": "observer",
 }
 
 
-def facts_of(component: Component, plugins: Plugins) -> dict[str, Any]:
-    """Return where a component stands, what its methods and its module say, and how it is used."""
+def facts_of(plugins: Plugins) -> dict[str, Any]:
+    """Return for each component, as `kind plugin/name`, where it stands, what its methods say, and how it is used."""
+    registry = plugins.registry
+    couplings, users = list(_couplings(registry)), list(_users(plugins))
+    return {
+        f"{kind} {component.qualified}": _facts(component, registry, couplings, users)
+        for kind in KINDS
+        for component in registry.of(kind)
+    }
+
+
+def _facts(
+    component: Component,
+    registry: Registry[Component],
+    couplings: Sequence[tuple[str, Coupling, list[Wiring]]],
+    users: Sequence[tuple[str, str, str]],
+) -> dict[str, Any]:
     asks = component.asks() if component.kind in ASKING else {}
-    couplings = list(_couplings(plugins.registry))
     offering = [(name, made) for name, made, wirings in couplings if any(_offers(asks, made, one) for one in wirings)]
     shown = offering or [(name, made) for name, made, _ in couplings]
     names = dict.fromkeys(name for asked in asks.values() for name in asked)
+    mine = (component.name, component.qualified)
+    recipes = (recipe for recipe, kind, use in users if kind == component.kind and use in mine)
     return {
-        "module": inspect.getdoc(inspect.getmodule(component.factory)) or "",
+        "module": inspect.cleandoc(getattr(inspect.getmodule(component.factory), "__doc__", None) or ""),
         "methods": _methods(component),
-        "tensors": [{"tensor": name, "meaning": _meaning(name, plugins.registry, shown)} for name in names],
+        "tensors": [{"tensor": name, "meaning": _meaning(name, registry, shown)} for name in names],
         "couplings": [name for name, _ in offering] if asks else [],
-        "recipes": list(_users(component, plugins)),
+        "recipes": list(dict.fromkeys(recipes)),
         "place": _place(component),
     }
 
@@ -112,19 +130,17 @@ def _methods(component: Component) -> dict[str, str]:
     return {name: inspect.getdoc(vars(component.factory)[name]) or "" for name in own}
 
 
-def _users(component: Component, plugins: Plugins) -> Iterator[str]:
-    """Yield the shipped recipes that name a component, in what they say themselves or extend."""
-    for name in plugins.recipes():
-        with suppress(InputError):  # one that cannot be read
-            table = read_recipe(plugins, name).table
-            if name.startswith("base_"):
-                continue
-            kind = component.kind  # a network's table has the name of its role
-            keys = list(table) if kind == "network" else [TABLES.get(kind, kind)]
-            listed = table.get("record", {}).get("observers", []) if kind == "observer" else []
-            wanted = (component.name, component.qualified)
-            if any(one in wanted for one in (*listed, *(use for key in keys for use in _uses(table.get(key))))):
-                yield name
+def _users(plugins: Plugins) -> Iterator[tuple[str, str, str]]:
+    """Yield (recipe, kind, name) for each component that a shipped recipe names, itself or in what it extends."""
+    for recipe in plugins.recipes():
+        if recipe.startswith("base_"):
+            continue
+        with suppress(InputError):  # it cannot be read
+            for key, table in read_recipe(plugins, recipe).table.items():
+                kind = KINDS_OF.get(key, "network")  # whose table has the name of its role
+                listed = table.get("observers", []) if key == "record" else []
+                yield from ((recipe, kind, str(use)) for use in _uses(table))
+                yield from ((recipe, "observer", str(use)) for use in listed)
 
 
 def _uses(table: Any) -> Iterator[Any]:

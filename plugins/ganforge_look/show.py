@@ -2,7 +2,8 @@
 
 import inspect
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,6 +20,7 @@ from ganforge import (
     LossTable,
     Offer,
     PluginFiles,
+    Plugins,
     Record,
     Train,
     ValueTable,
@@ -106,35 +108,38 @@ def _about_component(
         raise InputError(f"unknown kind '{kind}'; {nearest(kind, (*KINDS, *OTHERS))}")
     found = described(offer.registry.find(kind, name))
     heading = next((one.heading for one in offer.plugins if one.name == found.plugin), "")
-    further = _worked_out(context, found, f"facts {kind} {found.qualified}", files)
-    costs = _worked_out(context, found, f"costs {kind} {found.qualified} {json.dumps(list(sets))}", files, sets)
-    shown = {**asdict(found), "heading": heading, **further, "costs": costs if kind in NETWORKS else []}
+    facts = _worked_out(context, "facts", files, _facts)[f"{kind} {found.qualified}"]
+    costs = []
+    if kind in NETWORKS:
+        count = partial(_count, found, sets)
+        costs = _worked_out(context, f"costs {kind} {found.qualified} {json.dumps(list(sets))}", files, count)
+    shown = {**asdict(found), "heading": heading, **facts, "costs": costs}
     return {**shown, "settings": with_docs(shown["settings"], found.doc)}
 
 
-def _worked_out(
-    context: typer.Context,
-    found: Described,
-    answer: str,
-    files: Sequence[Path] | None,
-    sets: Sequence[str] | None = None,
-) -> Any:
-    """Return what the index knows under a name; else facts of a component, or, with `sets`, how large a network is."""
-    if sets is not None and found.kind not in NETWORKS:
-        return []
+def _worked_out(context: typer.Context, name: str, files: Sequence[Path] | None, work: Callable[[Plugins], Any]) -> Any:
+    """Return what the index knows under a name; else have it worked out by what is told the plugins, and kept."""
     index = context.obj.index
-    known = None if files else index.find(answer)
+    known = None if files else index.find(name)
     if known is None:
-        from ganforge_look.costs import costs_of
-        from ganforge_look.facts import facts_of
-
         plugins = plugins_with(context, files)
-        component = plugins.registry.find(found.kind, found.qualified)
         with index.watching():
-            known = facts_of(component, plugins) if sets is None else costs_of(component, sets)
+            known = work(plugins)
         if not files:
-            index.keep(answer, known)
+            index.keep(name, known)
     return known
+
+
+def _facts(plugins: Plugins) -> dict[str, Any]:
+    from ganforge_look.facts import facts_of
+
+    return facts_of(plugins)
+
+
+def _count(found: Described, sets: Sequence[str], plugins: Plugins) -> list[dict[str, Any]]:
+    from ganforge_look.costs import costs_of
+
+    return costs_of(plugins.registry.find(found.kind, found.qualified), sets)
 
 
 def _about_table(name: str, offer: Offer) -> dict[str, Any]:
@@ -155,7 +160,8 @@ def _print(shown: dict[str, Any]) -> None:
     console = Console(emoji=False)
     console.print(f"{shown['kind']} {shown['name']}  ({shown['plugin']})", style="bold", markup=False)
     doc = without(shown["doc"], (row["setting"] for row in shown["settings"]))
-    for text in (doc, shown.get("heading"), shown.get("module")):
+    heading, module = shown.get("heading", ""), shown.get("module", "")
+    for text in (doc, "" if module.startswith(heading) else heading, module):
         if text:
             console.print(text + "\n", markup=False, highlight=False)
     for method, doc in shown.get("methods", {}).items():

@@ -108,7 +108,7 @@ def test_types_ranges_choices_defaults_and_descriptions_are_those_of_the_signatu
         pair: tuple[float, int] = (1.0, 2),
         sizes: Annotated[list[int], validators.deep_iterable(ge(1))] = [1],  # noqa: B006
         root: Path | None = None,
-        inner: Inner = Inner(),  # noqa: B008
+        inner: Inner = Inner(),
     ):
         pass
 
@@ -125,7 +125,10 @@ def test_types_ranges_choices_defaults_and_descriptions_are_those_of_the_signatu
             "maxItems": 2,
             "default": [1.0, 2],
         },
-        "sizes": {"allOf": [{"type": "array", "items": {"type": "integer"}}, {"items": {"minimum": 1}}], "default": [1]},
+        "sizes": {
+            "allOf": [{"type": "array", "items": {"type": "integer"}}, {"items": {"minimum": 1}}],
+            "default": [1],
+        },
         "root": {"type": "string"},
         "inner": {
             "type": "object",
