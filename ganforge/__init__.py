@@ -6,7 +6,7 @@ What needs torch is imported on first use, so that the command line answers befo
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from ganforge.components.api import API as API, renamed as _renamed
+from ganforge.components.api import API as API, renamed
 from ganforge.components.hookspecs import hookimpl as hookimpl
 from ganforge.components.registry import Register as Register
 from ganforge.data.archives import Archive as Archive, Remote as Remote
@@ -94,7 +94,7 @@ def __getattr__(name: str) -> Any:
     for home, names in _HOMES.items():
         if name in names.split():
             return getattr(import_module(home if home.startswith("ganforge_") else f"ganforge.{home}"), name)
-    if new := _renamed("ganforge", name):
+    if new := renamed("ganforge", name):
         return globals().get(new) or __getattr__(new)
     raise AttributeError(f"module 'ganforge' has no attribute '{name}'")
 

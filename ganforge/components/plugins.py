@@ -65,7 +65,8 @@ class Plugins:
         self.manager.add_hookspecs(hookspecs)
         self._known: dict[str, Plugin] = {}
         self._entries: set[str] = set()  # that were loaded, or failed
-        self._installed = self._waiting = False
+        self._installed = False
+        self.waiting = False  # to load what the index knows of until it is needed
         self._registry: Registry[Component] | None = None
         self._folders: dict[Path, PluginFolder] = {}
 
@@ -74,7 +75,7 @@ class Plugins:
         if self._installed:
             return
         if only is None:
-            self._installed, self._waiting = True, False
+            self._installed, self.waiting = True, False
         with self.index.watching():
             entries = [entry for entry in entry_points(group=GROUP) if entry.name not in self._entries]
             for entry in sorted(entries, key=lambda entry: entry.name):
@@ -84,14 +85,14 @@ class Plugins:
 
     def load_when_needed(self) -> None:
         """Load installed plugins once they are asked for something, if the index knows who answers which hook."""
-        self._waiting = self.index.find(OFFER) is not None
-        if not self._waiting:
+        self.waiting = self.index.find(OFFER) is not None
+        if not self.waiting:
             self.load_installed()
 
     @property
     def known(self) -> dict[str, Plugin]:
         """All plugins by their names, those that failed among them."""
-        if self._waiting:
+        if self.waiting:
             self.load_installed()
         return self._known
 
@@ -136,7 +137,7 @@ class Plugins:
     def registry(self) -> Registry[Component]:
         """All components; the plugins register them on first use, since that imports torch."""
         if self._registry is None:
-            if self._waiting:
+            if self.waiting:
                 self.load_installed()
             self._registry = Registry()
             for plugin in list(self._known.values()):
@@ -174,7 +175,7 @@ class Plugins:
 
         What `work` raises is laid at the plugin's door.
         """
-        if self._waiting:
+        if self.waiting:
             self._load_those_who_answer(hook)
         for implementation in reversed(self.manager.hook.__dict__[hook].get_hookimpls()):
             try:

@@ -2,23 +2,42 @@
 
 import json
 import re
+import shlex
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
-from ganforge import InputError, describe_value, read_recipe, write_output
+from ganforge import InputError, complete_recipe, describe_value, read_recipe, tell, write_output
 
 LIKELY = {"optimizer": ("lr",), "train": ("steps", "batch", "seed")}
 DEFAULTS = {("train", "seed"): 0}  # of keys that recipes leave out
+
+
+Name = Annotated[str, typer.Argument(help="Its name, such as mine; the file is then mine.toml.")]
+Like = Annotated[
+    str,
+    typer.Option("--like", metavar="RECIPE", help="The recipe that it changes.", autocompletion=complete_recipe),
+]
+Out = Annotated[Path, typer.Option(metavar="DIR", help="Where to write; made if it is not there.")]
+
+
+def recipe(context: typer.Context, name: Name, like: Like, out: Out = Path(".")) -> None:
+    """Start a recipe that changes another one: it names as comments what one most likely changes."""
+    path = new_recipe(context, name, like, out)
+    tell(f"wrote {path}")
+    tell("go on with:")
+    for command in ("show recipe", "run"):
+        tell(f"  ganforge {command} {shlex.quote(str(path))}")
 
 
 def new_recipe(context: typer.Context, name: str, like: str, folder: Path = Path()) -> Path:
     """Write `NAME.toml`, which extends the recipe `like`, a shipped one's name or a file, and return its path.
 
     Raises:
-        InputError: the name is none of a file, the file is there already, or there is no such recipe.
+        InputError: the name is none of a file, the file is there already or cannot be written, or there is no such
+            recipe.
     """
     name = name.removesuffix(".toml")
     if not re.fullmatch(r"[\w-]+", name):
@@ -37,6 +56,10 @@ def new_recipe(context: typer.Context, name: str, like: str, folder: Path = Path
         "# What one most likely changes; remove the # in front of a table and of a key.",
         *_comments(recipe.table),
     ]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot write to {folder}: {error.strerror}") from error
     return write_output(path, "\n".join(lines) + "\n")
 
 

@@ -149,6 +149,7 @@ def test_a_sound_recipe_is_known_and_its_data_are_looked_at_anew(machine, pairs)
     assert "dataset.root" in err
 
 
+@pytest.mark.slow
 def test_recipes_are_resolved_and_the_schema_is_made_once(machine, listed):
     for words in (("show", "recipe", "toy.toml"), ("diff", "toy.toml", "gan_toy"), ("schema",)):
         first, _ = machine(*words)

@@ -6,9 +6,11 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import typer
+from typer.testing import CliRunner
 
 from ganforge.errors import InputError
-from ganforge_new.recipe import new_recipe
+from ganforge_new.recipe import new_recipe, recipe
 
 
 @pytest.fixture
@@ -67,3 +69,19 @@ def test_what_cannot_be_is_said_in_a_line_and_nothing_is_written(new, ganforge, 
     assert error in str(caught.value)
     assert [path.name for path in tmp_path.iterdir()] == ["there.toml"]
     assert (tmp_path / "there.toml").read_text() == "mine"
+
+
+def test_the_command_says_what_it_wrote_and_how_to_go_on(plugins, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    app = typer.Typer()
+    app.command()(recipe)
+    result = CliRunner().invoke(app, ["mine", "--like", "gan_toy", "--out", "new folder"], obj=plugins)
+    assert result.output.splitlines() == [
+        "wrote new folder/mine.toml",
+        "go on with:",
+        "  ganforge show recipe 'new folder/mine.toml'",
+        "  ganforge run 'new folder/mine.toml'",
+    ]
+    assert (tmp_path / "new folder" / "mine.toml").is_file()
+    with pytest.raises(InputError, match="cannot write to"):
+        new_recipe(SimpleNamespace(obj=plugins), "other", "gan_toy", tmp_path / "new folder" / "mine.toml")
