@@ -37,6 +37,8 @@ class Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]
 def cost_of_step(plan: Plan, dataset: Dataset) -> dict[str, Any]:
     """Count what a step takes: forward passes, losses and gradients of all players, on average over their rhythm.
 
+    A batch counts as played in one part; in several, what players share is computed once more for each.
+
     Returns:
         `gflop`, of one step with the recipe's whole batch; `parameters` of each network by its name.
 

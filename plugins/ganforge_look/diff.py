@@ -59,7 +59,7 @@ def diff(
 
 def _tables(context: typer.Context, name: str, files: Sequence[Path] | None) -> dict[str, Any]:
     """Return a run's locked recipe, or a recipe as a run would lock it."""
-    if Path(name).is_dir() or (Path(name) / LOCK).exists():
+    if (Path(name) / LOCK).exists() or (Path(name).is_dir() and name not in context.obj.recipes()):
         return {key: table for key, table in lock_of(Path(name)).items() if key != "plugins"}
     return {key: table for key, table in resolved(context, name, files=files)["tables"].items() if key != "plugins"}
 

@@ -41,7 +41,7 @@ def resolved(
         try:
             cost = cost_of_step(plan, make_dataset(plan))
         except GanforgeError as error:
-            cost = {"unknown": str(error)}
+            cost = {"unknown": str(error.args[0])}
         except Exception as error:  # an operation that cannot be counted, of whatever plugin
             cost = {"unknown": brief(error)}
     tables.pop("lock", None)

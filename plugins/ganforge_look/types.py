@@ -21,7 +21,8 @@ def of_setting(setting: Setting, said: str = "", *, scheduled: bool = False) -> 
         schema = both(schema, of_validator(validator))
     if scheduled and setting.type in (float, float | None):
         schema = {"anyOf": [schema, of_type(Schedule)]}
-    if setting.default is not attrs.NOTHING and (default := plain(setting.default)) not in (None, {}):
+    default = plain(setting.default)
+    if isinstance(default, bool | int | float | str | list) or (isinstance(default, dict) and default):
         schema["default"] = default
     return {**({"description": said} if said else {}), **schema}
 
