@@ -3,6 +3,7 @@
 import sys
 import warnings
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -71,7 +72,9 @@ def require_version(distribution: "Distribution | None") -> None:
     Raises:
         PluginError: its `requires` asks for another one.
     """
-    asked = [text for text in (distribution.requires if distribution else None) or () if text.startswith(OWN)]
+    asked: list[str] = []
+    with suppress(Exception):  # metadata that cannot be read ask for nothing
+        asked = [text for text in (distribution and distribution.requires) or () if text.startswith(OWN)]
     if not asked:
         return
     from packaging.requirements import InvalidRequirement, Requirement

@@ -91,6 +91,8 @@ def show(
             shown = _about_component(context, kind, name, sets or [], plugin)
     if as_json:
         shown.pop("error", None)
+        for row in shown.get("settings", ()):
+            del row["shown"]  # the default as a recipe would have it, beside itself
         typer.echo(to_json(shown, default=str))
     elif kind in OTHERS:
         (print_recipe if kind == "recipe" else print_run)(shown)
