@@ -167,7 +167,7 @@ def _print(shown: dict[str, Any]) -> None:
         if text:
             console.print(text + "\n", markup=False, highlight=False)
     for method, doc in shown.get("methods", {}).items():
-        console.print(f"{method}: {doc}", markup=False, highlight=False)
+        console.print(f"{method}: {doc}\n", markup=False, highlight=False)
     for player, names in shown["asks"].items():
         whom = f", for the {player}" if player else ""
         console.print(f"asks for{whom}: {', '.join(names) or 'nothing'}", markup=False)

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from ganforge.cli import look
 from ganforge.components import elsewhere as elsewhere_module
 from ganforge.components.elsewhere import Elsewhere, elsewhere
+from ganforge.components.offer import About, Offer
 from ganforge.components.registry import KINDS, Register, Registry
 from ganforge.errors import InputError
 
@@ -51,6 +53,12 @@ def test_an_unknown_name_that_a_package_has_is_answered_with_it(monkeypatch):
     assert elsewhere_module.hint("loss", "x") == (
         "the package a has one: pip install a; the package b has one: pip install b"
     )
+
+
+def test_what_is_installed_is_not_listed_once_more():
+    installed = About("ganforge_charbonnier", "1.0.0", "ganforge-charbonnier", [], "", "")
+    assert look._elsewhere(KINDS, Offer([], Registry()))
+    assert look._elsewhere(KINDS, Offer([installed], Registry())) == []
 
 
 def test_list_all_names_what_is_not_installed(ganforge):
