@@ -13,7 +13,8 @@ import pytest
 
 from ganforge import Folder
 from ganforge_new.commands import KINDS
-from ganforge_new.writing import Component
+from ganforge_new.licences import Licence
+from ganforge_new.writing import Component, write_files, write_package
 
 PYTEST = ("-m", "pytest", "-q", "-p", "no:cacheprovider")
 
@@ -57,7 +58,7 @@ def test_every_kind_is_typed_tested_and_trained_as_it_stands(ganforge, tmp_path)
         assert trained.status == 0, trained.err
     found = run("my_command.py", "runs/my_command/0001", cwd=tmp_path)
     assert found.startswith("step 200\n")
-    run("-m", "ruff", "check", "--isolated", ".", cwd=tmp_path)
+    run("-m", "ruff", "check", "--isolated", "--exclude", "runs", ".", cwd=tmp_path)
     run("-m", "mypy", "--strict", ".", cwd=tmp_path)
     assert " passed" in run(*PYTEST, cwd=tmp_path)
 
@@ -130,6 +131,20 @@ def test_names_become_those_of_modules_and_classes(name, module, type):
     assert (Component("loss", name).module, Component("loss", name).type) == (module, type)
 
 
+def test_the_files_and_the_package_of_every_kind_are_tidy(tmp_path):
+    for kind in KINDS:
+        component = Component(kind, f"my-{kind}")
+        component.check()
+        write_package(component, tmp_path, Licence())
+        write_files(component, tmp_path / "files")
+    run("-m", "ruff", "check", "--isolated", ".", cwd=tmp_path)
+    (tmp_path / "files" / "ruff.toml").write_text("line-length = 120\n")
+    run("-m", "ruff", "check", "--extend-select", "I,UP,B,RUF", "--ignore", "RUF002", ".", cwd=tmp_path)
+    run("-m", "ruff", "format", "--check", ".", cwd=tmp_path)
+    for file in tmp_path.rglob("*.py"):
+        compile(file.read_text(), file, "exec")
+
+
 @pytest.mark.parametrize("licence", ["MIT", "Apache-2.0", "BSD-3-Clause", "none"])
 def test_a_package_has_the_licence_of_choice(licence, ganforge, tmp_path):
     made = ganforge("new", "loss", "near-by", "--package", "--license", licence, "--author", 'Ada "A" Löwe')
@@ -175,7 +190,7 @@ def test_the_author_is_gits(ganforge, tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["loss", "command"])
+@pytest.mark.parametrize("kind", ["loss", "observer", "command"])
 def test_a_package_installs_elsewhere_and_works_there(kind, ganforge, tmp_path):
     assert ganforge("new", kind, "near-by", "--package", "--author", "Ada").status == 0
     folder, target = tmp_path / "ganforge-near-by", tmp_path / "target"
@@ -188,8 +203,8 @@ def test_a_package_installs_elsewhere_and_works_there(kind, ganforge, tmp_path):
     (row,) = [row for row in plugins if row["name"] == "ganforge_near_by"]
     assert (row["version"], row["from"], row["error"]) == ("0.1.0", "ganforge-near-by", "")
     run("-m", "ganforge", "run", "near_by", "--set", "train.steps=4", cwd=tmp_path, **there)
-    if kind == "loss":
-        listed = json.loads(run("-m", "ganforge", "list", "loss", "--json", cwd=tmp_path, **there))
+    if kind != "command":
+        listed = json.loads(run("-m", "ganforge", "list", kind, "--json", cwd=tmp_path, **there))
         assert [row["plugin"] for row in listed if row["name"] == "near-by"] == ["ganforge_near_by"]
     else:
         assert run("-m", "ganforge", "near-by", "runs/near_by/0001", cwd=tmp_path, **there).startswith("step 4\n")
