@@ -5,9 +5,12 @@ import errno
 import importlib.metadata
 import json
 import os
+import re
+import shlex
 import subprocess
 import sys
 import tomllib
+from pathlib import Path
 
 import pytest
 
@@ -16,6 +19,7 @@ from ganforge_new.commands import KINDS
 from ganforge_new.licences import Licence
 from ganforge_new.writing import Component, write_files, write_package
 
+PAGE = Path(__file__).parents[2] / "docs" / "plugins" / "new.md"
 PYTEST = ("-m", "pytest", "-q", "-p", "no:cacheprovider")
 
 
@@ -137,7 +141,7 @@ def test_the_files_and_the_package_of_every_kind_are_tidy(tmp_path):
         component.check()
         write_package(component, tmp_path, Licence())
         write_files(component, tmp_path / "files")
-    run("-m", "ruff", "check", "--isolated", ".", cwd=tmp_path)
+    run("-m", "ruff", "check", "--isolated", ".", cwd=tmp_path / "files")
     (tmp_path / "files" / "ruff.toml").write_text("line-length = 120\n")
     run("-m", "ruff", "check", "--extend-select", "I,UP,B,RUF", "--ignore", "RUF002", ".", cwd=tmp_path)
     run("-m", "ruff", "format", "--check", ".", cwd=tmp_path)
@@ -211,3 +215,42 @@ def test_a_package_installs_elsewhere_and_works_there(kind, ganforge, tmp_path):
     assert " passed" in run(*PYTEST, folder / "tests", cwd=tmp_path, **there)
     run("-m", "ruff", "check", ".", cwd=folder)
     run("-m", "mypy", cwd=folder, MYPYPATH=str(folder))
+
+
+def test_the_page_says_what_is_written_and_its_commands_work(ganforge, tmp_path):
+    blocks = re.findall(r"```(\w+)\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    shown = [text for kind, text in blocks if kind in ("python", "toml")]
+    commands = [line.partition("#")[0].strip() for kind, text in blocks if kind == "sh" for line in text.splitlines()]
+    for command in commands:
+        program, *words = shlex.split(command)
+        if program == "ganforge" and words[0] != "check":
+            result = ganforge(*words, *(["--set", "train.steps=20"] if words[0] == "run" else []))
+            assert result.status == 0, f"{command}: {result.err}"
+    for name in ("charbonnier.py", "test_charbonnier.py", "charbonnier.toml"):
+        assert (tmp_path / name).read_text() in shown
+    assert {"pytest test_charbonnier.py", "ganforge check charbonnier.py", "pip install -e ganforge-huber2"} <= {
+        *commands
+    }
+
+
+def test_the_page_names_every_kind():
+    assert re.findall(r"^\| `(\w+)` \| ", PAGE.read_text(), re.MULTILINE) == [*KINDS]
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong"),
+    [
+        ("(reconstructed: Tensor", "(reconstructd: Tensor"),
+        ("eps: Annotated[float, gt(0)] = 1e-3", "eps=1e-3"),
+        ("def ganforge_register", "def ganforge_regster"),
+    ],
+)
+def test_the_errors_that_the_page_shows_are_said(right, wrong, ganforge, tmp_path):
+    assert ganforge("new", "loss", "charbonnier").status == 0
+    file = tmp_path / "charbonnier.py"
+    text = file.read_text()
+    assert right in text
+    file.write_text(text.replace(right, wrong))
+    said = [line for line in ganforge("run", "charbonnier.toml").err.splitlines() if line.startswith("error: ")]
+    assert len(said) == 1
+    assert f"{said[0].replace(str(tmp_path), '/home/ada')}\n" in PAGE.read_text()
