@@ -82,7 +82,7 @@ MISTAKES = {
         "AttributeError: 'Register' object has no attribute 'los' ({file}:7); did you mean 'loss'?",
     ),
     "misspelt name of ganforge": (
-        "from ganforge import Registre\n", "", "cannot import name 'Registre' from 'ganforge'", "did you mean 'Register'?",
+        "from ganforge import Regster\n", "", "cannot import name 'Regster' from 'ganforge'", "did you mean 'Register'?",
     ),
     "misspelt module": (
         "import troch\n", "", "ModuleNotFoundError: No module named 'troch' ({file}:1); did you mean 'torch'?",
