@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from attrs import NOTHING
+from latex2mathml.converter import convert
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
@@ -34,6 +35,7 @@ ENGINE_TABLES = ("train", "compute", "record", "losses", "values")
 LANGUAGES = {".py": "python", ".toml": "toml", ".sh": "sh"}
 LINK = re.compile(r"(\]\()(?!\w+:|#|/)([^)\s#]+)")  # the target of a link, without its anchor
 CODE = re.compile(r"(```.*?```|~~~~.*?~~~~|`[^`\n]*`)", re.DOTALL)
+MATH = re.compile(r"(?<![\\$\w])\$([^$\n]+)\$(?![\w$])")
 COMPONENT = """
 ::: {path}
     options:
@@ -64,7 +66,13 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
         return match[1] + (os.path.relpath(target(path), Path(page.file.src_uri).parent) if path else match[2])
 
     parts = CODE.split(markdown)
-    return "".join(part if number % 2 else LINK.sub(change, part) for number, part in enumerate(parts))
+    parts[::2] = [MATH.sub(as_mathml, LINK.sub(change, part)) for part in parts[::2]]
+    return "".join(parts)
+
+
+def as_mathml(match: re.Match[str]) -> str:
+    """Return a formula as MathML, which browsers show without a script."""
+    return convert(match[1])
 
 
 def expanded(item: Any, pages: Iterable[str]) -> Any:
@@ -72,7 +80,8 @@ def expanded(item: Any, pages: Iterable[str]) -> Any:
     if isinstance(item, dict):
         return {title: expanded(inner, pages) for title, inner in item.items()}
     if isinstance(item, list):
-        return [expanded(inner, pages) for inner in item]
+        found = [expanded(inner, pages) for inner in item]
+        return [page for one in found for page in (one if isinstance(one, list) else [one])]
     if not item.endswith("/"):
         return item
     inside = [page for page in pages if page.startswith(item) and "/" not in page.removeprefix(item)]
@@ -101,7 +110,7 @@ def target(path: Path) -> str:
 
 
 def linked(page: str, link: str) -> Path | None:
-    """Return the file or folder of the repository that a link of a page leads to; None where it is a page that is made."""
+    """Return the file or folder of the repository that a link leads to; None where it is a page that is made."""
     path = Path(os.path.normpath(origin(page).parent / link))
     return path if path.exists() else None
 
@@ -228,7 +237,7 @@ def views_page(couplings: Iterable[Component], values: Iterable[Component]) -> s
     """Show the wiring of each coupling, and all values that losses may ask for."""
     parts = [
         "# Views and their tensors\n\nA loss asks by name for a field of the batch, a network or a constant of the view, "
-        "or a value that is made of these. Where a value is made of what a view lacks, that view does not offer it.\n"
+        "or a value that is made of these. A view that lacks something does not offer the values that are made of it.\n"
     ]
     for one in couplings:
         coupling = one.factory(**{name: default(setting) for name, setting in one.signature.settings.items()})
@@ -273,9 +282,7 @@ def asked_and_said(value: Component) -> tuple[str, str]:
 
 def hooks_page() -> str:
     """Show every hook with its signature."""
-    parts = [
-        "# Hooks\n\nMark an implementation with `ganforge.hookimpl`; it may ask for any part of the arguments, by name.\n"
-    ]
+    parts = ["# Hooks\n\nMark an implementation with `ganforge.hookimpl`; it may ask for any part of the arguments.\n"]
     for name, function in vars(hookspecs).items():
         if name.startswith("ganforge_"):
             signature = f"{name}({', '.join(inspect.signature(function).parameters)})"

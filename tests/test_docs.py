@@ -74,6 +74,7 @@ def test_the_readmes_recipe_for_two_folders_is_sound(ganforge, tmp_path):
     (tmp_path / "cats2dogs.toml").write_text(blocks("toml")[0])
     assert ganforge("validate", "cats2dogs.toml").status == 0
 
+
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 BLOCK = re.compile(r"(?:^|\n)([^\n]*)\n*\n```(\w+)\n(.*?)\n```", re.DOTALL)
 NAMED = re.compile(r"`([\w.-]+\.(?:py|toml))`[^`]*:$")  # the line before a block that is a file: "`my_loss.py`:"
@@ -164,7 +165,9 @@ SHOWN = sorted(
         tuple(words)
         for document in DOCUMENTS
         for words, _ in commands_of(document)
-        if words[0] in ("show", "list", "recipes", "plugins") and not {"--plugin"} & {*words} and " ".join(words).islower()
+        if words[0] in ("show", "list", "recipes", "plugins")
+        and not {"--plugin"} & {*words}
+        and " ".join(words).islower()
     }
 )
 
