@@ -237,7 +237,7 @@ def recipe_page(name: str, text: str) -> str:
 def views_page(couplings: Iterable[Component], values: Iterable[Component]) -> str:
     """Show the wiring of each coupling, and all values that losses may ask for."""
     parts = [
-        "# Views and their tensors\n\nA loss asks by name for a field of the batch, a network or constant of the view, "
+        "# Views and their tensors\n\nA loss asks by name for a field of the batch, a network or constant of a view, "
         "or a value that is made of these. A view that lacks something does not offer the values that are made of it.\n"
     ]
     for one in couplings:

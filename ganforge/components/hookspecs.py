@@ -51,7 +51,7 @@ def ganforge_commands(app: "typer.Typer") -> None:
 
 @hookspec
 def ganforge_observers(run: "Run") -> Iterable[object]:  # type: ignore[empty-body]
-    """Called when any run starts: return objects that implement the hooks below. For chosen runs write an `observer`."""
+    """Called when any run starts: return objects that implement the hooks below. An `observer` is for chosen runs."""
 
 
 @hookspec
@@ -84,12 +84,12 @@ def ganforge_sampled(run: "Run") -> None:
 
 @hookspec
 def ganforge_saving(run: "Run") -> Mapping[str, Any]:  # type: ignore[empty-body]
-    """Called when a checkpoint is written: return the plugin's state as nested dicts, lists, tensors and JSON values."""
+    """Called when a checkpoint is written: return your state as nested dicts, lists, tensors and JSON values."""
 
 
 @hookspec
 def ganforge_restored(run: "Run", states: Mapping[str, Any]) -> None:
-    """Called when a run is resumed or rewound: `states` holds saved states by plugin, or by `plugin/role` of observers."""
+    """Called when a run is resumed or rewound: `states` are saved ones by plugin, of observers by `plugin/role`."""
 
 
 @hookspec
