@@ -49,9 +49,9 @@ def components_of(plugin: str | Path | None = None) -> list[Component]:
 
 
 def assert_sound(component: Component) -> None:
-    """Check a component against the rules of its kind, as far as that is possible without data.
+    """Check a component against the rules of its kind that can be tested without data.
 
-    An AssertionError says which one it breaks.
+    An AssertionError says which rule it breaks.
     """
     assert component.summary, f"{component.qualified} has no docstring: its first line is what `ganforge list` shows"
     settings = component.signature.settings
