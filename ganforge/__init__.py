@@ -3,11 +3,19 @@
 Names that need torch are imported on first use, so that the command line answers before torch is loaded.
 """
 
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from ganforge.components.answers import HOOKS as HOOKS
+from ganforge.components.guard import aside as aside, brief as brief, contained as contained
 from ganforge.components.hookspecs import hookimpl as hookimpl
-from ganforge.components.registry import Register as Register
+from ganforge.components.registry import (
+    KINDS as KINDS,
+    Component as Component,
+    Register as Register,
+    Registry as Registry,
+)
 from ganforge.data.archives import Archive as Archive, Remote as Remote
 from ganforge.disk import (
     UNWRITABLE as UNWRITABLE,
@@ -33,6 +41,7 @@ from ganforge.folder import (
     write_file as write_file,
     write_output as write_output,
 )
+from ganforge.memory import free_memory as free_memory, resident_memory as resident_memory
 
 # What is imported on first use, by the module where it stands, in ganforge or in a plugin that is shipped with it; for
 # type checkers it is said once more below.
@@ -40,8 +49,8 @@ _HOMES = {
     "components.coupling": "Coupling Network View",
     "components.neighbours": "PluginFolder folders sources",
     "components.plugins": "Plugins",
-    "components.settings": "TABLES",
-    "data.batches": "Batches free_memory",
+    "components.settings": "TABLES Setting plain structure",
+    "data.batches": "Batches",
     "data.dataset": "SPLITS Crop Dataset Decided Drawn OnBroken PictureDataset Prepared Report Samples Shape Split "
     "Stored as_float random_generator",
     "data.depth": "Depth Kind Picture",
@@ -49,16 +58,18 @@ _HOMES = {
     "data.files": "Found find_pictures natural",
     "data.notes": "Note compare gather_notes note_lines noting",
     "data.reading": "normal oddities",
+    "recipe.layers": "parse",
     "recipe.lock": "lock_text",
     "recipe.plan": "Compute Plan",
+    "recipe.resolve": "misfits resolve",
     "training.build": "decide decide_and_read make_dataset open_all read_data shapes_of",
     "training.engine": "Engine Steps Turn",
-    "training.formula": "Formula",
+    "training.formula": "Formula mapped tensors_of",
     "training.meter": "Meter",
     "training.numerics": "out_of_memory",
     "training.player": "Player",
     "training.ranks": "batch_mean gather",
-    "training.state": "Snapshot buffers_of",
+    "training.state": "Snapshot buffers_of drawn_from held_by random_state set_random_state",
     "training.values": "Values",
     "runs.assemble": "assemble pick_device settle",
     "runs.interrupts": "STOPPING handling",
@@ -71,7 +82,7 @@ _HOMES = {
     "runs.results": "METRICS About Measured Metrics Results read_results",
     "runs.metrics": "evaluate is_finished",
     "runs.run": "Run",
-    "runs.start": "hold",
+    "runs.start": "create hold",
     "runs.trained": "Findings Seen Trained",
     "cli.command": "AsJson Device NormName PluginFiles RecipeName RunFolder Sets plugins_with print_results print_rows "
     "progress read_recipe tell understand",
@@ -83,7 +94,11 @@ def __getattr__(name: str) -> Any:
     for home, names in _HOMES.items():
         if name in names.split():
             return getattr(import_module(home if home.startswith("ganforge_") else f"ganforge.{home}"), name)
-    raise AttributeError(f"module 'ganforge' has no attribute '{name}'")
+    raise AttributeError(f"module 'ganforge' has no attribute '{name}'", name=name, obj=sys.modules[__name__])
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *(name for names in _HOMES.values() for name in names.split())]
 
 
 if TYPE_CHECKING:
@@ -106,8 +121,13 @@ if TYPE_CHECKING:
     from ganforge.components.coupling import Coupling as Coupling, Network as Network, View as View
     from ganforge.components.neighbours import PluginFolder as PluginFolder, folders as folders, sources as sources
     from ganforge.components.plugins import Plugins as Plugins
-    from ganforge.components.settings import TABLES as TABLES
-    from ganforge.data.batches import Batches as Batches, free_memory as free_memory
+    from ganforge.components.settings import (
+        TABLES as TABLES,
+        Setting as Setting,
+        plain as plain,
+        structure as structure,
+    )
+    from ganforge.data.batches import Batches as Batches
     from ganforge.data.dataset import (
         SPLITS as SPLITS,
         Crop as Crop,
@@ -136,8 +156,10 @@ if TYPE_CHECKING:
         noting as noting,
     )
     from ganforge.data.reading import normal as normal, oddities as oddities
+    from ganforge.recipe.layers import parse as parse
     from ganforge.recipe.lock import lock_text as lock_text
     from ganforge.recipe.plan import Compute as Compute, Plan as Plan
+    from ganforge.recipe.resolve import misfits as misfits, resolve as resolve
     from ganforge.runs.assemble import assemble as assemble, pick_device as pick_device, settle as settle
     from ganforge.runs.changes import is_changeable as is_changeable, other_data as other_data
     from ganforge.runs.checkpoint import (
@@ -173,7 +195,7 @@ if TYPE_CHECKING:
         read_results as read_results,
     )
     from ganforge.runs.run import Run as Run
-    from ganforge.runs.start import hold as hold
+    from ganforge.runs.start import create as create, hold as hold
     from ganforge.runs.trained import Findings as Findings, Seen as Seen, Trained as Trained
     from ganforge.runs.weights import Head as Head, Weights as Weights, read_head as read_head
     from ganforge.training.build import (
@@ -185,11 +207,18 @@ if TYPE_CHECKING:
         shapes_of as shapes_of,
     )
     from ganforge.training.engine import Engine as Engine, Steps as Steps, Turn as Turn
-    from ganforge.training.formula import Formula as Formula
+    from ganforge.training.formula import Formula as Formula, mapped as mapped, tensors_of as tensors_of
     from ganforge.training.meter import Meter as Meter
     from ganforge.training.numerics import out_of_memory as out_of_memory
     from ganforge.training.player import Player as Player
     from ganforge.training.ranks import batch_mean as batch_mean, gather as gather
-    from ganforge.training.state import Snapshot as Snapshot, buffers_of as buffers_of
+    from ganforge.training.state import (
+        Snapshot as Snapshot,
+        buffers_of as buffers_of,
+        drawn_from as drawn_from,
+        held_by as held_by,
+        random_state as random_state,
+        set_random_state as set_random_state,
+    )
     from ganforge.training.values import Values as Values
     from ganforge_inference.translator import Translator as Translator

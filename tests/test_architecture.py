@@ -15,7 +15,20 @@ CORE = ROOT / "ganforge"
 PLUGINS = ROOT / "plugins"
 
 # The rooms of the core, each importing only from itself and from those below it; the first ones lie lowest.
-ROOMS = ("errors", "disk", "folder", "data", "components", "recipe", "training", "runs", "cli", "testing", "__main__")
+ROOMS = (
+    "errors",
+    "memory",
+    "disk",
+    "folder",
+    "data",
+    "components",
+    "recipe",
+    "training",
+    "runs",
+    "cli",
+    "testing",
+    "__main__",
+)
 
 
 def imports_of(path: Path, *, everywhere: bool = True) -> set[str]:

@@ -135,6 +135,8 @@ def _train(started: "Run") -> None:
         command.tell(f"plugins: {', '.join(foreign)}")
     try:
         started.build()
+        if started.memory:
+            command.tell(started.memory)
         started.train()
     except (KeyboardInterrupt, StoppedError):
         devices = f" --devices {ranks.world()}" if ranks.world() > 1 else ""

@@ -2,6 +2,7 @@
 
 import inspect
 import os
+from collections.abc import Iterable
 from typing import Any
 
 import pluggy
@@ -42,6 +43,8 @@ class Answer:
             raise PluginError(f"'{self.hook}' returned {result!r}")
         if result is None or self.hook not in RETURNED:
             return result
+        if not isinstance(result, Iterable):
+            raise PluginError(f"'{self.hook}' ({_place(self.implementation.function)}) returned {result!r}, not a list")
         found = list(result)
         for one in found:
             if not isinstance(one, RETURNED[self.hook]):

@@ -1,6 +1,7 @@
 """Running plugins' code so that it takes nobody along: what it raises, prints and changes remains its own affair."""
 
 import os
+import re
 import signal
 import sys
 import sysconfig
@@ -9,12 +10,16 @@ import traceback
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout, suppress
+from itertools import takewhile
 from pathlib import Path
 from types import FrameType
 
+from ganforge.components.meant import meant
 from ganforge.errors import GanforgeError, PluginError, StoppedError
 
-STANDARD_LIBRARY, HERE = sysconfig.get_path("stdlib"), str(Path(__file__).parent)
+STANDARD_LIBRARY, CORE = sysconfig.get_path("stdlib"), str(Path(__file__).parents[1])
+# Where a mistake of a plugin shows, but is not made.
+LIBRARIES = re.compile(r"[/\\]site-packages[/\\](torch|torchvision|numpy|PIL|attrs?|cattrs|pluggy|typer)[/\\]")
 
 
 @contextmanager
@@ -106,16 +111,24 @@ def unchanged() -> Iterator[None]:
 
 
 def brief(error: BaseException) -> str:
-    """Describe an exception in one line, with the place in the plugin where it arose."""
+    """Describe an exception in one line, with the place in the plugin where it arose, and the nearest right name."""
     try:
         text = str(error)
     except Exception:  # it is a plugin's own class
         text = ""
+    # Whoever watches torch's functions has no part in what they raise.
+    way = takewhile(lambda frame: frame.name != "__torch_function__", traceback.extract_tb(error.__traceback__))
+    frames = [frame for frame in way if _is_foreign(frame.filename)]
+    own = [frame for frame in frames if not LIBRARIES.search(frame.filename)] or frames
+    place = f"{own[-1].filename}:{own[-1].lineno}" if own else ""
+    if isinstance(error, SyntaxError):
+        text, place = error.msg, f"{error.filename}:{error.lineno}" if error.filename else place
     if not isinstance(error, GanforgeError):
         text = ": ".join(filter(None, (type(error).__name__, text)))
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if _is_foreign(frame.filename)]
-    place = f"{frames[-1].filename}:{frames[-1].lineno}" if frames else ""
-    return " ".join((text if place in text else f"{text} ({place})").splitlines())
+    # What ganforge itself says of a plugin names the file already.
+    named = own[-1].filename if own and isinstance(error, GanforgeError) else place
+    text = text if named in text else f"{text} ({place})"
+    return "; ".join(filter(None, (" ".join(text.splitlines()), meant(error))))
 
 
 def trace(error: BaseException) -> list[str]:
@@ -123,10 +136,13 @@ def trace(error: BaseException) -> list[str]:
     way = error.__traceback__
     while way and not _is_foreign(way.tb_frame.f_code.co_filename):
         way = way.tb_next
-    return "".join(traceback.format_exception(error.with_traceback(way))).rstrip().split("\n")
+    if way is None and not isinstance(error, SyntaxError):  # the fault lies in the core
+        way = error.__traceback__
+    lines = traceback.format_exception(error.with_traceback(way))
+    return "".join(lines).rstrip().split("\n")
 
 
 def _is_foreign(file: str) -> bool:
-    """Whether a file is neither of this room nor of the standard library."""
-    standard = file.startswith(("<frozen", STANDARD_LIBRARY)) and "site-packages" not in file
-    return not standard and not file.startswith(HERE)
+    """Whether a file is neither of ganforge's core nor of the standard library, and was not generated."""
+    standard = file.startswith(("<", STANDARD_LIBRARY)) and "site-packages" not in file
+    return not standard and not file.startswith(f"{CORE}{os.sep}")

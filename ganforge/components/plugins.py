@@ -110,6 +110,10 @@ class Plugins:
             with guarded():
                 self._adopt(plugin, folder.load(path))
             self._register(plugin, registry)
+            if not plugin.hooks:
+                self.say(
+                    f"warning: plugin file {path} answers no hook, such as `@hookimpl def ganforge_register(register)`"
+                )
         except Exception as error:
             self._disable(plugin.module, name, error)
             cause = None if isinstance(error, PluginError) else error

@@ -3,6 +3,8 @@
 import inspect
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 from attrs import field, frozen
@@ -28,13 +30,11 @@ GIVEN: dict[str, tuple[str, ...]] = {
     "cache": ("samples", "shape", "what", "report"),
 }
 KINDS = tuple(GIVEN)
-# Keys of a component's table that belong to the engine, so that no setting can have such a name.
-KEYS = {
-    "loss": ("use", "weight", "on", "player"),
-    "value": ("use", "on", "lasts"),
-    "dataset": ("use", "validation"),
-}
+# Keys of a component's table that belong to the engine, beside `use`, so that no setting can have such a name.
+KEYS = {"loss": ("weight", "on", "player"), "value": ("on", "lasts"), "dataset": ("validation",)}
 ASKING = ("loss", "value")  # kinds of which what is positional is asked for by name
+# Methods of an update with what they are called with; `after` may ask for values besides.
+UPDATING = {"before": ("player", "parameters", "step"), "after": (), "shown": ("network",)}
 GENERAL = ("forward", "__call__")  # methods that serve every player
 
 
@@ -69,6 +69,11 @@ class Component(Named):
     precision: str = field(default="", repr=False)
     lasts: bool = field(default=False, repr=False)
     whole: bool = field(default=False, repr=False)
+
+    @property
+    def written(self) -> str:
+        """File and line where it is defined."""
+        return place_of(self.factory) or self.place
 
     @property
     def summary(self) -> str:
@@ -186,16 +191,42 @@ class Register:
     ) -> None:
         caller = sys._getframe(2)
         place = f"{caller.f_code.co_filename}:{caller.f_lineno}"
+        if not isinstance(name, str) or not callable(factory):
+            got = f"{type(name).__name__} and {type(factory).__name__}"
+            raise PluginError(f"register.{kind} ({place}) takes a name and a function or class, got {got}")
         if earlier := self.components.get((kind, name)):
             raise PluginError(f"{kind} '{name}' is registered twice: at {earlier.place} and at {place}")
         said = getattr(factory, "precision", "")
         precision = precision or (said if isinstance(said, str) else "")  # a setting may be called so, too
         lasts = lasts or getattr(factory, "lasts", False) is True
         whole = whole or getattr(factory, "whole", False) is True
-        component = Component(kind, name, self.plugin, factory, place, read_signature(factory), precision, lasts, whole)
-        if problem := next(_problems(component), None):
-            raise PluginError(f"{kind} '{name}' ({place}): {problem}")
+        try:
+            signature = read_signature(factory)
+            component = Component(kind, name, self.plugin, factory, place, signature, precision, lasts, whole)
+            problem = next(_problems(component), "")
+        except PluginError as error:
+            problem = str(error)
+        if problem:
+            raise PluginError(f"{kind} '{name}' ({place_of(factory) or place}): {problem}")
         self.components[kind, name] = component
+
+
+def place_of(thing: Any) -> str:
+    """Return file and line of a function, or of a class; empty where that is not known."""
+    with suppress(TypeError, OSError):
+        source = inspect.unwrap(thing.func if isinstance(thing, partial) else thing)
+        return f"{inspect.getsourcefile(source)}:{inspect.findsource(source)[1] + 1}"
+    return ""
+
+
+def keyword_only(name: str, offered: Iterable[str]) -> str:
+    """Say how a positional parameter of no known name is mended: one that is near to it is meant, or it is a setting.
+
+    >>> keyword_only("reel", ["real", "fake"]), keyword_only("eps", ["real", "fake"])
+    ("did you mean 'real'?", "make it keyword-only if it is a setting: write it behind a '*'")
+    """
+    hint = nearest(name, offered)
+    return hint if hint.startswith("did") else "make it keyword-only if it is a setting: write it behind a '*'"
 
 
 def first_line(thing: object) -> str:
@@ -208,17 +239,35 @@ def _problems(component: Component) -> Iterator[str]:
     kind, signature = component.kind, component.signature
     if "/" in component.name or not component.name:
         yield "a name is not empty and holds no '/'"
-    if taken := [key for key in KEYS.get(kind, ()) if key in signature.settings]:
+    if taken := [key for key in ("use", *KEYS.get(kind, ())) if key in signature.settings]:
         yield f"the setting '{taken[0]}' is a key that every {kind} has; rename it"
+    if lacking := sorted(getattr(component.factory, "__abstractmethods__", ())):
+        yield f"the class lacks {', '.join(lacking)}"
     if component.precision not in ("", "fp32"):
         yield f"its precision can only be 'fp32', not '{component.precision}'"
     asks = kind == "network" or (kind in ASKING and not isinstance(component.factory, type))
     for name in signature.given if not asks else ():
         if name not in GIVEN[kind]:
             offered = ", ".join(GIVEN[kind]) or "nothing"
-            yield f"asks for '{name}', but the engine gives {offered}; make it keyword-only if it is a setting"
+            yield f"asks for '{name}', but the engine gives {offered}; {keyword_only(name, GIVEN[kind])}"
     if kind in ASKING and not asks and not component.asks():
         yield "needs a method for a player, such as 'generator' or 'discriminator'"
+    if kind == "update" and isinstance(component.factory, type):
+        yield from _problems_of_update(component.factory)
+
+
+def _problems_of_update(factory: type) -> Iterator[str]:
+    """Say which of its methods would never be called, or could not be."""
+    methods = {name: getattr(factory, name) for name in UPDATING if hasattr(factory, name)}
+    if not methods:
+        own = _own(factory)
+        hint = next((hint for name in own if (hint := nearest(name, UPDATING)).startswith("did")), "")
+        yield f"none of its methods {', '.join(own)} is before, after or shown" + (f"; {hint}" if hint else "")
+    for name, method in methods.items():
+        for argument in list(inspect.signature(method).parameters)[1:] if UPDATING[name] else ():
+            if argument not in UPDATING[name] and not argument.startswith("_"):
+                hint = nearest(argument, UPDATING[name])
+                yield f"'{name}' takes {', '.join(UPDATING[name])}, and no '{argument}'; {hint}"
 
 
 def _own(factory: type) -> list[str]:

@@ -18,6 +18,7 @@ import attrs
 from attrs import NOTHING, frozen
 
 from ganforge.components.describe import describe, describe_validator, describe_value
+from ganforge.components.meant import meant
 from ganforge.components.schedule import Schedule
 from ganforge.errors import PluginError, nearest
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     import cattrs
 
 TABLES = "tables"  # in a field's metadata: it is a dictionary of the tables inside of the component's own
+BARE = ("torch.nn.modules.module", "torch._dynamo.mutation_guard")  # where a module's __init__ is, also once compiled
 LARGEST = 2**53  # beyond it a number is a slip, and not every integer is a float
 
 Key = tuple[str, ...]
@@ -68,7 +70,7 @@ def read_signature(factory: Callable[..., Any]) -> Signature:
     name = getattr(factory, "__qualname__", repr(factory))
     if inspect.isclass(factory) and attrs.has(factory):
         return Signature((), read_fields(factory))
-    if inspect.isclass(factory) and getattr(factory.__init__, "__module__", "") == "torch.nn.modules.module":
+    if inspect.isclass(factory) and getattr(factory.__init__, "__module__", "") in BARE:
         return Signature((), {})  # a module that needs no __init__ of its own; what it inherits takes anything
     parameters = inspect.signature(factory).parameters
     holder: Any = factory.__init__ if inspect.isclass(factory) else factory
@@ -78,12 +80,13 @@ def read_signature(factory: Callable[..., Any]) -> Signature:
     given, settings = [], {}
     for parameter in parameters.values():
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
-            raise PluginError(f"{name}: *{parameter.name} hides settings; name every one of them")
+            stars = "*" if parameter.kind is parameter.VAR_POSITIONAL else "**"
+            raise PluginError(f"'{stars}{parameter.name}' hides settings; write each of them, as `name: float = 1.0`")
         if not _is_setting(parameters, parameter.name):
             given.append(parameter.name)
             continue
         if parameter.name not in hints:
-            raise PluginError(f"{name}: setting '{parameter.name}' has no type annotation")
+            raise PluginError(f"setting '{parameter.name}' has no type annotation; {_annotated(parameter)}")
         default = NOTHING if parameter.default is parameter.empty else parameter.default
         settings[parameter.name] = _setting(parameter.name, hints[parameter.name], default, None)
     return Signature(tuple(given), settings)
@@ -102,6 +105,12 @@ def read_fields(cls: type) -> dict[str, Setting]:
     return settings
 
 
+def _annotated(parameter: inspect.Parameter) -> str:
+    """Show a parameter with the annotation that fits to its default."""
+    kind = "float" if parameter.default in (parameter.empty, None) else type(parameter.default).__name__
+    return f"write `{parameter.replace(annotation=kind)}`".replace("'", "")
+
+
 def _is_setting(parameters: Mapping[str, inspect.Parameter], name: str) -> bool:
     return name in parameters and parameters[name].kind is inspect.Parameter.KEYWORD_ONLY
 
@@ -110,7 +119,8 @@ def _hints(holder: Any, name: str, variables: dict[str, Any] | None = None) -> d
     try:
         return typing.get_type_hints(holder, variables, include_extras=True)
     except NameError as error:
-        raise PluginError(f"{name}: its annotations cannot be read: {error}") from error
+        near = f"; {hint}" if (hint := meant(error)) else ""
+        raise PluginError(f"the annotations of {name} cannot be read: {error}{near}") from error
 
 
 def _setting(name: str, hint: Any, default: Any, validator: Validator | None) -> Setting:

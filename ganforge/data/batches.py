@@ -1,9 +1,7 @@
 """The batch of any training step as a pure function of seed and step, from wherever the samples fit."""
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
 from typing import Literal
 
 import torch
@@ -13,6 +11,7 @@ from ganforge.data.augment import Augment
 from ganforge.data.dataset import Drawn, Report, Stored, as_float, random_generator
 from ganforge.data.reading import Sources, mean, require, silent
 from ganforge.errors import InputError
+from ganforge.memory import free_memory
 
 Residency = Literal["auto", "device", "host", "disk"]
 SHARE = 0.5  # of the memory that is free, which the samples may take
@@ -166,11 +165,3 @@ def _size(samples: Stored) -> tuple[int, int]:
     """Return height and width of pictures."""
     height, width = samples.load(range(1)).shape[2:]
     return height, width
-
-
-def free_memory() -> float:
-    """Bytes of the host's memory that could be taken; where the system does not tell, enough."""
-    with suppress(OSError, ValueError), open("/proc/meminfo", encoding="ascii") as file:
-        fields = dict(line.split(":") for line in file)
-        return 1024.0 * int(fields["MemAvailable"].split()[0])
-    return math.inf

@@ -12,7 +12,7 @@ from attrs import evolve
 
 from ganforge.data.copies import copies, told
 from ganforge.data.dataset import Dataset, Drawn, Report, Samples, Stored
-from ganforge.data.reading import Ready, Sources, finish, prepare, read, require, silent
+from ganforge.data.reading import Ready, Sources, finish, open_split, prepare, read, require, silent
 from ganforge.data.split import Split
 from ganforge.errors import InputError
 
@@ -33,7 +33,7 @@ def read_divided(
     Raises:
         InputError: as of `read`; or nothing can be set aside, or samples for validation are training or test samples.
     """
-    train: Sources = prepare(dataset, dataset.open("train"), "train", ready, report, name)
+    train: Sources = prepare(dataset, open_split(dataset, "train"), "train", ready, report, name)
     test = read(dataset, "test", ready, report, name, labels=labels)
     if isinstance(validation, float):
         kin = kin_of(dataset, train)
@@ -68,7 +68,10 @@ def open_all(dataset: Dataset, validation: Validation | None) -> dict[Split, Map
     Raises:
         InputError: the data are not there.
     """
-    found: dict[Split, Mapping[str, Samples]] = {"train": dataset.open("train"), "test": dataset.open("test")}
+    found: dict[Split, Mapping[str, Samples]] = {
+        "train": open_split(dataset, "train"),
+        "test": open_split(dataset, "test"),
+    }
     if validation is not None and not isinstance(validation, float):
         found["validation"] = brought(dataset, validation)
     return found

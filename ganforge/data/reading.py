@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -23,7 +24,7 @@ from ganforge.data.dataset import (
     random_generator,
 )
 from ganforge.data.notes import note_lines
-from ganforge.errors import InputError, nearest
+from ganforge.errors import InputError, PluginError, nearest
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -60,9 +61,22 @@ def read(
         InputError: the files are not there, are broken or too few, have no such label, do not fit on the cache's disk,
             or there is no cache.
     """
-    opened = dataset.open(split)
+    opened = open_split(dataset, split)
     require(opened, batch)
     return finish(dataset, prepare(dataset, opened, split, ready, report, name), batch, labels)
+
+
+def open_split(dataset: Dataset, split: Split) -> Mapping[str, Samples]:
+    """Open a split; a PluginError says that what the data set returns is not what was agreed."""
+    opened = dataset.open(split)
+    found: Sequence[object] = [*opened.values()] if isinstance(opened, Mapping) else [opened]
+    wrong = [one for one in found if not isinstance(one, Stored | Prepared | Drawn)]
+    if not wrong:
+        return opened
+    code = inspect.unwrap(type(dataset).open).__code__
+    where = f"{type(dataset).__name__}.open ({code.co_filename}:{code.co_firstlineno})"
+    wanted = "ganforge's Stored, Prepared or Drawn for each domain"
+    raise PluginError(f"{where} returned {type(wrong[0]).__name__} for '{split}', expected {wanted}")
 
 
 def prepare(

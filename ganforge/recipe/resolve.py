@@ -93,7 +93,7 @@ class _Resolver(Chooser):
             self.report(("coupling",), str(error))
             return None
         if not isinstance(made, Coupling):
-            self.report(path, f"'{name}' is not derived from ganforge.Coupling")
+            self.report(path, f"'{name}' is not derived from ganforge.Coupling ({choice.component.written})")
             return None
         try:
             for problem in misfits(made):

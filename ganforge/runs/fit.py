@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from ganforge.data.batches import free_memory
 from ganforge.data.dataset import Shape
 from ganforge.errors import GanforgeError, InputError, PluginError
+from ganforge.memory import free_memory
 from ganforge.recipe.plan import Plan
 from ganforge.runs import checkpoint
 from ganforge.training.networks import META, make_networks

@@ -97,13 +97,15 @@ def _ask(trained: Trained, role: str, choice: Choice) -> Findings:
     except Exception as error:
         raise PluginError(f"evaluation '{role}' failed: {brief(error)}") from error
     if not isinstance(findings, Findings):
-        raise PluginError(f"evaluation '{role}' returns {type(findings).__name__}, expected ganforge.Findings")
+        got = f"{type(findings).__name__}, expected ganforge.Findings"
+        raise PluginError(f"evaluation '{role}' ({choice.component.written}) returns {got}")
     try:
         metrics = {str(name): float(value) for name, value in findings.metrics.items()}
         about = {str(name): value if isinstance(value, str) else float(value) for name, value in findings.about.items()}
         return Findings(metrics, findings.figures, _whole(about), [str(one) for one in findings.warnings])
     except (TypeError, ValueError, RuntimeError, AttributeError) as error:
-        raise PluginError(f"evaluation '{role}' returns metrics that are no numbers: {error}") from None
+        where = f"evaluation '{role}' ({choice.component.written})"
+        raise PluginError(f"{where} returns metrics that are no numbers: {error}") from None
 
 
 def _whole(about: Mapping[str, str | float]) -> dict[str, str | float]:

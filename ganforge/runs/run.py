@@ -28,11 +28,12 @@ from ganforge.runs.changes import changes
 from ganforge.runs.clock import Clock
 from ganforge.runs.interrupts import Agreement, Requests, requests, telling_of_memory, unwritable
 from ganforge.runs.metrics import is_finished, rehearse
+from ganforge.runs.need import stated
 from ganforge.runs.origin import Origin
 from ganforge.runs.results import Measured, Results
 from ganforge.runs.saving import Saving
 from ganforge.runs.together import require_same
-from ganforge.runs.trained import Seen, Trained, recalibration
+from ganforge.runs.trained import LOOKED_AT, Seen, Trained, recalibration
 from ganforge.runs.writer import Writer
 from ganforge.training import ranks
 from ganforge.training.engine import Engine
@@ -54,8 +55,9 @@ class Run:
     Of several ranks all but the first one write into a folder of their own, which is gone in the end; `home` is the
     first one's. What was found odd so far is in `warnings`, what evaluations found in `results`, and why some failed
     the last time in `failures`. `notes` tell later whether data or plugins have changed; `odd` is what a look at the
-    data found before the run was there. `clock` tells where its time goes. What an observer writes that takes time,
-    such as a picture, it may have written `beside` the steps; what goes wrong there is raised after the next step.
+    data found before the run was there. `memory` says what it needs, once it is built. `clock` tells where its time
+    goes. What an observer writes that takes time, such as a picture, it may have written `beside` the steps; what goes
+    wrong there is raised after the next step.
     """
 
     files: Folder
@@ -75,6 +77,7 @@ class Run:
     failures: Sequence[GanforgeError] = field(factory=list, repr=False)
     origin: Origin | None = field(default=None, repr=False)
     home: Path = field(kw_only=True)
+    memory: str = field(init=False, default="", repr=False)
     _calibrated_at: int = field(init=False, default=-1, repr=False)
     beside: Writer = field(init=False, factory=Writer, repr=False)
     _unwritable: str = field(init=False, default="", repr=False)
@@ -202,6 +205,8 @@ class Run:
                 self.origin = None  # its tensors are not needed any more
             if ranks.world() > 1:
                 require_same(self)
+            resumed = self.start is not None
+            self.memory = stated(plan, self.engine, self._one, self._looked_at, self.warn, resumed=resumed)
             if plan.train.norm == "recalibrated":
                 self._recalibration = recalibration(plan, self.engine.scheme, sources, self.device)
         self.meter = Meter(self.engine)
@@ -331,8 +336,20 @@ class Run:
         """Try which batch fits into memory, on an accelerator alone: a CPU's system might kill the process."""
         if self.device.type == "cpu" or not hasattr(self, "engine") or ranks.world() > 1:
             return most
-        one = {domain: probe[:1].to(self.device) for domain, probe in self._probes.items()}
-        return self.engine.fitting_batch(self.step, one, most)
+        return self.engine.fitting_batch(self.step, self._one, most)
+
+    @property
+    def _looked_at(self) -> int:
+        """How many samples are translated at once outside of steps, at most: for pictures, or by evaluations."""
+        sources = self.sources[self.plan.watched].values()
+        count = max(s.length if isinstance(s, Stored) else LOOKED_AT for s in sources)
+        drawn = self.plan.record.samples if self.plan.record.sample_every else 0
+        return min(count, LOOKED_AT if self.plan.evaluations else drawn)
+
+    @property
+    def _one(self) -> dict[str, Tensor]:
+        """A sample of each field."""
+        return {domain: probe[:1].to(self.device) for domain, probe in self._probes.items()}
 
     def _rewind(self, error: DivergedError) -> None:
         """Go back to the newest checkpoint and on from there with other batches, if the recipe says so."""

@@ -23,6 +23,7 @@ from ganforge.training.values import Scheme, Values, Wiring
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+LOOKED_AT = 64  # samples that are translated at a time
 CALIBRATION = 512  # samples on which batch normalisation is recalibrated, about
 
 
@@ -134,7 +135,7 @@ class Trained:
         self,
         direction: str,
         samples: Tensor,
-        batch: int = 64,
+        batch: int = LOOKED_AT,
         *,
         value: str = "fake",
         seed: int = 0,
@@ -151,7 +152,7 @@ class Trained:
         """
         return self._made(direction, value, len(samples), batch, seed, {self.source(direction): samples}, alike=alike)
 
-    def draw(self, direction: str, count: int, batch: int = 64, seed: int = 0) -> Tensor:
+    def draw(self, direction: str, count: int, batch: int = LOOKED_AT, seed: int = 0) -> Tensor:
         """Make samples of a direction that needs no source, [count, *target shape]; use it inside of `evaluating()`.
 
         An InputError says if the coupling has no such direction, or if it translates.

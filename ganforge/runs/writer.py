@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ganforge.data.batches import free_memory
+from ganforge.memory import free_memory
 
 
 class Writer:

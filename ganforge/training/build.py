@@ -11,7 +11,7 @@ from torch import nn
 from ganforge.components.coupling import View
 from ganforge.data import divide
 from ganforge.data.batches import Batches
-from ganforge.data.dataset import Dataset, Decided, Report, Samples, Shape, derive
+from ganforge.data.dataset import Dataset, Decided, Drawn, Report, Samples, Shape, derive, random_generator
 from ganforge.data.files import listed_once
 from ganforge.data.reading import Ready, Sources, normal, read, silent
 from ganforge.data.split import Split
@@ -33,7 +33,8 @@ def make_dataset(plan: Plan) -> Dataset:
     with plan.located(("dataset",)):
         dataset = plan.dataset.make()
     if not isinstance(dataset, Dataset):
-        raise PluginError(f"dataset '{plan.dataset.component.qualified}' is not derived from ganforge.Dataset")
+        component = plan.dataset.component
+        raise PluginError(f"dataset '{component.qualified}' is not derived from ganforge.Dataset ({component.written})")
     return dataset
 
 
@@ -87,7 +88,25 @@ def read_split(
             found = {split: read(dataset, split, *rest)}
         else:
             found = divide.read_divided(dataset, validation, *rest)
+    for sources in found.values():
+        _require_shapes(plan, dataset, sources)
     return {name: {**noise, **sources} for name, sources in found.items()}
+
+
+def _require_shapes(plan: Plan, dataset: Dataset, sources: Sources) -> None:
+    """Refuse samples of another shape than the data set says."""
+    component = plan.dataset.component
+    for domain, shape in dataset.shapes.items():
+        samples = sources.get(domain)
+        if isinstance(samples, Drawn):
+            one = samples.draw(1, random_generator(0, domain))
+        elif samples is not None and samples.length:
+            one = samples.load([0])
+        else:
+            continue
+        if tuple(one.shape) != (1, *shape):
+            got = f"samples of shape {list(one.shape[1:])} in domain {domain}, but says that it is {list(shape)}"
+            raise PluginError(f"dataset '{component.qualified}' makes {got} ({component.written})")
 
 
 def open_all(plan: Plan, dataset: Dataset) -> dict[Split, Mapping[str, Samples]]:
@@ -238,6 +257,10 @@ def _make_player(
         raise RecipeError([plan.recipe.problem(("coupling",), message)])
     with plan.located(("optimizer",)):
         optimizer = choice.make(parameters=parameters)
+    if not isinstance(optimizer, torch.optim.Optimizer):
+        component = choice.component
+        problem = f"returned {type(optimizer).__name__}, expected a torch.optim.Optimizer ({component.written})"
+        raise PluginError(f"optimizer '{component.qualified}' {problem}")
     for setting in choice.schedules:
         if setting not in optimizer.param_groups[0]:
             message = f"'{choice.component.name}' does not let '{setting}' change while it trains"

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import nn
 
+from ganforge.components.registry import keyword_only
 from ganforge.components.settings import Key
 from ganforge.data.dataset import Dataset, Shape
 from ganforge.errors import Problem, RecipeError, nearest
@@ -134,13 +135,15 @@ def _tell_of_missing(
         rebound = argument in loss.table.on
         offered = sorted({one for wiring in wirings for one in wiring.names(player)})
         why = f"which the coupling '{plan.coupling_choice.component.name}' does not offer"
-        hint = nearest(value, offered) if rebound else f"it offers: {', '.join(offered)}"
+        hint = nearest(value, offered)
         askers = [(argument, loss.choice.component), *((first, one.choice.component) for one in plan.values.values())]
-        if not rebound and any(component.may_set(asked) for asked, component in askers):
-            hint = f"make it keyword-only if it is a setting; {hint}"
+        if not rebound:
+            may_set = any(component.may_set(asked) for asked, component in askers)
+            hint = keyword_only(first, () if may_set else offered)
+            hint += "" if hint.startswith("did") else f"; it offers: {', '.join(offered)}"
         if several := plan.rivals.get(first):
             why = "which several plugins offer"
             hint = f"set values.{first}.use to one of {', '.join(several)}"
         through = "" if first == value else f" (for its '{value}')"
         place = (*path, "on", argument) if rebound else (*path, "use")
-        report(place, f"'{name}' asks for '{first}'{through}, {why}", hint)
+        report(place, f"'{name}' ({loss.choice.component.written}) asks for '{first}'{through}, {why}", hint)

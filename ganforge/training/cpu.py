@@ -132,6 +132,8 @@ def _conv2d(
     padding: Any = 0,
     dilation: Any = 1,
     groups: int = 1,
+    *,
+    times: float = 1.0,
 ) -> Choice | None:
     if isinstance(padding, str) or not _is_plain(maps, weight, dilation, groups):
         return None
@@ -139,9 +141,9 @@ def _conv2d(
     small = _pair([(large[i] + 2 * around[i] - kernel[i]) // step[i] + 1 for i in (0, 1)])
     window = Window(len(maps), large, small, kernel, step, around)
     options = {"stride": step, "padding": around}
-    if _is_small(window):
+    if _is_small(window, times):
         return Product(window), (maps, weight, bias), options
-    tiles = len(maps) * -(-small[0] // 4) * -(-small[1] // 4)
+    tiles = times * len(maps) * -(-small[0] // 4) * -(-small[1] // 4)
     if kernel == (3, 3) and step == (1, 1) and min(weight.shape[:2]) >= MANY_CHANNELS and tiles >= MANY_TILES:
         return Winograd(around), (maps, weight, bias), options
     return None
@@ -156,6 +158,8 @@ def _conv_transpose2d(
     output_padding: Any = 0,
     groups: int = 1,
     dilation: Any = 1,
+    *,
+    times: float = 1.0,
 ) -> Choice | None:
     if not _is_plain(maps, weight, dilation, groups):
         return None
@@ -164,7 +168,7 @@ def _conv_transpose2d(
     large = _pair([(small[i] - 1) * step[i] - 2 * around[i] + kernel[i] + further[i] for i in (0, 1)])
     window = Window(len(maps), large, small, kernel, step, around)
     options = {"stride": step, "padding": around, "output_padding": further}
-    return (ProductBack(window), (maps, weight, bias), options) if _is_small(window) else None
+    return (ProductBack(window), (maps, weight, bias), options) if _is_small(window, times) else None
 
 
 def _instance_norm(
@@ -176,6 +180,8 @@ def _instance_norm(
     use_input_stats: bool = True,
     momentum: float = 0.1,
     eps: float = 1e-5,
+    *,
+    times: float = 1.0,
 ) -> Choice | None:
     plain = maps.device.type == "cpu" and use_input_stats and running_mean is None and running_var is None
     if not plain or maps.ndim < 3 or len(maps) == 0 or maps[0, :1].numel() < 2:
@@ -185,10 +191,10 @@ def _instance_norm(
     return (SampleBySample(eps), (maps, weight, bias), {"eps": eps}) if last or len(maps) == 1 else None
 
 
-def _is_small(window: Window) -> bool:
-    """Whether a convolution is faster as a product."""
+def _is_small(window: Window, times: float) -> bool:
+    """Whether a convolution is faster as a product, of a batch so many times as large."""
     places = window.small[0] * window.small[1]
-    rows = window.batch * places
+    rows = times * window.batch * places
     strided = min(window.stride) > 1 or places == 1
     return strided and min(window.small) > 0 and (places <= FEW_PLACES or rows <= FEW_ROWS)
 
@@ -243,10 +249,12 @@ class Faster(TorchFunctionMode):
 
     Args:
         products: also convolutions, not only norms.
+        times: choose as for a batch so many times as large, whose memory is to be known.
     """
 
-    def __init__(self, products: bool = True) -> None:
+    def __init__(self, products: bool = True, times: float = 1.0) -> None:
         super().__init__()
+        self.times = times
         self.choose = _CHOOSE if products else {functional.instance_norm: _instance_norm}
 
     def __torch_function__(
@@ -254,7 +262,7 @@ class Faster(TorchFunctionMode):
     ) -> Any:
         """Call a function of torch, or what stands for it."""
         options = options or {}
-        if function in self.choose and (choice := self.choose[function](*arguments, **options)):
+        if function in self.choose and (choice := self.choose[function](*arguments, **options, times=self.times)):
             way, tensors, further = choice
             shapes = tuple(None if tensor is None else tuple(tensor.shape) for tensor in tensors)
             if _is_proved(function, way, shapes, tuple(further.items())):

@@ -56,6 +56,8 @@ class Formula:
                 problem = f"a network normalises over one value for each channel of a {whole}"
                 raise InputError(f"{self.label}: {problem}; {hint}") from error
             problem = f"'{self.choice.component.qualified}' raised {brief(error)}"
+            if nothing := [name for name, value in given.items() if value is None]:
+                problem += f"; it was given None as its '{nothing[0]}'"
             raise PluginError(f"{self.label}: {problem}") from error
 
     def call(self, player: str) -> Callable[..., Any]:

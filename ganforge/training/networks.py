@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from ganforge.components.coupling import Network
+from ganforge.components.guard import brief
+from ganforge.components.registry import keyword_only
 from ganforge.components.settings import Key
 from ganforge.data.dataset import Shape, derive
 from ganforge.errors import InputError, PluginError
@@ -78,7 +80,7 @@ def check_networks(plan: Plan, shapes: Mapping[str, Shape], report: Problems) ->
             else:
                 report((network.role,), str(error).partition("\n")[0], "")
         except Exception as error:
-            raise PluginError(f"{network.role} '{choice.component.qualified}' failed") from error
+            raise PluginError(f"{network.role} '{choice.component.qualified}' failed: {brief(error)}") from error
     return made
 
 
@@ -102,11 +104,12 @@ def _make_network(
     if missing := [name for name in asked if name not in given]:
         raise InputError(
             f"'{choice.component.name}' asks for '{missing[0]}', but the coupling gives {', '.join(sorted(given))}; "
-            "make it keyword-only if it is a setting"
+            f"{keyword_only(missing[0], given)} ({choice.component.written})"
         )
     module = choice.make(**given)
     if not isinstance(module, nn.Module):
-        raise PluginError(f"{network.role} '{choice.component.qualified}' is not a torch.nn.Module")
+        got = f"made {type(module).__name__}, expected a torch.nn.Module"
+        raise PluginError(f"{network.role} '{choice.component.qualified}' ({choice.component.written}) {got}")
     return module
 
 
@@ -114,16 +117,17 @@ def _check_network(
     module: nn.Module, network: Network, choice: Choice, shapes: Mapping[str, Shape], count: int
 ) -> None:
     """Run one or two samples through a network on the meta device and look at what comes out."""
-    label = f"{network.role} '{choice.component.qualified}'"
+    label = f"{network.role} '{choice.component.qualified}' ({choice.component.written})"
     if network.kind == "generator" and takes_one(module):
         made = module(torch.zeros(count, *shapes[network.domains[0]]))
         expected = (count, *shapes[network.domains[-1]])
-        if isinstance(made, Tensor) and tuple(made.shape) != expected:
-            raise PluginError(f"{label} returned shape {list(made.shape)}, expected {list(expected)}")
+        if not isinstance(made, Tensor) or tuple(made.shape) != expected:
+            got = f"shape {list(made.shape)}" if isinstance(made, Tensor) else type(made).__name__
+            raise PluginError(f"{label} returned {got}, expected a tensor of shape {list(expected)}")
     elif network.kind == "discriminator" and len(network.domains) == 1 and takes_one(module):
         result = module(torch.zeros(count, *shapes[network.domains[0]]))
         if not (isinstance(result, tuple) and len(result) >= 2):
-            raise PluginError(f"{label} must return (score, tuple of features)")
+            raise PluginError(f"{label} must return (score, tuple of features), got {type(result).__name__}")
 
 
 def takes_one(module: nn.Module) -> bool:

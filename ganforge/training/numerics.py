@@ -30,6 +30,7 @@ class Precision:
         compiled: whether products are left to a compiler, which cannot take the other ways.
         rows: those of the step's batch that are played, where these are not all.
         sync: whether batch normalisation then takes the statistics of all ranks' rows.
+        times: by which a batch stands for one that is so many times as large, whose memory is to be known.
     """
 
     device: str = "cpu"
@@ -38,6 +39,7 @@ class Precision:
     compiled: bool = False
     rows: Rows | None = None
     sync: bool = False
+    times: float = 1.0
 
     @classmethod
     def of(cls, compute: Compute, device: torch.device) -> "Precision":
@@ -50,9 +52,12 @@ class Precision:
     def around(self, full: bool, draws: Draws | None = None) -> Iterator[None]:
         """Compute something with products in half precision, unless `full`; draw as `draws` says, if there are some."""
         half = None if full else self.half
+        if not (half or self.faster or self.rows):  # small networks notice every context
+            yield
+            return
         with (
             torch.autocast(self.device, half) if half else nullcontext(),
-            Faster(products=not (half or self.compiled)) if self.faster else nullcontext(),
+            Faster(not (half or self.compiled), self.times) if self.faster else nullcontext(),
             Shared(self.rows, torch.device(self.device), self.sync, draws) if self.rows else nullcontext(),
         ):
             yield

@@ -44,7 +44,7 @@ class Term:
         device = next((item.device for item in given.values() if isinstance(item, Tensor)), None)
         if not isinstance(value, Tensor) or value.ndim != 0:
             got = f"shape {list(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
-            problem = f"must return a scalar tensor, got {got}"
+            problem = f"must return a scalar tensor, such as a mean, got {got}"
         elif device is not None and value.device != device:
             problem = f"must return a tensor on {device}, got one on {value.device}"
         elif value.is_complex():
@@ -53,7 +53,8 @@ class Term:
             problem = f"gives no gradient to the {player}: what it returns is cut off from the {player}'s networks"
         else:
             return value
-        raise PluginError(f"{self.formula.label}: '{self.loss.choice.component.qualified}' {problem}")
+        component = self.loss.choice.component
+        raise PluginError(f"{self.formula.label}: '{component.qualified}' {problem} ({component.written})")
 
 
 class Update:

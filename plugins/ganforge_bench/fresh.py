@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from ganforge import InputError, Plan, PluginError, Report, RunFailedError
+from ganforge import InputError, Plan, PluginError, Report, RunFailedError, resident_memory
 from ganforge_bench.rates import wait
 
 
@@ -81,10 +81,8 @@ def _reset(device: torch.device) -> None:
 
 def _host(name: str) -> float:
     """Return MiB of memory of this process: VmRSS is what it has now, VmHWM the most that it had."""
-    with suppress(OSError):
-        for line in Path("/proc/self/status").read_text().splitlines():
-            if line.startswith(f"{name}:"):
-                return int(line.split()[1]) / 1024
+    if (found := resident_memory(name)) is not None:
+        return found / 2**20
     if os.name != "posix":
         return float("nan")
     import resource

@@ -81,7 +81,7 @@ class Azimuth(PictureFiles):
     angles: tuple[float, float] = (-180.0, 180.0)
     step: Annotated[float, validators.gt(0)] | None = None
     elevations: tuple[float, float] | None = None
-    zero: float = 0.0
+    zero: float = field(default=0.0, validator=[validators.ge(-360), validators.le(360)])
     test_share: float = field(default=0.15, validator=[validators.gt(0), validators.lt(1)])
 
     def __attrs_post_init__(self) -> None:

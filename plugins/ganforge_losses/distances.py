@@ -30,7 +30,7 @@ def huber(reconstructed: Tensor, source: Tensor, *, delta: Annotated[float, gt(0
 
 
 def cosine(reconstructed: Tensor, source: Tensor) -> Tensor:
-    """One minus the cosine of the angle between the flattened samples, in 0..2, mean over the batch."""
+    """Mean over the batch of 1 - cos(a), a being the angle between the flattened samples: in 0..2."""
     difference(reconstructed, source)
     return 1 - cosine_similarity(reconstructed.flatten(1), source.flatten(1)).mean()
 

@@ -71,6 +71,7 @@ class Generator(nn.Module):
             decoder += [nn.Sequential(nn.ReLU(), *double, *normalisation(norm, channels[level - 1]), Dropout(rate))]
         decoder += [nn.Sequential(nn.ReLU(), *_double(2 * width, target_shape[0], up, True), nn.Tanh())]
         self.multiple = 2**levels
+        self.noisy = dropout > 0  # in use, too
         self.encoder, self.decoder = nn.ModuleList(encoder), nn.ModuleList(decoder)
         initialise(self, init)
 

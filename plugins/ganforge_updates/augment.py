@@ -90,7 +90,7 @@ class ADA:
         players: whose steps count.
     """
 
-    target: float = 0.6
+    target: float = field(default=0.6, validator=[validators.ge(-1), validators.le(1)])
     interval: int = field(default=4, validator=validators.ge(1))
     pictures: float = field(default=500_000, validator=validators.gt(0))
     players: list[str] = ["discriminator"]  # noqa: RUF008  # a setting's default, read and never changed

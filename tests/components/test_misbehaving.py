@@ -63,7 +63,7 @@ def install(tmp_path, monkeypatch):
         (HOOK + "def ganforge_commands(app):\n    @app.command()\n    def run(): pass", "a command that it adds is there already"),
         (HOOK + "def ganforge_recipes(): return [1]", "'ganforge_recipes' returned 1 among others"),
         (HOOK + "def ganforge_recipes(): yield 1 / 0", "ZeroDivisionError"),
-        (HOOK + "def ganforge_register(register): register.loss(5, lambda fake: fake)", "TypeError"),
+        (HOOK + "def ganforge_register(register): register.loss(5, lambda fake: fake)", "takes a name and a function or class, got int and function"),
         ("from ganforge import hookimpl\ndef ganforge_register(register): pass", "'ganforge_register' ("),
     ],
 )  # fmt: skip

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -199,7 +200,17 @@ def test_a_loss_that_breaks_its_contract_stops_the_run_with_its_name(body, messa
     assert message in result.err
 
 
-def test_out_of_memory_names_a_batch_to_try(toy, ganforge):
+def test_what_would_not_fit_is_refused_before_the_first_step(toy, ganforge):
+    result = ganforge("run", toy, "--set", "train.batch=1000000000000")
+    assert result.status == 1
+    told = re.search(
+        r"batch 1000000000000 needs about .* GiB, and there are .*: try --set train.batch=(\d+)$", result.err
+    )
+    assert 1000 < int(told[1]) < 1_000_000_000_000
+
+
+def test_out_of_memory_names_a_batch_to_try(toy, ganforge, monkeypatch):
+    monkeypatch.setattr("ganforge.runs.need.is_question", lambda *_: False)
     result = ganforge("run", toy, "--set", "train.batch=1000000000000")
     assert result.status == 1
     assert "out of memory at batch 1000000000000: try --set train.batch=500000000000" in result.err

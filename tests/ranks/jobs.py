@@ -13,13 +13,21 @@ from ganforge.training.rows import Rows, Shared
 from tests.coats import doubled, engine_of
 
 
-def train(folder: Path, methods: Sequence[str], sets: Sequence[str], steps: int, double: bool) -> dict[str, Any]:
-    """Return the losses of each method's steps, and what is drawn at random afterwards."""
+def train(
+    folder: Path, methods: Sequence[str], sets: Sequence[str], steps: int, double: bool, rounding: float = 0.0
+) -> dict[str, Any]:
+    """Return the losses of each method's steps, and what is drawn at random afterwards.
+
+    The first weights are multiplied by 1 + `rounding`, to see what becomes of that.
+    """
     found = {}
     for method in methods:
         place = folder / f"{method}-{ranks.rank()}"
         place.mkdir(parents=True)
         engine, batches = engine_of(method, place, sets, double=double)
+        with torch.no_grad():
+            for parameter in (one for module in engine.modules.values() for one in module.parameters()):
+                parameter.mul_(1 + rounding)
         torch.manual_seed(1)
         meter = Meter(engine)
         for step in range(steps):

@@ -1,6 +1,7 @@
 """What a training learns does not depend on how many processes share its batches, or in how many parts it plays them."""
 
 import math
+import sys
 
 import pytest
 
@@ -11,21 +12,31 @@ from tests.ranks.worker import on_ranks
 QUICK = ("discogan", "pix2pix", "fastcut")  # batch norm and a loss of whole batches; dropout; draws for all of a batch
 WITH_BATCH_NORM = {"discogan", "pix2pix", "dcgan", "wgan", "wgan_gp", "r3gan"}
 # What is drawn for the penalty is drawn for each part of a batch that goes one way, whose size Shared does not know.
-SETS = {"stargan": ["losses.penalty=false"]}
+SETS = {"stargan": ["losses.penalty=false", "train.batch=8"]}
+ALONE = [([method], sets) for method, sets in SETS.items()]
 
 
 def assert_alike(found, wanted, tolerance):
     for method, its in wanted.items():
-        for (names, rows), (others, theirs) in zip(found[method]["losses"], its["losses"], strict=True):
-            assert names == others
-            for step, (one, other) in enumerate(zip(rows, theirs, strict=True)):
-                for name, a, b in zip(names, one, other, strict=True):
-                    assert math.isclose(a, b, rel_tol=tolerance, abs_tol=tolerance * 1e-3), (method, name, step, a, b)
+        far, where = difference(found[method]["losses"], its["losses"])
+        assert far < tolerance, (method, where)
         assert found[method]["random"] == its["random"], method
 
 
-def train(world, folder, methods, steps, *sets, double=True):
-    arguments = {"methods": methods, "sets": sets, "steps": steps, "double": double}
+def difference(found, wanted):
+    """Return the largest difference of a loss, relative to the loss or to a thousandth, and which loss of which step."""
+    pairs = []
+    for (names, rows), (others, theirs) in zip(found, wanted, strict=True):
+        assert names == others
+        for step, (one, other) in enumerate(zip(rows, theirs, strict=True)):
+            for name, a, b in zip(names, one, other, strict=True):
+                assert math.isfinite(a)
+                pairs.append((abs(a - b) / max(abs(b), 1e-3), (name, step, a, b)))
+    return max(pairs)
+
+
+def train(world, folder, methods, steps, *sets, double=True, rounding=0.0):
+    arguments = {"methods": methods, "sets": sets, "steps": steps, "double": double, "rounding": rounding}
     if world == 1:
         return jobs.train(folder, **arguments)
     return on_ranks(world, "train", folder, **arguments)
@@ -37,14 +48,24 @@ def test_two_ranks_learn_what_one_does(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("world", [2, 4])
-@pytest.mark.parametrize("method", METHODS)
-def test_every_method_learns_the_same_on_several_ranks(method, world, tmp_path):
-    """Fifty steps in float64, where rounding has no time to grow, and in fp32."""
-    for double, tolerance in ((True, 1e-7), (False, 2e-2)):
-        alone = train(1, tmp_path / f"alone{double}", [method], 50, *SETS.get(method, ()), double=double)
-        found = train(world, tmp_path / f"ranks{double}", [method], 50, *SETS.get(method, ()), double=double)
-        assert_alike(found, alone, tolerance)
+@pytest.mark.parametrize("double", [True, False], ids=["float64", "fp32"])
+def test_every_method_learns_the_same_on_several_ranks(double, tmp_path):
+    """In fifty steps: ranks are as near to one process as that is to itself, begun with weights that are off by 1 ulp.
+
+    Rounding grows while a GAN trains; by how much, the second difference tells.
+    """
+    ulp = 2.0 ** (-52 if double else -23)
+    for number, (methods, sets) in enumerate([([m for m in METHODS if m not in SETS], []), *ALONE]):
+        alone = train(1, tmp_path / f"alone{number}", methods, 50, *sets, double=double)
+        other = train(1, tmp_path / f"other{number}", methods, 50, *sets, double=double, rounding=ulp)
+        found = {w: train(w, tmp_path / f"{w}-{number}", methods, 50, *sets, double=double) for w in (2, 4)}
+        for method in methods:
+            grown, _ = difference(other[method]["losses"], alone[method]["losses"])
+            for world, its in found.items():
+                far, where = difference(its[method]["losses"], alone[method]["losses"])
+                sys.stdout.write(f"{method:14} {world} ranks {far:.1e}, 1 ulp {grown:.1e} {where}\n")
+                assert far < 30 * grown + 100 * ulp, (method, world, where, grown)
+                assert its[method]["random"] == alone[method]["random"], method
 
 
 def test_without_synchronised_norm_each_rank_normalises_its_own(tmp_path):
@@ -63,8 +84,6 @@ def test_without_synchronised_norm_each_rank_normalises_its_own(tmp_path):
 def test_a_batch_in_parts_teaches_what_the_whole_does(method, parts, tmp_path):
     """But for batch normalisation, and for losses that look at a whole batch."""
     sets = [*SETS.get(method, ()), *(["losses.distance.between=sides"] if method == "distancegan" else [])]
-    if method == "stargan" and parts == 4:
-        pytest.skip("a batch of 4 has no parts of two samples then, one for each way")
     alone = train(1, tmp_path / "alone", [method], 3, *sets)
     assert_alike(train(1, tmp_path / "parts", [method], 3, f"train.accumulate={parts}", *sets), alone, 1e-9)
 

@@ -26,7 +26,7 @@ def on_ranks(world: int, job: str, folder: Path, **arguments: Any) -> Any:
         with (folder / f"{rank}.txt").open("w") as output:
             working.append(subprocess.Popen(words, cwd=ROOT, env=env, stdout=output, stderr=subprocess.STDOUT))
     try:
-        statuses = [process.wait(300) for process in working]
+        statuses = [process.wait(1500) for process in working]
     finally:
         for process in working:
             process.kill()

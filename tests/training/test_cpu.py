@@ -79,7 +79,7 @@ def test_so_is_a_transposed_one(forced, name, layout):
 
 @pytest.mark.parametrize("name", THREES)
 def test_winograds_form_is_a_convolution(forced, monkeypatch, name):
-    monkeypatch.setattr(cpu, "_is_small", lambda window: False)
+    monkeypatch.setattr(cpu, "_is_small", lambda window, times: False)
     maps, options = THREES[name]
     assert_same(torch.conv2d, drawn(*maps).to(memory_format=LAST), drawn(2, 3, 3, 3), drawn(2), **options)
     assert_same(torch.conv2d, drawn(*maps), drawn(2, 3, 3, 3), None, **options)

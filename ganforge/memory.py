@@ -1,0 +1,73 @@
+"""The host's memory: what a process may take of it, and what this one has."""
+
+import math
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from attrs import frozen
+
+PROC, GROUPS = Path("/proc"), Path("/sys/fs/cgroup")
+
+
+@frozen
+class Room:
+    """Bytes of memory: those that are free, and all that there would be if nobody else took any."""
+
+    free: float
+    whole: float
+
+
+def free_memory() -> float:
+    """Bytes of the host's memory that this process may still take; where the system does not tell, enough."""
+    return max(0.0, min((room.free for room in _rooms()), default=math.inf))
+
+
+def whole_memory() -> float:
+    """Bytes of the host's memory that this process may have at most; where the system does not tell, enough."""
+    return min((room.whole for room in _rooms()), default=math.inf)
+
+
+def resident_memory(name: str = "VmRSS") -> float | None:
+    """Bytes of the host's memory that this process has now, or had at most (`VmHWM`); None if that is not told."""
+    with suppress(OSError, ValueError, KeyError):
+        return _fields(PROC / "self" / "status")[name]
+    return None
+
+
+def _rooms() -> Iterator[Room]:
+    """Yield what the machine has, what control groups allow (of containers, of Slurm), and what `ulimit -v` allows."""
+    with suppress(OSError, ValueError, KeyError):
+        machine = _fields(PROC / "meminfo")
+        yield Room(machine["MemAvailable"], machine["MemTotal"])
+    with suppress(OSError):
+        for line in (PROC / "self" / "cgroup").read_text(encoding="utf-8").splitlines():
+            _, kinds, path = line.split(":", 2)
+            if not kinds:
+                yield from _groups(GROUPS, path, "memory.max", "memory.current", "inactive_file")
+            elif "memory" in kinds.split(","):
+                names = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+                yield from _groups(GROUPS / "memory", path, *names)
+    with suppress(ImportError, OSError, ValueError, KeyError):
+        import resource
+
+        limit, taken = resource.getrlimit(resource.RLIMIT_AS)[0], _fields(PROC / "self" / "status")
+        if limit != resource.RLIM_INFINITY:
+            yield Room(limit - taken["VmSize"], limit - taken["VmSize"] + taken["VmRSS"])
+
+
+def _groups(root: Path, path: str, most: str, now: str, cached: str) -> Iterator[Room]:
+    """Yield what a control group and those around it allow; `cached` names what the system takes back when it must."""
+    inner = root / path.strip("/")
+    for folder in (inner, *(outer for outer in inner.parents if outer.is_relative_to(root))):
+        with suppress(OSError, ValueError):
+            limit = int((folder / most).read_text(encoding="ascii"))
+            taken = int((folder / now).read_text(encoding="ascii"))
+            stat = dict(line.split() for line in (folder / "memory.stat").read_text(encoding="ascii").splitlines())
+            yield Room(limit - taken + int(stat.get(cached, 0)), limit)
+
+
+def _fields(path: Path) -> dict[str, float]:
+    """Read the fields of a file of /proc that are kB, in bytes."""
+    lines = [line.split() for line in path.read_text(encoding="utf-8", errors="replace").splitlines()]
+    return {line[0].rstrip(":"): 1024.0 * int(line[1]) for line in lines if len(line) == 3 and line[2] == "kB"}

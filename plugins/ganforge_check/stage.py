@@ -1,0 +1,330 @@
+"""What a value or a loss is given in a check: tensors and networks as a direction of some coupling offers them."""
+
+import copy
+from collections.abc import Iterable, Mapping, Sequence
+from difflib import SequenceMatcher
+from functools import partial
+from typing import Any
+
+import torch
+from attrs import NOTHING, define, evolve, field, frozen
+from torch import Tensor, nn
+
+from ganforge import (
+    Component,
+    Coupling,
+    Network,
+    Registry,
+    View,
+    drawn_from,
+    held_by,
+    mapped,
+    tensors_of,
+)
+from ganforge_check.checks import LeftOutError, Subject, defaults_of, narrow
+from ganforge_check.standins import Discriminator, Generator
+
+SHAPE = (3, 16, 16)  # of a sample of each domain
+COUNT = 4  # samples in a batch
+WARM = 32  # calls after which a loss that keeps statistics is past its beginning
+
+
+@frozen(eq=False)
+class Given:
+    """One argument of a formula.
+
+    Attributes:
+        value: a tensor or nest of tensors, a network, or a constant.
+        through: the networks that it came through, a network itself included.
+    """
+
+    value: Any
+    through: frozenset[str] = frozenset()
+
+
+@define(eq=False)
+class Trial:
+    """A value or loss with all that it asks for when a player plays.
+
+    Attributes:
+        component: the value or loss.
+        player: for whom it is computed.
+        given: its arguments.
+        learnt: the arguments that came through a network of this player, or are one.
+        made: the object that was made of it; of a function, the function with its settings.
+    """
+
+    component: Component
+    settings: Mapping[str, Any]
+    player: str
+    given: Mapping[str, Any]
+    learnt: tuple[str, ...]
+    method: str | None
+    made: Any = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.made = self.make()
+
+    def make(self) -> Any:
+        """Make another object of the component, with the same random numbers."""
+        if self.method is None:
+            return partial(self.component.factory, **self.settings)
+        with drawn_from(0):
+            return self.component.factory(**self.settings)
+
+    @property
+    def modules(self) -> dict[str, nn.Module]:
+        """All modules that it uses, by name: those that it is given, and the one that it is or holds."""
+        found = {name: value for name, value in self.given.items() if isinstance(value, nn.Module)}
+        held = held_by(self.made)
+        return found if held is None else {**found, "itself": held}
+
+    @property
+    def tensors(self) -> list[Tensor]:
+        """All tensors that it is given."""
+        return tensors_of(dict(self.given))
+
+    def call(self, given: Mapping[str, Any] | None = None, seed: int = 0) -> Any:
+        """Compute it, with numbers drawn from a seed."""
+        function = self.made if self.method is None else getattr(self.made, self.method)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return function(**(self.given if given is None else given))
+
+    def again(self) -> "Trial":
+        """Return the same with a fresh object, and with copies of all that it is given."""
+        given = {name: copied(value) for name, value in self.given.items()}
+        return Trial(self.component, self.settings, self.player, given, self.learnt, self.method)
+
+    def warmed(self) -> "Trial":
+        """Return a fresh one that was called often enough for what it keeps to have settled."""
+        fresh = self.again()
+        if held_by(fresh.made) is not None:
+            for seed in range(WARM):
+                fresh.call(seed=seed)
+        return fresh
+
+    def at(self, kind: torch.dtype | str) -> "Trial":
+        """Return a fresh one whose numbers are of another type, or lie on another device."""
+        fresh = self.warmed()
+
+        def moved(tensor: Tensor) -> Tensor:
+            return tensor.to(kind) if isinstance(kind, str) or tensor.is_floating_point() else tensor
+
+        given = {
+            name: value.to(kind) if isinstance(value, nn.Module) else mapped(moved, value)
+            for name, value in fresh.given.items()
+        }
+        found = evolve(fresh, given=given)
+        found.made = fresh.made
+        if (held := held_by(found.made)) is not None:
+            held.to(kind)
+        return found
+
+
+def copied(value: Any) -> Any:
+    """Return a copy of a network, or of a nest of tensors."""
+    return copy.deepcopy(value) if isinstance(value, nn.Module) else mapped(lambda one: one.detach().clone(), value)
+
+
+def trials_of(subject: Subject) -> list[Trial]:
+    """Return a trial of a value or a loss for each player that it has something for; they are made once.
+
+    Raises:
+        LeftOutError: no coupling offers what it asks for, or settings must be given first.
+    """
+    trials: list[Trial] = subject.keep("trials", lambda: _trials(subject))
+    return trials
+
+
+def _trials(subject: Subject) -> list[Trial]:
+    component, settings = subject.component, subject.complete()
+    found = []
+    for player, asked in component.asks().items():
+        if hasattr(nn.Module, player):  # a method of a module that it has changed, such as `train`
+            continue
+        stage = _stage(subject, asked, player)
+        made = {name: stage.value(name, player or "generator") for name in asked}
+        learnt = tuple(name for name, one in made.items() if one.through & stage.learns(player or "generator"))
+        given = {name: one.value for name, one in made.items()}
+        method = component.method(player)
+        trial = Trial(component, settings, player or "generator", given, learnt, method)
+        if stage.lenient:
+            _require_fit(trial, [name for name in asked if not stage.offers(name, player or "generator")])
+        found.append(trial)
+    return found
+
+
+def _require_fit(trial: Trial, unknown: Sequence[str]) -> None:
+    """Refuse a trial where pictures do not do for what no coupling offers; a LeftOutError names that."""
+    try:
+        trial.again().call()
+    except Exception as error:
+        names = ", ".join(unknown)
+        raise LeftOutError(f"no coupling here offers all that it asks for ({names}), and pictures do not do") from error
+
+
+def _stage(subject: Subject, asked: Iterable[str], player: str) -> "Stage":
+    """Return a stage that offers what is asked for; if none does, one that makes pictures of what it does not know."""
+    stages = stages_of(subject)
+    offering = (stage for stage in stages if all(stage.offers(name, player or "generator") for name in asked))
+    return next(offering, None) or evolve(stages[0], lenient=True)
+
+
+def stages_of(subject: Subject) -> list["Stage"]:
+    """Return a stage for each direction of each coupling, those of the component's own plugin first."""
+    plugin = subject.component.plugin
+    couplings = sorted(subject.registry.of("coupling"), key=lambda one: (one.plugin != plugin, one.name != "discogan"))
+    stages = []
+    for component in couplings:
+        if NOTHING in defaults_of(component).values():
+            continue
+        try:
+            coupling = component.factory(**defaults_of(component))
+            stages += [Stage(subject.registry, plugin, coupling, view) for view in coupling.views]
+        except Exception:  # its own check says what is wrong with it
+            continue
+    if not stages:
+        raise LeftOutError("no plugin here offers a coupling")
+    return stages
+
+
+@define(eq=False)
+class Stage:
+    """A direction of a coupling, with small networks and a batch of random samples.
+
+    Attributes:
+        registry: whose values it makes.
+        plugin: whose values go before others of the same name.
+        coupling: whose networks stand behind names.
+        view: the direction.
+        lenient: whether pictures stand in for what it does not know.
+    """
+
+    registry: Registry[Component]
+    plugin: str
+    coupling: Coupling
+    view: View
+    lenient: bool = False
+    _networks: dict[str, nn.Module] = field(init=False, factory=dict)
+    _values: dict[tuple[str, str], Given] = field(init=False, factory=dict)
+
+    def learns(self, player: str) -> set[str]:
+        """Return the names of the networks that a player updates."""
+        return {network.name for network in self.coupling.networks if network.player == player}
+
+    def offers(self, name: str, player: str, above: tuple[str, ...] = ()) -> bool:
+        """Whether a value can be had here."""
+        if name in self.view.networks or name in self.view.fields or name in self.view.constants:
+            return True
+        value = self._maker(name)
+        asked = value.asked(player) if value and name not in above else None
+        return asked is not None and all(self.offers(one, player, (*above, name)) for one in asked)
+
+    def through(self, name: str, player: str) -> set[str]:
+        """Return the networks that a value which is offered would come through."""
+        if name in self.view.networks:
+            return {self.view.networks[name]}
+        value = None if name in self.view.fields or name in self.view.constants else self._maker(name)
+        asked = (value.asked(player) if value else None) or ()
+        return {network for one in asked for network in self.through(one, player)}
+
+    def values(self, player: str) -> list[str]:
+        """Name what a player can have here: values of the plugin first, then others, then networks."""
+        known = sorted(self.registry.of("value"), key=lambda one: one.plugin != self.plugin)
+        names = [one.name for one in known if one.name.isidentifier()]
+        return [name for name in dict.fromkeys((*names, *self.view.networks)) if self.offers(name, player)]
+
+    def value(self, name: str, player: str) -> Given:
+        """Make a value; its tensors have no graph."""
+        if (name, player) not in self._values:
+            self._values[name, player] = self._value(name, player)
+        return self._values[name, player]
+
+    def _value(self, name: str, player: str) -> Given:
+        view = self.view
+        if name in view.networks:
+            return Given(self.network(view.networks[name]), frozenset([view.networks[name]]))
+        if name in view.fields:
+            return Given(self._samples(view.fields[name]))
+        if name in view.constants:
+            return Given(view.constants[name])
+        value = self._maker(name)
+        if value is None or not self.offers(name, player):
+            if self.lenient:
+                return Given(self._samples(name))
+            raise LeftOutError(f"no coupling here offers '{name}'")
+        given = {one: self.value(one, player) for one in value.asked(player) or ()}
+        with drawn_from(0), torch.no_grad():
+            made = Trial(
+                value,
+                defaults_of(value),
+                player,
+                {one: it.value for one, it in given.items()},
+                (),
+                value.method(player),
+            ).call()
+        return Given(made, frozenset().union(*(it.through for it in given.values())))
+
+    def _maker(self, name: str) -> Component | None:
+        """Return the value of a name, of the component's own plugin if it has one."""
+        found = [one for one in self.registry.of("value") if one.name == name]
+        own = [one for one in found if one.plugin == self.plugin]
+        usable = [one for one in own or found if NOTHING not in defaults_of(one).values()]
+        return usable[0] if usable else None
+
+    def _samples(self, name: str) -> Tensor:
+        """Draw samples of a field: labels, noise, or pictures in [0, 1]."""
+        generator = torch.Generator().manual_seed(sum(map(ord, name)))
+        if name in self.coupling.noise:
+            return torch.randn(COUNT, *self.coupling.noise[name], generator=generator)
+        if name.endswith("score"):
+            return torch.randn(COUNT, 1, generator=generator)
+        if "." in name or name.endswith("label"):
+            return torch.randint(2, (COUNT,), generator=generator)
+        return torch.rand(COUNT, *SHAPE, generator=generator)
+
+    def network(self, name: str) -> nn.Module:
+        """Make a small network of a name; a LeftOutError says that no component makes one."""
+        if name not in self._networks:
+            network = next(one for one in self.coupling.networks if one.name == name)
+            with drawn_from(sum(map(ord, name))):
+                self._networks[name] = self._make(network)
+        return self._networks[name]
+
+    def facts(self, network: Network) -> dict[str, Any]:
+        """Return what the component of a network may ask for."""
+        shapes = [self.coupling.noise.get(domain, SHAPE) for domain in network.domains] or [SHAPE]
+        stacked = (sum(shape[0] for shape in shapes), *shapes[0][1:])
+        facts = {key: self.network(one.name) if isinstance(one, Network) else one for key, one in network.facts.items()}
+        return {"shape": stacked, "source_shape": shapes[0], "target_shape": shapes[-1], "shapes": {}, **facts}
+
+    def _make(self, network: Network) -> nn.Module:
+        given = self.facts(network)
+        if network.kind == "generator":
+            return Generator(given["source_shape"], given["target_shape"])
+        if network.kind == "discriminator":
+            return Discriminator(given["shape"])
+        for component in alike(self.registry, network.role, given):
+            try:
+                made: nn.Module = component.factory(
+                    *(given[one] for one in component.signature.given), **narrow(component)
+                )
+                return made
+            except Exception:  # it is for other facts
+                continue
+        raise LeftOutError(f"no network here fits the role '{network.role}'")
+
+
+def alike(registry: Registry[Component], role: str, given: Mapping[str, Any]) -> list[Component]:
+    """Return the components of the kind `network` that ask for nothing else than is given, the most alike first."""
+    fitting = [
+        one
+        for one in registry.of("network")
+        if set(one.signature.given) <= given.keys() and NOTHING not in defaults_of(one).values()
+    ]
+
+    def likeness(component: Component) -> float:
+        return SequenceMatcher(None, component.name.replace("-", "_"), role).ratio()
+
+    return sorted(fitting, key=likeness, reverse=True)

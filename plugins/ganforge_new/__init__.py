@@ -1,0 +1,16 @@
+"""Starting points for authors: one small file for each kind of component, and a package around it."""
+
+from typing import TYPE_CHECKING
+
+from ganforge import hookimpl
+
+if TYPE_CHECKING:
+    import typer
+
+
+@hookimpl
+def ganforge_commands(app: "typer.Typer") -> None:
+    """Add `ganforge new`."""
+    from ganforge_new.commands import new
+
+    app.add_typer(new, name="new")

@@ -1,0 +1,80 @@
+"""`ganforge new KIND NAME`, with a command for each kind."""
+
+import shlex
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from ganforge import tell
+
+KINDS = {
+    "loss": "A formula over values, which one player minimises.",
+    "value": "A named tensor that losses and other values ask for.",
+    "generator": "A network that translates.",
+    "discriminator": "A network that tells real samples from fakes.",
+    "network": "A network of another role, such as an encoder.",
+    "coupling": "Which networks exist, who updates them, and which directions are played.",
+    "update": "What happens around an optimizer's step.",
+    "optimizer": "How gradients become steps.",
+    "dataset": "Samples of each domain.",
+    "evaluation": "Metrics and figures of trained networks.",
+    "observer": "What follows a run.",
+    "command": "A command of ganforge's own command line.",
+}
+
+new = typer.Typer(
+    no_args_is_help=True,
+    help="Start a component: a file that runs as it is, with its test and a recipe; or a package of them.",
+)
+
+Name = Annotated[str, typer.Argument(help="Its name, such as my-loss; the file is then my_loss.py.")]
+Out = Annotated[Path, typer.Option(metavar="DIR", help="Where to write; made if it is not there.")]
+AsPackage = Annotated[bool, typer.Option("--package", help="Write a package that pip can install.")]
+License = Annotated[
+    Literal["MIT", "Apache-2.0", "BSD-3-Clause", "none"] | None,
+    typer.Option(help="Of the package; MIT, if nothing else is said."),
+]
+Author = Annotated[str | None, typer.Option(help="Who holds the copyright; by default git's user.name.")]
+
+
+def _add(kind: str, about: str) -> None:
+    """Add the command of one kind."""
+
+    @new.command(kind, help=about)
+    def start(
+        context: typer.Context,
+        name: Name,
+        out: Out = Path("."),
+        package: AsPackage = False,
+        license: License = None,
+        author: Author = None,
+    ) -> None:
+        from ganforge_new import licences, writing
+
+        component = writing.Component(kind, name)
+        component.check()
+        writing.require_free(component, context)
+        if package:
+            folder = writing.write_package(component, out, licences.choose(license, author))
+            written = [folder]
+            steps = [f"pip install -e {_word(folder)}", f"pytest {_word(folder)}", f"ganforge run {component.module}"]
+        else:
+            licences.refuse(license, author)
+            written = writing.write_files(component, out)
+            file, test, recipe = map(_word, written)
+            steps = [f"pytest {test}", f"ganforge check {file}", f"ganforge run {recipe}"]
+        for path in written:
+            tell(f"wrote {path}")
+        tell("go on with:")
+        for step in steps:
+            tell(f"  {step}")
+
+
+for _kind, _about in KINDS.items():
+    _add(_kind, _about)
+
+
+def _word(path: Path) -> str:
+    """Return a path as a word for the shell; one that begins with a dash would be an option."""
+    return shlex.quote(f"./{path}" if str(path).startswith("-") else str(path))

@@ -1,0 +1,58 @@
+"""Under which terms a package is written, and by whom."""
+
+import datetime
+import subprocess
+import sys
+from pathlib import Path
+
+import typer
+from attrs import frozen
+
+from ganforge import InputError, read_text
+
+TEXTS = Path(__file__).parent / "templates" / "licenses"
+USUAL = "MIT"
+
+
+@frozen
+class Licence:
+    """A licence by its SPDX name, with its text; both are empty where there is none."""
+
+    name: str = ""
+    text: str = ""
+
+
+def choose(name: str | None, author: str | None) -> Licence:
+    """Return a licence with this year and its author, who is asked for where neither an option nor git names one.
+
+    Raises:
+        InputError: nobody says who the author is.
+    """
+    if name == "none":
+        return Licence()
+    name = name or USUAL
+    holder = author if author is not None else _from_git() or _asked()
+    if not holder.strip() or not holder.isprintable():
+        raise InputError(f"the licence {name} needs the name of its author: --author NAME, or --license none")
+    text = read_text(TEXTS / f"{name}.txt")
+    return Licence(name, text.replace("YEAR", str(datetime.date.today().year)).replace("AUTHOR", holder.strip()))
+
+
+def refuse(name: str | None, author: str | None) -> None:
+    """Refuse a licence or an author of what is no package."""
+    if name is not None or author is not None:
+        raise InputError("--license and --author are for packages: add --package")
+
+
+def _from_git() -> str:
+    try:
+        found = subprocess.run(["git", "config", "user.name"], capture_output=True, text=True, check=False)
+    except (OSError, ValueError):  # git is not there, or the name is not UTF-8
+        return ""
+    return found.stdout.strip()
+
+
+def _asked() -> str:
+    if not sys.stdin.isatty():
+        return ""
+    return str(typer.prompt("Who holds the copyright", err=True))
