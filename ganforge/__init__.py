@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from ganforge.components.answers import HOOKS as HOOKS
+from ganforge.components.api import API as API, renamed
 from ganforge.components.guard import aside as aside, brief as brief, contained as contained
 from ganforge.components.hookspecs import hookimpl as hookimpl
 from ganforge.components.registry import (
@@ -49,7 +50,11 @@ _HOMES = {
     "components.coupling": "Coupling Network View",
     "components.neighbours": "PluginFolder folders sources",
     "components.plugins": "Plugins",
-    "components.settings": "TABLES Setting plain structure",
+    "components.settings": "TABLES Setting plain structure fill read_fields",
+    "components.describe": "describe_value",
+    "components.index": "digest",
+    "components.offer": "Described Offer described described_setting",
+    "components.schedule": "Schedule",
     "data.batches": "Batches",
     "data.dataset": "SPLITS Crop Dataset Decided Drawn OnBroken PictureDataset Prepared Report Samples Shape Split "
     "Stored as_float random_generator",
@@ -58,9 +63,9 @@ _HOMES = {
     "data.files": "Found find_pictures natural",
     "data.notes": "Note compare gather_notes note_lines noting",
     "data.reading": "normal oddities",
-    "recipe.layers": "parse",
+    "recipe.layers": "parse Recipe read_value",
     "recipe.lock": "lock_text",
-    "recipe.plan": "Compute Plan",
+    "recipe.plan": "Compute Plan Choice DataTable LossTable Record Train ValuePlan ValueTable",
     "recipe.resolve": "misfits resolve",
     "training.build": "decide decide_and_read make_dataset open_all read_data shapes_of",
     "training.engine": "Engine Steps Turn",
@@ -70,7 +75,9 @@ _HOMES = {
     "training.player": "Player",
     "training.ranks": "batch_mean gather",
     "training.state": "Snapshot buffers_of drawn_from held_by random_state set_random_state",
-    "training.values": "Values",
+    "training.values": "Values Wiring",
+    "training.networks": "takes_one",
+    "training.operations": "Counter cost_of_step",
     "runs.assemble": "assemble pick_device settle",
     "runs.interrupts": "STOPPING handling",
     "runs.load": "Saved find_run find_saved load_trained located",
@@ -85,7 +92,8 @@ _HOMES = {
     "runs.start": "create hold",
     "runs.trained": "Findings Seen Trained",
     "cli.command": "AsJson Device NormName PluginFiles RecipeName RunFolder Sets plugins_with print_results print_rows "
-    "progress read_recipe tell understand",
+    "progress read_recipe tell understand offered",
+    "cli.complete": "complete_kind complete_recipe complete_recipe_or_run complete_run complete_shown",
     "ganforge_inference.translator": "Translator",
 }
 
@@ -94,6 +102,8 @@ def __getattr__(name: str) -> Any:
     for home, names in _HOMES.items():
         if name in names.split():
             return getattr(import_module(home if home.startswith("ganforge_") else f"ganforge.{home}"), name)
+    if new := renamed("ganforge", name):
+        return globals().get(new) or __getattr__(new)
     raise AttributeError(f"module 'ganforge' has no attribute '{name}'", name=name, obj=sys.modules[__name__])
 
 
@@ -110,6 +120,7 @@ if TYPE_CHECKING:
         RecipeName as RecipeName,
         RunFolder as RunFolder,
         Sets as Sets,
+        offered as offered,
         plugins_with as plugins_with,
         print_results as print_results,
         print_rows as print_rows,
@@ -118,13 +129,31 @@ if TYPE_CHECKING:
         tell as tell,
         understand as understand,
     )
+    from ganforge.cli.complete import (
+        complete_kind as complete_kind,
+        complete_recipe as complete_recipe,
+        complete_recipe_or_run as complete_recipe_or_run,
+        complete_run as complete_run,
+        complete_shown as complete_shown,
+    )
     from ganforge.components.coupling import Coupling as Coupling, Network as Network, View as View
+    from ganforge.components.describe import describe_value as describe_value
+    from ganforge.components.index import digest as digest
     from ganforge.components.neighbours import PluginFolder as PluginFolder, folders as folders, sources as sources
+    from ganforge.components.offer import (
+        Described as Described,
+        Offer as Offer,
+        described as described,
+        described_setting as described_setting,
+    )
     from ganforge.components.plugins import Plugins as Plugins
+    from ganforge.components.schedule import Schedule as Schedule
     from ganforge.components.settings import (
         TABLES as TABLES,
         Setting as Setting,
+        fill as fill,
         plain as plain,
+        read_fields as read_fields,
         structure as structure,
     )
     from ganforge.data.batches import Batches as Batches
@@ -156,9 +185,19 @@ if TYPE_CHECKING:
         noting as noting,
     )
     from ganforge.data.reading import normal as normal, oddities as oddities
-    from ganforge.recipe.layers import parse as parse
+    from ganforge.recipe.layers import Recipe as Recipe, parse as parse, read_value as read_value
     from ganforge.recipe.lock import lock_text as lock_text
-    from ganforge.recipe.plan import Compute as Compute, Plan as Plan
+    from ganforge.recipe.plan import (
+        Choice as Choice,
+        Compute as Compute,
+        DataTable as DataTable,
+        LossTable as LossTable,
+        Plan as Plan,
+        Record as Record,
+        Train as Train,
+        ValuePlan as ValuePlan,
+        ValueTable as ValueTable,
+    )
     from ganforge.recipe.resolve import misfits as misfits, resolve as resolve
     from ganforge.runs.assemble import assemble as assemble, pick_device as pick_device, settle as settle
     from ganforge.runs.changes import is_changeable as is_changeable, other_data as other_data
@@ -209,7 +248,9 @@ if TYPE_CHECKING:
     from ganforge.training.engine import Engine as Engine, Steps as Steps, Turn as Turn
     from ganforge.training.formula import Formula as Formula, mapped as mapped, tensors_of as tensors_of
     from ganforge.training.meter import Meter as Meter
+    from ganforge.training.networks import takes_one as takes_one
     from ganforge.training.numerics import out_of_memory as out_of_memory
+    from ganforge.training.operations import Counter as Counter, cost_of_step as cost_of_step
     from ganforge.training.player import Player as Player
     from ganforge.training.ranks import batch_mean as batch_mean, gather as gather
     from ganforge.training.state import (
@@ -220,5 +261,5 @@ if TYPE_CHECKING:
         random_state as random_state,
         set_random_state as set_random_state,
     )
-    from ganforge.training.values import Values as Values
+    from ganforge.training.values import Values as Values, Wiring as Wiring
     from ganforge_inference.translator import Translator as Translator

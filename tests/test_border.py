@@ -290,7 +290,7 @@ def test_a_loss_that_asks_for_another_plugins_value_is_sound(tmp_path):
         HEAD
         + """
 def near(somebody_elses_value):
-    '''Small values of somebody else.'''
+    '''E[v]: small values of somebody else.'''
     return somebody_elses_value.mean()
 @hookimpl
 def ganforge_register(register):

@@ -12,7 +12,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from ganforge.components.offer import Offer, keep_offer, kept_offer, offer_of
+from ganforge.cli.complete import complete_key, complete_recipe, complete_run
+from ganforge.components.offer import Offer, known_offer, offer_of
 from ganforge.components.plugins import Plugins
 from ganforge.disk import to_json
 from ganforge.errors import InputError, Problem, RecipeError, printable
@@ -26,15 +27,26 @@ if TYPE_CHECKING:
 errors = Console(stderr=True, emoji=False)  # `x.toml:100: ...` names a line
 
 _plugin = typer.Option("--plugin", metavar="FILE", help="Load a plugin file too; repeatable.")
-_set = typer.Option("--set", metavar="KEY=VALUE", help="Override a key, such as train.steps=1000; repeatable.")
+_set = typer.Option(
+    "--set",
+    metavar="KEY=VALUE",
+    help="Override a key, such as train.steps=1000; repeatable.",
+    autocompletion=complete_key,
+)
+_recipe = typer.Argument(
+    metavar="RECIPE", help="A recipe's file, or the name of a shipped one.", autocompletion=complete_recipe
+)
+_run = typer.Argument(
+    metavar="RUN", help="A run's folder, such as runs/discogan_toy/0001.", autocompletion=complete_run
+)
 _norm = typer.Option(help="Statistics of batch normalisation, if not the recipe's `train.norm`.")
 
 PluginFiles = Annotated[list[Path] | None, _plugin]
 Sets = Annotated[list[str] | None, _set]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
-RecipeName = Annotated[str, typer.Argument(metavar="RECIPE", help="A recipe's file, or the name of a shipped one.")]
-RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder, such as runs/discogan_toy/0001.")]
+RecipeName = Annotated[str, _recipe]
+RunFolder = Annotated[Path, _run]
 NormName = Annotated[Literal["recalibrated", "running", "batch"] | None, _norm]
 
 PLAIN_SECONDS = 10.0  # between lines of progress where there is no terminal
@@ -61,12 +73,7 @@ def plugins_with(context: typer.Context, files: Iterable[Path] | None) -> Plugin
 
 def offered(context: typer.Context, files: Sequence[Path] | None = None) -> Offer:
     """Return what the installed plugins and those of `--plugin` offer; without these, the index may know it."""
-    plugins: Plugins = context.obj
-    if not files and (kept := kept_offer(plugins)):
-        return kept
-    plugins_with(context, files)
-    keep_offer(plugins)
-    return offer_of(plugins)
+    return offer_of(plugins_with(context, files)) if files else known_offer(context.obj)
 
 
 def read_recipe(plugins: Plugins, name: str | Path, sets: Sequence[str] | None = None) -> Recipe:

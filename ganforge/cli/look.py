@@ -1,17 +1,14 @@
-"""The commands that only look: `list`, `show`, `recipes`, `plugins` and `validate`."""
+"""The commands that only look: `list`, `recipes`, `plugins` and `validate`."""
 
-import inspect
 import json
 import os
-import re
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from attrs import asdict
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
@@ -22,33 +19,31 @@ from ganforge.cli.command import (
     Sets,
     console_of_rows,
     offered,
-    plugins_with,
     print_rows,
     tell,
     understand,
 )
+from ganforge.cli.complete import complete_kind
+from ganforge.components.elsewhere import elsewhere
 from ganforge.components.guard import aside
-from ganforge.components.offer import Described, Offer, described, described_setting, keep_offer, offer_of
+from ganforge.components.offer import Offer, keep_offer, offer_of
 from ganforge.components.plugins import Plugins
 from ganforge.components.registry import KINDS
-from ganforge.components.settings import read_fields
-from ganforge.disk import read_text, to_json
+from ganforge.disk import read_text
 from ganforge.errors import InputError, PluginError, Problem, RecipeError, nearest, printable
 from ganforge.recipe.layers import summary
 
-TABLES = ("train", "compute", "record", "losses", "values")  # of a recipe, with keys of the engine's own
-NETWORKS = ("generator", "discriminator", "network")
-
-_some_kind = typer.Argument(metavar="[KIND]", help=f"One of {', '.join(KINDS)}.")
-_kind = typer.Argument(metavar="KIND", help=f"One of {', '.join(KINDS)}; or, alone, one of {', '.join(TABLES)}.")
-_set = typer.Option("--set", metavar="KEY=VALUE", help="A setting to count with, such as width=32; repeatable.")
-_name = typer.Argument(metavar="[NAME]", help="Its name, or plugin/name.")
-_ATTRIBUTE = re.compile(r"^ {4}(\w+): (.*(?:\n {5,}.*)*)", re.MULTILINE)  # of a docstring
+_some_kind = typer.Argument(metavar="[KIND]", help=f"One of {', '.join(KINDS)}.", autocompletion=complete_kind)
+_all = typer.Option("--all", help="List also components of packages that are not installed, with how to install them.")
+_save = typer.Option("--save", metavar="FILE", help="Write names, versions and origins of the installed plugins.")
+_restore = typer.Option("--restore", metavar="FILE", help="Say how to install what such a file names and is not here.")
+_run = typer.Option("--run", help="With --restore: install it with pip.")
 
 
 def list_components(
     context: typer.Context,
     kind: Annotated[str | None, _some_kind] = None,
+    everything: Annotated[bool, _all] = False,
     plugin: PluginFiles = None,
     as_json: AsJson = False,
 ) -> None:
@@ -60,6 +55,10 @@ def list_components(
         rows = [{"kind": one.kind, "name": one.name, "summary": one.summary, "plugin": one.plugin} for one in found]
         abouts = {one.name: {"version": one.version, "heading": one.heading} for one in offer.plugins}
     rows = [{**row, **abouts[row["plugin"]]} for row in rows]
+    if everything:
+        rows, more = [{**row, "install": ""} for row in rows], _elsewhere(kinds, offer)
+        rows += more
+        abouts |= {row["plugin"]: {"version": "", "heading": row["heading"]} for row in more}
     if as_json:
         print_rows(rows, as_json)
         return
@@ -70,7 +69,8 @@ def list_components(
         about = abouts[name]
         if number:
             console.print()
-        console.print(printable(f"{about['heading'] or name}  ({name} {about['version']})"), style="bold", markup=False)
+        title = f"{about['heading'] or name}  ({name} {about['version'] or 'is not installed'})"
+        console.print(printable(title), style="bold", markup=False)
         table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 0, 0, 2))
         for key in ("kind", "name", "summary"):
             table.add_column(key, overflow="fold", no_wrap=key in widths, min_width=widths.get(key))
@@ -79,94 +79,15 @@ def list_components(
         console.print(table)
 
 
-def show(
-    context: typer.Context,
-    kind: Annotated[str, _kind],
-    name: Annotated[str | None, _name] = None,
-    sets: Annotated[list[str] | None, _set] = None,
-    plugin: PluginFiles = None,
-    as_json: AsJson = False,
-) -> None:
-    """Show a component, or a table of the engine: settings with types, defaults and ranges, and what it asks for.
-
-    Of a network for pictures it also says how many parameters it has, and how much arithmetic a picture takes.
-    """
-    with aside():
-        offer = offered(context, plugin)
-        if name is not None and kind in TABLES:
-            raise InputError(f"'{kind}' is a table of the engine, which is shown alone; {nearest(kind, KINDS)}")
-        if sets and (name is None or kind not in NETWORKS):
-            raise InputError(f"--set is for {', '.join(NETWORKS)}: how large they are with other settings")
-        if name is None:
-            shown = _about_table(kind, offer)
-        else:
-            found = described(offer.registry.find(_known(kind), name))
-            shown = {**asdict(found), "costs": _costs(context, found, sets or [], plugin)}
-            del shown["summary"]
-        defaults = [row.pop("shown") for row in shown["settings"]]
-        rows = [{**row, "default": default} for row, default in zip(shown["settings"], defaults, strict=True)]
-        text = to_json(shown, default=str)
-    if as_json:
-        typer.echo(text)
-        return
-    console = Console(emoji=False)
-    console.print(f"{shown['kind']} {shown['name']}  ({shown['plugin']})", style="bold", markup=False)
-    console.print(shown["doc"], markup=False, highlight=False)
-    for player, names in shown["asks"].items():
-        whom = f", for the {player}" if player else ""
-        console.print(f"\nasks for{whom}: {', '.join(names) or 'nothing'}", markup=False)
-    if rows:
-        console.print()
-        print_rows([{key: text for key, text in row.items() if key != "required"} for row in rows], as_json=False)
-    if shown["costs"]:
-        console.print()
-        rows = [
-            {**row, "parameters": f"{row['parameters']:,}", "gflop": f"{row['gflop']:.4g}"} for row in shown["costs"]
-        ]
-        print_rows(rows, as_json=False)
-
-
-def _costs(
-    context: typer.Context, network: Described, sets: Sequence[str], files: Sequence[Path] | None
-) -> list[dict[str, Any]]:
-    """Count how large a network is, or say what the index knows of it."""
-    if network.kind not in NETWORKS:
-        return []
-    name, index = f"costs {network.kind} {network.qualified} {json.dumps(sets)}", context.obj.index
-    costs: list[dict[str, Any]] | None = None if files else index.find(name)
-    if costs is None:
-        from ganforge.cli.costs import costs_of
-
-        component = plugins_with(context, files).registry.find(network.kind, network.qualified)
-        with index.watching():
-            costs = costs_of(component, sets)
-        if not files:
-            index.keep(name, costs)
-    return costs
-
-
-def _about_table(name: str, offer: Offer) -> dict[str, Any]:
-    from ganforge.recipe.plan import Compute, LossTable, Record, Train, ValueTable
-
-    tables = dict(zip(TABLES, (Train, Compute, Record, LossTable, ValueTable), strict=True))
-    if name in KINDS:
-        there = [component.name for component in offer.registry.of(name)]
-        raise InputError(f"which {name}? There are: {', '.join(there) or 'none'}")
-    if name not in tables:
-        hint = nearest(name, (*KINDS, *TABLES))
-        raise InputError(f"'{name}' is no kind of component and no table of the engine; {hint}")
-    doc, _, attributes = (inspect.getdoc(tables[name]) or "").partition("\n\nAttributes:\n")
-    docs = {key: " ".join(text.split()) for key, text in _ATTRIBUTE.findall(attributes)}
-    settings = [{**described_setting(one), "doc": docs.get(key, "")} for key, one in read_fields(tables[name]).items()]
-    return {
-        "kind": "table",
-        "name": name,
-        "plugin": "ganforge",
-        "doc": doc,
-        "settings": settings,
-        "asks": {},
-        "costs": [],
-    }
+def _elsewhere(kinds: Sequence[str], offer: Offer) -> list[dict[str, str]]:
+    """Return rows for the components of packages that are known, but not installed."""
+    installed = {one.origin for one in offer.plugins}
+    return [
+        {"kind": one.kind, "name": one.name, "summary": one.summary, "plugin": one.package, "version": ""}
+        | {"heading": f"{one.install}  {one.url}", "install": one.install}
+        for one in elsewhere()
+        if one.kind in kinds and one.package not in installed
+    ]
 
 
 def _known(kind: str) -> str:
@@ -190,15 +111,34 @@ def _summary(path: Path) -> str:
         return str(error)
 
 
-def list_plugins(context: typer.Context, plugin: PluginFiles = None, as_json: AsJson = False) -> None:
-    """List the plugins with their hooks, and what is wrong with those that do not load."""
+def list_plugins(
+    context: typer.Context,
+    save: Annotated[Path | None, _save] = None,
+    restore: Annotated[Path | None, _restore] = None,
+    run: Annotated[bool, _run] = False,
+    plugin: PluginFiles = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the plugins with their hooks, and what is wrong with those that do not load; save or restore the list."""
     plugins: Plugins = context.obj
+    if (save and restore) or (run and not restore):
+        raise InputError("--save and --restore exclude each other, and --run belongs to --restore")
+    if restore is not None:
+        from ganforge.cli import saved
+
+        saved.restore(restore, plugins, run=run)
+        return
     with aside():
         for path in plugin or ():
             plugins.load_installed()
             with suppress(PluginError):  # its row says so
                 plugins.load_file(path)
         offer = offer_of(plugins) if plugin else offered(context)
+    if save is not None:
+        from ganforge.cli import saved
+
+        saved.save(save, offer, plugins)
+        return
     rows = [
         {
             "name": one.name,

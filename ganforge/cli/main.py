@@ -15,7 +15,6 @@ from ganforge.cli.command import say, tell
 from ganforge.cli.streams import lasting, silent
 from ganforge.components.guard import trace
 from ganforge.components.index import Index
-from ganforge.components.offer import kept_offer
 from ganforge.components.plugins import ALLOWED, Plugins
 from ganforge.disk import UNWRITABLE
 from ganforge.errors import GanforgeError, InputError, PluginError, StoppedError
@@ -26,13 +25,11 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "run": train.run,
     "resume": train.resume,
     "list": look.list_components,
-    "show": look.show,
     "validate": look.validate,
     "recipes": look.list_recipes,
     "plugins": look.list_plugins,
 }
-LOOKING = ("list", "show", "validate", "plugins")  # what the index knows of plugins may do for these
-HELPING = ("--help", "-h", "")  # and for these, and the completion of words, that it knows who has commands
+TRAINING = ("run", "resume")  # for all others what the index knows of plugins may do, or saves loading some of them
 
 
 def main() -> None:
@@ -51,7 +48,7 @@ def _answer() -> int:
     try:
         plugins = Plugins() if sys.argv[1:2] == [VERSION] else _plugins()
         with plugins.index.watching():
-            app = command_line(plugins)
+            app = command_line(plugins, alone=plugins.waiting and _command() in COMMANDS)
         app(obj=plugins, prog_name="ganforge", args=[word for word in sys.argv[1:] if word != NO_PLUGINS])
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
@@ -90,8 +87,8 @@ def _is_reported(error: GanforgeError, further: Sequence[str]) -> bool:
     return ranks.report(error, further)
 
 
-def command_line(plugins: Plugins) -> typer.Typer:
-    """Return all commands: the core's own, and those that plugins add."""
+def command_line(plugins: Plugins, *, alone: bool = False) -> typer.Typer:
+    """Return all commands: the core's own, and those that plugins add, unless the core's own ones are wanted alone."""
     app = typer.Typer(
         name="ganforge",
         no_args_is_help=True,
@@ -101,8 +98,9 @@ def command_line(plugins: Plugins) -> typer.Typer:
     app.callback()(everywhere)
     for name, command in COMMANDS.items():
         app.command(name)(command)
-    for _ in plugins.ask("ganforge_commands", partial(_add_commands, app, set(COMMANDS))):
-        pass
+    if not alone:
+        for _ in plugins.ask("ganforge_commands", partial(_add_commands, app, set(COMMANDS))):
+            pass
     return app
 
 
@@ -153,20 +151,20 @@ def everywhere(no_plugins: Annotated[bool, _no_plugins] = False, version: Annota
     """Train GANs that translate between two domains without paired data."""
 
 
+def _command() -> str:
+    """Return the word that names the command; "" where there is none, as when words are completed."""
+    return next((word for word in sys.argv[1:] if word != NO_PLUGINS), "")
+
+
 def _plugins() -> Plugins:
     # Plugins bring commands of their own, so this is settled before there is a command line to read.
     if NO_PLUGINS in sys.argv[1:]:
         os.environ[ALLOWED] = ""  # also for the processes of a comparison
     allowed = os.environ.get(ALLOWED)
     names = None if allowed is None else [name for name in allowed.split(os.pathsep) if name]
-    command = next((word for word in sys.argv[1:] if word != NO_PLUGINS), "")
-    indexed = command in LOOKING + HELPING and "torch" not in sys.modules  # else this is no fresh process
+    indexed = _command() not in TRAINING and "torch" not in sys.modules  # else this is no fresh process
     follows = os.environ.get("LOCAL_RANK", "0") != "0" and "MASTER_ADDR" in os.environ  # another rank tells of these
     tells = _nothing if follows else partial(say, style="yellow")
     plugins = Plugins(tells, names, Index(silent if indexed else None))
-    offer = kept_offer(plugins)
-    if offer is None:
-        plugins.load_installed()
-    elif command in HELPING:
-        plugins.load_installed([one.name for one in offer.plugins if "commands" in one.hooks])
+    plugins.load_when_needed()
     return plugins

@@ -9,6 +9,7 @@ import pluggy
 from attrs import frozen
 
 from ganforge.components import hookspecs
+from ganforge.components.api import renamed
 from ganforge.data.archives import Archive
 from ganforge.errors import PluginError, nearest
 
@@ -67,6 +68,9 @@ def check(manager: pluggy.PluginManager, plugin: object, name: str) -> None:
             _require_unmarked(plugin, attribute)
             continue
         hook, function = options.get("specname") or attribute, getattr(plugin, attribute)
+        if hook not in HOOKS and (new := renamed("hook", hook, _place(function))):
+            hook = new
+            function.ganforge_impl["specname"] = hook  # where pluggy looks for it
         if hook not in HOOKS:
             raise PluginError(f"unknown hook '{hook}' ({_place(function)}); {nearest(hook, HOOKS)}")
         if options["wrapper"] or options["hookwrapper"]:

@@ -25,6 +25,7 @@ from ganforge.folder import write_file
 
 FORMAT = 1
 FILES = 16  # that are kept: of other environments, and of other installations that share the folder
+OFFER = "offer"  # the name of the answer that tells what plugins there are, and what they offer
 ANSWERS = 500  # that are kept in each
 SLACK = 100_000_000  # nanoseconds by which file systems may date a change too early
 SHELLS_OWN = {"_", "OLDPWD", "PWD", "SHLVL"}  # variables that a shell changes by itself

@@ -8,12 +8,11 @@ from typing import Any
 from attrs import NOTHING, asdict, frozen
 
 from ganforge.components.describe import describe, describe_value
+from ganforge.components.index import OFFER
 from ganforge.components.plugins import Plugins
 from ganforge.components.registry import ASKING, KINDS, Component, Named, Registry, first_line
 from ganforge.components.settings import Setting, plain
 from ganforge.disk import to_json
-
-OFFER = "offer"  # the name of the answer that the index keeps
 
 
 @frozen
@@ -70,6 +69,15 @@ def offer_of(plugins: Plugins) -> Offer:
         heading = "" if one.module is None else first_line(one.module)
         rows.append(About(name, one.version, one.origin, list(one.hooks), one.error, heading))
     return Offer(rows, registry)
+
+
+def known_offer(plugins: Plugins) -> Offer:
+    """Return what installed plugins offer, as the index knows it; else they are loaded, and it is kept."""
+    if kept := kept_offer(plugins):
+        return kept
+    plugins.load_installed()
+    keep_offer(plugins)
+    return offer_of(plugins)
 
 
 def keep_offer(plugins: Plugins) -> None:

@@ -11,8 +11,9 @@ from attrs import define, field
 
 from ganforge.components import hookspecs
 from ganforge.components.answers import Answer, check
+from ganforge.components.api import OWN, misfit, require_version, version
 from ganforge.components.guard import brief, contained, guarded
-from ganforge.components.index import Index
+from ganforge.components.index import OFFER, Index
 from ganforge.components.installed import Unreadable, entry_points, origin_of
 from ganforge.components.neighbours import PluginFolder, new_folder
 from ganforge.components.registry import Component, Register, Registry
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
 GROUP = "ganforge"
-OWN = "ganforge"  # the distribution that ganforge and what it ships come in
 ALLOWED = "GANFORGE_PLUGINS"
 REFUSED = f"--no-plugins or {ALLOWED} does not allow it"
 LOCAL = "local"  # stands for the version of a plugin file
@@ -63,20 +63,38 @@ class Plugins:
         self.say, self.allowed, self.index = say, allowed, index or Index()
         self.manager = pluggy.PluginManager("ganforge")
         self.manager.add_hookspecs(hookspecs)
-        self.known: dict[str, Plugin] = {}
+        self._known: dict[str, Plugin] = {}
+        self._entries: set[str] = set()  # that were loaded, or failed
         self._installed = False
+        self.waiting = False  # to load what the index knows of until it is needed
         self._registry: Registry[Component] | None = None
         self._folders: dict[Path, PluginFolder] = {}
 
     def load_installed(self, only: Collection[str] | None = None) -> None:
-        """Load every entry point of the group `ganforge`, or `only` those of these names, one by one; once."""
+        """Load every entry point of the group `ganforge`, or `only` those of these names, one by one; each once."""
         if self._installed:
             return
-        self._installed = True
+        if only is None:
+            self._installed, self.waiting = True, False
         with self.index.watching():
-            for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.name):
+            entries = [entry for entry in entry_points(group=GROUP) if entry.name not in self._entries]
+            for entry in sorted(entries, key=lambda entry: entry.name):
                 if only is None or entry.name in only:
+                    self._entries.add(entry.name)
                     self._load_entry(entry)
+
+    def load_when_needed(self) -> None:
+        """Load installed plugins once they are asked for something, if the index knows who answers which hook."""
+        self.waiting = self.index.find(OFFER) is not None
+        if not self.waiting:
+            self.load_installed()
+
+    @property
+    def known(self) -> dict[str, Plugin]:
+        """All plugins by their names, those that failed among them."""
+        if self.waiting:
+            self.load_installed()
+        return self._known
 
     def load_file(self, path: Path, *, alone: bool = False) -> None:
         """Load a local plugin file and register its components; it may import the modules beside it.
@@ -105,7 +123,7 @@ class Plugins:
         registry = self.registry
         self.say(f"loads code: {path}")
         folder = self._folders.get(beside) or self._folders.setdefault(beside, new_folder(beside, alone=alone))
-        self.known[name] = plugin
+        self._known[name] = plugin
         try:
             with guarded():
                 self._adopt(plugin, folder.load(path))
@@ -123,8 +141,10 @@ class Plugins:
     def registry(self) -> Registry[Component]:
         """All components; the plugins register them on first use, since that imports torch."""
         if self._registry is None:
+            if self.waiting:
+                self.load_installed()
             self._registry = Registry()
-            for plugin in list(self.known.values()):
+            for plugin in list(self._known.values()):
                 try:
                     self._register(plugin, self._registry)
                 except Exception as error:
@@ -159,6 +179,8 @@ class Plugins:
 
         What `work` raises is laid at the plugin's door.
         """
+        if self.waiting:
+            self._load_those_who_answer(hook)
         for implementation in reversed(self.manager.hook.__dict__[hook].get_hookimpls()):
             try:
                 with guarded() if hook in BEFORE_RUNS else contained():
@@ -202,15 +224,13 @@ class Plugins:
     @property
     def sound(self) -> bool:
         """Whether all installed plugins that may be loaded are, and nothing else is."""
-        rows = self.known.values()
+        rows = self._known.values()
         return self._installed and all(row.version != LOCAL and row.error in ("", REFUSED) for row in rows)
 
     @staticmethod
     def version() -> str:
         """Return ganforge's own version."""
-        from importlib.metadata import version
-
-        return version("ganforge")
+        return version(OWN)
 
     def foreign(self) -> list[Plugin]:
         """Loaded plugins that ganforge does not ship."""
@@ -220,23 +240,31 @@ class Plugins:
         """Plugins that could not be loaded or were disabled."""
         return [plugin for plugin in self.known.values() if plugin.error]
 
+    def _load_those_who_answer(self, hook: str) -> None:
+        """Load the plugins that answer a hook, as the index knows; for those of runs all of them."""
+        kept = self.index.find(OFFER) if hook in BEFORE_RUNS else None
+        name = hook.removeprefix("ganforge_")
+        self.load_installed(None if kept is None else [one["name"] for one in kept["plugins"] if name in one["hooks"]])
+
     def _load_entry(self, entry: "EntryPoint | Unreadable") -> None:
         plugin = Plugin(entry.name, "", entry.value)
         try:
             plugin.origin, plugin.version = origin_of(entry)
         except PluginError as error:
             plugin.error = brief(error)
-        if earlier := self.known.get(entry.name):
+        if earlier := self._known.get(entry.name):
             # Pluggy would skip the second one without a word.
             plugin.error = f"'{entry.name}' is taken: {earlier.origin} claims the same entry point"
-            self.known[f"{entry.name} ({plugin.origin})"] = plugin
+            self._known[f"{entry.name} ({plugin.origin})"] = plugin
             return
-        self.known[entry.name] = plugin
+        self._known[entry.name] = plugin
         if self.allowed is not None and plugin.origin != OWN and entry.name not in self.allowed:
             plugin.error = REFUSED
         if plugin.error:
             return
         try:
+            if plugin.origin != OWN:
+                require_version(entry.dist)
             with guarded():
                 self._adopt(plugin, entry.load())
         except Exception as error:
@@ -244,6 +272,8 @@ class Plugins:
 
     def _adopt(self, plugin: Plugin, module: Any) -> None:
         """Let a plugin answer hooks, if it does so rightly."""
+        if misfitting := misfit(module):
+            self.say(f"warning: plugin '{plugin.name}': {misfitting}")
         check(self.manager, module, plugin.name)
         try:
             self.manager.register(module, plugin.name)
@@ -267,10 +297,10 @@ class Plugins:
 
     def _disable(self, module: object, name: str, error: Exception) -> None:
         self._forget(module)
-        if name in self.known:
-            self.known[name].error = brief(error)
-            self.known[name].module = None
-            self.known[name].hooks = ()
+        if name in self._known:
+            self._known[name].error = brief(error)
+            self._known[name].module = None
+            self._known[name].hooks = ()
 
     def _forget(self, module: object) -> None:
         if self.manager.is_registered(module):

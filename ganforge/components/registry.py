@@ -9,6 +9,8 @@ from typing import Any, Generic, TypeVar
 
 from attrs import field, frozen
 
+from ganforge.components.api import renamed
+from ganforge.components.elsewhere import hint
 from ganforge.components.settings import Signature, read_signature
 from ganforge.errors import InputError, PluginError, nearest
 
@@ -117,6 +119,11 @@ class Register:
     def __init__(self, plugin: str) -> None:
         self.plugin = plugin
         self.components: dict[tuple[str, str], Component] = {}
+
+    def __getattr__(self, name: str) -> Any:
+        if new := renamed("register", name):
+            return getattr(self, new)
+        raise AttributeError(f"'Register' object has no attribute '{name}'", name=name, obj=self)
 
     def generator(self, name: str, factory: Callable[..., Any]) -> None:
         """Register `(source_shape, target_shape, *, settings) -> nn.Module` with `forward(x) -> translated`."""
@@ -314,4 +321,5 @@ class Registry(Generic[Item]):
         if matches:
             return matches[0]
         known = [item.qualified if "/" in name else item.name for item in self.of(kind)]
-        raise InputError(f"unknown {kind} '{name}'; {nearest(name, known) or 'no plugin offers one'}")
+        advice = hint(kind, name) or nearest(name, known) or "no plugin offers one"
+        raise InputError(f"unknown {kind} '{name}'; {advice}")

@@ -132,18 +132,19 @@ def _tell_of_missing(
         value, first = asks[argument], missing[0]
         if first is None or None in missing:
             continue
-        rebound = argument in loss.table.on
+        rebound, through = argument in loss.table.on, "" if first == value else f" (for its '{value}')"
         offered = sorted({one for wiring in wirings for one in wiring.names(player)})
         why = f"which the coupling '{plan.coupling_choice.component.name}' does not offer"
-        hint = nearest(value, offered)
+        hint = nearest(value, offered) if rebound else f"it offers: {', '.join(offered)}"
         askers = [(argument, loss.choice.component), *((first, one.choice.component) for one in plan.values.values())]
-        if not rebound:
-            may_set = any(component.may_set(asked) for asked, component in askers)
-            hint = keyword_only(first, () if may_set else offered)
-            hint += "" if hint.startswith("did") else f"; it offers: {', '.join(offered)}"
+        if not rebound and any(component.may_set(asked) for asked, component in askers):
+            hint = f"{keyword_only(first, ())}; {hint}"
+        elif not rebound and not through:
+            near = keyword_only(first, offered)
+            hint = near if near.startswith("did") else f"{near}; {hint}"
         if several := plan.rivals.get(first):
             why = "which several plugins offer"
             hint = f"set values.{first}.use to one of {', '.join(several)}"
-        through = "" if first == value else f" (for its '{value}')"
+        written = "" if rebound or through else f" ({loss.choice.component.written})"
         place = (*path, "on", argument) if rebound else (*path, "use")
-        report(place, f"'{name}' ({loss.choice.component.written}) asks for '{first}'{through}, {why}", hint)
+        report(place, f"'{name}'{written} asks for '{first}'{through}, {why}", hint)

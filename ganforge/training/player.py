@@ -44,7 +44,7 @@ class Term:
         device = next((item.device for item in given.values() if isinstance(item, Tensor)), None)
         if not isinstance(value, Tensor) or value.ndim != 0:
             got = f"shape {list(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
-            problem = f"must return a scalar tensor, such as a mean, got {got}"
+            problem = f"must return a scalar tensor, got {got}"
         elif device is not None and value.device != device:
             problem = f"must return a tensor on {device}, got one on {value.device}"
         elif value.is_complex():

@@ -5,7 +5,18 @@ from typing import Annotated, Any
 
 import typer
 
-from ganforge import AsJson, Device, InputError, PluginFiles, Sets, print_rows, progress, to_json, understand
+from ganforge import (
+    AsJson,
+    Device,
+    InputError,
+    PluginFiles,
+    Sets,
+    complete_recipe,
+    print_rows,
+    progress,
+    to_json,
+    understand,
+)
 
 PLAIN = (
     "What to measure against: `engine`, the same networks and losses played plainly; a step written down in plain "
@@ -25,7 +36,11 @@ def bench(
     plain: Annotated[str, typer.Option(metavar="STEP", help=PLAIN)] = "engine",
     beside: Annotated[
         str | None,
-        typer.Option(metavar="RECIPE", help="Measure another recipe in the same rounds; `--set` is for both."),
+        typer.Option(
+            metavar="RECIPE",
+            help="Measure another recipe in the same rounds; `--set` is for both.",
+            autocompletion=complete_recipe,
+        ),
     ] = None,
     against: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Compare with an earlier bench, as --json wrote it.")

@@ -3,13 +3,10 @@
 import time
 from collections.abc import Callable, Sequence
 from statistics import median, quantiles
-from typing import Any
 
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import flop_registry
 
-from ganforge import Batches, Engine
+from ganforge import Batches, Counter, Engine
 
 MATRIX = {"cpu": 2048, "cuda": 8192, "mps": 4096}  # side of the matrices whose product is timed
 HALVES = {"bf16": torch.bfloat16, "fp16": torch.float16}
@@ -26,23 +23,11 @@ def wait(device: torch.device) -> None:
 
 def count_operations(engine: Engine, batches: Batches, steps: int) -> float:
     """Return the floating-point operations of a step, two for each multiply-add, in products and convolutions."""
-    with _Counter() as counter:  # type: ignore[no-untyped-call]
+    with Counter() as counter:  # type: ignore[no-untyped-call]
         for step in range(steps):
             for _ in engine.turns(step, batches(step)):
                 pass
     return float(counter.operations) / steps
-
-
-class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Counts by torch's formulas; torch's own counter follows modules, too, and fails in a gradient of a gradient."""
-
-    operations = 0.0
-
-    def __torch_dispatch__(self, call: Any, types: Any, given: Any = (), named: Any = None) -> Any:
-        result = call(*given, **(named or {}))
-        if (formula := flop_registry.get(call.overloadpacket)) is not None:
-            self.operations += formula(*given, **(named or {}), out_val=result)
-        return result
 
 
 def matrix_rate(device: torch.device, precision: str) -> float:

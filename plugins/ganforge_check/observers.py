@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Iterator
+from contextlib import chdir
 from functools import partial
 from pathlib import Path
 
@@ -38,7 +39,8 @@ def looks_on(subject: Subject) -> Iterator[Finding]:
     coupling = usual_coupling(subject)
     table = recipe_for(subject.registry, coupling, defaults_of(coupling), steps=4)
     table["record"] |= {"sample_every": 2}
-    with tempfile.TemporaryDirectory() as folder:
+    # Some write beside the run, into the current folder.
+    with tempfile.TemporaryDirectory() as folder, chdir(folder):
         plan = resolve(parse(tomli_w.dumps(table), "check", Path()), with_standins(subject.registry))
         run = create(plan, plugins, Path(folder), CPU)
         try:

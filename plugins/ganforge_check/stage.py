@@ -252,7 +252,8 @@ class Stage:
         value = self._maker(name)
         if value is None or not self.offers(name, player):
             if self.lenient:
-                return Given(self._samples(name))
+                # Who asks for it means something that the networks made.
+                return Given(self._samples(name), frozenset(self.learns(player)))
             raise LeftOutError(f"no coupling here offers '{name}'")
         given = {one: self.value(one, player) for one in value.asked(player) or ()}
         with drawn_from(0), torch.no_grad():

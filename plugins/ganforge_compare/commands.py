@@ -14,6 +14,7 @@ from ganforge import (
     RunFailedError,
     Sets,
     StoppedError,
+    complete_recipe,
     printable,
     tell,
     to_json,
@@ -36,7 +37,10 @@ _slurm = typer.Option(
 def compare(
     context: typer.Context,
     recipes: Annotated[
-        list[str], typer.Argument(metavar="RECIPE...", help="Recipes' files, or names of shipped ones.")
+        list[str],
+        typer.Argument(
+            metavar="RECIPE...", help="Recipes' files, or names of shipped ones.", autocompletion=complete_recipe
+        ),
     ],
     seeds: Annotated[int, typer.Option(min=1, help="How many runs of each recipe, with seeds 0, 1, ...")] = 3,
     vary: Annotated[list[str] | None, _vary] = None,

@@ -15,6 +15,7 @@ from ganforge import (
     InputError,
     NormName,
     PluginFiles,
+    complete_run,
     plugins_with,
     print_results,
     tell,
@@ -24,7 +25,9 @@ if TYPE_CHECKING:
     from ganforge import Folder, Measured, Trained
 
 PACK = "recipe.toml"  # which a folder of weights that is passed on has, and no run
-Evaluated = Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder, a checkpoint's, or weights.")]
+Evaluated = Annotated[
+    Path, typer.Argument(metavar="RUN", help="A run's folder, a checkpoint's, or weights.", autocompletion=complete_run)
+]
 _moved = typer.Option("--set", metavar="KEY=VALUE", help="dataset.root=DIR, or other evaluations; repeatable.")
 _out = typer.Option(metavar="DIR", help="Folder for metrics.json and figures; by default RUN, if nothing is set.")
 

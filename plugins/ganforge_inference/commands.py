@@ -6,9 +6,14 @@ from typing import Annotated
 
 import typer
 
-from ganforge import Device, InputError, NormName, PluginFiles, plugins_with, progress, tell
+from ganforge import Device, InputError, NormName, PluginFiles, complete_run, plugins_with, progress, tell
 
-TrainedAt = Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder, a checkpoint's, weights, or hub:NAME.")]
+TrainedAt = Annotated[
+    Path,
+    typer.Argument(
+        metavar="RUN", help="A run's folder, a checkpoint's, weights, or hub:NAME.", autocompletion=complete_run
+    ),
+]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")]
 
 

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 import typer
 
 from ganforge import tell
+from ganforge_new.recipe import recipe
 
 KINDS = {
     "loss": "A formula over values, which one player minimises.",
@@ -73,6 +74,7 @@ def _add(kind: str, about: str) -> None:
 
 for _kind, _about in KINDS.items():
     _add(_kind, _about)
+new.command("recipe")(recipe)
 
 
 def _word(path: Path) -> str:

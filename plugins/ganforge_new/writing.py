@@ -24,6 +24,7 @@ PACKAGE = {
     "README.md": "README.md",
     "tests.yml": ".github/workflows/tests.yml",
 }
+PATH = "from pathlib import Path\n"
 LICENCE_LINES = 'license = "LICENCE"\nlicense-files = ["LICENSE"]\n'
 
 
@@ -148,11 +149,12 @@ def _package(component: Component, licence: Licence) -> dict[str, str]:
     test = component.template("test_example.py")
     # What is installed is tested, under the name by which ganforge finds it.
     for before, after in (
-        ("from pathlib import Path\n\n", ""),
         ('Path(__file__).with_name("example.py")', '"ganforge_example"'),
         ("from .example", "from ganforge_example.example"),
     ):
         test = test.replace(before, after)
+    if "Path" not in test.replace(PATH, ""):  # it was imported for nothing else
+        test = test.replace(f"\n\n{PATH}\n", "\n\n").replace(PATH, "")
     start = read_text(TEMPLATES / "package" / ("command.py" if component.kind == "command" else "component.py"))
     texts = {target: read_text(TEMPLATES / "package" / source) for source, target in PACKAGE.items()}
     project = texts["pyproject.toml"].replace("0.0.0", Plugins.version())

@@ -1,15 +1,14 @@
 """`ganforge report`."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from ganforge import printable
+from ganforge import RunFolder, printable
 
 
 def make_report(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder, such as runs/discogan_toy/0001.")],
+    run: RunFolder,
     show: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
 ) -> None:
     """Write a run's report.html: losses, metrics, samples, figures, warnings and recipe on one offline page."""

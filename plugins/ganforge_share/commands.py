@@ -5,14 +5,17 @@ from typing import Annotated
 
 import typer
 
-from ganforge import Device, PluginFiles, plugins_with, tell
+from ganforge import Device, PluginFiles, complete_run, plugins_with, tell
 
 Packed = Annotated[Path, typer.Argument(metavar="DIR", help="A folder that `ganforge pack` wrote.")]
 
 
 def pack(
     context: typer.Context,
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder, a checkpoint's, or weights.")],
+    run: Annotated[
+        Path,
+        typer.Argument(metavar="RUN", help="A run's folder, a checkpoint's, or weights.", autocompletion=complete_run),
+    ],
     out: Annotated[Path, typer.Option(metavar="DIR", help="Folder to write.")],
     direction: Annotated[list[str] | None, typer.Option(help="Such as AB; repeatable. By default, all.")] = None,
     with_discriminators: Annotated[

@@ -58,6 +58,8 @@ def test_a_default_that_json_does_not_know_is_shown_as_null(ganforge, tmp_path):
 def test_show_tells_settings_with_types_defaults_ranges_and_the_tensors_asked_for(ganforge):
     shown = json.loads(ganforge("show", "loss", "gan", "--json").out)
     assert shown["asks"] == {"discriminator": ["real_score", "fake_score"], "generator": ["fake_score"]}
+    docs = [row.pop("doc") for row in shown["settings"]]
+    assert docs[0].startswith("the target of real samples is 1 - smoothing")
     assert shown["settings"] == [
         {"setting": "smoothing", "type": "number", "default": 0.0, "required": False, "range": "x >= 0, x < 0.5"},
         {"setting": "halved", "type": "true or false", "default": False, "required": False, "range": ""},

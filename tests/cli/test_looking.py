@@ -83,7 +83,8 @@ def test_with_a_hundred_plugins_list_imports_none_of_them(machine, listed):
     assert machine("list", **read_only) == (listed, False)
 
 
-def test_show_and_plugins_need_no_plugin_either(machine, listed):
+def test_show_and_plugins_need_no_plugin_either_once_they_were_asked(machine, listed):
+    assert machine("show", "loss", "loss-7")[1]  # the first one works out what is known of every component
     (status, out, err), torch = machine("show", "loss", "loss-42")
     assert (status, err, torch) == (0, "", False)
     assert "Loss 42." in out
@@ -92,6 +93,7 @@ def test_show_and_plugins_need_no_plugin_either(machine, listed):
     assert (status, err, torch) == (0, "", False)
     assert "plugin_42             1.42     plugin-42  register" in out
     assert machine("show", "train")[1] is False
+    assert machine("recipes")[1] is False
     (status, out, err), torch = machine("show", "loss", "loss-4x")
     assert (status, torch) == (2, False)
     assert err == "error: unknown loss 'loss-4x'; did you mean 'loss-4'?\n"
@@ -145,6 +147,19 @@ def test_a_sound_recipe_is_known_and_its_data_are_looked_at_anew(machine, pairs)
     (status, _, err), torch = machine(*words)
     assert (status, torch) == (2, True)
     assert "dataset.root" in err
+
+
+@pytest.mark.slow
+def test_recipes_are_resolved_and_the_schema_is_made_once(machine, listed):
+    for words in (("show", "recipe", "toy.toml"), ("diff", "toy.toml", "gan_toy"), ("schema",)):
+        first, _ = machine(*words)
+        assert first[0] == 0
+        assert machine(*words) == (first, False)
+    (machine.work / "toy.toml").write_text('extends = "discogan_toy"\n[generator]\nhidden = 9\n')
+    (_, out, _), torch = machine("show", "recipe", "toy.toml")
+    assert "hidden = 9" in out
+    assert torch
+    (machine.work / "toy.toml").write_text('extends = "discogan_toy"\n[generator]\nhidden = 8\n')
 
 
 @pytest.mark.slow

@@ -279,5 +279,5 @@ def test_a_parameter_with_a_default_may_be_meant_as_a_setting(ganforge, toy, tmp
     )
     result = ganforge("run", toy, "--plugin", tmp_path / "mine.py", "--set", "losses.half={use='half'}")
     assert result.status == 2
-    assert "'half' asks for 'weight_x'" in result.err
+    assert f"'half' ({tmp_path / 'mine.py'}:1) asks for 'weight_x'" in result.err
     assert "make it keyword-only if it is a setting" in result.err

@@ -107,15 +107,15 @@ MISTAKES = {
     "nothing registered": ("x = 1\n", "losses.mine.use=mine", "warning: plugin file {file} answers no hook, such as `@hookimpl def ganforge_register(register)`"),
     "loss that returns nothing": (
         loss(body="pass"), "losses.mine.use=mine",
-        "losses.mine.AB: 'plug/mine' must return a scalar tensor, such as a mean, got NoneType ({file}:5)",
+        "losses.mine.AB: 'plug/mine' must return a scalar tensor, got NoneType ({file}:5)",
     ),
     "loss that returns a number": (
         loss(body="return source.mean().item()"), "losses.mine.use=mine",
-        "losses.mine.AB: 'plug/mine' must return a scalar tensor, such as a mean, got float ({file}:5)",
+        "losses.mine.AB: 'plug/mine' must return a scalar tensor, got float ({file}:5)",
     ),
     "loss that returns a row": (
         loss(body="return source.mean(1)"), "losses.mine.use=mine",
-        "losses.mine.AB: 'plug/mine' must return a scalar tensor, such as a mean, got shape [16] ({file}:5)",
+        "losses.mine.AB: 'plug/mine' must return a scalar tensor, got shape [16] ({file}:5)",
     ),
     "loss that raises in torch": (
         loss(body="return source.reshape(7, 3).mean()"), "losses.mine.use=mine",

@@ -5,16 +5,21 @@ import errno
 import importlib.metadata
 import json
 import os
+import re
+import shlex
 import subprocess
 import sys
 import tomllib
+from pathlib import Path
 
 import pytest
 
 from ganforge import Folder
 from ganforge_new.commands import KINDS
-from ganforge_new.writing import Component
+from ganforge_new.licences import Licence
+from ganforge_new.writing import Component, write_files, write_package
 
+PAGE = Path(__file__).parents[2] / "docs" / "plugins" / "new.md"
 PYTEST = ("-m", "pytest", "-q", "-p", "no:cacheprovider")
 
 
@@ -57,8 +62,8 @@ def test_every_kind_is_typed_tested_and_trained_as_it_stands(ganforge, tmp_path)
         assert trained.status == 0, trained.err
     found = run("my_command.py", "runs/my_command/0001", cwd=tmp_path)
     assert found.startswith("step 200\n")
-    run("-m", "ruff", "check", "--isolated", ".", cwd=tmp_path)
-    run("-m", "mypy", "--strict", ".", cwd=tmp_path)
+    run("-m", "ruff", "check", "--isolated", "--exclude", "runs", ".", cwd=tmp_path)
+    run("-m", "mypy", "--strict", "--exclude", "runs/", ".", cwd=tmp_path)
     assert " passed" in run(*PYTEST, cwd=tmp_path)
 
 
@@ -130,6 +135,20 @@ def test_names_become_those_of_modules_and_classes(name, module, type):
     assert (Component("loss", name).module, Component("loss", name).type) == (module, type)
 
 
+def test_the_files_and_the_package_of_every_kind_are_tidy(tmp_path):
+    for kind in KINDS:
+        component = Component(kind, f"my-{kind}")
+        component.check()
+        write_package(component, tmp_path, Licence())
+        write_files(component, tmp_path / "files")
+    run("-m", "ruff", "check", "--isolated", ".", cwd=tmp_path / "files")
+    (tmp_path / "files" / "ruff.toml").write_text("line-length = 120\n")
+    run("-m", "ruff", "check", "--extend-select", "I,UP,B,RUF", "--ignore", "RUF002", ".", cwd=tmp_path)
+    run("-m", "ruff", "format", "--check", ".", cwd=tmp_path)
+    for file in tmp_path.rglob("*.py"):
+        compile(file.read_text(), file, "exec")
+
+
 @pytest.mark.parametrize("licence", ["MIT", "Apache-2.0", "BSD-3-Clause", "none"])
 def test_a_package_has_the_licence_of_choice(licence, ganforge, tmp_path):
     made = ganforge("new", "loss", "near-by", "--package", "--license", licence, "--author", 'Ada "A" Löwe')
@@ -175,7 +194,7 @@ def test_the_author_is_gits(ganforge, tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["loss", "command"])
+@pytest.mark.parametrize("kind", ["loss", "observer", "command"])
 def test_a_package_installs_elsewhere_and_works_there(kind, ganforge, tmp_path):
     assert ganforge("new", kind, "near-by", "--package", "--author", "Ada").status == 0
     folder, target = tmp_path / "ganforge-near-by", tmp_path / "target"
@@ -188,11 +207,50 @@ def test_a_package_installs_elsewhere_and_works_there(kind, ganforge, tmp_path):
     (row,) = [row for row in plugins if row["name"] == "ganforge_near_by"]
     assert (row["version"], row["from"], row["error"]) == ("0.1.0", "ganforge-near-by", "")
     run("-m", "ganforge", "run", "near_by", "--set", "train.steps=4", cwd=tmp_path, **there)
-    if kind == "loss":
-        listed = json.loads(run("-m", "ganforge", "list", "loss", "--json", cwd=tmp_path, **there))
+    if kind != "command":
+        listed = json.loads(run("-m", "ganforge", "list", kind, "--json", cwd=tmp_path, **there))
         assert [row["plugin"] for row in listed if row["name"] == "near-by"] == ["ganforge_near_by"]
     else:
         assert run("-m", "ganforge", "near-by", "runs/near_by/0001", cwd=tmp_path, **there).startswith("step 4\n")
     assert " passed" in run(*PYTEST, folder / "tests", cwd=tmp_path, **there)
     run("-m", "ruff", "check", ".", cwd=folder)
     run("-m", "mypy", cwd=folder, MYPYPATH=str(folder))
+
+
+def test_the_page_says_what_is_written_and_its_commands_work(ganforge, tmp_path):
+    blocks = re.findall(r"```(\w+)\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    shown = [text for kind, text in blocks if kind in ("python", "toml")]
+    commands = [line.partition("#")[0].strip() for kind, text in blocks if kind == "sh" for line in text.splitlines()]
+    for command in commands:
+        program, *words = shlex.split(command)
+        if program == "ganforge" and words[0] != "check":
+            result = ganforge(*words, *(["--set", "train.steps=20"] if words[0] == "run" else []))
+            assert result.status == 0, f"{command}: {result.err}"
+    for name in ("charbonnier.py", "test_charbonnier.py", "charbonnier.toml"):
+        assert (tmp_path / name).read_text() in shown
+    assert {"pytest test_charbonnier.py", "ganforge check charbonnier.py", "pip install -e ganforge-huber2"} <= {
+        *commands
+    }
+
+
+def test_the_page_names_every_kind():
+    assert re.findall(r"^\| `(\w+)` \| ", PAGE.read_text(), re.MULTILINE) == [*KINDS]
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong"),
+    [
+        ("(reconstructed: Tensor", "(reconstructd: Tensor"),
+        ("eps: Annotated[float, gt(0)] = 1e-3", "eps=1e-3"),
+        ("def ganforge_register", "def ganforge_regster"),
+    ],
+)
+def test_the_errors_that_the_page_shows_are_said(right, wrong, ganforge, tmp_path):
+    assert ganforge("new", "loss", "charbonnier").status == 0
+    file = tmp_path / "charbonnier.py"
+    text = file.read_text()
+    assert right in text
+    file.write_text(text.replace(right, wrong))
+    said = [line for line in ganforge("run", "charbonnier.toml").err.splitlines() if line.startswith("error: ")]
+    assert len(said) == 1
+    assert f"{said[0].replace(str(tmp_path), '/home/ada')}\n" in PAGE.read_text()

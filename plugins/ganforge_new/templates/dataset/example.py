@@ -4,7 +4,17 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from attrs import field, frozen, validators
-from ganforge import Dataset, Drawn, Register, Samples, Shape, Split, Stored, hookimpl, random_generator
+from ganforge import (
+    Dataset,
+    Drawn,
+    Register,
+    Samples,
+    Shape,
+    Split,
+    Stored,
+    hookimpl,
+    random_generator,
+)
 
 if TYPE_CHECKING:
     import torch

@@ -3,7 +3,16 @@
 from typing import Annotated
 
 from attrs.validators import ge
-from ganforge import Drawn, Findings, InputError, Register, Trained, as_float, hookimpl, random_generator
+from ganforge import (
+    Drawn,
+    Findings,
+    InputError,
+    Register,
+    Trained,
+    as_float,
+    hookimpl,
+    random_generator,
+)
 from torch import Tensor
 
 

@@ -3,14 +3,15 @@
 from collections.abc import Sequence
 from typing import Annotated
 
-import torch
 from attrs.validators import ge
 from ganforge import Register, hookimpl
+from torch.nn import Parameter
+from torch.optim import Adamax, Optimizer
 
 
-def example(parameters: Sequence[torch.nn.Parameter], *, lr: Annotated[float, ge(0)] = 2e-3) -> torch.optim.Optimizer:
+def example(parameters: Sequence[Parameter], *, lr: Annotated[float, ge(0)] = 2e-3) -> Optimizer:
     """Adamax (Kingma & Ba 2015, section 7.1), with b1 = 0.5."""
-    return torch.optim.Adamax(parameters, lr=lr, betas=(0.5, 0.999))
+    return Adamax(parameters, lr=lr, betas=(0.5, 0.999))
 
 
 @hookimpl

@@ -4,14 +4,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
-from ganforge.components.registry import Component
-from ganforge.components.settings import fill
-from ganforge.data.dataset import Shape
-from ganforge.errors import InputError
-from ganforge.recipe.layers import read_value
-from ganforge.training.networks import takes_one
+from ganforge import Component, Counter, InputError, Shape, fill, read_value, takes_one
 
 SIZES = (64, 128, 256)
 NOISE = (100,)  # what generators of pictures from noise are counted with
@@ -50,7 +44,6 @@ def costs_of(component: Component, sets: Iterable[str]) -> list[dict[str, Any]]:
 
 def _count(component: Component, source: Shape, target: Shape, settings: Mapping[str, Any]) -> dict[str, Any]:
     """Count for one size; nothing, where the network cannot be called with pictures alone."""
-    counter = FlopCounterMode(display=False)
     try:
         with torch.device("meta"), torch.no_grad():
             mean = torch.zeros(target)
@@ -58,14 +51,14 @@ def _count(component: Component, source: Shape, target: Shape, settings: Mapping
             network = component.factory(*(offered[name] for name in component.signature.given), **settings)
             if not takes_one(network):
                 return {}
-            with counter:
+            with Counter() as counter:  # type: ignore[no-untyped-call]
                 network(torch.zeros(2, *source))  # two, for those that normalise over a batch
     except (ValueError, InputError):
         raise
     except Exception:  # it has no meta form, or needs more: what else is known of it is shown all the same
         return {}
     parameters = sum(parameter.numel() for parameter in network.parameters())
-    return {"parameters": parameters, "gflop": counter.get_total_flops() / 2 / 1e9}
+    return {"parameters": parameters, "gflop": counter.operations / 2 / 1e9}
 
 
 def _read(text: str) -> tuple[str, Any]:

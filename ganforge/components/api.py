@@ -1,0 +1,126 @@
+"""The number of the plugin API: what changed with each number, what a plugin was made for, and what was renamed."""
+
+import sys
+import warnings
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from attrs import frozen
+
+from ganforge.errors import PluginError
+
+if TYPE_CHECKING:
+    from importlib.metadata import Distribution
+
+API = 0  # nothing is released yet; from the first release on it counts the changes that can break a plugin
+MADE_FOR = "GANFORGE_API"  # a plugin module's constant: the number that it was made for
+OWN = "ganforge"  # the distribution that ganforge and what it ships come in
+CORE = str(Path(__file__).parents[1])
+
+
+@frozen
+class Change:
+    """What changed with a number of the API, in one sentence, and the version of ganforge that brought it."""
+
+    version: str
+    said: str
+
+
+@frozen
+class Renamed:
+    """Something that plugins use has another name now.
+
+    Attributes:
+        where: `ganforge`, of which plugins import it; `hook`; or `register`, of which it is a method.
+        old: its name before.
+        new: its name now.
+        until: the version of ganforge that has the old name no more.
+    """
+
+    where: str
+    old: str
+    new: str
+    until: str
+
+
+# docs/api-changes.md holds each of these in its own words.
+CHANGES: Mapping[int, Change] = {
+    0: Change("0.1.0", "nothing is released yet, so anything may still change"),
+}
+RENAMED: tuple[Renamed, ...] = ()
+
+
+def misfit(module: Any) -> str:
+    """Say what changed since the API that a plugin module was made for; "" where it states none, or this one.
+
+    Raises:
+        PluginError: it was made for a later API, or states no number.
+    """
+    stated = getattr(module, MADE_FOR, API)
+    if type(stated) is not int or stated < 0:
+        raise PluginError(f"its {MADE_FOR} is {stated!r}, expected a whole number such as {API}")
+    if stated > API:
+        raise PluginError(f"it was made for plugin API {stated}, this is {API}: pip install --upgrade ganforge")
+    return f"it was made for plugin API {stated}, this is {API} ({_changes(stated)})" if stated < API else ""
+
+
+def require_version(distribution: "Distribution | None") -> None:
+    """Check that a plugin's distribution takes this version of ganforge.
+
+    Raises:
+        PluginError: its `requires` asks for another one.
+    """
+    asked: list[str] = []
+    with suppress(Exception):  # metadata that cannot be read ask for nothing
+        asked = [text for text in (distribution and distribution.requires) or () if text.startswith(OWN)]
+    if not asked:
+        return
+    from packaging.requirements import InvalidRequirement, Requirement
+
+    for text in asked:
+        try:
+            wanted = Requirement(text)
+        except InvalidRequirement as error:
+            raise PluginError(f"it requires '{text}', which pip cannot read") from error
+        counts = wanted.name == OWN and (wanted.marker is None or wanted.marker.evaluate({"extra": ""}))
+        if counts and not wanted.specifier.contains(version(OWN), prereleases=True):
+            raise PluginError(f"it requires {OWN}{wanted.specifier}, this is {version(OWN)} ({_changes()})")
+
+
+def _changes(since: int = -1) -> str:
+    """Say what changed after a number of the API."""
+    return "; ".join(f"API {number}: {change.said}" for number, change in sorted(CHANGES.items()) if number > since)
+
+
+def renamed(where: str, name: str, place: str = "") -> str | None:
+    """Return the name that something has now, and warn of the old one; None where it was never called so.
+
+    The warning names the file and line of its use: `place`, or else the nearest caller outside of ganforge's core.
+    """
+    found = next((one for one in RENAMED if (one.where, one.old) == (where, name)), None)
+    if found is None:
+        return None
+    file, _, line = (place or _caller()).rpartition(":")
+    message = f"'{name}' is called '{found.new}' now; ganforge {found.until} has the old name no more"
+    warnings.warn_explicit(message, FutureWarning, file, int(line), registry=_told.setdefault(file, {}))
+    return found.new
+
+
+_told: dict[str, dict[Any, Any]] = {}  # for each file what was warned of, so that a place is named once
+
+
+def version(distribution: str) -> str:
+    """Return the version of an installed distribution."""
+    from importlib.metadata import version
+
+    return version(distribution)
+
+
+def _caller() -> str:
+    """Return `file:line` of the code outside of the core and of Python's import that brought us here."""
+    frame = sys._getframe(1)
+    while frame.f_back and frame.f_code.co_filename.startswith(("<frozen importlib", CORE)):
+        frame = frame.f_back
+    return f"{frame.f_code.co_filename}:{frame.f_lineno}"

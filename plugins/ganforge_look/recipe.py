@@ -1,0 +1,94 @@
+"""A recipe: what it extends, which keys are set where, every component with its settings, and what a step takes."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from ganforge import GanforgeError, Recipe, describe_value, print_rows, tell
+from ganforge_look.resolved import load, resolved
+
+Key = tuple[str, ...]
+
+
+def recipe_of(context: typer.Context, name: str, sets: Sequence[str], files: Sequence[Path] | None) -> dict[str, Any]:
+    """Return all that is known of a recipe; `error` is what keeps it from being resolved, as of one to be extended."""
+    recipe = load(context, name, sets)
+    first, *parents = reversed([layer for layer in recipe.layers if not layer.name.startswith("--set")])
+    shown = {
+        "kind": "recipe",
+        "name": recipe.name,
+        "file": first.name,
+        "summary": recipe.summary,
+        "extends": [layer.name for layer in parents],
+        "keys": [{"key": ".".join(key), "value": value, "where": recipe.where(key)} for key, value in leaves(recipe)],
+    }
+    try:
+        found = resolved(context, name, sets, files)
+    except GanforgeError as error:
+        if not parents and first.name.endswith(".toml") and not sets:
+            return {**shown, "error": error}
+        raise
+    components = [
+        {
+            "table": ".".join(key),
+            "use": table["use"],
+            "settings": {k: v for k, v in table.items() if k != "use" and v != {}},
+        }
+        for key, table in _components(found["tables"])
+    ]
+    return {**shown, "components": components, "cost": found["cost"]}
+
+
+def leaves(recipe: Recipe) -> Iterator[tuple[Key, Any]]:
+    """Yield every key of the merged recipe that holds no table, with its value."""
+    return flat(recipe.table)
+
+
+def flat(table: Mapping[str, Any], path: Key = ()) -> Iterator[tuple[Key, Any]]:
+    """Yield every key path of a nest of tables with its value.
+
+    >>> dict(flat({"a": {"b": 1, "c": {}}}))
+    {('a', 'b'): 1}
+    """
+    for key, value in table.items():
+        if isinstance(value, Mapping):
+            yield from flat(value, (*path, key))
+        else:
+            yield (*path, key), value
+
+
+def _components(table: Mapping[str, Any], path: Key = ()) -> Iterator[tuple[Key, Mapping[str, Any]]]:
+    """Yield every table that names a component."""
+    if "use" in table:
+        yield path, table
+    for key, inner in table.items():
+        if isinstance(inner, Mapping):
+            yield from _components(inner, (*path, key))
+
+
+def print_recipe(shown: Mapping[str, Any]) -> None:
+    """Print what `recipe_of` returned, and raise the error that it tells of."""
+    tell(f"recipe {shown['name']}  ({shown['file']})")
+    if shown["summary"]:
+        tell(shown["summary"])
+    for parent in shown["extends"]:
+        tell(f"extends {parent}")
+    tell("")
+    print_rows([{**row, "value": describe_value(row["value"])} for row in shown["keys"]], as_json=False)
+    if error := shown.get("error"):
+        tell("")
+        raise error
+    tell("")
+    rows = []
+    for one in shown["components"]:
+        settings = ", ".join(f"{'.'.join(key)} = {describe_value(value)}" for key, value in flat(one["settings"]))
+        rows.append({"table": one["table"], "use": one["use"], "settings": settings})
+    print_rows(rows, as_json=False)
+    cost = shown["cost"]
+    tell("")
+    for name, count in cost.get("parameters", {}).items():
+        tell(f"{name}: {count:,} parameters")
+    arithmetic = f"{cost['gflop']:,.4g} GFLOP" if "gflop" in cost else f"arithmetic not counted: {cost['unknown']}"
+    tell(f"a step of {cost['batch']:,} samples: {arithmetic}; {cost['steps']:,} steps")
