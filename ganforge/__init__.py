@@ -1,6 +1,6 @@
-"""ganforge: a plugin-based toolkit for GANs. This module holds all that a plugin imports.
+"""ganforge: a plugin-based toolkit for GANs. Plugins import from this module only.
 
-What needs torch is imported on first use, so that the command line answers before torch is loaded.
+Names that need torch are imported on first use, so that the command line answers before torch is loaded.
 """
 
 import sys

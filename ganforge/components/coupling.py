@@ -16,13 +16,13 @@ class Network:
     Attributes:
         name: as in the paper, such as `G_AB`; its weights are saved under it.
         role: the recipe's table that configures it. The roles `generator` and `discriminator` take a component of that
-            kind; every other one, such as `heads` or `encoder`, takes one of the kind `network`.
+            kind; every other role, such as `heads` or `encoder`, takes one of the kind `network`.
         domains: for a generator (source, target), or one domain for both; for a discriminator the domain that it
-            judges, or several ones if it sees them together, stacked along the channels.
-        player: whose optimizer updates it; by default that of its role's name. A network of another role that names
-            no player is frozen: not optimized, and not saved.
-        facts: what its component may ask for besides the shapes of its domains; a `Network` among them is handed over
-            as the module that was made of it.
+            judges, or several that it sees together, stacked along the channels.
+        player: whose optimizer updates it; by default the player of the role's name. A network of another role without
+            a player is frozen: not optimized, and not saved.
+        facts: what its component may ask for besides the shapes of its domains; a `Network` among them is passed as
+            its module.
     """
 
     name: str
@@ -52,15 +52,15 @@ class Network:
 
 @frozen
 class View:
-    """The wiring of one direction: what stands behind the names that values and losses ask for.
+    """The wiring of one direction: what the names mean that values and losses ask for.
 
     Attributes:
         name: the direction, such as `AB`.
-        domains: where it comes from and where it leads to.
-        fields: for each value the field of the batch that it is: `source="A"`, `real="B"`, `noise="Z"`,
+        domains: source and target.
+        fields: names that are fields of the batch: `source="A"`, `real="B"`, `noise="Z"`,
             `label="B.label"`.
-        networks: for each value the network that it is: `generator="G_AB"`, `discriminator="D_B"`, `inverse="G_BA"`.
-        constants: values that are always the same.
+        networks: names that are networks: `generator="G_AB"`, `discriminator="D_B"`, `inverse="G_BA"`.
+        constants: names with a constant value.
     """
 
     name: str
@@ -71,7 +71,7 @@ class View:
 
 
 class Coupling(ABC):
-    """Base of all couplings: derive an attrs class, whose fields are settings, and say what it consists of."""
+    """Base of all couplings: derive an attrs class, whose fields are settings, with networks and views."""
 
     players: Sequence[str] = PLAYERS
     """Who plays in a step, in this order; each has an optimizer of its own."""

@@ -42,7 +42,7 @@ GENERAL = ("forward", "__call__")  # methods that serve every player
 
 @frozen
 class Named:
-    """What stands in a registry: something that a plugin registers under a kind and a name."""
+    """An entry of a registry: something that a plugin registers under a kind and a name."""
 
     kind: str
     name: str
@@ -114,7 +114,7 @@ class Component(Named):
 
 
 class Register:
-    """What a plugin's `ganforge_register` is handed: one method for each kind, which takes a name and what makes it."""
+    """The argument of `ganforge_register`: one method per kind, which takes a name and the factory."""
 
     def __init__(self, plugin: str) -> None:
         self.plugin = plugin
@@ -142,16 +142,16 @@ class Register:
     ) -> None:
         """Register `(values..., *, settings) -> value`, or a class with a method for each player, or one for all.
 
-        `precision` is `fp32`, if it must not be computed in half precision; `lasts` says whether it lasts for the whole
-        step, whatever is updated in between; `whole` that it must see a batch as a whole, and keeps state of it, say.
+        `precision` is `fp32` if it must not be computed in half precision. With `lasts` it is kept for the whole step,
+        whatever is updated in between. With `whole` it sees the whole batch of several devices, to keep state of it.
         """
         self._add("value", name, factory, precision, lasts, whole)
 
     def loss(self, name: str, factory: Callable[..., Any], *, precision: str = "", whole: bool = False) -> None:
         """Register `(values..., *, settings) -> scalar`, or a class with a method for each player.
 
-        `precision` is `fp32`, if it must not be computed in half precision, as penalties with a double backward.
-        `whole` says that it is no mean over samples, so that it must see a batch as a whole.
+        `precision` is `fp32` if it must not be computed in half precision, like penalties with a double backward.
+        With `whole` it sees the whole batch of several devices: set it if the loss is not a mean over samples.
         """
         self._add("loss", name, factory, precision, whole=whole)
 
@@ -176,7 +176,7 @@ class Register:
         self._add("evaluation", name, factory)
 
     def observer(self, name: str, factory: Callable[..., Any]) -> None:
-        """Register `(run, *, settings) -> object` whose methods answer the hooks of observers."""
+        """Register `(run, *, settings) -> object` whose methods implement the hooks of observers."""
         self._add("observer", name, factory)
 
     def recorder(self, name: str, factory: Callable[..., Any]) -> None:

@@ -27,19 +27,19 @@ Report = Callable[[str, int, int], None]  # is told of (what goes on, done, tota
 
 @frozen
 class Stored:
-    """Samples that lie ready.
+    """Samples that are ready to load.
 
     Attributes:
         length: how many there are.
         load: takes indices and returns those samples: pictures [N, C, H, W] as uint8, uint16 or float32, of which
             `as_float` makes floats in [0, 1]; anything else as float.
-        labels: what is known of each sample, by name of the label; `length` entries each.
-        skipped: what was left out because it is broken, a line each.
-        notes: what is odd about those that are used all the same.
-        made_of: what they were made of, where they had to be prepared.
-        places: of the samples among those that they were made of, where some are left out.
-        whole: for pictures of which training takes crops at random: as `load`, but gives the larger pictures, of which
-            `load` cuts out the middle.
+        labels: for each label its value for every sample; `length` entries each.
+        skipped: broken samples that were left out, a line each.
+        notes: oddities of samples that are used nevertheless.
+        made_of: the `Prepared` samples that they were made from, if any.
+        places: the index of each sample in `made_of`, if some are left out.
+        whole: for pictures that training crops at random: like `load`, but returns the larger pictures, of which
+            `load` returns the middle.
     """
 
     length: int
@@ -66,19 +66,19 @@ class Stored:
 
 @frozen
 class Prepared:
-    """Pictures that take work to make, such as decoding a file: made once, in parallel, and then kept in the cache.
+    """Pictures that are expensive to make, such as by decoding a file: made once, in parallel, and cached.
 
     Attributes:
-        items: what each sample is made of: a path, or anything that pickles and whose repr tells it apart.
+        items: the source of each sample: a path, or anything that pickles and has a distinct repr.
         make: makes the sample of an item, [C, H, W]; a function of a module or a method of an attrs class, so that
-            other processes can call it. It raises InputError for a broken item, and warns (`warnings.warn`) of what is
-            odd about one that can be used.
-        settings: all that `make` depends on besides the item; another text makes another cache.
-        labels: what is known of each item, by name of the label.
-        on_broken: whether one broken item stops everything, or is told and left out.
-        left_out: what else lies where the items were found, for people to read; see `Found`.
-        shape: of a sample as it is made, where it is larger than the data set says, so that it is cropped.
-        crop: where a larger sample is cropped: at random for training batches, or in the middle always.
+            other processes can call it. It raises InputError for a broken item, and calls `warnings.warn` for an odd
+            one that can be used.
+        settings: everything else that `make` depends on, as text; another text means another cache.
+        labels: for each label its value for every item.
+        on_broken: whether a broken item stops everything, or is reported and left out.
+        left_out: other files found beside the items, as text for people; see `Found`.
+        shape: of a sample as it is made, if it is larger than the data set's and will be cropped.
+        crop: where a larger sample is cropped: at random for training batches, or always in the middle.
         dtype: the type of a sample's numbers.
     """
 
@@ -105,7 +105,7 @@ class Prepared:
 
 @frozen
 class Drawn:
-    """Samples that are made afresh: `draw` takes a count and a CPU random generator and returns float [N, *shape]."""
+    """Samples that are drawn anew: `draw` takes a count and a CPU random generator and returns float [N, *shape]."""
 
     draw: Callable[[int, torch.Generator], Tensor]
 
@@ -115,12 +115,12 @@ Samples = Stored | Prepared | Drawn
 
 @frozen
 class Decided:
-    """What a data set has decided after a look at its data.
+    """What a data set has decided after inspecting its data.
 
     Attributes:
-        settings: those that a recipe leaves open, so that the locked recipe tells them.
+        settings: those that the recipe leaves open; they are written into the locked recipe.
         said: what was decided, a line each.
-        odd: what is odd about it, a line each.
+        odd: warnings about it, a line each.
     """
 
     settings: Mapping[str, Any] = field(factory=dict)
@@ -145,7 +145,7 @@ class Dataset(ABC):
         return [[domain] for domain in self.shapes]
 
     def decide(self, ready: Callable[..., Stored] | None, report: Report) -> Decided:
-        """Decide from the data what the settings leave open; by default nothing is.
+        """Decide from the data what the settings leave open; by default nothing.
 
         Args:
             ready: makes prepared samples ready to load, as a cache does; it takes (samples, shape, what, report).

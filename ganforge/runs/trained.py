@@ -32,11 +32,11 @@ class Findings:
     """What an evaluation returns.
 
     Attributes:
-        metrics: numbers by name; one that is not finite is kept as null, and said.
+        metrics: numbers by name; one that is not finite is stored as null, and reported.
         figures: pictures, or functions that draw them after the last step only. One named `x_initial`, of the state
-            before the training, comes first in the row of `x` where recipes are compared.
-        about: what makes the numbers comparable: a network, a resizing, on how many pictures each is based.
-        warnings: what whoever reads the numbers should know, such as that they are biased; a sentence each.
+            before training, comes first in the row of `x` when recipes are compared.
+        about: what makes the numbers comparable: a network, a resizing, how many pictures each is based on.
+        warnings: what readers of the numbers should know, such as that they are biased; a sentence each.
     """
 
     metrics: Mapping[str, float]
@@ -46,7 +46,7 @@ class Findings:
 
 
 class Seen:
-    """One direction as it is seen outside of training: `seen["fake"]`, `"reconstructed" in seen`.
+    """One direction outside of training: `seen["fake"]`, `"reconstructed" in seen`.
 
     `name` is such as `AB`, `domains` are where it comes from and leads to, `fields` are the batch's, by value.
     """

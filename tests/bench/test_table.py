@@ -148,7 +148,7 @@ def test_the_toy_is_trained_in_turn_with_the_script_and_extrapolated(monkeypatch
     def run(words, limit, **variables):
         plain = words[1].endswith("toy.py")
         assert variables == ({"OMP_NUM_THREADS": "1"} if plain else {})
-        steps = int(words[-1] if plain else words[words.index("--set") + 1].removeprefix("train.steps="))
+        steps = int(words[2] if plain else words[words.index("--set") + 1].removeprefix("train.steps="))
         started.append((plain, steps))
         return running.Ended(0, "", "", 1.0, 3 + 0.003 * steps if plain else 4 + 0.001 * steps)
 

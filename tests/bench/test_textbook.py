@@ -89,10 +89,3 @@ def test_a_plain_step_that_computes_something_else_is_refused(file, sets, messag
         plain.written(file, engine, batches, bench._width(plan))
     assert str(caught.value).startswith(message)
     assert "\n" not in str(caught.value)
-
-
-def test_the_toy_script_trains_by_itself(capsys):
-    plain._load(plain.TEXTBOOK / "toy.py").main(200)
-    first, last = capsys.readouterr().out.splitlines()
-    assert first.startswith("200: ")
-    assert last.endswith(" steps/s")

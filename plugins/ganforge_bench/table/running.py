@@ -169,7 +169,8 @@ def _toy(device: torch.device) -> dict[str, Any]:
                 sets = [word for text in (f"train.steps={steps}", *INTERVALS) for word in ("--set", text)]
                 # One thread is what networks this small are fastest with; ganforge chooses it by itself.
                 ours = run(_ganforge("run", TOY, *sets, "--device", str(device), "--out", out), TOY_LIMIT)
-                script = run([sys.executable, str(TEXTBOOK / "toy.py"), str(steps)], TOY_LIMIT, OMP_NUM_THREADS="1")
+                plain = [sys.executable, str(TEXTBOOK / "toy.py"), str(steps), f"{out}/toy.png"]
+                script = run(plain, TOY_LIMIT, OMP_NUM_THREADS="1")
                 for name, ended in (("ganforge", ours), ("plain", script)):
                     if ended is None or ended.status:
                         what = f"the {name} training of {steps} steps"
