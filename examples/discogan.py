@@ -131,4 +131,5 @@ def main(steps: int = 10_000, picture: str = "discogan.png") -> None:
 
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:2]), *sys.argv[2:3])
+    words = iter(sys.argv[1:])
+    main(int(next(words, 10_000)), next(words, "discogan.png"))

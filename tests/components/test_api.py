@@ -144,6 +144,6 @@ def test_renamed_things_work_and_each_use_is_told_once_with_file_and_line(tmp_pa
 def test_what_was_never_there_is_an_error_as_ever(tmp_path, planted):
     with pytest.raises(AttributeError, match="has no attribute 'Sample4'"):
         _ = ganforge.Sample4
-    with pytest.raises(PluginError, match="'Register' object has no attribute 'los' .*; did you mean 'loss'"):
+    with pytest.raises(PluginError, match=r"'Register' object has no attribute 'los' .*; did you mean 'loss'"):
         load(tmp_path / "wrong.py", PLUGIN + "@hookimpl\ndef ganforge_register(register): register.los('x', 1)\n")
     assert "ganforge_archived" not in vars(hookspecs)
