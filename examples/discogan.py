@@ -114,8 +114,9 @@ def write_picture(name: str, a: Tensor, b: Tensor, translate: nn.Module) -> None
     picture.save(name)
 
 
-def main(steps: int = 10_000, picture: str = "discogan.png") -> None:
-    """Train five modes to ten and back; print both losses now and then, and write the picture."""
+def main(count: str = "10_000", picture: str = "discogan.png") -> None:
+    """Train five modes to ten and back for a number of steps; print both losses now and then, and write the picture."""
+    steps = int(count)
     torch.manual_seed(0)
     torch.set_flush_denormal(True)
     a, b = arc(5, 1.0, 1.5, 90, 378), arc(10, 4.0, 0.25, 5, 85)
@@ -131,5 +132,4 @@ def main(steps: int = 10_000, picture: str = "discogan.png") -> None:
 
 
 if __name__ == "__main__":
-    words = iter(sys.argv[1:])
-    main(int(next(words, 10_000)), next(words, "discogan.png"))
+    main(*sys.argv[1:3])
