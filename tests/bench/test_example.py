@@ -38,6 +38,7 @@ def test_the_example_has_the_losses_of_the_recipe_over_20_steps(understand):
     assert not any(torch.equal(one, other) for one, other in zip(before, after, strict=True))
 
 
+@pytest.mark.slow
 def test_the_example_runs_by_itself_and_writes_a_picture(tmp_path):
     alone = "import runpy, sys; sys.modules['ganforge'] = None; runpy.run_path(sys.argv.pop(1), run_name='__main__')"
     words = [sys.executable, "-c", alone, str(EXAMPLE), "200"]

@@ -466,7 +466,6 @@ def fake(generator, source):
             body="count = 0\n    def before(self, parameters):\n        self.count += 1\n        for one in parameters:\n            one.grad.mul_(1 / self.count)\n        return True"
         ),
     ),
-    Fault("hooked", "update", "no method", UPDATE.format(body="def scale(self):\n        pass")),
     Fault(
         "hooked",
         "update",

@@ -64,6 +64,7 @@ def complete(tmp_path_factory):
     return call
 
 
+@pytest.mark.slow
 def test_words_are_completed_without_torch(complete):
     assert complete("show loss hu") == [[["huber"]], True]  # the first time all plugins are looked at
     offered, torch = complete(*LINES)

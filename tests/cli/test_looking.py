@@ -83,6 +83,7 @@ def test_with_a_hundred_plugins_list_imports_none_of_them(machine, listed):
     assert machine("list", **read_only) == (listed, False)
 
 
+@pytest.mark.slow
 def test_show_and_plugins_need_no_plugin_either_once_they_were_asked(machine, listed):
     assert machine("show", "loss", "loss-7")[1]  # the first one works out what is known of every component
     (status, out, err), torch = machine("show", "loss", "loss-42")

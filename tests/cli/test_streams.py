@@ -193,6 +193,7 @@ def test_an_error_is_answered_a_line_for_each_of_its_arguments(ganforge, monkeyp
     assert ganforge("list").err == "error: one\\nline\nerror: another\n"
 
 
+@pytest.mark.slow
 def test_matplotlib_tells_nothing_of_a_home_that_cannot_be_written(tmp_path):
     (tmp_path / "file").touch()
     home = {**os.environ, "HOME": str(tmp_path / "file"), "XDG_CONFIG_HOME": "", "MPLCONFIGDIR": ""}

@@ -12,7 +12,7 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
-ROOT = Path(os.environ["FAKE_SLURM"])
+ROOT = Path(os.environ.get("FAKE_SLURM", "."))
 
 
 def sbatch(words: list[str]) -> None:

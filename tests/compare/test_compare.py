@@ -94,6 +94,7 @@ def test_values_are_those_of_the_runs_and_differences_those_of_their_pairs(compa
     assert (high - low) / 2 == pytest.approx(half, rel=1e-4)
 
 
+@pytest.mark.slow
 def test_what_is_there_is_not_trained_again_and_more_seeds_or_steps_are_added(compared, ganforge):
     out = compared[0] / "comparison"
     run = out / "seed-0" / "gan_toy" / "0001"

@@ -154,6 +154,7 @@ def test_each_point_is_trained_in_a_folder_of_its_own_and_drawn_against_the_key(
     assert not (out / "comparison_seeds.png").exists()
 
 
+@pytest.mark.slow
 def test_the_same_grid_written_otherwise_finds_its_runs_and_a_value_more_is_added(varied, ganforge, monkeypatch):
     out, _ = varied
     missing = []

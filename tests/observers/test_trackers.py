@@ -187,6 +187,7 @@ def losses_of(run):
     return [record["losses"] for record in records(run)]
 
 
+@pytest.mark.slow
 def test_wandb_keeps_a_run_offline_and_goes_on_with_it(toy, ganforge, tmp_path):
     pytest.importorskip("wandb")
     result = ganforge("run", toy, *WORDS, "--set", "observers.wandb={mode='offline', project='mine'}")

@@ -70,6 +70,7 @@ def test_every_method_learns_the_same_on_several_ranks(double, tmp_path):
                 assert its[method]["random"] == alone[method]["random"], method
 
 
+@pytest.mark.slow
 def test_without_synchronised_norm_each_rank_normalises_its_own(tmp_path):
     alone = train(1, tmp_path / "alone", ["discogan"], 1)["discogan"]["losses"]
     found = train(2, tmp_path / "ranks", ["discogan"], 1, "compute.sync_norm=false")["discogan"]["losses"]

@@ -340,6 +340,7 @@ def test_patience_ends_a_run_whose_metric_no_longer_improves(pictures, tmp_path,
     assert (results.last.step, results.last.stopped, results.best.step) == (14, False, 12)
 
 
+@pytest.mark.slow
 def test_patience_counts_on_over_a_resume(pictures, tmp_path, ganforge):
     course = "evaluations.look.course=[9, 9, 5, 9, 6, 9, 7, 7, 7, 8]"
     words = ("train.patience=3", "record.best=-value", "record.checkpoint_every=1", course)
