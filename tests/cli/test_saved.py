@@ -20,7 +20,7 @@ def installed(tmp_path, monkeypatch):
     site.mkdir()
     origins = {
         "indexed": "",
-        "local": '{"url": "file:///work/my%20plugins", "dir_info": {"editable": true}}',
+        "local": '{"url": "file:///src/my%20plugins", "dir_info": {"editable": true}}',
         "cloned": '{"url": "https://host/x.git", "vcs_info": {"vcs": "git", "commit_id": "abc123"}}',
         "odd": '{"url": ',
     }
@@ -48,7 +48,7 @@ def test_packages_and_local_files_are_saved_and_what_is_gone_is_restored_by_line
     assert table["package"] == [
         {"name": "cloned", "version": "1.5", "origin": "git+https://host/x.git@abc123", "editable": False},
         {"name": "indexed", "version": "1.5", "origin": "", "editable": False},
-        {"name": "local", "version": "1.5", "origin": "file:///work/my%20plugins", "editable": True},
+        {"name": "local", "version": "1.5", "origin": "file:///src/my%20plugins", "editable": True},
         {"name": "odd", "version": "1.5", "origin": "", "editable": False},
     ]
     digests = {name: hashlib.sha256((tmp_path / name).read_bytes()).hexdigest() for name in ("beside.py", "mine.py")}
@@ -64,7 +64,7 @@ def test_packages_and_local_files_are_saved_and_what_is_gone_is_restored_by_line
     assert result.out.splitlines() == [
         "pip install 'cloned @ git+https://host/x.git@abc123'",
         "pip install indexed==1.5",
-        "pip install --editable '/work/my plugins'",
+        "pip install --editable '/src/my plugins'",
     ]
     assert result.status == 2
     assert f"error: the local file {tmp_path / 'beside.py'} is not here\n" in result.err
