@@ -84,13 +84,14 @@ class ADA:
     """Steers the probability of `ada`, of each direction, by how much D overfits (Karras et al. 2020, section 3.1).
 
     Attributes:
-        target: of the heuristic r_t = E[sign(D_train)], Eq. 1; above it p grows, below it p shrinks.
+        target: of the heuristic r_t = E[sign(D_train)], Eq. 1, in -1..1; above it p grows, below it p shrinks. Beyond
+            that range it does only one of these.
         interval: steps after which p moves, by the mean of r_t since then.
         pictures: real pictures in which p can go from 0 to 1.
         players: whose steps count.
     """
 
-    target: float = field(default=0.6, validator=[validators.ge(-1), validators.le(1)])
+    target: float = field(default=0.6, validator=[validators.ge(-2), validators.le(2)])
     interval: int = field(default=4, validator=validators.ge(1))
     pictures: float = field(default=500_000, validator=validators.gt(0))
     players: list[str] = ["discriminator"]  # noqa: RUF008  # a setting's default, read and never changed

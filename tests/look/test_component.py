@@ -45,6 +45,8 @@ class Far:
 class Broken(Coupling):
     """It cannot be made."""
 
+    networks = views = ()
+
     def __attrs_post_init__(self):
         raise RuntimeError("never")
 

@@ -117,7 +117,7 @@ def test_equals_a_plain_loop(case):
 
 
 def test_the_probability_of_each_direction_moves_with_its_mean_sign(case):
-    engine, batches = case.engine("updates.ada.target=-1.0")
+    engine, batches = case.engine("updates.ada.target=-1.5")
     states = [engine.held[f"values.ada_state.{way}"].module.state for way in ("AB", "BA")]
     seen = []
     for step in range(5):
