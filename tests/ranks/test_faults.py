@@ -126,12 +126,12 @@ def test_it_resumes_bit_for_bit_on_as_many_and_alike_on_others(tmp_path: Path) -
 
 @pytest.mark.slow
 def test_whatever_rank_is_killed_whenever_nothing_is_lost(tmp_path: Path) -> None:
-    choose = random.Random(0)
+    choose, killed = random.Random(0), 0
     run = tmp_path / "runs" / "discogan_toy" / "0001"
     arguments = words(tmp_path, "record.checkpoint_every=5", "train.steps=400")
-    for attempt in range(20):
+    while killed < 20:
         process = start(tmp_path, arguments)
-        time.sleep(choose.uniform(2, 9))
+        time.sleep(choose.uniform(4, 10))
         mine = [path for path in Path("/proc").glob("[0-9]*") if _is_rank(path, process.pid)]
         for path in choose.sample(mine, min(1, len(mine))):
             os.kill(int(path.name), signal.SIGKILL)
@@ -140,6 +140,7 @@ def test_whatever_rank_is_killed_whenever_nothing_is_lost(tmp_path: Path) -> Non
             assert time.monotonic() - until < 30
             assert status == 1, errors
             assert sum(line.startswith("error") for line in errors.splitlines()) == 1, errors
+            killed += 1
         if process.poll() is None:
             process.terminate()
             process.communicate()
@@ -147,7 +148,7 @@ def test_whatever_rank_is_killed_whenever_nothing_is_lost(tmp_path: Path) -> Non
         if (run / "checkpoints" / "latest").exists():
             arguments = ["resume", str(run), "--devices", "2"]
         elif run.exists():
-            run.rename(tmp_path / f"aside-{attempt}")
+            run.rename(tmp_path / f"aside-{killed}")
     assert ended(start(tmp_path, ["resume", str(run), "--devices", "2"]))[0] == 0
 
 
