@@ -128,7 +128,7 @@ def test_it_resumes_bit_for_bit_on_as_many_and_alike_on_others(tmp_path: Path) -
 def test_whatever_rank_is_killed_whenever_nothing_is_lost(tmp_path: Path) -> None:
     choose, killed = random.Random(0), 0
     run = tmp_path / "runs" / "discogan_toy" / "0001"
-    arguments = words(tmp_path, "record.checkpoint_every=5", "train.steps=400")
+    arguments = words(tmp_path, "record.checkpoint_every=5", "train.steps=100_000")
     while killed < 20:
         process = start(tmp_path, arguments)
         time.sleep(choose.uniform(4, 10))
@@ -149,7 +149,9 @@ def test_whatever_rank_is_killed_whenever_nothing_is_lost(tmp_path: Path) -> Non
             arguments = ["resume", str(run), "--devices", "2"]
         elif run.exists():
             run.rename(tmp_path / f"aside-{killed}")
-    assert ended(start(tmp_path, ["resume", str(run), "--devices", "2"]))[0] == 0
+    newest = int((run / "checkpoints" / "latest").read_text().removeprefix("step-"))
+    last = ["--set", f"train.steps={newest + 10}"]
+    assert ended(start(tmp_path, ["resume", str(run), "--devices", "2", *last]))[0] == 0
 
 
 def _is_rank(path: Path, parent: int) -> bool:
