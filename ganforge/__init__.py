@@ -73,7 +73,7 @@ _HOMES = {
     "training.meter": "Meter",
     "training.numerics": "out_of_memory",
     "training.player": "Player",
-    "training.ranks": "batch_mean gather",
+    "training.sharing": "batch_mean gather",
     "training.state": "Snapshot buffers_of drawn_from held_by random_state set_random_state",
     "training.values": "Values Wiring",
     "training.networks": "takes_one",
@@ -252,7 +252,7 @@ if TYPE_CHECKING:
     from ganforge.training.numerics import out_of_memory as out_of_memory
     from ganforge.training.operations import Counter as Counter, cost_of_step as cost_of_step
     from ganforge.training.player import Player as Player
-    from ganforge.training.ranks import batch_mean as batch_mean, gather as gather
+    from ganforge.training.sharing import batch_mean as batch_mean, gather as gather
     from ganforge.training.state import (
         Snapshot as Snapshot,
         buffers_of as buffers_of,

@@ -28,7 +28,7 @@ def ask(devices: str, device: str) -> int:
     from ganforge.runs.assemble import pick_device
 
     place = pick_device(device)
-    here = torch.cuda.device_count() if place.type == "cuda" else 1
+    here = torch.cuda.device_count() if place.type == "cuda" and place.index is None else 1
     if devices == "auto":
         return here
     if not devices.isdecimal() or not int(devices):

@@ -40,7 +40,7 @@ def run(
 
     with _joined(device) as place:
         with command.progress() as report:
-            if (earlier := begun(out / plan.name)) is not None:
+            if (earlier := begun()) is not None:
                 started = reopen(earlier, context.obj, place, (), report)
             else:
                 started = create(plan, context.obj, out, place, report)

@@ -11,10 +11,10 @@ from torch import Tensor, nn
 from ganforge.errors import RunFailedError
 from ganforge.memory import Room, free_memory, resident_memory, whole_memory
 from ganforge.recipe.plan import Plan, usual
-from ganforge.runs.writer import tensors_in
 from ganforge.training import ranks
 from ganforge.training.bytes import Line, line_of_look, lines_of_step, size_of
 from ganforge.training.engine import Engine
+from ganforge.training.formula import tensors_of
 from ganforge.training.state import drawn_from
 
 OFTEN = 1000  # bytes that a step takes for each of its batch: 100 of small pictures, 4,000 of large ones
@@ -85,7 +85,7 @@ def _state_of(plan: Plan, player: str, parameters: Sequence[Tensor]) -> float:
             outline.grad = torch.empty_like(outline)
         optimizer = plan.optimizers[player].make(parameters=outlines)
         optimizer.step()
-        return size_of(list(tensors_in(list(optimizer.state.values()))))
+        return size_of(tensors_of(optimizer.state))
     return 2 * size_of(parameters)
 
 

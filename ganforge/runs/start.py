@@ -2,7 +2,6 @@
 
 import errno
 import os
-import socket
 import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
@@ -31,7 +30,7 @@ from ganforge.runs.origin import find_origin
 from ganforge.runs.run import Run
 from ganforge.training import build, ranks
 
-LAUNCH = ".launch"  # names what started the ranks of a run
+RUN = "run"  # what ranks remember it by
 
 
 def create(plan: Plan, plugins: Plugins, out: Path, device: torch.device, report: Report = silent) -> Run:
@@ -59,30 +58,19 @@ def create(plan: Plan, plugins: Plugins, out: Path, device: torch.device, report
     facts: dict[str, Any] = {"notes": notes, "odd": decided.odd, "origin": origin, "home": home}
     run = Run(folder, plan, plugins, device, dataset, sources, held, clock, **facts)
     folder.write(LOCK, run.locked())
-    if launch := _launch():
-        folder.write(LAUNCH, launch)
+    if ranks.is_lead():
+        ranks.remember(RUN, str(home))
     return run
 
 
-def begun(parent: Path) -> Path | None:
-    """Return the run that the same launch began before it was restarted, if it has a checkpoint to go on from.
+def begun() -> Path | None:
+    """Return the run that ranks began before torchrun started them again, if it has a checkpoint to go on from.
 
-    torchrun restarts all ranks where one is gone, and with as many as are left.
+    torchrun starts all of them again where one is gone, with as many as are left.
     """
-    launch = _launch()
-    if not launch or not int(os.environ.get(ranks.RESTARTS, "0")):
-        return None
-    mine = [path.parent for path in parent.glob(f"*/{LAUNCH}") if path.read_text() == launch]
-    found = max((str(run) for run in mine if checkpoint.named(run, "latest")), default="")
-    told: str = ranks.exchange("the run that was begun", found)[0]
-    return Path(told) if told else None
-
-
-def _launch() -> str:
-    """Name what has started this rank, and would start it again; nothing where there is one process."""
-    if ranks.world() == 1:
-        return ""
-    return f"{os.environ.get('TORCHELASTIC_RUN_ID', '')} {socket.gethostname()} {os.getppid()}"
+    found = ranks.remembered(RUN)
+    there = bool(found) and checkpoint.named(Path(found), "latest") is not None
+    return Path(found) if ranks.exchange("whether to go on with a run", there)[0] else None
 
 
 def hold(folder: Path) -> FileLock:

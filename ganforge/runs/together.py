@@ -1,12 +1,12 @@
 """That all ranks of a training do the same: the same recipe, data, code and versions on every machine."""
 
 import hashlib
-import sys
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import ganforge
 from ganforge.errors import InputError, printable
 from ganforge.training import ranks
 
@@ -19,8 +19,9 @@ OWN = ("lock.device", "lock.python")  # what may differ
 def require_same(run: "Run") -> None:
     """Refuse with an InputError to train where ranks differ in recipe, data, plugins, code or versions."""
     facts = dict(_flat("", tomllib.loads(run.locked(passed_on=True))))
-    for name in sorted({"ganforge", *(run.plugins.known[c.component.plugin].name for c in run.plan.choices)}):
-        facts[f"code of {name}"] = _code(name)
+    used = {choice.component.plugin for choice in run.plan.choices}
+    modules = {"ganforge": ganforge, **{name: run.plugins.known[name].module for name in sorted(used)}}
+    facts |= {f"code of {name}": _code(module) for name, module in modules.items()}
     told = ranks.exchange("what each rank trains", {key: facts[key] for key in facts if key not in OWN})
     for rank, theirs in enumerate(told):
         for key in sorted(told[0].keys() | theirs.keys()):
@@ -39,12 +40,9 @@ def _flat(start: str, table: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             yield f"{start}{key}", str(value)
 
 
-def _code(name: str) -> str:
-    """Digest all modules of a package; a plugin that is one file beside the recipe is noted in the recipe."""
-    file = getattr(sys.modules.get(name), "__file__", None)
-    if file is None:
-        return ""
-    place = Path(file)
+def _code(module: Any) -> str:
+    """Digest a module, or all modules of a package."""
+    place = Path(module.__file__)
     files = sorted(place.parent.rglob("*.py")) if place.name == "__init__.py" else [place]
     content = hashlib.blake2b(digest_size=8)
     for path in files:

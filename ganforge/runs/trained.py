@@ -15,7 +15,7 @@ from ganforge.data.reading import Sources, mean, normal
 from ganforge.data.split import Split
 from ganforge.errors import InputError, nearest
 from ganforge.recipe.plan import Plan, usual
-from ganforge.training import build, norm as norms, ranks
+from ganforge.training import build, norm as norms, ranks, sharing
 from ganforge.training.networks import make_networks, with_facts
 from ganforge.training.state import held_by, looking
 from ganforge.training.values import Scheme, Values, Wiring
@@ -195,7 +195,7 @@ class Trained:
             values = Values(self.scheme, {name: samples.to(self.device) for name, samples in fields.items()})
             made = values.ask(direction, value, self.player).float().cpu()
             parts.append(made[:1] if alone else made)
-        return torch.cat(ranks.shared(parts) if world > 1 else parts)
+        return torch.cat(sharing.shared(parts) if world > 1 else parts)
 
     @cached_property
     def drawn(self) -> Mapping[str, Drawn]:
@@ -300,16 +300,7 @@ class Trained:
 
         networks = make_networks(self.plan, shapes, self.device, mean_of)
         scheme, _ = build.make_scheme(self.plan, networks, self.device, {})
-        return Trained(
-            self.plan,
-            self.dataset,
-            scheme,
-            self.device,
-            0,
-            watched=self.watched,
-            sources=self.sources,
-            together=self.together,
-        )
+        return evolve(self, scheme=scheme, step=0, shown=(), ignored={}, rehearsal=0)
 
 
 @contextmanager

@@ -1,13 +1,14 @@
 """Writing beside the steps: a thread for what takes time, and copies of tensors that the steps do not change."""
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from ganforge.memory import free_memory
+from ganforge.training.formula import tensors_of
 
 
 class Writer:
@@ -67,13 +68,13 @@ class Copies:
         before, self._kept = self._kept, {}
         copied = self._copied(nest, (), before)
         # Waiting here rather than in the thread: a look at a CUDA device there would spoil a graph that is captured.
-        for device in {tensor.device for tensor in tensors_in(nest) if tensor.is_cuda}:
+        for device in {tensor.device for tensor in tensors_of(nest) if tensor.is_cuda}:
             torch.cuda.current_stream(device).synchronize()
         return copied
 
     def fit(self, nest: Any) -> bool:
         """Whether there is memory for copies of a nest's tensors, and as much again."""
-        return bool(self._kept) or 2 * sum(tensor.nbytes for tensor in tensors_in(nest)) < free_memory()
+        return bool(self._kept) or 2 * sum(tensor.nbytes for tensor in tensors_of(nest)) < free_memory()
 
     def _copied(self, nest: Any, place: tuple[Any, ...], before: Mapping[tuple[Any, ...], Tensor]) -> Any:
         if isinstance(nest, Tensor):
@@ -87,12 +88,3 @@ class Copies:
         if isinstance(nest, tuple | list):
             return type(nest)([self._copied(value, (*place, index), before) for index, value in enumerate(nest)])
         return nest
-
-
-def tensors_in(nest: Any) -> Iterator[Tensor]:
-    """Yield the tensors of a nest of dicts, lists and tuples."""
-    if isinstance(nest, Tensor):
-        yield nest
-    elif isinstance(nest, Mapping | tuple | list):
-        for value in nest.values() if isinstance(nest, Mapping) else nest:
-            yield from tensors_in(value)

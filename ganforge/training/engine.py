@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ganforge.components.schedule import Schedule
 from ganforge.recipe.plan import Compute
-from ganforge.training import numerics, ranks
+from ganforge.training import numerics, ranks, sharing
 from ganforge.training.player import Player, Update, learnable
 from ganforge.training.rows import Rows, Tape
 from ganforge.training.state import Held
@@ -123,7 +123,7 @@ class Engine:
         turns = self.recording.play(play, [*batch.values(), *moving], like.text, like.names.__getitem__, steady)
         for name, found, gradients in turns:
             losses[name] = found
-            ranks.average(gradients, f"the gradients of the {name}")
+            sharing.average(gradients, f"the gradients of the {name}")
             self.players[name].update(step, gradients)
         return losses
 

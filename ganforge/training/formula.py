@@ -99,10 +99,12 @@ def paired(join: Callable[[Tensor, Tensor], Tensor], one: Any, other: Any) -> An
 
 
 def tensors_of(nest: Any) -> list[Tensor]:
-    """List every tensor in a nest of tuples, lists and dicts."""
-    found: list[Tensor] = []
-    mapped(lambda tensor: found.append(tensor) or tensor, nest)  # type: ignore[func-returns-value]
-    return found
+    """List every tensor in a nest of tuples, lists and mappings."""
+    if isinstance(nest, Tensor):
+        return [nest]
+    if isinstance(nest, Mapping):
+        nest = list(nest.values())
+    return [tensor for item in nest for tensor in tensors_of(item)] if isinstance(nest, tuple | list) else []
 
 
 def cut(nest: Any) -> Any:

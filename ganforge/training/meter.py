@@ -8,7 +8,7 @@ import torch
 from attrs import frozen
 from torch import Tensor
 
-from ganforge.training import ranks
+from ganforge.training import sharing
 from ganforge.training.engine import Engine
 
 
@@ -42,7 +42,7 @@ class Meter:
         """Yield the losses of each kind of turn, [steps, losses], with their names."""
         for names, rows in self._rows.items():
             table = torch.stack(rows)
-            ranks.average([table], "the losses")
+            sharing.average([table], "the losses")
             yield names, table
 
     def means(self) -> dict[str, float]:

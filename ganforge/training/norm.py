@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ganforge.data.dataset import as_float
-from ganforge.training import ranks
+from ganforge.training import ranks, sharing
 from ganforge.training.state import drawn_from, seed_random
 from ganforge.training.values import Scheme, Values
 
@@ -110,7 +110,7 @@ def _pool(networks: Iterable[nn.Module]) -> None:
         share = counted.to(averages[0].dtype)
         for average in averages:
             average.mul_(share)
-        ranks.average([*averages, share], "statistics of batch normalisation")
+        sharing.average([*averages, share], "statistics of batch normalisation")
         for average in averages:
             average.div_(share.clamp(min=1 / ranks.world()))
         counted.copy_((share * ranks.world()).round())

@@ -12,7 +12,7 @@ from ganforge.components.guard import brief
 from ganforge.components.schedule import Schedule
 from ganforge.errors import PluginError
 from ganforge.recipe.plan import LossPlan
-from ganforge.training import ranks
+from ganforge.training import sharing
 from ganforge.training.formula import Formula, cut, mapped, paired
 from ganforge.training.numerics import out_of_memory
 from ganforge.training.values import Values
@@ -169,7 +169,7 @@ class Player:
             for name in names:
                 value = cut(values.ask(view, name, self.name))
                 if values.scheme.is_of_batch(view, name, self.name):
-                    value = mapped(ranks.gather, value)
+                    value = mapped(sharing.gather, value)
                     value = paired(_joined, seen[name], value) if name in seen else value
                 seen[name] = value
 

@@ -1,16 +1,14 @@
 """What the processes of one training, its ranks, do together; a process that is alone is rank 0 of 1.
 
-Each rank plays its own rows of a step's batch. Gradients are averaged before an optimizer steps, so that weights,
-optimizers, what else is saved, and random state are the same on every rank. torchrun says who there is (its environment
-variables are read here), and torch.distributed carries what they tell each other: NCCL between CUDA devices, gloo
-between CPUs.
+torchrun says who there is (its environment variables are read here), and torch.distributed carries what they tell each
+other: NCCL between CUDA devices, gloo between CPUs. What they share of a batch is in `sharing`.
 """
 
 import json
 import mmap
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
@@ -19,14 +17,12 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from attrs import define
-from torch import Tensor
 
 from ganforge.errors import GanforgeError, InputError, RunFailedError
 
 TOLD = "GANFORGE_RANKS"  # the folder in which ranks tell `ganforge run --devices` how they are
 RESTARTS = "TORCHELASTIC_RESTART_COUNT"
 TIMEOUT = "GANFORGE_TIMEOUT"  # seconds that a rank waits for the others in one step
-BUCKET = 25 * 2**20  # bytes of gradients that travel at a time
 PATIENCE = timedelta(days=30)  # where one rank works alone, as while data are prepared
 DIGITS = 20  # of a step
 GRACE_SECONDS = 3.0  # in which all ranks that wait in vain say so
@@ -48,6 +44,7 @@ class _Group:
         rank: of this process.
         world: how many ranks there are.
         store: where each may leave words for the others.
+        lasting: where words stay when torchrun starts all ranks again, as far as its store does.
         control: carries what is no gradient.
         count: of what was exchanged.
         where: what this process does, for errors.
@@ -57,6 +54,7 @@ class _Group:
     rank: int
     world: int
     store: Any
+    lasting: Any
     control: Any
     seconds: float
     count: int = 0
@@ -88,6 +86,11 @@ def wanted() -> int:
     return int(words[0]) if all(words) and words[0].isdecimal() else 1
 
 
+def control() -> Any:
+    """Return the group of torch.distributed that carries what is no gradient, between CPUs."""
+    return _group and _group.control
+
+
 def local() -> int:
     """Return which rank of its own machine this process is."""
     return int(os.environ.get("LOCAL_RANK", 0)) if wanted() > 1 else 0
@@ -113,7 +116,9 @@ def joined(device: torch.device) -> Iterator[None]:
     try:
         met = dist.rendezvous("env://", timeout=timedelta(seconds=seconds))  # type: ignore[attr-defined]
         store, number, count = next(met)
-        # torchrun keeps its store when it starts ranks again: what was said before must not be heard.
+        # torchrun keeps its store when it starts ranks again: what was said before must not be heard, but where it is
+        # asked for.
+        lasting = dist.PrefixStore("lasting", store)  # type: ignore[attr-defined]
         store = dist.PrefixStore(os.environ.get(RESTARTS, "0"), store)  # type: ignore[attr-defined]
         dist.init_process_group(
             "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo",
@@ -127,7 +132,7 @@ def joined(device: torch.device) -> Iterator[None]:
         reason = str(error).partition("\n")[0]
         raise InputError(f"rank {os.environ['RANK']} cannot meet the others: {reason}") from error
     told = dist.PrefixStore("ganforge", store)  # type: ignore[attr-defined]
-    _group = _Group(number, count, told, control, seconds, memory=_memory(number))
+    _group = _Group(number, count, told, lasting, control, seconds, memory=_memory(number))
     try:
         yield
         meet("the end")
@@ -203,6 +208,17 @@ def tell_run(folder: Path) -> None:
         (Path(os.environ[TOLD]) / "run").write_text(str(folder.absolute()))
 
 
+def remember(name: str, text: str) -> None:
+    """Keep a word for the ranks that torchrun starts if it starts all of them again."""
+    if _group:
+        _group.lasting.set(name, text)
+
+
+def remembered(name: str) -> str:
+    """Return a word that was kept before the ranks were started again; "" where there is none."""
+    return _group.lasting.get(name).decode() if _group and _group.lasting.check([name]) else ""
+
+
 def report(error: GanforgeError, further: Sequence[str]) -> bool:
     """Leave it to the launcher to say what went wrong, if there is one; return whether there is."""
     if wanted() < 2 or TOLD not in os.environ:
@@ -217,109 +233,6 @@ def report(error: GanforgeError, further: Sequence[str]) -> bool:
         (Path(os.environ[TOLD]) / f"{os.environ['RANK']}.error").write_text(json.dumps(about))
         return True
     return False
-
-
-def average(gradients: Iterable[Tensor | None], what: str) -> None:
-    """Average gradients over the ranks, in place; on every rank they are gradients of the same tensors.
-
-    A LostRankError says that a rank is gone.
-    """
-    if _group is None:
-        return
-    with doing(what):
-        sent = []
-        for bucket in _buckets([gradient for gradient in gradients if gradient is not None]):
-            flat = torch.cat([gradient.reshape(-1) for gradient in bucket])
-            sent.append((bucket, flat, dist.all_reduce(flat, async_op=True)))
-        for bucket, flat, work in sent:
-            work.wait()
-            parts = torch.split(flat.div_(_group.world), [gradient.numel() for gradient in bucket])
-            for gradient, part in zip(bucket, parts, strict=True):
-                gradient.copy_(part.view(gradient.shape))
-
-
-def _buckets(gradients: Sequence[Tensor]) -> Iterator[list[Tensor]]:
-    """Divide gradients into lists of one type, of about 25 MiB each, in their order."""
-    bucket: list[Tensor] = []
-    size = 0
-    for gradient in gradients:
-        if bucket and (size + gradient.nbytes > BUCKET or gradient.dtype != bucket[0].dtype):
-            yield bucket
-            bucket, size = [], 0
-        bucket.append(gradient)
-        size += gradient.nbytes
-    if bucket:
-        yield bucket
-
-
-def gather(rows: Tensor) -> Tensor:
-    """Return the rows of all ranks, [world * N, ...] of [N, ...] each; gradients lead back to each one's own."""
-    if _group is None:
-        return rows
-    gathered: Tensor = _Gather.apply(rows)
-    return gathered
-
-
-def batch_mean(rows: Tensor) -> Tensor:
-    """Return the mean over a step's batch, [...] of [N, ...], where several devices share it: over all of their rows.
-
-    Every formula that compares with a mean over the batch asks for it here, and so does not depend on the devices.
-    """
-    mean = rows.mean(0)
-    return mean if _group is None else gather(mean[None]).mean(0)
-
-
-class _Gather(torch.autograd.Function):
-    """The rows of all ranks. Each rank's result counts, so that a gradient is the sum over ranks."""
-
-    @staticmethod
-    def forward(context: Any, rows: Tensor) -> Tensor:
-        parts = [torch.empty_like(rows, memory_format=torch.contiguous_format) for _ in range(world())]
-        with doing("gathering a batch"):
-            dist.all_gather(parts, rows.contiguous())
-        return torch.cat(parts)
-
-    @staticmethod
-    def backward(context: Any, *gradients: Tensor) -> Tensor:
-        found: Tensor = _Scatter.apply(gradients[0])
-        return found
-
-
-class _Scatter(torch.autograd.Function):
-    """The sum over ranks, of which each keeps its own rows: what `_Gather` is transposed, and the other way round."""
-
-    @staticmethod
-    def forward(context: Any, whole: Tensor) -> Tensor:
-        total = whole.clone(memory_format=torch.contiguous_format)
-        with doing("the gradient of a gathered batch"):
-            dist.all_reduce(total)
-        return total.chunk(world())[rank()].clone()
-
-    @staticmethod
-    def backward(context: Any, *gradients: Tensor) -> Tensor:
-        return gather(gradients[0])
-
-
-def shared(mine: Sequence[Tensor]) -> list[Tensor]:
-    """Return the tensors of all ranks, on the CPU, in turn: the first of each, the second of each, and so on.
-
-    Rank 0 has as many as any other, and no rank lacks more than the last one; but for that one, all have one shape.
-    """
-    if _group is None:
-        return list(mine)
-    abouts = exchange("what is translated", [[list(one.shape), str(one.dtype)] for one in mine])
-    found = []
-    for place in range(len(abouts[0])):
-        for sender, about in enumerate(abouts):
-            if place < len(about):
-                shape, kind = about[place]
-                room = mine[place].contiguous() if sender == _group.rank else None
-                if room is None:
-                    room = torch.empty(shape, dtype=getattr(torch, kind.removeprefix("torch.")))
-                with doing("translations"):
-                    dist.broadcast(room, sender, group=_group.control)
-                found.append(room)
-    return found
 
 
 def exchange(what: str, value: Any) -> list[Any]:

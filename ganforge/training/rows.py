@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
-from ganforge.training import ranks
+from ganforge.training import ranks, sharing
 
 
 @frozen
@@ -201,7 +201,7 @@ def batch_norm(
     if count < 2:
         raise ValueError(f"Expected more than 1 value per channel when training, got input size {list(maps.shape)}")
     variance, mean = torch.var_mean(full, [0, *range(2, full.ndim)], correction=0)
-    means, variances = ranks.gather(torch.stack([mean, variance])[None]).unbind(1)  # [world, C]
+    means, variances = sharing.gather(torch.stack([mean, variance])[None]).unbind(1)  # [world, C]
     mean = means.mean(0)
     variance = (variances + (means - mean).square()).mean(0)
     with torch.no_grad():

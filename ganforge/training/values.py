@@ -15,7 +15,7 @@ from torch import nn
 from ganforge.components.coupling import View
 from ganforge.errors import InputError
 from ganforge.recipe.plan import ValuePlan
-from ganforge.training import ranks
+from ganforge.training import ranks, sharing
 from ganforge.training.formula import Formula, cut, mapped
 from ganforge.training.numerics import AS_IT_IS, Precision
 from ganforge.training.rows import Tape
@@ -288,7 +288,7 @@ class Values:
         count = self.precision.rows.count
         for argument, name in asks.items():
             if self.scheme.is_of_batch(view, name, player):
-                given[argument] = mapped(ranks.gather, given[argument])
+                given[argument] = mapped(sharing.gather, given[argument])
         made = formula.compute(player, given, evolve(self.precision, rows=None))
         first, size = ranks.rank() * count, (ranks.world() * count,)
         return mapped(lambda one: one[first : first + count] if one.shape[:1] == size else one, made)

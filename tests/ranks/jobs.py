@@ -7,18 +7,26 @@ from typing import Any
 import torch
 from torch import nn
 
-from ganforge.training import ranks
+from ganforge.runs import need
+from ganforge.training import ranks, sharing
 from ganforge.training.meter import Meter
 from ganforge.training.rows import Rows, Shared
-from tests.coats import doubled, engine_of
+from tests.coats import doubled, engine_of, plan_of
 
 
 def train(
-    folder: Path, methods: Sequence[str], sets: Sequence[str], steps: int, double: bool, rounding: float = 0.0
+    folder: Path,
+    methods: Sequence[str],
+    sets: Sequence[str],
+    steps: int,
+    double: bool,
+    rounding: float = 0.0,
+    measured: bool = False,
 ) -> dict[str, Any]:
     """Return the losses of each method's steps, and what is drawn at random afterwards.
 
-    The first weights are multiplied by 1 + `rounding`, to see what becomes of that.
+    The first weights are multiplied by 1 + `rounding`, to see what becomes of that. Where it is `measured`, the memory
+    that it needs is found first.
     """
     found = {}
     for method in methods:
@@ -29,6 +37,11 @@ def train(
             for parameter in (one for module in engine.modules.values() for one in module.parameters()):
                 parameter.mul_(1 + rounding)
         torch.manual_seed(1)
+        if measured:
+            need.NO_QUESTION = 0.0
+            one = {name: samples[:1] for name, samples in doubled(batches(0), 0, batches).items()}
+            said = need.stated(plan_of(method, place, sets), engine, one, 4, [].append, resumed=False)
+            assert said.startswith("memory: about ")
         meter = Meter(engine)
         for step in range(steps):
             batch = batches(step)
@@ -63,7 +76,7 @@ def draw(folder: Path) -> list[Any]:
             torch.empty(size, 4).normal_(),
         ]
         alike = [torch.rand(()), torch.randperm(5).float(), torch.rand(5, 5)]
-    return [ranks.gather(one).flatten().tolist() for one in drawn] + [one.flatten().tolist() for one in alike]
+    return [sharing.gather(one).flatten().tolist() for one in drawn] + [one.flatten().tolist() for one in alike]
 
 
 def normalise(folder: Path) -> list[Any]:
@@ -72,8 +85,8 @@ def normalise(folder: Path) -> list[Any]:
     rows = Rows(8, ranks.rank() * size, size)
     with Shared(rows, torch.device("cpu"), True, None):
         made, first, second, norm = _normalised(rows.of(_maps()))
-    ranks.average([norm.weight.grad], "weights")
-    mine = [ranks.gather(one) for one in (made, first / ranks.world(), second / ranks.world())]
+    sharing.average([norm.weight.grad], "weights")
+    mine = [sharing.gather(one) for one in (made, first / ranks.world(), second / ranks.world())]
     return _numbers([*mine, norm.running_mean, norm.running_var, norm.weight.grad])
 
 
