@@ -55,6 +55,8 @@ batch = 16
 log_every = 2
 checkpoint_every = 4
 sample_every = 0
+[compute]
+compile = false
 """
 
 
@@ -77,7 +79,7 @@ def plugins() -> Plugins:
 
 @pytest.fixture
 def toy(tmp_path: Path) -> Path:
-    """A complete recipe of eight tiny steps."""
+    """A complete recipe of eight tiny steps, too few to gain by being recorded."""
     path = tmp_path / "toy.toml"
     path.write_text(TOY)
     return path

@@ -106,26 +106,25 @@ def command_line(plugins: Plugins, *, alone: bool = False) -> typer.Typer:
 
 def _add_commands(app: typer.Typer, taken: set[str], answer: Callable[..., None]) -> None:
     """Let a plugin add its commands: all of them, or none where no command line can be made of them."""
-    lists: list[list[Any]] = []
+    before: list[tuple[typer.Typer, list[Any], list[Any]]] = []
     for part in _parts(app):
-        lists += (part.registered_commands, part.registered_groups)
-    before = [list(one) for one in lists]
+        before += [(part, held, list(held)) for held in (part.registered_commands, part.registered_groups)]
     try:
         answer(app=app)
-        # Only what is new is made here, and groups, to which it may have added: making commands takes time.
+        # Only what is new is made here, and groups that it was added to: making commands takes time.
         added = typer.Typer()
-        added.registered_commands = app.registered_commands[len(before[0]) :]
-        added.registered_groups = app.registered_groups[len(before[1]) :]
+        added.registered_commands = app.registered_commands[len(before[0][2]) :]
+        added.registered_groups = app.registered_groups[len(before[1][2]) :]
         names = typer.main.get_group(added).commands.keys()
         if len(names) < len(added.registered_commands) + len(added.registered_groups) or names & taken:
             raise PluginError("a command that it adds is there already")
-        for group in _parts(app):
-            if group is not app:
-                typer.main.get_group(group)
+        for part, held, earlier in before[2:]:
+            if held != earlier:
+                typer.main.get_group(part)
         taken |= names
     except BaseException:
-        for one, earlier in zip(lists, before, strict=True):
-            one[:] = earlier
+        for _, held, earlier in before:
+            held[:] = earlier
         raise
 
 

@@ -176,6 +176,7 @@ def is_free(run):
     return True
 
 
+@pytest.mark.slow
 def test_an_interrupted_comparison_goes_on_where_it_was(endless, ganforge):
     process, run = endless
     process.send_signal(signal.SIGINT)

@@ -145,7 +145,7 @@ def test_killed_runs_end_as_undisturbed_ones(name, text, seed, tmp_path):
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="kills forks of a process that has all imported")
-@pytest.mark.parametrize("every", [pytest.param(1, marks=pytest.mark.slow), 150])
+@pytest.mark.parametrize("every", [pytest.param(1, marks=pytest.mark.slow), 400])
 def test_a_run_killed_before_any_file_operation_ends_as_the_undisturbed_one(every, tmp_path):
     """One checkpoint is kept, and evaluation, best checkpoint and due checkpoint fall on the same steps."""
     script = Path(__file__).parent / "every_operation.py"

@@ -53,18 +53,17 @@ def is_untouched(outside):
     )
 
 
+OTHERS = (
+    *("log.csv", "metrics.json", "report.html", ".lock"),
+    *("samples", "checkpoints/latest", "figures/figure4.png"),
+)
+
+
 @pytest.mark.parametrize(
     "name",
     [
-        *("log.jsonl", "log.csv", "metrics.json", "report.html", "recipe.lock.toml", ".lock"),
-        *(
-            "samples",
-            "figures",
-            "checkpoints",
-            "checkpoints/latest",
-            "samples/step-00000012.png",
-            "figures/figure4.png",
-        ),
+        *("log.jsonl", "recipe.lock.toml", "figures", "checkpoints", "samples/step-00000012.png"),
+        *(pytest.param(name, marks=pytest.mark.slow) for name in OTHERS),
     ],
 )
 def test_nothing_is_written_or_deleted_through_a_link(name, run, ganforge, tmp_path):

@@ -9,7 +9,7 @@ from tests.coats import METHODS
 from tests.ranks import jobs
 from tests.ranks.worker import on_ranks
 
-QUICK = ("discogan", "pix2pix", "fastcut")  # batch norm and a loss of whole batches; dropout; draws for all of a batch
+QUICK = ("discogan", "fastcut")  # batch norm and a loss of whole batches; draws for all of a batch
 WITH_BATCH_NORM = {"discogan", "pix2pix", "dcgan", "wgan", "wgan_gp", "r3gan"}
 # What is drawn for the penalty is drawn for each part of a batch that goes one way, whose size Shared does not know.
 SETS = {"stargan": ["losses.penalty=false", "train.batch=8"]}
