@@ -216,7 +216,12 @@ def trained(compared, tmp_path):
 TRAINED = ["gan_toy", "--seeds", "2", *WORDS]
 
 
-@pytest.mark.parametrize("form", FORMS)
+TELLING = ("empty", "torn", "of wrong types", "not a number", "absent", "folder", "pipe", "link to /dev/zero")
+
+
+@pytest.mark.parametrize(
+    "form", [*TELLING, *(pytest.param(form, marks=pytest.mark.slow) for form in FORMS if form not in TELLING)]
+)
 @pytest.mark.parametrize(
     "name", [pytest.param("log.jsonl", marks=pytest.mark.slow), "metrics.json", "recipe.lock.toml"]
 )

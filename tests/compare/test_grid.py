@@ -129,6 +129,7 @@ def varied(tmp_path_factory):
     return folder / "comparison", subprocess.run(command, cwd=folder, capture_output=True, text=True)
 
 
+@pytest.mark.slow
 def test_each_point_is_trained_in_a_folder_of_its_own_and_drawn_against_the_key(varied):
     out, result = varied
     assert result.returncode == 0, result.stderr

@@ -47,9 +47,9 @@ def stranger(monkeypatch):
     ("words", "allowed", "loaded"),
     [
         ([], None, True),
-        (["--no-plugins"], None, False),
+        pytest.param(["--no-plugins"], None, False, marks=pytest.mark.slow),
         (["--no-plugins"], "stranger", False),
-        ([], "", False),
+        pytest.param([], "", False, marks=pytest.mark.slow),
         ([], "other", False),
         ([], f"other{os.pathsep}stranger", True),
     ],

@@ -40,6 +40,11 @@ norm = "none"
 }
 
 
+ONE_OF_THEM = pytest.mark.parametrize(
+    "case", [pytest.param("spectral", marks=pytest.mark.slow), "dropout"], indirect=True
+)
+
+
 @pytest.fixture(params=NETWORKS)
 def case(request, tmp_path):
     recipe = settings("gan", draw_folders(tmp_path / "data")) + NETWORKS[request.param]
@@ -50,6 +55,7 @@ def test_recorded_steps_are_the_same(case):
     assert assert_recorded(case) == ""
 
 
+@ONE_OF_THEM
 def test_in_half_precision(case):
     assert_half(case)
 
@@ -63,6 +69,7 @@ def test_weights_under_spectral_norm_are_averaged(case):
         assert not any(torch.equal(averages[key], weights[key]) for key in weights)
 
 
+@ONE_OF_THEM
 def test_resumes_and_translates(case, ganforge, tmp_path):
     weights = assert_resumes(case, ganforge, tmp_path)
     saved = load_file(weights / "D_B.safetensors")

@@ -109,7 +109,9 @@ def test_a_tracker_is_told_everything_once_also_by_a_run_that_broke_down(noting,
     assert [one for one in again if one[0] != "warn"] == [["open", "an id", 8], ["close", True]]
 
 
-@pytest.mark.parametrize("at", ["open", "tell", "show", "close"])
+@pytest.mark.parametrize(
+    "at", ["open", *(pytest.param(at, marks=pytest.mark.slow) for at in ("tell", "show")), "close"]
+)
 def test_a_tracker_that_fails_is_told_no_more_and_the_training_goes_on(at, noting, toy, ganforge, tmp_path):
     result = ganforge("run", toy, *noting, "--set", f"observers.noting.fails={at}")
     assert result.status == 0, result.err

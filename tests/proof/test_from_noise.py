@@ -95,6 +95,13 @@ RECIPES = {
 RECIPE = RECIPES["wgan-gp"]
 
 
+SOME_OF_THEM = pytest.mark.parametrize(
+    "method",
+    [name if name in ("dcgan", "r3gan") else pytest.param(name, marks=pytest.mark.slow) for name in RECIPES],
+    indirect=True,
+)
+
+
 @pytest.fixture(params=list(RECIPES))
 def method(request):
     return request.param
@@ -211,14 +218,17 @@ def test_equals_a_plain_loop_on_pictures(shape, method, case, tmp_path):
     )
 
 
+@SOME_OF_THEM
 def test_half_precision(case):
     assert_half(case)
 
 
+@SOME_OF_THEM
 def test_recorded(case):
     assert assert_recorded(case) == ""
 
 
+@SOME_OF_THEM
 def test_resumes_and_draws(method, case, ganforge, tmp_path):
     folder = assert_resumes(case, ganforge, tmp_path)
     trained = load_trained(folder, case.plugins, CPU)
@@ -288,7 +298,7 @@ def test_what_does_not_fit_is_said_with_its_place(sets, message, gp, ganforge):
     assert message in result.err
 
 
-@pytest.mark.parametrize("shape", [[16], [16, 1, 1]], ids=str)
+@pytest.mark.parametrize("shape", [pytest.param([16], marks=pytest.mark.slow), [16, 1, 1]], ids=str)
 def test_sample_pictures_show_what_is_drawn_and_evaluations_judge_it(shape, gp, ganforge, tmp_path):
     evaluations = ["evaluations.diversity={use='diversity'}", "evaluations.grid={use='grid'}"]
     sets = [*on_pictures(tmp_path), f"coupling.shape={shape}", "record.sample_every=1", *evaluations]
