@@ -1,6 +1,6 @@
-"""Counts what a step of recipes takes: `python site/costs.py "RECIPE... [KEY=VALUE...]" ...` prints JSON, a list for each.
+"""Counts what a step of recipes takes: `python site/costs.py "RECIPE... [KEY=VALUE...]" ...` prints JSON.
 
-A process of its own, so that the site's pages are read meanwhile.
+Each argument gives a list. This runs in its own process, while the site's pages are made.
 """
 
 import json

@@ -1,7 +1,7 @@
 """Pages of the site that nobody writes by hand; mkdocs calls the `on_...` functions while it builds the site.
 
 Components, recipes, views and hooks are described from the registry and the signatures. Files of the repository outside
-docs/ become pages wherever another page links to them. A comment `<!-- cost: RECIPE... -->` becomes a table of parameters
+docs/ become pages where another page links to them. A comment `<!-- cost: RECIPE... -->` becomes a table of parameters
 and arithmetic.
 """
 
@@ -64,7 +64,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Called when a page has been read: count costs, and lead links to where files of the repository are on the site."""
+    """Called when a page has been read: fill in costs, and point links at the repository's files on the site."""
     markdown = COST.sub(lambda match: costs_table(counting[match[1]].result()[match[1]]), markdown)
 
     def change(match: re.Match[str]) -> str:
@@ -102,7 +102,8 @@ def costs_table(costs: Iterable[Mapping[str, Any]]) -> str:
         parameters = "; ".join(
             f"{', '.join(names)}: {count:,}{' each' if len(names) > 1 else ''}" for count, names in alike.items()
         )
-        recipe = f"[{cost['recipe']}](../reference/recipes/{cost['recipe']}.md){''.join(f', `{one}`' for one in cost['sets'])}"
+                link = f"[{cost['recipe']}](../reference/recipes/{cost['recipe']}.md)"
+        recipe = ", ".join([link, *map(code, cost["sets"])])
         rows.append((recipe, parameters, f"{cost['batch']:,}", f"{cost['gflop']:,.4g} GFLOP"))
     return table(("recipe", "parameters", "batch", "arithmetic of a step"), rows)
 
@@ -265,9 +266,7 @@ def recipe_page(name: str, text: str) -> str:
     """Show a recipe, with a link to the one that it extends."""
     parent = str(tomllib.loads(text).get("extends", "")).removesuffix(".toml")
     extends = f"Extends [{parent}]({parent}.md).\n\n" if parent else ""
-    return (
-        f"# {name}\n\n{extends}```toml\n{text}```\n\n`ganforge validate {name}` checks it and its data.\n"
-    )
+    return f"# {name}\n\n{extends}```toml\n{text}```\n\n`ganforge validate {name}` checks it and its data.\n"
 
 
 def views_page(couplings: Iterable[Component], values: Iterable[Component]) -> str:
@@ -333,6 +332,7 @@ def python_page() -> str:
     names = sorted(set(re.findall(r"(\w+) as \1\b", tree)), key=str.lower)
     shown = [name for name in names if inspect.isclass(thing := getattr(ganforge, name)) or inspect.isfunction(thing)]
     parts = [f"::: {thing.__module__}.{thing.__qualname__}\n" for thing in (getattr(ganforge, name) for name in shown)]
-    return "# Python: the names in `ganforge`\n\nEverything that a plugin may import, and `ganforge.Translator`.\n\n" + "\n".join(
-        parts
+    return (
+        "# Python: the names in `ganforge`\n\nEverything that a plugin may import, and `ganforge.Translator`.\n\n"
+        + "\n".join(parts)
     )
