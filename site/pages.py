@@ -102,7 +102,7 @@ def costs_table(costs: Iterable[Mapping[str, Any]]) -> str:
         parameters = "; ".join(
             f"{', '.join(names)}: {count:,}{' each' if len(names) > 1 else ''}" for count, names in alike.items()
         )
-                link = f"[{cost['recipe']}](../reference/recipes/{cost['recipe']}.md)"
+        link = f"[{cost['recipe']}](../reference/recipes/{cost['recipe']}.md)"
         recipe = ", ".join([link, *map(code, cost["sets"])])
         rows.append((recipe, parameters, f"{cost['batch']:,}", f"{cost['gflop']:,.4g} GFLOP"))
     return table(("recipe", "parameters", "batch", "arithmetic of a step"), rows)
@@ -332,7 +332,5 @@ def python_page() -> str:
     names = sorted(set(re.findall(r"(\w+) as \1\b", tree)), key=str.lower)
     shown = [name for name in names if inspect.isclass(thing := getattr(ganforge, name)) or inspect.isfunction(thing)]
     parts = [f"::: {thing.__module__}.{thing.__qualname__}\n" for thing in (getattr(ganforge, name) for name in shown)]
-    return (
-        "# Python: the names in `ganforge`\n\nEverything that a plugin may import, and `ganforge.Translator`.\n\n"
-        + "\n".join(parts)
-    )
+    head = "# Python: the names in `ganforge`\n\nEverything that a plugin may import, and `ganforge.Translator`.\n\n"
+    return head + "\n".join(parts)
