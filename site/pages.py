@@ -1,7 +1,8 @@
 """Pages of the site that nobody writes by hand; mkdocs calls the `on_...` functions while it builds the site.
 
 Components, recipes, views and hooks are described from the registry and the signatures. Files of the repository outside
-of docs/ become pages wherever another page links to them.
+docs/ become pages where another page links to them. A comment `<!-- cost: RECIPE... -->` becomes a table of parameters
+and arithmetic.
 """
 
 import inspect
@@ -12,6 +13,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -35,6 +37,7 @@ ENGINE_TABLES = ("train", "compute", "record", "losses", "values")
 LANGUAGES = {".py": "python", ".toml": "toml", ".sh": "sh"}
 LINK = re.compile(r"(\]\()(?!\w+:|#|/)([^)\s#]+)")  # the target of a link, without its anchor
 CODE = re.compile(r"(```.*?```|~~~~.*?~~~~|`[^`\n]*`)", re.DOTALL)
+COST = re.compile(r"<!-- cost: (.+?) -->")  # recipes, and overrides for all of them
 MATH = re.compile(r"(?<![\\$\w])\$([^$\n]+)\$(?![\w$])")
 COMPONENT = """
 ::: {path}
@@ -50,8 +53,9 @@ COMPONENT = """
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Called when mkdocs has listed docs/: add the pages that are made, and name them in the navigation."""
-    made = {page: (ROOT / name).read_text() for name, page in ROOT_PAGES.items()} | reference()
     written = {file.src_uri: file.content_string for file in files if file.is_documentation_page()}
+    counting.update(started(sorted({words for text in written.values() for words in COST.findall(text)})))
+    made = {page: (ROOT / name).read_text() for name, page in ROOT_PAGES.items()} | reference()
     made |= sources(written | made)
     for name, text in made.items():
         files.append(File.generated(config, name, content=text))
@@ -60,7 +64,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Called when a page has been read: lead its links to where files of the repository are on the site."""
+    """Called when a page has been read: fill in costs, and point links at the repository's files on the site."""
+    markdown = COST.sub(lambda match: costs_table(counting[match[1]].result()[match[1]]), markdown)
 
     def change(match: re.Match[str]) -> str:
         path = linked(page.file.src_uri, match[2])
@@ -69,6 +74,38 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     parts = CODE.split(markdown)
     parts[::2] = [MATH.sub(as_mathml, LINK.sub(change, part)) for part in parts[::2]]
     return "".join(parts)
+
+
+counting: dict[str, Future[dict[str, Any]]] = {}  # what is counted while other pages are made
+
+
+def started(asked: list[str]) -> dict[str, Future[dict[str, Any]]]:
+    """Begin to count what recipes take; return the answer to come for each comment."""
+
+    def count() -> dict[str, Any]:
+        words = [sys.executable, str(ROOT / "site" / "costs.py"), *asked]
+        return dict(json.loads(subprocess.run(words, check=True, capture_output=True, text=True).stdout))
+
+    pool = ThreadPoolExecutor(1)
+    answer = pool.submit(count)
+    pool.shutdown(wait=False)
+    return dict.fromkeys(asked, answer)
+
+
+def costs_table(costs: Iterable[Mapping[str, Any]]) -> str:
+    """Return the table of what a step of each recipe takes."""
+    rows = []
+    for cost in costs:
+        alike: dict[int, list[str]] = {}
+        for name, count in cost["parameters"].items():
+            alike.setdefault(count, []).append(name)
+        parameters = "; ".join(
+            f"{', '.join(names)}: {count:,}{' each' if len(names) > 1 else ''}" for count, names in alike.items()
+        )
+        link = f"[{cost['recipe']}](../reference/recipes/{cost['recipe']}.md)"
+        recipe = ", ".join([link, *map(code, cost["sets"])])
+        rows.append((recipe, parameters, f"{cost['batch']:,}", f"{cost['gflop']:,.4g} GFLOP"))
+    return table(("recipe", "parameters", "batch", "arithmetic of a step"), rows)
 
 
 def as_mathml(match: re.Match[str]) -> str:
@@ -155,7 +192,7 @@ def reference() -> dict[str, str]:
     pages = {
         "tables.md": tables_page(),
         "recipes.md": "# Recipes\n\n"
-        + table(("recipe", "what it is"), [(f"[{name}](recipes/{name}.md)", text) for name, text in listed]),
+        + table(("recipe", "summary"), [(f"[{name}](recipes/{name}.md)", text) for name, text in listed]),
         "views.md": views_page(components["coupling"], components["value"]),
         "hooks.md": hooks_page(),
         "python.md": python_page(),
@@ -167,7 +204,7 @@ def reference() -> dict[str, str]:
         for name, text in sorted(pages.items())
         if "/" not in name
     )
-    pages["index.md"] = f"# Reference\n\nMade from the code when this site is built.\n\n{links}"
+    pages["index.md"] = f"# Reference\n\nGenerated from the code when this site is built.\n\n{links}"
     return {f"reference/{name}": text for name, text in pages.items()}
 
 
@@ -196,7 +233,7 @@ def settings(rows: Iterable[Mapping[str, Any]]) -> str:
 
 def kind_page(kind: str, components: Iterable[Component]) -> str:
     """Show all components of a kind."""
-    parts = [f"# {kind.capitalize()}: components\n\n`ganforge list {kind}` lists those that are installed.\n"]
+    parts = [f"# {kind.capitalize()}: components\n\n`ganforge list {kind}` lists the installed ones.\n"]
     for component in components:
         one = described(component)
         asks = "".join(
@@ -211,7 +248,7 @@ def kind_page(kind: str, components: Iterable[Component]) -> str:
 
 def tables_page() -> str:
     """Show the tables of a recipe that belong to the engine."""
-    parts = ["# A recipe's own tables\n\nEach of them is also shown by `ganforge show train`, and so on.\n"]
+    parts = ["# The engine's tables in a recipe\n\n`ganforge show train`, and so on, prints each of them.\n"]
     for name in ENGINE_TABLES:
         words = [sys.executable, "-m", "ganforge", "show", name, "--json"]
         shown = json.loads(subprocess.run(words, check=True, capture_output=True, text=True).stdout)
@@ -229,9 +266,7 @@ def recipe_page(name: str, text: str) -> str:
     """Show a recipe, with a link to the one that it extends."""
     parent = str(tomllib.loads(text).get("extends", "")).removesuffix(".toml")
     extends = f"Extends [{parent}]({parent}.md).\n\n" if parent else ""
-    return (
-        f"# {name}\n\n{extends}```toml\n{text}```\n\n`ganforge validate {name}` finds out whether its data are here.\n"
-    )
+    return f"# {name}\n\n{extends}```toml\n{text}```\n\n`ganforge validate {name}` checks it and its data.\n"
 
 
 def views_page(couplings: Iterable[Component], values: Iterable[Component]) -> str:
@@ -244,7 +279,7 @@ def views_page(couplings: Iterable[Component], values: Iterable[Component]) -> s
         coupling = one.factory(**{name: default(setting) for name, setting in one.signature.settings.items()})
         parts.append(f"## {one.name}\n\n{one.summary}\n\n{networks_table(coupling)}\n{wiring_table(coupling)}")
     rows = [(code(one.name), *asked_and_said(one), code(one.plugin)) for one in values]
-    parts.append(f"## Values\n\n{table(('value', 'made of', 'what it is', 'plugin'), rows)}")
+    parts.append(f"## Values\n\n{table(('value', 'computed from', 'meaning', 'plugin'), rows)}")
     return "\n".join(parts)
 
 
@@ -283,7 +318,7 @@ def asked_and_said(value: Component) -> tuple[str, str]:
 
 def hooks_page() -> str:
     """Show every hook with its signature."""
-    parts = ["# Hooks\n\nMark an implementation with `ganforge.hookimpl`; it may ask for any part of the arguments.\n"]
+    parts = ["# Hooks\n\nMark an implementation with `ganforge.hookimpl`; it takes any of the arguments, by name.\n"]
     for name, function in vars(hookspecs).items():
         if name.startswith("ganforge_"):
             signature = f"{name}({', '.join(inspect.signature(function).parameters)})"
@@ -292,11 +327,10 @@ def hooks_page() -> str:
 
 
 def python_page() -> str:
-    """Show every public name of `ganforge`, as far as it has a docstring."""
+    """Show every public class and function of `ganforge`."""
     tree = (ROOT / "ganforge" / "__init__.py").read_text()
     names = sorted(set(re.findall(r"(\w+) as \1\b", tree)), key=str.lower)
     shown = [name for name in names if inspect.isclass(thing := getattr(ganforge, name)) or inspect.isfunction(thing)]
     parts = [f"::: {thing.__module__}.{thing.__qualname__}\n" for thing in (getattr(ganforge, name) for name in shown)]
-    return "# Python: what `ganforge` offers\n\nAll that a plugin imports, and `ganforge.Translator`.\n\n" + "\n".join(
-        parts
-    )
+    head = "# Python: the names in `ganforge`\n\nEverything that a plugin may import, and `ganforge.Translator`.\n\n"
+    return head + "\n".join(parts)
