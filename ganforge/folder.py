@@ -152,7 +152,7 @@ class Folder:
         return False
 
     @contextmanager
-    def making(self, name: str) -> Iterator["Folder"]:
+    def stage(self, name: str) -> Iterator["Folder"]:
         """Yield a folder aside; once all that is in it is written, it gets its name, and replaces what had that."""
         aside, older = _aside(name), _aside(name)
         os.mkdir(aside, dir_fd=self._descriptor)

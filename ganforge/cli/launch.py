@@ -13,7 +13,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from ganforge.cli.command import say
+from ganforge.cli.common import say
 from ganforge.errors import GanforgeError, InputError, RunFailedError, StoppedError
 
 

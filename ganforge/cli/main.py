@@ -10,8 +10,8 @@ from typing import Annotated, Any
 
 import typer
 
-from ganforge.cli import look, train
-from ganforge.cli.command import say, tell
+from ganforge.cli import inspection, train
+from ganforge.cli.common import say, tell
 from ganforge.cli.streams import lasting, silent
 from ganforge.components.guard import trace
 from ganforge.components.index import Index
@@ -24,10 +24,10 @@ VERSION = "--version"
 COMMANDS: dict[str, Callable[..., None]] = {
     "run": train.run,
     "resume": train.resume,
-    "list": look.list_components,
-    "validate": look.validate,
-    "recipes": look.list_recipes,
-    "plugins": look.list_plugins,
+    "list": inspection.list_components,
+    "validate": inspection.validate,
+    "recipes": inspection.list_recipes,
+    "plugins": inspection.list_plugins,
 }
 TRAINING = ("run", "resume")  # for all others what the index knows of plugins may do, or saves loading some of them
 

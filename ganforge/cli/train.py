@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ganforge.cli import command
+from ganforge.cli import common
 from ganforge.errors import InputError, StoppedError
 
 if TYPE_CHECKING:
@@ -25,22 +25,22 @@ _changes = typer.Option("--set", metavar="KEY=VALUE", help="Another train.steps,
 
 def run(
     context: typer.Context,
-    recipe: command.RecipeName,
-    sets: command.Sets = None,
-    plugin: command.PluginFiles = None,
+    recipe: common.RecipeName,
+    sets: common.Sets = None,
+    plugin: common.PluginFiles = None,
     out: Annotated[Path, _out] = Path("runs"),
-    device: command.Device = "auto",
+    device: common.Device = "auto",
     devices: Devices = "",
 ) -> None:
     """Train a recipe."""
-    plan = command.understand(context, recipe, sets, plugin)
+    plan = common.understand(context, recipe, sets, plugin)
     if _is_launched(devices, device):
         return
-    from ganforge.runs.start import begun, create, reopen
+    from ganforge.runs.opening import create, earlier_run, reopen
 
     with _joined(device) as place:
-        with command.progress() as report:
-            if (earlier := begun()) is not None:
+        with common.progress() as report:
+            if (earlier := earlier_run()) is not None:
                 started = reopen(earlier, context.obj, place, (), report)
             else:
                 started = create(plan, context.obj, out, place, report)
@@ -49,20 +49,20 @@ def run(
 
 def resume(
     context: typer.Context,
-    run: command.RunFolder,
+    run: common.RunFolder,
     sets: Annotated[list[str] | None, _changes] = None,
-    plugin: command.PluginFiles = None,
-    device: command.Device = "auto",
+    plugin: common.PluginFiles = None,
+    device: common.Device = "auto",
     devices: Devices = "",
 ) -> None:
     """Go on with a run exactly where it stopped."""
-    plugins = command.plugins_with(context, plugin)
+    plugins = common.plugins_with(context, plugin)
     if _is_launched(devices, device):
         return
-    from ganforge.runs.start import reopen
+    from ganforge.runs.opening import reopen
 
     with _joined(device) as place:
-        with command.progress() as report:
+        with common.progress() as report:
             reopened = reopen(run, plugins, place, sets or (), report)
         if not reopened.done:
             _train(reopened)
@@ -71,10 +71,10 @@ def resume(
         steps, asked = reopened.step, reopened.plan.train.steps
         if steps < asked:
             way = "To go on: --set train.patience=0"
-            command.tell(f"{run} is done: at {steps} of {asked} steps its metric no longer improved. {way}")
+            common.tell(f"{run} is done: at {steps} of {asked} steps its metric no longer improved. {way}")
             return
         done = f"{steps} of {asked} steps" if steps == asked else f"{steps} steps, more than the {asked} asked for"
-        command.tell(f"{run} is done: {done}. To extend it: --set train.steps={2 * steps}")
+        common.tell(f"{run} is done: {done}. To extend it: --set train.steps={2 * steps}")
 
 
 def _is_launched(devices: str, device: str) -> bool:
@@ -130,32 +130,32 @@ def _train(started: "Run") -> None:
     plugins = started.plugins
     _attach_observers(started)
     among = f", {ranks.world()} devices" if ranks.world() > 1 else ""
-    command.tell(f"{started.plan.name}: {started.folder} on {started.device}{among}")
+    common.tell(f"{started.plan.name}: {started.folder} on {started.device}{among}")
     if foreign := [f"{plugin.name} {plugin.version} ({plugin.origin})" for plugin in plugins.foreign()]:
-        command.tell(f"plugins: {', '.join(foreign)}")
+        common.tell(f"plugins: {', '.join(foreign)}")
     try:
         started.build()
         if started.memory:
-            command.tell(started.memory)
+            common.tell(started.memory)
         started.train()
     except (KeyboardInterrupt, StoppedError):
         devices = f" --devices {ranks.world()}" if ranks.world() > 1 else ""
-        command.say(f"interrupted at step {started.step}; go on with: ganforge resume {started.folder}{devices}")
+        common.say(f"interrupted at step {started.step}; go on with: ganforge resume {started.folder}{devices}")
         raise
     finally:
         started.close()
     if started.results:
-        command.print_results(started.results)
+        common.print_results(started.results)
     folder = started.folder
     places = {"figures": "figures/*.png", "samples": "samples/*.png", "log": "log.jsonl", "report": "report.html"}
     for label, pattern in places.items():
         files = sorted(path for path in folder.glob(pattern) if not path.stem.endswith("_initial"))
         if files:
-            command.tell(f"{label + ':':9}{files[-1]}")
-    command.tell(f"weights: {folder / 'checkpoints' / started.newest}")
-    command.tell(f"time:    {shares(started.clock.seconds)}")
+            common.tell(f"{label + ':':9}{files[-1]}")
+    common.tell(f"weights: {folder / 'checkpoints' / started.newest}")
+    common.tell(f"time:    {shares(started.clock.seconds)}")
     if started.results and (best := started.results.best) and best.step != started.step:
-        command.tell(f"best:    {folder / 'checkpoints' / 'best'} (step {best.step})")
+        common.tell(f"best:    {folder / 'checkpoints' / 'best'} (step {best.step})")
     for failure in started.failures:
         raise failure
 

@@ -14,7 +14,7 @@ from itertools import takewhile
 from pathlib import Path
 from types import FrameType
 
-from ganforge.components.meant import meant
+from ganforge.components.suggestions import suggest
 from ganforge.errors import GanforgeError, PluginError, StoppedError
 
 STANDARD_LIBRARY, CORE = sysconfig.get_path("stdlib"), str(Path(__file__).parents[1])
@@ -128,7 +128,7 @@ def brief(error: BaseException) -> str:
     # What ganforge itself says of a plugin names the file already.
     named = own[-1].filename if own and isinstance(error, GanforgeError) else place
     text = text if named in text else f"{text} ({place})"
-    return "; ".join(filter(None, (" ".join(text.splitlines()), meant(error))))
+    return "; ".join(filter(None, (" ".join(text.splitlines()), suggest(error))))
 
 
 def trace(error: BaseException) -> list[str]:

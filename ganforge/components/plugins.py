@@ -10,12 +10,12 @@ import pluggy
 from attrs import define, field
 
 from ganforge.components import hookspecs
-from ganforge.components.answers import Answer, check
 from ganforge.components.api import OWN, misfit, require_version, version
 from ganforge.components.guard import brief, contained, guarded
+from ganforge.components.hookimpls import Implementation, check_hooks
 from ganforge.components.index import OFFER, Index
 from ganforge.components.installed import Unreadable, entry_points, origin_of
-from ganforge.components.neighbours import PluginFolder, new_folder
+from ganforge.components.plugin_folders import PluginFolder, new_folder
 from ganforge.components.registry import Component, Register, Registry
 from ganforge.disk import UNWRITABLE
 from ganforge.errors import InputError, PluginError, RunFailedError, StoppedError, nearest
@@ -184,7 +184,7 @@ class Plugins:
         for implementation in reversed(self.manager.hook.__dict__[hook].get_hookimpls()):
             try:
                 with guarded() if hook in BEFORE_RUNS else contained():
-                    result = work(Answer(implementation, hook))
+                    result = work(Implementation(implementation, hook))
             except Exception as error:
                 asked = isinstance(error, ASKED.get(hook, ()))
                 if asked or _is_of_disk(error) or isinstance(error, StoppedError):
@@ -216,7 +216,7 @@ class Plugins:
         """Let an observer's methods answer hooks from now on; if they do so wrongly, it is left out, and said so."""
         try:
             with contained():
-                check(self.manager, observer, name)
+                check_hooks(self.manager, observer, name)
                 self.manager.register(observer, name)
         except Exception as error:
             self.say(f"warning: observer '{name}' is disabled: {brief(error)}")
@@ -274,7 +274,7 @@ class Plugins:
         """Let a plugin answer hooks, if it does so rightly."""
         if misfitting := misfit(module):
             self.say(f"warning: plugin '{plugin.name}': {misfitting}")
-        check(self.manager, module, plugin.name)
+        check_hooks(self.manager, module, plugin.name)
         try:
             self.manager.register(module, plugin.name)
         except Exception:
@@ -292,7 +292,7 @@ class Plugins:
         with guarded():
             for implementation in self.manager.hook.ganforge_register.get_hookimpls():
                 if implementation.plugin is plugin.module:
-                    Answer(implementation, "ganforge_register")(register=register)
+                    Implementation(implementation, "ganforge_register")(register=register)
         registry.add(register.components.values())
 
     def _disable(self, module: object, name: str, error: Exception) -> None:

@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeVar
 from attrs import field, frozen
 
 from ganforge.components.api import renamed
-from ganforge.components.elsewhere import hint
+from ganforge.components.community import hint
 from ganforge.components.settings import Signature, read_signature
 from ganforge.errors import InputError, PluginError, nearest
 

@@ -18,8 +18,8 @@ import attrs
 from attrs import NOTHING, frozen
 
 from ganforge.components.describe import describe, describe_validator, describe_value
-from ganforge.components.meant import meant
 from ganforge.components.schedule import Schedule
+from ganforge.components.suggestions import suggest
 from ganforge.errors import PluginError, nearest
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ def _hints(holder: Any, name: str, variables: dict[str, Any] | None = None) -> d
     try:
         return typing.get_type_hints(holder, variables, include_extras=True)
     except NameError as error:
-        near = f"; {hint}" if (hint := meant(error)) else ""
+        near = f"; {hint}" if (hint := suggest(error)) else ""
         raise PluginError(f"the annotations of {name} cannot be read: {error}{near}") from error
 
 

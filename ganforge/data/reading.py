@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from attrs import evolve
 
 from ganforge.data.augment import cut_middle
-from ganforge.data.copies import copies, told
 from ganforge.data.dataset import (
     Crop,
     Dataset,
@@ -23,6 +22,7 @@ from ganforge.data.dataset import (
     as_float,
     random_generator,
 )
+from ganforge.data.duplicates import describe_duplicates, find_duplicates
 from ganforge.data.notes import note_lines
 from ganforge.errors import InputError, PluginError, nearest
 
@@ -143,8 +143,9 @@ def oddities(sources: Mapping[Split, Sources], *, skipped: bool = True) -> list[
     for wanted in dict.fromkeys(domain for _, domain, _ in stored):
         # Train and test samples of a domain are compared, too.
         said += note_lines(note for _, domain, samples in stored if domain == wanted for note in samples.notes)
-    if twice := copies(sources.get("train", {}), sources.get("test", {})):
-        said.append(f"training pictures are test pictures, too, so that tests prove less than they seem: {told(twice)}")
+    if twice := find_duplicates(sources.get("train", {}), sources.get("test", {})):
+        which = describe_duplicates(twice)
+        said.append(f"training pictures are also test pictures, so test results look better than they are: {which}")
     return list(dict.fromkeys(said))
 
 

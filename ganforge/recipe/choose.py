@@ -5,9 +5,8 @@ from typing import Any, TypeVar
 
 from attrs import define, field
 
-from ganforge.components import registry as registries
 from ganforge.components.describe import describe_value
-from ganforge.components.registry import Component, Registry
+from ganforge.components.registry import KEYS, Component, Registry
 from ganforge.components.settings import Key, fill, read_fields
 from ganforge.errors import InputError, Problem, nearest
 from ganforge.recipe.layers import Recipe, Table, has, merge
@@ -130,6 +129,6 @@ class Chooser:
         table = self.table(path)
         if table is None:
             return None
-        choice = self.choose(kind, path, table, aside=registries.KEYS[kind])
+        choice = self.choose(kind, path, table, aside=KEYS[kind])
         engines = self.filled(cls, table, path)
         return (choice, engines) if choice and engines else None

@@ -14,7 +14,7 @@ from attrs import field, frozen
 from ganforge.components.settings import Key
 from ganforge.disk import read_text
 from ganforge.errors import InputError, Problem, RecipeError, nearest
-from ganforge.recipe.places import places
+from ganforge.recipe.line_numbers import line_numbers
 
 # A coupling that has networks of other roles brings a table for each of them.
 TABLES = (
@@ -46,12 +46,14 @@ class Layer:
         """Return the line at which the statement begins that gives the key at `path`; None where none does."""
         if not has(self.table, path):
             return None
-        return next((self.places[path[:end]] for end in range(len(path), 0, -1) if path[:end] in self.places), None)
+        return next(
+            (self.line_numbers[path[:end]] for end in range(len(path), 0, -1) if path[:end] in self.line_numbers), None
+        )
 
     @cached_property
-    def places(self) -> dict[Key, int]:
+    def line_numbers(self) -> dict[Key, int]:
         """The line of each key that is named by a statement."""
-        return places(self.text)
+        return line_numbers(self.text)
 
 
 @frozen

@@ -9,7 +9,7 @@ from typing import Any
 import tomli_w
 import torch
 
-from ganforge.components.neighbours import copied_as
+from ganforge.components.plugin_folders import copied_as
 from ganforge.components.settings import plain
 from ganforge.errors import InputError
 from ganforge.recipe.plan import Choice, DataTable, Plan

@@ -49,7 +49,7 @@ def save(
     evaluations found of it.
     """
     name = name_of(step)
-    with parent.making(name) as folder:
+    with parent.stage(name) as folder:
         digests = {
             f"{network}.safetensors": write_weights(folder, step, network, tensors, recipe)
             for network, tensors in weights.items()

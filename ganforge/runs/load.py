@@ -13,7 +13,7 @@ import torch
 from attrs import evolve, frozen
 from torch import nn
 
-from ganforge.components.neighbours import copied_as
+from ganforge.components.plugin_folders import copied_as
 from ganforge.components.plugins import Plugins
 from ganforge.disk import read_text
 from ganforge.errors import InputError, nearest
@@ -27,7 +27,7 @@ from ganforge.runs.fit import load_networks
 from ganforge.runs.log import LOCK as LOCK
 from ganforge.runs.trained import Trained, recalibration
 from ganforge.runs.weights import Weights, find_weights
-from ganforge.training import build, norm as norms
+from ganforge.training import batch_norm, build
 from ganforge.training.meter import first_not_finite
 from ganforge.training.networks import META, with_facts
 
@@ -118,7 +118,7 @@ class Saved:
 
     outline: Trained
     weights: Weights
-    norm: norms.Norm
+    norm: batch_norm.Norm
     say: Callable[[str], None]
 
     @property
@@ -181,7 +181,7 @@ class Saved:
 
     def _uncover(self, networks: dict[str, nn.Module], training: Any) -> None:
         """Put the running averages back that lie beneath recalibrated statistics."""
-        keeping = {name: kept for name, network in networks.items() if (kept := norms.statistics(network))}
+        keeping = {name: kept for name, network in networks.items() if (kept := batch_norm.statistics(network))}
         if keeping and "beneath" not in training:
             message = f"'{self.weights.folder}' holds no training.safetensors, in which the running averages are"
             raise InputError(message)
@@ -191,7 +191,7 @@ class Saved:
                 networks[name].state_dict()[key].copy_(covered[key])
 
 
-def find_saved(path: Path, plugins: Plugins, norm: norms.Norm | None = None, sets: Sequence[str] = ()) -> Saved:
+def find_saved(path: Path, plugins: Plugins, norm: batch_norm.Norm | None = None, sets: Sequence[str] = ()) -> Saved:
     """Find what was trained, without loading its networks, in a run, a checkpoint, a weights file, a folder of weights.
 
     It may also be a name that a plugin knows, such as `hub:NAME`. A file that is named says itself which network it is.
@@ -226,7 +226,7 @@ def find_saved(path: Path, plugins: Plugins, norm: norms.Norm | None = None, set
 
 
 def load_trained(
-    path: Path, plugins: Plugins, device: torch.device, norm: norms.Norm | None = None, sets: Sequence[str] = ()
+    path: Path, plugins: Plugins, device: torch.device, norm: batch_norm.Norm | None = None, sets: Sequence[str] = ()
 ) -> Trained:
     """Load all networks of what was trained, as `find_saved` finds it, onto a device.
 

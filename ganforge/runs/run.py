@@ -22,23 +22,23 @@ from ganforge.errors import DivergedError, GanforgeError, InputError, StoppedErr
 from ganforge.folder import Folder
 from ganforge.recipe.lock import lock_text
 from ganforge.recipe.plan import Plan
-from ganforge.runs import checkpoint, judging
+from ganforge.runs import checkpoint, evaluation
 from ganforge.runs.assemble import assemble, probes_of
 from ganforge.runs.changes import changes
 from ganforge.runs.clock import Clock
+from ganforge.runs.consistency import require_same
 from ganforge.runs.interrupts import Agreement, Requests, requests, telling_of_memory, unwritable
+from ganforge.runs.memory_need import check_memory
 from ganforge.runs.metrics import is_finished, rehearse
-from ganforge.runs.need import stated
-from ganforge.runs.origin import Origin
 from ganforge.runs.results import Measured, Results
 from ganforge.runs.saving import Saving
-from ganforge.runs.together import require_same
 from ganforge.runs.trained import LOOKED_AT, Seen, Trained, recalibration
+from ganforge.runs.warm_start import WarmStart
 from ganforge.runs.writer import Writer
 from ganforge.training import ranks
+from ganforge.training.batch_norm import Recalibration
 from ganforge.training.engine import Engine
 from ganforge.training.meter import Meter
-from ganforge.training.norm import Recalibration
 from ganforge.training.state import seed_random
 
 TICK_SECONDS = 0.25
@@ -50,14 +50,14 @@ REWINDS = 3
 class Run:
     """A training run and where it stands: after `step` steps. Observers get it and only read.
 
-    Everything that it writes is in `folder`, which the lock `held` keeps other processes out of, and is written through
-    `files`. It goes on from the checkpoint `start`, if there is one; a new one may begin with the weights of `origin`.
-    Of several ranks all but the first one write into a folder of their own, which is gone in the end; `home` is the
-    first one's. What was found odd so far is in `warnings`, what evaluations found in `results`, and why some failed
-    the last time in `failures`. `notes` tell later whether data or plugins have changed; `odd` is what a look at the
-    data found before the run was there. `memory` says what it needs, once it is built. `clock` tells where its time
-    goes. What an observer writes that takes time, such as a picture, it may have written `beside` the steps; what goes
-    wrong there is raised after the next step.
+    A run writes only into `folder`, through `files`; the lock `held` keeps other processes out of it. It continues from
+    the checkpoint `resumed_from`, if there is one; a new run may begin with the weights of `warm_start`. Each rank but
+    the first writes into a temporary folder of its own; `home` is the first one's folder. `warnings` holds what was
+    found odd so far, `results` what the evaluations found, and `failures` why some of them failed the last time.
+    `notes` show later whether data or plugins have changed; `odd` is what was found odd in the data before the run was
+    created. `memory` says how much memory the run needs, once it is built. `clock` measures where the time goes.
+    Observers may pass slow writing, such as of a picture, to the thread `beside`; its errors are raised after the next
+    step.
     """
 
     files: Folder
@@ -69,13 +69,13 @@ class Run:
     held: FileLock = field(repr=False)
     clock: Clock = field(repr=False)
     step: int = 0
-    start: Path | None = None
+    resumed_from: Path | None = None
     notes: Mapping[str, Mapping[str, str]] = field(factory=dict, repr=False)
     odd: Sequence[str] = ()
     warnings: list[str] = field(factory=list)
     results: Results | None = None
     failures: Sequence[GanforgeError] = field(factory=list, repr=False)
-    origin: Origin | None = field(default=None, repr=False)
+    warm_start: WarmStart | None = field(default=None, repr=False)
     home: Path = field(kw_only=True)
     memory: str = field(init=False, default="", repr=False)
     _calibrated_at: int = field(init=False, default=-1, repr=False)
@@ -199,21 +199,21 @@ class Run:
         with telling_of_memory(plan.train.batch, self._fitting):
             self._probes = probes_of(plan, self.sources[plan.watched])
             self.engine, self.batches = assemble(plan, self.dataset, sources, self.device, report)
-            if self.origin is not None:
-                for line in self.origin.lay(plan, self.dataset, self.engine, self.device):
+            if self.warm_start is not None:
+                for line in self.warm_start.apply(plan, self.dataset, self.engine, self.device):
                     self.warn(line)
-                self.origin = None  # its tensors are not needed any more
+                self.warm_start = None  # its tensors are not needed any more
             if ranks.world() > 1:
                 require_same(self)
-            resumed = self.start is not None
-            self.memory = stated(plan, self.engine, self._one, self._looked_at, self.warn, resumed=resumed)
+            resumed = self.resumed_from is not None
+            self.memory = check_memory(plan, self.engine, self._one, self._looked_at, self.warn, resumed=resumed)
             if plan.train.norm == "recalibrated":
                 self._recalibration = recalibration(plan, self.engine.scheme, sources, self.device)
         self.meter = Meter(self.engine)
         self._saving = Saving(self)
-        if self.start is not None:
-            self._saving.restore(self.start)
-            self._saving.take_up_best(self.start)
+        if self.resumed_from is not None:
+            self._saving.restore(self.resumed_from)
+            self._saving.take_up_best(self.resumed_from)
             for change in changes(plan, self.noted):
                 self.warn(change)
         elif plan.evaluations:
@@ -249,7 +249,7 @@ class Run:
                     signals.at_once = True
                     ranks.at("the test")
                     with self.clock.on("evaluation"):
-                        judging.test(self, self._saving)
+                        evaluation.evaluate_test_split(self, self._saving)
         except OSError as error:
             if error.errno not in UNWRITABLE:
                 raise
@@ -323,7 +323,7 @@ class Run:
             self._calibrate()
         if (due(record.evaluate_every) and not last) or (last and split != "test" and self.plan.evaluations):
             with self.clock.on("evaluation"):
-                judging.look(self, self._saving, split)
+                evaluation.evaluate_split(self, self._saving, split)
             last = self.over
         if due(record.sample_every):
             with self.clock.on("samples"):

@@ -15,7 +15,7 @@ from ganforge.data.reading import Sources, mean, normal
 from ganforge.data.split import Split
 from ganforge.errors import InputError, nearest
 from ganforge.recipe.plan import Plan, usual
-from ganforge.training import build, norm as norms, ranks, sharing
+from ganforge.training import batch_norm, build, ranks, sharing
 from ganforge.training.networks import make_networks, with_facts
 from ganforge.training.state import held_by, looking
 from ganforge.training.values import Scheme, Values, Wiring
@@ -274,7 +274,7 @@ class Trained:
         held = self._held()
         with looking({**self.scheme.modules, **held}, self._seed(0)), laid_over(self.networks, self.shown):
             if self.plan.train.norm == "batch":
-                norms.by_batch(self.networks)
+                batch_norm.by_batch(self.networks)
             self.scheme.evaluating = True
             try:
                 yield
@@ -324,7 +324,7 @@ def laid_over(
                 state[key].data.copy_(value)
 
 
-def recalibration(plan: Plan, scheme: Scheme, sources: Sources, device: torch.device) -> norms.Recalibration:
+def recalibration(plan: Plan, scheme: Scheme, sources: Sources, device: torch.device) -> batch_norm.Recalibration:
     """Measure batch normalisation's statistics anew on training samples of each field, as they are stored."""
     batch, found = plan.train.batch, {}
     for name, samples in sources.items():
@@ -335,4 +335,4 @@ def recalibration(plan: Plan, scheme: Scheme, sources: Sources, device: torch.de
             found[name] = samples.load(chosen.tolist())
         else:
             found[name] = samples.draw(max(1, CALIBRATION // batch) * batch, random)
-    return norms.Recalibration(scheme, usual(plan.coupling.players), found, batch, device)
+    return batch_norm.Recalibration(scheme, usual(plan.coupling.players), found, batch, device)

@@ -9,7 +9,7 @@ from attrs import evolve
 from torch import nn
 
 from ganforge.components.coupling import View
-from ganforge.data import divide
+from ganforge.data import held_out
 from ganforge.data.batches import Batches
 from ganforge.data.dataset import Dataset, Decided, Drawn, Report, Samples, Shape, derive, random_generator
 from ganforge.data.files import listed_once
@@ -87,7 +87,7 @@ def read_split(
         if validation is None or split == "test":
             found = {split: read(dataset, split, *rest)}
         else:
-            found = divide.read_divided(dataset, validation, *rest)
+            found = held_out.read_divided(dataset, validation, *rest)
     for sources in found.values():
         _require_shapes(plan, dataset, sources)
     return {name: {**noise, **sources} for name, sources in found.items()}
@@ -115,7 +115,7 @@ def open_all(plan: Plan, dataset: Dataset) -> dict[Split, Mapping[str, Samples]]
     A RecipeError says that the data are not there.
     """
     with plan.located(("dataset",)):
-        return divide.open_all(dataset, plan.data.validation)
+        return held_out.open_all(dataset, plan.data.validation)
 
 
 def ready_of(plan: Plan) -> Ready | None:

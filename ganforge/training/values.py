@@ -81,7 +81,7 @@ class Wiring:
 
 
 @frozen(eq=False)
-class Making:
+class Derivation:
     """How a player comes by a value.
 
     Attributes:
@@ -132,7 +132,7 @@ class Scheme:
         self.evaluating = False
         self._make = make
         self._through: dict[tuple[str, str, str], frozenset[str]] = {}
-        self._making: dict[tuple[str, str, str], Making | None] = {}
+        self._derivations: dict[tuple[str, str, str], Derivation | None] = {}
         self._of_batch: dict[tuple[str, str, str], bool] = {}
 
     def formula(self, view: str, name: str) -> Formula:
@@ -166,14 +166,14 @@ class Scheme:
             self._of_batch[key] = bool(self.wirings[view].fields_of(name, player))
         return self._of_batch[key]
 
-    def making(self, view: str, name: str, player: str) -> Making | None:
+    def derivation(self, view: str, name: str, player: str) -> Derivation | None:
         """Say how a player comes by a value; None where it is not made but given."""
         key = (view, name, player)
-        if key not in self._making:
-            self._making[key] = self._plan(view, name, player)
-        return self._making[key]
+        if key not in self._derivations:
+            self._derivations[key] = self._plan(view, name, player)
+        return self._derivations[key]
 
-    def _plan(self, view: str, name: str, player: str) -> Making | None:
+    def _plan(self, view: str, name: str, player: str) -> Derivation | None:
         asks = self.wirings[view].asks(name, player)
         if asks is None:
             return None
@@ -188,7 +188,7 @@ class Scheme:
             key, asker, learner = (view, name), owners[0], owners[0]
         else:
             key, asker, learner = (view, name, ""), player, None
-        return Making(key, self.formula(view, name), asks, asker, learner, through, cut=bool(through) and not own)
+        return Derivation(key, self.formula(view, name), asks, asker, learner, through, cut=bool(through) and not own)
 
     def _differs(self, view: str, name: str) -> bool:
         """Whether a value, or one that it is made of, is made by another method for each player."""
@@ -226,12 +226,12 @@ class Values:
         self.scheme, self.batch, self.let_learn, self.precision = scheme, batch, let_learn, precision
         self._tape = tape
         self._waiting = list(playing)
-        self._held: dict[tuple[str, ...], tuple[Any, Making]] = {}
+        self._held: dict[tuple[str, ...], tuple[Any, Derivation]] = {}
 
     def ask(self, view: str, name: str, player: str) -> Any:
         """Return a value as a player may have it."""
-        making = self.scheme.making(view, name, player)
-        if making is None:
+        derivation = self.scheme.derivation(view, name, player)
+        if derivation is None:
             wired = self.scheme.wirings[view].view
             if name in wired.networks:
                 if wired.networks[name] not in self.scheme.modules:
@@ -244,20 +244,21 @@ class Values:
             if wired.fields[name] not in self.batch:
                 raise InputError(f"the direction {view} needs '{wired.fields[name]}', which is not among what is given")
             return self.batch[wired.fields[name]]
-        if making.key not in self._held:
-            self._held[making.key] = (self._make(view, making), making)
-        value = self._held[making.key][0]
-        return cut(value) if making.cut else value
+        if derivation.key not in self._held:
+            self._held[derivation.key] = (self._make(view, derivation), derivation)
+        value = self._held[derivation.key][0]
+        return cut(value) if derivation.cut else value
 
-    def _make(self, view: str, making: Making) -> Any:
-        given = {argument: self.ask(view, asked, making.asker) for argument, asked in making.asks.items()}
-        learns = making.learner in self._waiting
-        if learns and making.learner:
-            self.let_learn(making.learner)
+    def _make(self, view: str, derivation: Derivation) -> Any:
+        given = {argument: self.ask(view, asked, derivation.asker) for argument, asked in derivation.asks.items()}
+        learns = derivation.learner in self._waiting
+        if learns and derivation.learner:
+            self.let_learn(derivation.learner)
         with torch.set_grad_enabled(learns):
             # What lasts is not made anew once it is there, so that what was drawn for it stays.
-            through = frozenset() if making.formula.lasts else making.through
-            return self.compute(making.formula, view, making.asks, given, making.asker, making.key, through)
+            through = frozenset() if derivation.formula.lasts else derivation.through
+            formula, asks = derivation.formula, derivation.asks
+            return self.compute(formula, view, asks, given, derivation.asker, derivation.key, through)
 
     def compute(
         self,
@@ -298,10 +299,10 @@ class Values:
         if player in self._waiting:
             self._waiting.remove(player)
         learnt = self.scheme.learns[player]
-        for key, (value, making) in list(self._held.items()):
-            if making.through & learnt:
-                if making.formula.lasts:
-                    self._held[key] = (cut(value), making)
+        for key, (value, derivation) in list(self._held.items()):
+            if derivation.through & learnt:
+                if derivation.formula.lasts:
+                    self._held[key] = (cut(value), derivation)
                 else:
                     del self._held[key]
 
@@ -313,7 +314,7 @@ class Values:
     def forget(self) -> None:
         """Drop all that holds a graph: the next part of the batch needs its memory."""
         self._held = {
-            key: (value, making)
-            for key, (value, making) in self._held.items()
-            if making.formula.lasts and making.learner not in self._waiting
+            key: (value, derivation)
+            for key, (value, derivation) in self._held.items()
+            if derivation.formula.lasts and derivation.learner not in self._waiting
         }

@@ -19,8 +19,8 @@ from ganforge import (
     make_dataset,
     read_results,
 )
-from ganforge.data.copies import copies
-from ganforge.data.divide import choose
+from ganforge.data.duplicates import find_duplicates
+from ganforge.data.held_out import choose
 from ganforge.recipe.layers import load
 from ganforge.recipe.resolve import resolve
 
@@ -234,7 +234,7 @@ def test_copies_of_test_pictures_are_told_and_never_chosen(pictures, tmp_path):
         shutil.copy(path, tmp_path / "ta" / f"copy{number}.png")  # under other names
     result = pictures("dataset.test_a=ta", "dataset.test_b=tb", validation="0.4")
     assert result.status == 0, result.err
-    assert "training pictures are test pictures, too" in result.out + result.err
+    assert "training pictures are also test pictures" in result.out + result.err
     assert "12 (" in result.out + result.err
     twice = {path.name for path in sorted((tmp_path / "a").iterdir())[:12]}
     (_, _, validation), *_ = given(tmp_path)
@@ -460,11 +460,11 @@ def test_files_of_the_same_content_are_found_whatever_their_names(tmp_path):
         items = sorted(folder.iterdir())
         return Stored(len(items), lambda indices: torch.zeros(0), made_of=Prepared(items, lambda item: item, ""))
 
-    found = copies({"A": stored(tmp_path / "a")}, {"B": stored(tmp_path / "b")})
+    found = find_duplicates({"A": stored(tmp_path / "a")}, {"B": stored(tmp_path / "b")})
     assert {domain: sorted(path.name for path in there.values()) for domain, there in found.items()} == {
         "A": ["3.png", "5.png"]
     }
-    assert copies({"A": stored(tmp_path / "a")}, {}) == {}
+    assert find_duplicates({"A": stored(tmp_path / "a")}, {}) == {}
 
 
 def test_a_data_set_cannot_have_a_setting_of_the_engines_name(tmp_path, ganforge):
@@ -508,5 +508,5 @@ def test_files_of_one_size_are_copies_only_where_all_of_them_is_the_same(tmp_pat
         {"A": Stored(2, torch.zeros, made_of=Prepared(sorted((tmp_path / folder).iterdir()), torch.zeros, ""))}
         for folder in ("train", "test")
     )
-    assert copies(train, test) == {"A": {1: tmp_path / "train" / "train-one.bin"}}
-    assert copies(train, train)["A"].keys() == {0, 1}
+    assert find_duplicates(train, test) == {"A": {1: tmp_path / "train" / "train-one.bin"}}
+    assert find_duplicates(train, train)["A"].keys() == {0, 1}

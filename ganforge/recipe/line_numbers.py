@@ -14,7 +14,7 @@ _TOKEN = re.compile(
 )
 
 
-def places(text: str) -> dict[Key, int]:
+def line_numbers(text: str) -> dict[Key, int]:
     """Return for each key path that a statement of a sound TOML text names the line at which the first one begins.
 
     What lies inside of a value is given by the statement of the longest path around it.

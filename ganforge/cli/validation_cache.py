@@ -16,7 +16,7 @@ from ganforge.components.offer import kept_offer
 from ganforge.components.plugins import Plugins
 from ganforge.components.settings import plain
 from ganforge.data.dataset import Dataset
-from ganforge.data.divide import look
+from ganforge.data.held_out import check_data
 from ganforge.recipe.choose import Chooser
 from ganforge.recipe.layers import Recipe, load
 from ganforge.recipe.plan import DataTable, Plan
@@ -48,7 +48,7 @@ def _holds(plugins: Plugins, name: str, sets: Sequence[str]) -> bool:
     if not isinstance(dataset, Dataset) or (kept := plugins.index.find(_name(recipe, dataset))) is None:
         return False
     validation, batch = kept
-    look(dataset, Path(validation) if isinstance(validation, str) and validation != "own" else validation, batch)
+    check_data(dataset, Path(validation) if isinstance(validation, str) and validation != "own" else validation, batch)
     return True
 
 

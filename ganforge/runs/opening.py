@@ -12,7 +12,7 @@ import torch
 from attrs import evolve
 from filelock import FileLock, Timeout
 
-from ganforge.components.neighbours import copy_plugins
+from ganforge.components.plugin_folders import copy_plugins
 from ganforge.components.plugins import Plugins
 from ganforge.data.dataset import Report
 from ganforge.data.reading import silent
@@ -26,8 +26,8 @@ from ganforge.runs.assemble import require_parts, settle
 from ganforge.runs.changes import notes_of, require_same_data, require_same_run, started_from
 from ganforge.runs.clock import Clock
 from ganforge.runs.load import LOCK, find_run, read_plan
-from ganforge.runs.origin import find_origin
 from ganforge.runs.run import Run
+from ganforge.runs.warm_start import find_warm_start
 from ganforge.training import build, ranks
 
 RUN = "run"  # what ranks remember it by
@@ -43,7 +43,7 @@ def create(plan: Plan, plugins: Plugins, out: Path, device: torch.device, report
     plan, dataset = settle(plan, device)
     # Nothing is left behind by a run whose data are not there, or whose recipe cannot be written down.
     lock_text(plan, {})
-    origin = find_origin(plan, dataset, plugins)
+    warm_start = find_warm_start(plan, dataset, plugins)
     with ranks.in_turn("preparing the data", plugins.say):
         plan, dataset, decided, sources = build.decide_and_read(plan, dataset, report)
     for line in decided.said if ranks.is_lead() else ():
@@ -53,9 +53,9 @@ def create(plan: Plan, plugins: Plugins, out: Path, device: torch.device, report
     held = hold(folder.path)
     plan = evolve(plan, plugin_files=tuple(copy_plugins(plan.plugin_files, folder.path / "plugins")))
     notes = notes_of(folder.path, plan, sources)
-    if origin is not None:
-        notes["start"] = dict(origin.digests)
-    facts: dict[str, Any] = {"notes": notes, "odd": decided.odd, "origin": origin, "home": home}
+    if warm_start is not None:
+        notes["start"] = dict(warm_start.digests)
+    facts: dict[str, Any] = {"notes": notes, "odd": decided.odd, "warm_start": warm_start, "home": home}
     run = Run(folder, plan, plugins, device, dataset, sources, held, clock, **facts)
     folder.write(LOCK, run.locked())
     if ranks.is_lead():
@@ -63,7 +63,7 @@ def create(plan: Plan, plugins: Plugins, out: Path, device: torch.device, report
     return run
 
 
-def begun() -> Path | None:
+def earlier_run() -> Path | None:
     """Return the run that ranks began before torchrun started them again, if it has a checkpoint to go on from.
 
     torchrun starts all of them again where one is gone, with as many as are left.
@@ -124,7 +124,12 @@ def reopen(
     with ranks.in_turn("preparing the data", plugins.say):
         sources = build.read_data(plan, dataset, report)
     notes = {**notes_of(folder, plan, sources), **started_from(plan)}
-    facts: dict[str, Any] = {"step": checkpoint.read_step(newest), "start": newest, "notes": notes, "home": folder}
+    facts: dict[str, Any] = {
+        "step": checkpoint.read_step(newest),
+        "resumed_from": newest,
+        "notes": notes,
+        "home": folder,
+    }
     run = Run(files, plan, plugins, device, dataset, sources, held, clock, **facts)
     if sets and not run.done:
         files.write(LOCK, run.locked())

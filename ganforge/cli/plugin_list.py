@@ -16,10 +16,10 @@ from urllib.parse import unquote, urlsplit
 import tomli_w
 from attrs import NOTHING, asdict, frozen
 
-from ganforge.cli.command import say, tell
+from ganforge.cli.common import say, tell
 from ganforge.components.api import OWN
-from ganforge.components.neighbours import sources
 from ganforge.components.offer import Offer
+from ganforge.components.plugin_folders import sources
 from ganforge.components.plugins import LOCAL, Plugins
 from ganforge.components.settings import fill, read_fields
 from ganforge.disk import read_text

@@ -134,7 +134,7 @@ def _counted_step(engine: Engine, one: Mapping[str, Tensor], size: int) -> list[
     return count.moments
 
 
-def line_of_look(engine: Engine, one: Mapping[str, Tensor], player: str) -> Line:
+def line_of_translation(engine: Engine, one: Mapping[str, Tensor], player: str) -> Line:
     """Return what translating takes in any one direction, without gradients; nothing of the engine moves."""
     size, most = FEW[0], 0.0
     views = [view for view, wiring in engine.scheme.wirings.items() if wiring.offers("fake", player)]

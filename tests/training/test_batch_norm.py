@@ -9,7 +9,7 @@ from torch import nn
 
 from ganforge.errors import InputError, RecipeError
 from ganforge.runs.load import load_trained
-from ganforge.training import build, norm
+from ganforge.training import batch_norm, build
 from ganforge.training.check import check
 from tests.conftest import TOY, as_trained
 
@@ -28,7 +28,7 @@ def test_measured_statistics_are_the_mean_over_batches_and_leave_the_network_alo
     trained = as_trained(one_way(understand, toy), {"G_AB": (network := small())}, 0)
     before = {key: value.clone() for key, value in network.state_dict().items()}
     inputs = {"A": torch.tensor([[0.0], [2.0], [10.0], [14.0]])}
-    measure = norm.Recalibration(trained.scheme, "generator", inputs, 2, torch.device("cpu"))
+    measure = batch_norm.Recalibration(trained.scheme, "generator", inputs, 2, torch.device("cpu"))
     with trained.evaluating():
         state = torch.get_rng_state()
         found = measure.shown("G_AB")
@@ -54,13 +54,13 @@ def test_each_kind_normalises_by_its_own_statistics(kind, expected, toy, underst
     trained = as_trained(one_way(understand, toy, kind), {"G_AB": network}, 0)
     if kind == "recalibrated":
         trained = evolve(trained, shown=(lambda name: measured,))
-    before = norm.statistics(network)
+    before = batch_norm.statistics(network)
     with trained.evaluating():
         made = network(torch.tensor([[5.0], [7.0]]))
         assert not network[2].training
     assert made.flatten().tolist() == pytest.approx(expected, abs=1e-3)
     assert network.training
-    assert all(torch.equal(value, before[key]) for key, value in norm.statistics(network).items())
+    assert all(torch.equal(value, before[key]) for key, value in batch_norm.statistics(network).items())
 
 
 def test_a_last_sample_alone_is_normalised_together_with_the_one_before_it(toy, understand):

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ganforge.runs.saving import Saving
 
 
-def look(run: "Run", saving: "Saving", split: Split) -> Measured:
+def evaluate_split(run: "Run", saving: "Saving", split: Split) -> Measured:
     """Run the recipe's evaluations on a split; write `metrics.json`, and figures of the test split at the end.
 
     What is known of the current step then is returned.
@@ -37,9 +37,9 @@ def look(run: "Run", saving: "Saving", split: Split) -> Measured:
     return measured
 
 
-def test(run: "Run", saving: "Saving") -> None:
+def evaluate_test_split(run: "Run", saving: "Saving") -> None:
     """Run the evaluations on the test split: of the last state, and of the best one where that is another."""
-    last = run.measured if run.measured.is_whole("test") else look(run, saving, "test")
+    last = run.measured if run.measured.is_whole("test") else evaluate_split(run, saving, "test")
     best = saving.best_one
     if best is None:
         if run.plan.record.best and ranks.is_lead():

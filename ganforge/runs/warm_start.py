@@ -28,7 +28,7 @@ Tensors = Mapping[str, Tensor]
 
 
 @frozen(eq=False)
-class Origin:
+class WarmStart:
     """Weights that fit the networks of a plan, read and checked.
 
     Attributes:
@@ -45,7 +45,7 @@ class Origin:
     before: Trained
     left_out: Sequence[str]
 
-    def lay(self, plan: Plan, dataset: Dataset, engine: Engine, device: torch.device) -> list[str]:
+    def apply(self, plan: Plan, dataset: Dataset, engine: Engine, device: torch.device) -> list[str]:
         """Have the engine of a run begin here; return what the user should know, a line each."""
         for name, tensors in self.networks.items():
             engine.networks[name].load_state_dict(tensors, strict=False)
@@ -60,7 +60,7 @@ class Origin:
         return [*self.left_out, *sorted(left), *_other_ranges(plan, dataset, self.before)]
 
 
-def find_origin(plan: Plan, dataset: Dataset, plugins: Plugins) -> Origin | None:
+def find_warm_start(plan: Plan, dataset: Dataset, plugins: Plugins) -> WarmStart | None:
     """Read what a plan starts from, if it says so, and check that it fits.
 
     Raises:
@@ -90,7 +90,7 @@ def find_origin(plan: Plan, dataset: Dataset, plugins: Plugins) -> Origin | None
     notes = [f"train.start: left out: {line}" for line in _shortened(lines)]
     if absent:
         notes.append(f"train.start: not there, so begun anew: {', '.join(absent)}")
-    return Origin(
+    return WarmStart(
         fitting,
         {label: state for label, state in held.items() if label.startswith(RESTORED)},
         {name: read_head(files[name]).digest for name, tensors in fitting.items() if tensors},

@@ -13,13 +13,13 @@ from types import FrameType, TracebackType
 IMPORTED = re.compile(r"cannot import name '(\w+)'")
 
 
-def meant(error: BaseException) -> str:
+def suggest(error: BaseException) -> str:
     """Suggest a name, attribute or module for one that is not there; empty where none is near.
 
     >>> try:
     ...     [].apend(1)
     ... except AttributeError as error:
-    ...     meant(error)
+    ...     suggest(error)
     "did you mean 'append'?"
     """
     try:

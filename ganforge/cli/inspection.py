@@ -12,7 +12,7 @@ from attrs import asdict
 from rich.markup import escape
 from rich.table import Table
 
-from ganforge.cli.command import (
+from ganforge.cli.common import (
     AsJson,
     PluginFiles,
     RecipeName,
@@ -24,7 +24,7 @@ from ganforge.cli.command import (
     understand,
 )
 from ganforge.cli.complete import complete_kind
-from ganforge.components.elsewhere import elsewhere
+from ganforge.components.community import listed_components
 from ganforge.components.guard import aside
 from ganforge.components.offer import Offer, keep_offer, offer_of
 from ganforge.components.plugins import Plugins
@@ -85,7 +85,7 @@ def _elsewhere(kinds: Sequence[str], offer: Offer) -> list[dict[str, str]]:
     return [
         {"kind": one.kind, "name": one.name, "summary": one.summary, "plugin": one.package, "version": ""}
         | {"heading": f"{one.install}  {one.url}", "install": one.install}
-        for one in elsewhere()
+        for one in listed_components()
         if one.kind in kinds and one.package not in installed
     ]
 
@@ -124,9 +124,9 @@ def list_plugins(
     if (save and restore) or (run and not restore):
         raise InputError("--save and --restore exclude each other, and --run belongs to --restore")
     if restore is not None:
-        from ganforge.cli import saved
+        from ganforge.cli import plugin_list
 
-        saved.restore(restore, plugins, run=run)
+        plugin_list.restore(restore, plugins, run=run)
         return
     with aside():
         for path in plugin or ():
@@ -135,9 +135,9 @@ def list_plugins(
                 plugins.load_file(path)
         offer = offer_of(plugins) if plugin else offered(context)
     if save is not None:
-        from ganforge.cli import saved
+        from ganforge.cli import plugin_list
 
-        saved.save(save, offer, plugins)
+        plugin_list.save(save, offer, plugins)
         return
     rows = [
         {
@@ -156,12 +156,12 @@ def validate(
     context: typer.Context, recipe: RecipeName, sets: Sets = None, plugin: PluginFiles = None, as_json: AsJson = False
 ) -> None:
     """Find all errors of a recipe without training."""
-    from ganforge.cli import verdict
+    from ganforge.cli import validation_cache
 
     problems: tuple[Problem, ...] = ()
     try:
         with aside():
-            if plugin or not verdict.is_known(context.obj, recipe, sets or []):
+            if plugin or not validation_cache.is_known(context.obj, recipe, sets or []):
                 _check(context, recipe, sets, plugin)
     except RecipeError as error:
         if not as_json:
@@ -176,9 +176,9 @@ def validate(
 def _check(context: typer.Context, recipe: str, sets: Sequence[str] | None, files: Sequence[Path] | None) -> None:
     """Find all errors of a recipe, and have the index keep that there are none."""
     plan = understand(context, recipe, sets, files)
-    from ganforge.cli import verdict
-    from ganforge.data.divide import look
-    from ganforge.runs.origin import find_origin
+    from ganforge.cli import validation_cache
+    from ganforge.data.held_out import check_data
+    from ganforge.runs.warm_start import find_warm_start
     from ganforge.training import build
     from ganforge.training.check import check
 
@@ -187,8 +187,8 @@ def _check(context: typer.Context, recipe: str, sets: Sequence[str] | None, file
     with plugins.index.watching():
         check(plan, dataset)
     with plan.located(("dataset",)):
-        look(dataset, plan.data.validation, plan.train.batch)
+        check_data(dataset, plan.data.validation, plan.train.batch)
     if plan.train.start is not None and os.path.isabs(plan.train.start):  # a name might mean a download
-        find_origin(plan, dataset, plugins)
+        find_warm_start(plan, dataset, plugins)
     keep_offer(plugins)
-    verdict.keep(plugins, plan, dataset)
+    validation_cache.keep(plugins, plan, dataset)

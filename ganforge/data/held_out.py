@@ -10,8 +10,8 @@ from typing import Any, Literal
 
 from attrs import evolve
 
-from ganforge.data.copies import copies, told
 from ganforge.data.dataset import Dataset, Drawn, Report, Samples, Stored
+from ganforge.data.duplicates import describe_duplicates, find_duplicates
 from ganforge.data.reading import Ready, Sources, finish, open_split, prepare, read, require, silent
 from ganforge.data.split import Split
 from ganforge.errors import InputError
@@ -37,7 +37,7 @@ def read_divided(
     test = read(dataset, "test", ready, report, name, labels=labels)
     if isinstance(validation, float):
         kin = kin_of(dataset, train)
-        tested = {kin[domain][place] for domain, found in copies(train, test).items() for place in found}
+        tested = {kin[domain][place] for domain, found in find_duplicates(train, test).items() for place in found}
         chosen = choose(kin, validation, tested)
         train, aside = part(train, kin, chosen)
         opened = dataset.held(chosen)
@@ -48,8 +48,10 @@ def read_divided(
     else:
         aside = prepare(dataset, brought(dataset, validation), "validation", ready, report, name)
         for split, sources in (("train", train), ("test", test)):
-            if found := copies(aside, sources):
-                raise InputError(f"holds pictures of the {split} split, too: {told(found)}", key="validation")
+            if found := find_duplicates(aside, sources):
+                raise InputError(
+                    f"holds pictures of the {split} split, too: {describe_duplicates(found)}", key="validation"
+                )
     return {
         "train": finish(dataset, train, batch, labels),
         "validation": finish(dataset, aside, labels=labels),
@@ -77,7 +79,7 @@ def open_all(dataset: Dataset, validation: Validation | None) -> dict[Split, Map
     return found
 
 
-def look(dataset: Dataset, validation: Validation | None, batch: int) -> None:
+def check_data(dataset: Dataset, validation: Validation | None, batch: int) -> None:
     """Open all that the data bring, and prepare nothing.
 
     Raises:

@@ -15,7 +15,7 @@ SHOWN = 3
 GLANCE = 4096  # bytes
 
 
-def copies(sources: Sources, others: Sources) -> dict[str, dict[int, Path]]:
+def find_duplicates(sources: Sources, others: Sources) -> dict[str, dict[int, Path]]:
     """Find, for each domain of `sources`, the samples made of a file that has the content of one of the others'.
 
     Whole files are read only where their sizes, and some bytes in their middle, are those of another one.
@@ -52,8 +52,8 @@ def _content(path: Path) -> bytes:
         return hashlib.file_digest(file, "sha256").digest()
 
 
-def told(found: Mapping[str, Mapping[int, Path]]) -> str:
-    """Say how many files `copies` found, and which."""
+def describe_duplicates(found: Mapping[str, Mapping[int, Path]]) -> str:
+    """Say how many files `find_duplicates` found, and which."""
     paths = [str(path) for domain in found.values() for path in domain.values()]
     more = ", ..." if len(paths) > SHOWN else ""
     return printable(f"{len(paths)} ({', '.join(paths[:SHOWN])}{more})")

@@ -30,7 +30,7 @@ RETURNED_ALONE: dict[str, tuple[type, ...]] = {"ganforge_locate": (str, os.PathL
 
 
 @frozen
-class Answer:
+class Implementation:
     """A plugin's implementation of a hook, to be called with all of the hook's arguments."""
 
     implementation: pluggy.HookImpl
@@ -53,7 +53,7 @@ class Answer:
         return found
 
 
-def check(manager: pluggy.PluginManager, plugin: object, name: str) -> None:
+def check_hooks(manager: pluggy.PluginManager, plugin: object, name: str) -> None:
     """Refuse, in a line, hooks that pluggy would pass over or answer with a page.
 
     Raises:

@@ -7,7 +7,7 @@ import tomllib
 
 import pytest
 
-from ganforge.cli import saved
+from ganforge.cli import plugin_list
 from ganforge.components import plugins as plugins_module
 
 PLUGIN = "from ganforge import hookimpl\n@hookimpl\ndef ganforge_recipes():\n    return []\n"
@@ -79,7 +79,7 @@ def test_run_calls_pip_and_says_if_it_fails(ganforge, tmp_path, monkeypatch):
         asked.append(words)
         return subprocess.CompletedProcess(words, len(asked) - 1)
 
-    monkeypatch.setattr(saved.subprocess, "run", pip)
+    monkeypatch.setattr(plugin_list.subprocess, "run", pip)
     result = ganforge("plugins", "--restore", "list.toml", "--run")
     assert (result.status, result.out) == (0, "")
     assert "warning: saved with ganforge 0.0.1, this is 0.1.0\n" in result.err

@@ -6,11 +6,11 @@ from pathlib import Path
 
 from attrs import frozen
 
-INDEX = Path(__file__).with_name("elsewhere.toml")
+INDEX = Path(__file__).with_name("community.toml")
 
 
 @frozen
-class Elsewhere:
+class ListedComponent:
     """A component of a package: how it is installed, where it is described, and a clone's folder with its tests."""
 
     kind: str
@@ -23,12 +23,12 @@ class Elsewhere:
 
 
 @cache
-def elsewhere() -> tuple[Elsewhere, ...]:
+def listed_components() -> tuple[ListedComponent, ...]:
     """Return all components that are listed."""
-    return tuple(Elsewhere(**row) for row in tomllib.loads(INDEX.read_text(encoding="utf-8"))["component"])
+    return tuple(ListedComponent(**row) for row in tomllib.loads(INDEX.read_text(encoding="utf-8"))["component"])
 
 
 def hint(kind: str, name: str) -> str:
     """Say which packages have a component of that name, short or `plugin/name`; "" where none is known."""
-    found = [one for one in elsewhere() if (one.kind, one.name) == (kind, name.rpartition("/")[2])]
+    found = [one for one in listed_components() if (one.kind, one.name) == (kind, name.rpartition("/")[2])]
     return "; ".join(f"the package {one.package} has one: {one.install}" for one in found)

@@ -12,10 +12,10 @@ from ganforge.errors import RunFailedError
 from ganforge.memory import Room, free_memory, resident_memory, whole_memory
 from ganforge.recipe.plan import Plan, usual
 from ganforge.training import ranks
-from ganforge.training.bytes import Line, line_of_look, lines_of_step, size_of
 from ganforge.training.engine import Engine
 from ganforge.training.formula import tensors_of
 from ganforge.training.state import drawn_from
+from ganforge.training.step_memory import Line, line_of_translation, lines_of_step, size_of
 
 OFTEN = 1000  # bytes that a step takes for each of its batch: 100 of small pictures, 4,000 of large ones
 NO_QUESTION = 0.05  # of what is free: what needs less by far is not measured
@@ -45,7 +45,7 @@ class Need:
 
 
 def need_of(plan: Plan, engine: Engine, one: Mapping[str, Tensor], batch: int, looked_at: int) -> Need | None:
-    """Measure what a run needs; nothing moves by it, and None says that it cannot be told. The arguments: `stated`."""
+    """Measure what a run needs without changing anything; None if that fails. Arguments as of `check_memory`."""
     device = next(iter(one.values())).device
     # Before anything is tried: a CPU's allocator keeps what that takes for the steps to come.
     now = torch.cuda.memory_allocated(device) if device.type == "cuda" else resident_memory()
@@ -53,7 +53,7 @@ def need_of(plan: Plan, engine: Engine, one: Mapping[str, Tensor], batch: int, l
         return None
     try:
         lines = lines_of_step(engine, one, batch)
-        look = line_of_look(engine, one, usual(plan.coupling.players)).at(looked_at)
+        look = line_of_translation(engine, one, usual(plan.coupling.players)).at(looked_at)
     except Exception:  # of any kind: the first step says what is wrong
         return None
     hidden, later = (1.0, 0.0) if device.type == "cuda" else (HIDDEN, LATER)
@@ -98,13 +98,13 @@ def room_on(device: torch.device) -> Room:
     return Room(mine, whole_memory() / ranks.beside())
 
 
-def is_question(engine: Engine, one: Mapping[str, Tensor], batch: int, room: Room) -> bool:
+def is_worth_measuring(engine: Engine, one: Mapping[str, Tensor], batch: int, room: Room) -> bool:
     """Whether a step may need so much that it is worth a look: points and tiny networks never do."""
     weights = sum(size_of(player.parameters) for player in engine.players.values())
     return OFTEN * batch * size_of(list(one.values())) + 10 * weights > NO_QUESTION * room.free
 
 
-def stated(
+def check_memory(
     plan: Plan,
     engine: Engine,
     one: Mapping[str, Tensor],
@@ -128,7 +128,7 @@ def stated(
     """
     room = room_on(next(iter(one.values())).device)
     batch = plan.train.batch // (plan.train.accumulate * ranks.world())
-    question = math.isfinite(room.free) and is_question(engine, one, batch, room)
+    question = math.isfinite(room.free) and is_worth_measuring(engine, one, batch, room)
     if not any(ranks.exchange("whether memory is a question", question)):  # all ranks look, or none
         return ""
     need = need_of(plan, engine, one, batch, looked_at)
