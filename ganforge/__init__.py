@@ -44,8 +44,8 @@ from ganforge.folder import (
 )
 from ganforge.memory import free_memory as free_memory, resident_memory as resident_memory
 
-# What is imported on first use, by the module where it stands, in ganforge or in a plugin that is shipped with it; for
-# type checkers it is said once more below.
+# Names that are imported on first use, under the module of ganforge, or of a plugin shipped with it, that defines them.
+# Type checkers need the imports below.
 _HOMES = {
     "components.coupling": "Coupling Network View",
     "components.plugin_folders": "PluginFolder folders sources",

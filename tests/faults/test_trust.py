@@ -97,7 +97,7 @@ def test_a_folder_of_links_is_refused_in_one_line_and_a_link_to_the_run_itself_i
     before = sorted(path.name for path in (tmp_path / "elsewhere").iterdir())
     result = ganforge("resume", run, "--set", "train.steps=16")
     assert result.status == 1
-    assert "a link, or something else, is in the way at samples/step-00000012.png" in " ".join(result.err.split())
+    assert "samples/step-00000012.png is blocked by a link or another file" in " ".join(result.err.split())
     assert sorted(path.name for path in (tmp_path / "elsewhere").iterdir()) == before
 
 
@@ -113,14 +113,14 @@ def test_what_is_read_through_a_link_that_leads_out_is_refused(tmp_path):
         assert folder.read("in") == folder.read("a/file") == b"mine"
         for name, message in (
             *(("out", "leads out"), ("up/secret", "leads out"), ("../secret", "leads out")),
-            *(("pipe", "is no file"), ("a", "is no file")),
+            *(("pipe", "is not a file"), ("a", "is not a file")),
         ):
             with pytest.raises(InputError, match=message):
                 folder.read(name)
         for write in (folder.write, folder.append):
-            with pytest.raises(OSError, match="in the way at up/new"):
+            with pytest.raises(OSError, match="up/new is blocked"):
                 write("up/new", "x")
-        with pytest.raises(OSError, match="in the way"):
+        with pytest.raises(OSError, match="is blocked by a link"):
             folder.append("out", "x")
         folder.write("out", "x")  # which replaces the link itself
     assert (tmp_path / "secret").read_text() == "secret"

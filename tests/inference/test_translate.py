@@ -218,7 +218,7 @@ def test_broken_pictures_among_many_take_no_other_with_them_and_odd_ones_are_tol
     assert result.err.splitlines() == [
         "warning: 'many/max_1.0.tif': it has floats, unlike its domain (8 bits): its numbers from 0 to 1 are read as "
         "black to white (likewise 'many/max_1.00001.tif')",
-        "warning: not all are read alike: 'many/max_1.0.tif': numbers from 0 to 1 are read as black to white, "
+        "warning: files are read differently: 'many/max_1.0.tif': numbers from 0 to 1 are read as black to white, "
         "'many/max_1.00001.tif': numbers from 0 to 255 are read as black to white",
         *(f"error: 'many/{number}.png' {reason}" for number in (7, 17, 27)),
     ]

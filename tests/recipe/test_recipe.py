@@ -163,7 +163,7 @@ def test_odd_texts_are_read_or_answered_in_a_line(case, base):
 
 def test_a_pipe_is_no_recipe_and_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "pipe.toml")
-    with pytest.raises(RecipeError, match=r"expected a recipe, but '.*pipe.toml' is no plain file"):
+    with pytest.raises(RecipeError, match=r"expected a recipe, but '.*pipe.toml' is not a regular file"):
         recipe.load(tmp_path / "pipe.toml")
 
 

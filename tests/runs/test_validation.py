@@ -262,7 +262,7 @@ def test_a_folder_of_validation_pictures_holds_no_others(pictures, tmp_path, gan
         shutil.copy(one, tmp_path / "w" / "A" / f"{split}.png")
         wrong = pictures(validation='"w"')
         assert wrong.status == 2
-        assert "dataset.validation: holds pictures of the" in wrong.err
+        assert "dataset.validation: contains pictures of the" in wrong.err
         assert f"{split}.png" in wrong.err
         (tmp_path / "w" / "A" / f"{split}.png").unlink()
 
@@ -300,7 +300,7 @@ def test_too_few_pictures_leave_enough_of_both(pictures, tmp_path):
     (tmp_path / "a" / "a1.png").unlink()
     result = pictures("train.batch=2", validation="0.9")
     assert result.status == 2
-    assert "dataset.validation: of domain A nothing can be set aside" in result.err
+    assert "dataset.validation: nothing of domain A can be held out" in result.err
 
 
 def test_best_needs_validation_samples_and_takes_a_twentieth_by_default(pictures, tmp_path):
@@ -403,7 +403,7 @@ def test_data_that_are_drawn_afresh_say_what_they_are_validated_with(tmp_path, g
     )
     result = ganforge("run", "n.toml")
     assert result.status == 2
-    assert "dataset.validation: the training samples are drawn afresh: none can be set aside" in result.err
+    assert "dataset.validation: the training samples are drawn afresh, so none can be held out" in result.err
 
 
 class Two(Dataset):
@@ -444,7 +444,7 @@ def test_what_is_chosen_depends_on_names_alone():
     assert not choose({"A": names}, 0.1, chosen) & chosen
     for kin in ({"A": ["x"]}, {"A": ["x", "x"]}, {"A": ["x", "y"], "B": ["x", "y", "z"], "C": ["x", "w"]}):
         if len(set(kin["A"])) < 2:
-            with pytest.raises(InputError, match="of domain A nothing can be set aside"):
+            with pytest.raises(InputError, match="nothing of domain A can be held out"):
                 choose(kin, 0.5)
     with pytest.raises(InputError, match="of domain A nothing"):
         choose({"A": names}, 0.1, names)
