@@ -406,7 +406,7 @@ def ganforge_register(register):
         (["updates.ema={use='emma'}"], "did you mean 'ema'?"),
         (["losses.reconstruction.weight={steps=[1], values=[2.0]}"], "steps must ascend from 0"),
         (["optimizer.lr={steps=[0], values=[-1.0]}"], "expected x >= 0"),
-        (["optimizer.lr={steps=[0], values=[1e-3], every=2}"], "only a loss's weight"),
+        (["optimizer.lr={steps=[0], values=[1e-3], every=2}"], "only the weight of a loss"),
         (["generator.AB.hidden=8", "generator.G_BA.hidden=oops"], "generator.G_BA.hidden: expected whole number"),
         (["train.every={painter=2}"], "there is no player 'painter'"),
         (["optimiser.lr=1"], "unknown table 'optimiser'; did you mean 'optimizer'?"),

@@ -1,6 +1,6 @@
-"""The one schema of every component: its annotated signature.
+"""Settings: the schema of a component is its annotated signature.
 
-Positional parameters are given by the engine; keyword-only parameters are settings of the recipe. For an attrs class,
+Positional parameters come from the engine; keyword-only parameters are settings of the recipe. For an attrs class,
 the fields are the settings. A range is an attrs validator: on the field, or in `Annotated[float, validators.gt(0)]`.
 """
 
@@ -25,9 +25,9 @@ from ganforge.errors import PluginError, nearest
 if TYPE_CHECKING:
     import cattrs
 
-TABLES = "tables"  # in a field's metadata: it is a dictionary of the tables inside of the component's own
-BARE = ("torch.nn.modules.module", "torch._dynamo.mutation_guard")  # where a module's __init__ is, also once compiled
-LARGEST = 2**53  # beyond it a number is a slip, and not every integer is a float
+TABLES = "tables"  # key of a field's metadata: the field holds the tables inside the component's own
+BARE = ("torch.nn.modules.module", "torch._dynamo.mutation_guard")  # modules of nn.Module.__init__, plain or compiled
+LARGEST = 2**53  # larger numbers are mistakes, and not every integer beyond it is a float
 
 Key = tuple[str, ...]
 Validator = Callable[[Any, Any, Any], None]
@@ -36,9 +36,9 @@ Report = Callable[[Key, str, str], None]
 
 @frozen
 class Setting:
-    """One setting of a component: `default` is `attrs.NOTHING` where the recipe must give it.
+    """A setting of a component; `default` is `attrs.NOTHING` if the recipe must set it.
 
-    One of `tables` holds the tables inside of the component's own, `[dataset.NAME]`, by their names.
+    If `tables` is True, it holds the tables inside the component's own, `[dataset.NAME]`, by name.
     """
 
     name: str
@@ -49,13 +49,13 @@ class Setting:
 
     @property
     def ranges(self) -> str:
-        """The limits as text, such as `0 <= x < 0.5`; empty where every value of the type will do."""
+        """The limits as text, such as `0 <= x < 0.5`; "" if every value of the type is valid."""
         return ", ".join(filter(None, map(describe_validator, self.validators)))
 
 
 @frozen
 class Signature:
-    """What the engine gives to a component (`given`), and what the recipe sets."""
+    """The parameters of a component that the engine gives, and those that the recipe sets."""
 
     given: tuple[str, ...]
     settings: Mapping[str, Setting]
@@ -71,10 +71,10 @@ def read_signature(factory: Callable[..., Any]) -> Signature:
     if inspect.isclass(factory) and attrs.has(factory):
         return Signature((), read_fields(factory))
     if inspect.isclass(factory) and getattr(factory.__init__, "__module__", "") in BARE:
-        return Signature((), {})  # a module that needs no __init__ of its own; what it inherits takes anything
+        return Signature((), {})  # a module without its own __init__; the inherited one takes anything
     parameters = inspect.signature(factory).parameters
     holder: Any = factory.__init__ if inspect.isclass(factory) else factory
-    # What is no setting may be annotated by names that are there for type checkers alone.
+    # Annotations of other parameters may use names that exist only for type checkers.
     wanted = {key: hint for key, hint in getattr(holder, "__annotations__", {}).items() if _is_setting(parameters, key)}
     hints = _hints(types.SimpleNamespace(__annotations__=wanted), name, getattr(holder, "__globals__", {}))
     given, settings = [], {}
@@ -93,7 +93,7 @@ def read_signature(factory: Callable[..., Any]) -> Signature:
 
 
 def read_fields(cls: type) -> dict[str, Setting]:
-    """Return the settings that the fields of an attrs class are."""
+    """Return the fields of an attrs class as settings."""
     hints, settings = _hints(cls, cls.__qualname__), {}
     for field in attrs.fields(cls):
         if field.init:
@@ -106,7 +106,7 @@ def read_fields(cls: type) -> dict[str, Setting]:
 
 
 def _annotated(parameter: inspect.Parameter) -> str:
-    """Show a parameter with the annotation that fits to its default."""
+    """Suggest an annotation for a parameter, from its default."""
     kind = "float" if parameter.default in (parameter.empty, None) else type(parameter.default).__name__
     return f"write `{parameter.replace(annotation=kind)}`".replace("'", "")
 
@@ -129,14 +129,14 @@ def _setting(name: str, hint: Any, default: Any, validator: Validator | None) ->
 
 
 def _unwrap(hint: Any, name: str) -> tuple[Any, tuple[Validator, ...]]:
-    """Take the validators out of an annotation: those of the whole, or of the one type that stands beside None."""
+    """Split an annotation into type and validators; in `Annotated[...] | None`, those of the inner type count."""
     if get_origin(hint) is typing.Annotated:
         hint, *rest = get_args(hint)
         return hint, tuple(extra for extra in rest if callable(extra))
     if _is_union(hint) and any(get_origin(arm) is typing.Annotated for arm in get_args(hint)):
         arms = [arm for arm in get_args(hint) if arm is not types.NoneType]
         if len(arms) > 1:
-            raise PluginError(f"setting '{name}': put Annotated around the whole union, not around a part of it")
+            raise PluginError(f"setting '{name}': put Annotated around the whole union, not around part of it")
         inner, extras = _unwrap(arms[0], name)
         return inner | None, extras
     return hint, ()
@@ -145,14 +145,14 @@ def _unwrap(hint: Any, name: str) -> tuple[Any, tuple[Validator, ...]]:
 def fill(
     table: Mapping[str, Any], settings: Mapping[str, Setting], path: Key, report: Report, *, scheduled: bool = False
 ) -> dict[str, Any]:
-    """Return every setting's value, from the table or by default; tell `report` of each fault and go on.
+    """Return the value of every setting, from the table or its default; report all faults.
 
     Args:
         table: the recipe's values.
         settings: the schema.
-        path: where the table stands in the recipe, for the reports.
-        report: called with (key, message, hint).
-        scheduled: whether a number may follow a schedule.
+        path: the table's place in the recipe, for reports.
+        report: called with (key, message, hint) for each fault.
+        scheduled: whether numbers may be schedules.
     """
     read = follow if scheduled else structure
     values: dict[str, Any] = {}
@@ -177,21 +177,21 @@ def fill(
 
 
 def follow(value: Any, setting: Setting, path: Key, report: Report) -> Any:
-    """Do as `structure`, and take a schedule where a number is expected; each of its values is checked as that."""
+    """Like `structure`, but also accept a schedule for a number; each of its values is checked."""
     if not isinstance(value, Mapping) or setting.type not in (float, float | None):
         return structure(value, setting, path, report)
     schedule = structure(value, Setting(setting.name, Schedule, NOTHING, ()), path, report)
     if schedule is NOTHING:
         return NOTHING
     if schedule.every > 1:
-        report((*path, "every"), "only a loss's weight can count in some steps alone", "")
+        report((*path, "every"), "only the weight of a loss can have 'every'", "")
         return NOTHING
     checked = [structure(one, setting, (*path, "values"), report) for one in schedule.values]
     return NOTHING if any(one is NOTHING for one in checked) else schedule
 
 
 def structure(value: Any, setting: Setting, path: Key, report: Report) -> Any:
-    """Turn a TOML value into the setting's type and check its range; `NOTHING` after a reported fault."""
+    """Convert a TOML value to the setting's type and check its range; report a fault and return `NOTHING`."""
     if isinstance(value, Mapping):
         arms = (setting.type, *(get_args(setting.type) if _is_union(setting.type) else ()))
         if classes := [arm for arm in arms if attrs.has(arm)]:
@@ -200,7 +200,7 @@ def structure(value: Any, setting: Setting, path: Key, report: Report) -> Any:
 
     try:
         result = _converter().structure(value, setting.type)
-    except (ValueError, TypeError, AttributeError, StructureHandlerNotFoundError):  # cattrs asks for keys unseen
+    except (ValueError, TypeError, AttributeError, StructureHandlerNotFoundError):  # cattrs reads keys of any value
         report(path, f"expected {describe(setting.type)}, got {describe_value(value)}", "")
         return NOTHING
     if result is None:
@@ -208,7 +208,7 @@ def structure(value: Any, setting: Setting, path: Key, report: Report) -> Any:
     attribute = types.SimpleNamespace(name=setting.name)
     try:
         for validator in setting.validators:
-            # One that looks at other fields has to wait for the whole object; attrs runs it then.
+            # A validator that needs other fields fails here; attrs runs it on the whole object.
             with suppress(AttributeError):
                 validator(None, attribute, result)
     except (ValueError, TypeError):
@@ -218,7 +218,7 @@ def structure(value: Any, setting: Setting, path: Key, report: Report) -> Any:
 
 
 def _structure_class(table: Mapping[str, Any], setting: Setting, path: Key, report: Report) -> Any:
-    """Make an attrs object of a table; what the table leaves out comes from the setting's own default."""
+    """Convert a table to an attrs object; missing keys come from the setting's default."""
     fields = read_fields(setting.type)
     if isinstance(setting.default, setting.type):
         fields = {name: attrs.evolve(one, default=getattr(setting.default, name)) for name, one in fields.items()}
@@ -235,7 +235,7 @@ def _structure_class(table: Mapping[str, Any], setting: Setting, path: Key, repo
 
 
 def plain(value: Any) -> Any:
-    """Turn a setting's value back into what TOML can hold; the inverse of `structure`."""
+    """Convert a setting's value to TOML types; the inverse of `structure`."""
     if attrs.has(type(value)):
         fields = {name: getattr(value, name) for name in read_fields(type(value))}
         return {name: plain(field) for name, field in fields.items() if field is not None}
@@ -249,13 +249,13 @@ def plain(value: Any) -> Any:
 
 
 def _strict(kind: type, *others: type) -> Callable[[Any, Any], Any]:
-    """Make a hook that takes values of these types and no lookalike: no "5" for 5, no 1 for true."""
+    """Return a hook that accepts values of these types and no lookalikes: no "5" for 5, no 1 for true."""
 
     def hook(value: Any, _: Any) -> Any:
         if not isinstance(value, (kind, *others)) or (isinstance(value, bool) and kind is not bool):
             raise TypeError(kind)
         result = kind(value)
-        if isinstance(result, float | int) and not abs(result) < LARGEST:  # it may be infinite, or nan
+        if isinstance(result, float | int) and not abs(result) < LARGEST:  # also infinity and nan
             raise ValueError(value)
         return result
 
@@ -288,7 +288,7 @@ def _union_hook(hint: Any, converter: "cattrs.BaseConverter") -> Callable[[Any, 
         if value is None and type(None) in arms:
             return None
         for arm in arms:
-            with suppress(ValueError, TypeError, AttributeError):  # cattrs asks any value for its keys
+            with suppress(ValueError, TypeError, AttributeError):  # cattrs reads keys of any value
                 return converter.structure(value, arm)
         raise TypeError(hint)
 
@@ -296,7 +296,7 @@ def _union_hook(hint: Any, converter: "cattrs.BaseConverter") -> Callable[[Any, 
 
 
 def _is(*origins: Any) -> Callable[[Any], bool]:
-    """Return what tells types of these origins."""
+    """Return a predicate for types with these origins."""
     return lambda hint: get_origin(hint) in origins
 
 
@@ -305,7 +305,7 @@ _is_union = _is(Union, types.UnionType)
 
 @cache
 def _converter() -> "cattrs.Converter":
-    import cattrs  # what only looks at settings does without
+    import cattrs  # reading signatures does not need it
 
     converter = cattrs.Converter(detailed_validation=False, forbid_extra_keys=True)
     for kind, others in ((int, ()), (float, (int,)), (bool, ()), (str, ()), (Path, (str,))):

@@ -289,7 +289,7 @@ def test_code_of_a_run_that_the_recipe_does_not_name_is_refused(
         assert "is not the code that 'gan_toy' names" in result.err
     else:
         assert result.status == 0, result.err
-        assert "loads code: mine.py" in result.err
+        assert "loading code: mine.py" in result.err
 
 
 def test_a_run_that_was_meanwhile_trained_with_other_settings_is_not_compared(trained, ganforge, monkeypatch):

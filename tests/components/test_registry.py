@@ -53,5 +53,5 @@ def test_a_loss_cannot_have_a_setting_that_every_loss_has():
     def weighted(source, *, weight: float = 1.0):
         """A loss."""
 
-    with pytest.raises(PluginError, match="the setting 'weight' is a key that every loss has"):
+    with pytest.raises(PluginError, match="the setting 'weight' is a key of every loss"):
         Register("one").loss("weighted", weighted)

@@ -99,7 +99,7 @@ def test_a_prediction_that_is_no_number_leaves_nothing_to_measure():
 
 @pytest.mark.parametrize("label", [None, "left", math.inf])
 def test_an_azimuth_that_is_no_number_is_named(label):
-    with pytest.raises(InputError, match="the label 'azimuth' of domain A is not a number"):
+    with pytest.raises(InputError, match="the label 'azimuth' of domain A is no number"):
         azimuth._degrees(label, "A")
 
 

@@ -164,7 +164,7 @@ def test_the_charbonnier_plugin_of_the_design_trains_beside_its_recipe_and_trave
     )
     result = ganforge("run", toy)
     assert result.status == 0
-    assert "loads code: " in result.err
+    assert "loading code: " in result.err
     run = tmp_path / "runs" / "toy" / "0001"
     assert "reconstruction" in str(records(run)[-1]["losses"])
     (tmp_path / "my_loss.py").unlink()
