@@ -61,7 +61,7 @@ D_B = 'Network("D_B", "discriminator", ("B",))'
         (
             "misfit-player",
             f'    networks = ({G_AB}, {D_B}, Network("E", "encoder", ("A",), "painter"))\n    views = ({VIEW},)\n',
-            "E is updated by 'painter', which is none of its players discriminator, generator",
+            "E is updated by 'painter', which is not a player: discriminator, generator",
         ),
         (
             "misfit-network",
@@ -84,7 +84,7 @@ D_B = 'Network("D_B", "discriminator", ("B",))'
             + f"    views = ({VIEW},)\n",
             "G_AB needs a domain E; the data set has A, B",
         ),
-        ("misfit-none", f"    networks = ({G_AB}, {D_B})\n    views = ()\n", "it plays no direction: views is empty"),
+        ("misfit-none", f"    networks = ({G_AB}, {D_B})\n    views = ()\n", "it has no direction: views is empty"),
     ],
     ids=lambda value: value if isinstance(value, str) and value.startswith("misfit") else "",
 )

@@ -123,7 +123,7 @@ MISTAKES = {
     ),
     "misspelt player": (
         component("loss", "class Mine:\n    def generater(self, fake):\n        return fake.mean()"), "losses.mine.use=mine",
-        "'mine' has nothing for any of discriminator, generator",
+        "'mine' has no method for any of discriminator, generator",
     ),
     "value that returns nothing": (
         component("value", "def Mine(fake):\n    pass"), "values.shown.use=mine",

@@ -177,7 +177,7 @@ def test_a_folder_whose_name_is_not_utf_8_is_shown_but_cannot_stand_in_a_locked_
     result = ganforge("run", recipe, "--set", f"dataset.root={folder}")
     assert result.status == 2
     assert result.err == (
-        "error: a name that is not UTF-8 cannot stand in the locked recipe: "
+        "error: the locked recipe cannot contain a name that is not UTF-8: "
         f'root = "{folder.parent}/caf\\udce9"; rename the file or folder\n'
     )
     assert not Path("runs").exists()

@@ -147,7 +147,7 @@ def test_files_that_hold_no_direction_are_refused(name, message, folder, zoo, ga
         ({"network": "G_XY"}, "holds a network 'G_XY', which its recipe does not have"),
         ({"recipe": "x" * 200_000}, "its recipe is too long to be one, 200,000 characters"),
         ({"recipe": "a" + ".a" * 20_000 + " = 1"}, "its recipe is too long to be one"),
-        ({"recipe": "a = " + "[" * 2_000}, "lie more than 32 deep"),
+        ({"recipe": "a = " + "[" * 2_000}, "nested more than 32 deep"),
     ],
     ids=["step", "network", "long", "dotted", "nested"],
 )

@@ -69,7 +69,7 @@ def test_a_set_without_key_or_value_is_refused_or_taken_as_text(base, text):
 
 
 def test_a_set_of_a_whole_table_is_answered_by_an_example(base):
-    with pytest.raises(InputError, match=r"expected a key inside of a table of recipes, such as train\.steps=1000$"):
+    with pytest.raises(InputError, match=r"expected a key inside a table of recipes, such as train\.steps=1000$"):
         recipe.load(base, ["train=3"])
 
 
@@ -139,9 +139,9 @@ ODD = {
     "a number of thousands of digits": (b"x = " + b"9" * 5000, "thousands of digits"),
     "a long hexadecimal number": (
         b"[train]\nsteps = 0x" + b"f" * 5000,
-        r":2: train: a whole number has at most 64 bits",
+        r":2: train: an integer must fit into 64 bits",
     ),
-    "megabytes": (b"# x\n" * 2_500_000, "no recipe is that large"),
+    "megabytes": (b"# x\n" * 2_500_000, "too large for a recipe"),
     "a name too long for a file": (b"extends = '" + b"a" * 5000 + b"'", "no recipe 'aaa"),
     "a NUL in a name": (b'extends = "a\\u0000b"', "no recipe"),
 }
