@@ -82,7 +82,7 @@ D_B = 'Network("D_B", "discriminator", ("B",))'
             "misfit-domain",
             '    networks = (Network("G_AB", "generator", ("A", "E")), Network("D_B", "discriminator", ("E",)))\n'
             + f"    views = ({VIEW},)\n",
-            "G_AB needs a domain E; the data set has A, B",
+            "G_AB needs the domain E; the data set has A, B",
         ),
         ("misfit-none", f"    networks = ({G_AB}, {D_B})\n    views = ()\n", "it has no direction: views is empty"),
     ],

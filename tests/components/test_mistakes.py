@@ -192,7 +192,7 @@ MISTAKES = {
     ),
     "samples of another shape": (
         component("dataset", DATA + "    def open(self, split): return {d: Drawn(lambda n, g: torch.rand(n, 3)) for d in 'AB'}"), "dataset.use=mine",
-        "dataset 'plug/mine' makes samples of shape [3] in domain A, but says that it is [2] ({file}:5)",
+        "dataset 'plug/mine' returns samples of shape [3] in domain A, but declares [2] ({file}:5)",
     ),
     "coupling without views": (
         component("coupling", "@frozen\nclass Mine(Coupling):\n    networks = ()"), "", "coupling 'mine' ({file}:5): the class lacks views",

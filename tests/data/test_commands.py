@@ -150,7 +150,7 @@ def test_augmentation_and_residency_are_in_the_lock(ganforge, recipe, tmp_path):
 def test_augmentation_of_points_is_refused(ganforge):
     result = ganforge("validate", "discogan_toy", "--set", "train.augment.flip=0.5")
     assert result.status == 2
-    assert "train.augment: only pictures can be changed at random; domain A holds [2]" in result.err
+    assert "train.augment: only pictures can be augmented; samples of domain A are [2]" in result.err
 
 
 @pytest.mark.parametrize(

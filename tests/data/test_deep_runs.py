@@ -170,6 +170,6 @@ def test_what_needs_domains_of_the_same_channels_says_so(recipe, ganforge):
     result = ganforge("validate", *words)
     assert result.status == 2
     for direction in ("AB", "BA"):
-        assert f"'identity' in the direction {direction} needs domains of the same channels; here A has 1" in result.err
+        assert f"'identity' in the direction {direction} needs domains with equal channels, but A has 1" in result.err
     assert "losses.identity = false" in result.err
     assert ganforge("validate", *words, "--set", "losses.identity=false").status == 0

@@ -256,7 +256,9 @@ def test_a_batch_of_one_is_avoided_or_told_of_where_each_batch_is_normalised_by_
     result = ganforge("run", "discogan_edges2shoes", "--set", f"dataset.root={pairs}", *small)
     assert result.status == 0, result.err
     assert "disabled" not in result.out + result.err
-    assert "samples are not drawn: values.fake.AB: a network normalises over one value" in " ".join(result.out.split())
+    assert "samples are not drawn: values.fake.AB: a network normalises over a single value" in " ".join(
+        result.out.split()
+    )
     run = tmp_path / "runs" / "discogan_edges2shoes" / "0001"
     result = ganforge("translate", run, "many", "--direction", "AB", "--out", "all")
     assert result.status == 0, result.err
@@ -265,8 +267,8 @@ def test_a_batch_of_one_is_avoided_or_told_of_where_each_batch_is_normalised_by_
     assert result.status == 2
     assert "0 of 1 pictures translated" in result.out
     (line,) = result.err.splitlines()
-    assert "many/0.png' cannot be translated: values.fake.AB: a network normalises over one value" in line
-    assert line.endswith("for one sample alone take another norm than 'batch'")
+    assert "many/0.png' cannot be translated: values.fake.AB: a network normalises over a single value" in line
+    assert line.endswith("or use another norm than 'batch'")
 
 
 @pytest.mark.parametrize(

@@ -67,7 +67,9 @@ def test_a_last_sample_alone_is_normalised_together_with_the_one_before_it(toy, 
     trained = as_trained(one_way(understand, toy, "batch"), {"G_AB": small()}, 0)
     with trained.evaluating():
         made = trained.translate("AB", torch.tensor([[1.0], [3.0], [5.0]]), 2)
-        with pytest.raises(InputError, match=r"values.fake.AB: a network normalises over one value .* than 'batch'$"):
+        with pytest.raises(
+            InputError, match=r"values.fake.AB: a network normalises over a single value .* than 'batch'$"
+        ):
             trained.translate("AB", torch.tensor([[1.0]]), 2)
     assert made.flatten().tolist() == pytest.approx([-1.0, 1.0, 1.0], abs=1e-3)
 
@@ -108,9 +110,9 @@ def test_a_strangers_network_that_normalises_one_value_is_told_before_the_traini
     whole, *advice = {
         "module": ("batch", "train.batch", "set train.batch to 2 or more"),
         "function": ("batch", "train.batch", "set train.batch to 2 or more"),
-        "picture": ("sample", "generator", "take larger samples, or another network"),
+        "picture": ("sample", "generator", "use larger samples or another network"),
     }[kind]
-    assert problem.message == f"the generator normalises over one value for each channel of a {whole}"
+    assert problem.message == f"the generator normalises over a single value per channel of a {whole}"
     assert [problem.key, problem.hint] == advice
     if whole == "batch":
         plan = understand(recipe)
