@@ -32,7 +32,7 @@ def test_short_names_work_while_they_are_unique():
 def test_a_name_registered_twice_names_both_places():
     register = Register("one")
     register.loss("near", loss)
-    with pytest.raises(PluginError, match=r"registered twice: at .*test_registry.py:\d+ and at .*test_registry.py:\d+"):
+    with pytest.raises(PluginError, match=r"registered twice, at .*test_registry.py:\d+ and .*test_registry.py:\d+"):
         register.loss("near", loss)
 
 

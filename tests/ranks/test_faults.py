@@ -183,7 +183,7 @@ def test_a_signal_saves_once_and_stops_all(number: signal.Signals, tmp_path: Pat
 def test_a_rank_that_hangs_is_named(tmp_path: Path) -> None:
     status, errors = ended(start(tmp_path, words(tmp_path, "updates.trouble.how=hang"), GANFORGE_TIMEOUT="5"))
     assert status == 1
-    assert "error: step 31: rank 1 did not answer within 5 s (the gradients of the generator)" in errors
+    assert "error: step 31: rank 1 did not respond within 5 s (the gradients of the generator)" in errors
     assert_nobody_is_left(tmp_path)
 
 
