@@ -328,7 +328,7 @@ def test_two_comparisons_do_not_work_in_one_folder(trained, ganforge):
     result = ganforge("compare", *TRAINED)
     held.release()
     assert result.status == 2
-    assert "error: another process is at work in comparison\n" in result.err
+    assert "error: another process is using comparison\n" in result.err
 
 
 def test_a_run_that_another_process_trains_is_not_moved_away(trained, ganforge):
@@ -338,7 +338,7 @@ def test_a_run_that_another_process_trains_is_not_moved_away(trained, ganforge):
     result = ganforge("compare", *TRAINED)
     held.release()
     assert result.status == 2
-    assert "error: another process is at work in comparison/seed-0/gan_toy/0001\n" in result.err
+    assert "error: another process is using comparison/seed-0/gan_toy/0001\n" in result.err
     assert run.exists()
 
 

@@ -163,7 +163,7 @@ MISTAKES = {
     ),
     "evaluation of words": (
         component("evaluation", "def Mine(trained):\n    return Findings({'a': 'b'})"), "evaluations.mine.use=mine",
-        "evaluation 'mine' ({file}:5) returns metrics that are no numbers: could not convert string to float: 'b'",
+        "evaluation 'mine' ({file}:5) returns metrics that are not numbers: could not convert string to float: 'b'",
     ),
     "evaluation that misspells": (
         component("evaluation", "def Mine(trained):\n    return trained.sample('test')"), "evaluations.mine.use=mine",

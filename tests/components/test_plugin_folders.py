@@ -144,7 +144,7 @@ def test_the_copies_plugins_lie_in_the_run_and_nowhere_else(ganforge, toy, tmp_p
     for name in ("../../../mine.py", "plugins/../plugins/mine.py", "plugins/x/mine.py", "mine.py"):
         lock.write_text(lock.read_text().replace('"plugins/mine.py"', f'"{name}"'))
         result = ganforge("resume", lock.parent, "--set", "train.steps=9")
-        assert (result.status, "a locked recipe's plugins lie in the run's own folder" in result.err) == (2, True)
+        assert (result.status, "a locked recipe's plugins are in the run's own folder" in result.err) == (2, True)
         lock.write_text(lock.read_text().replace(f'"{name}"', '"plugins/mine.py"'))
 
 

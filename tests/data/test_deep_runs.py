@@ -84,7 +84,7 @@ def test_a_run_on_deep_pictures_is_trained_resumed_and_told_in_its_lock_and_weig
     assert tomllib.loads((run / "recipe.lock.toml").read_text())["dataset"]["A"] == lock["A"]
     result = ganforge("resume", run, "--set", "dataset.A.range=[0,9]")
     assert result.status == 2
-    assert "that would be another run" in result.err
+    assert "this would be another run" in result.err
     result = ganforge("evaluate", run)
     assert result.status == 0, result.err
 

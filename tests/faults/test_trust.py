@@ -250,16 +250,13 @@ def test_evaluations_are_tried_before_the_first_step(toy, ganforge, tmp_path):
     assert "returns NoneType, expected ganforge.Findings" in result.err
     assert not (tmp_path / "runs" / "toy" / "0001" / "log.jsonl").exists()
     result = ganforge("run", toy, *ODD, "--set", "evaluations.bad={use='odd', fail='early'}")
-    assert "That was a trial before the training, which goes on" in " ".join(result.out.split())
+    assert "This was a trial before the training, which continues" in " ".join(result.out.split())
 
 
 def test_an_evaluation_may_change_nothing_but_where_data_lie(run, ganforge):
     result = ganforge("evaluate", run, "--set", "train.steps=3")
     assert result.status == 2
-    assert (
-        "--set train.steps=3: that would be another run; here it may change the data, dataset..., and evaluations..."
-        in result.err
-    )
+    assert "--set train.steps=3: of trained networks, only dataset.* and evaluations.* may change" in result.err
 
 
 def test_data_that_moved_are_found_again_and_others_refused(ganforge, tmp_path, data_recipe):

@@ -181,7 +181,7 @@ def test_a_weights_file_alone_is_enough(run, ganforge, tmp_path, zoo):
     assert ganforge("translate", gift, zoo / "grey.jpg", "--direction", "AB", "--out", "out").status == 0
     refused = ganforge("translate", gift, zoo / "grey.jpg", "--direction", "BA", "--out", "out2")
     assert refused.status == 2
-    assert "the direction BA needs the network G_BA: its weights are not beside the others" in refused.err
+    assert "the direction BA needs the network G_BA: its weights are missing" in refused.err
 
 
 def test_what_cannot_be_read_is_named_and_the_rest_translated(run, zoo, ganforge, tmp_path):
@@ -277,7 +277,7 @@ def test_a_batch_of_one_is_avoided_or_told_of_where_each_batch_is_normalised_by_
         (["absent.png", "--direction", "AB", "--out", "out"], "no file or folder 'absent.png'"),
         (
             ["zoo/grey.jpg", "--direction", "AC", "--out", "out"],
-            "the coupling 'discogan' has no generator of direction AC",
+            "the coupling 'discogan' has no generator for the direction AC",
         ),
         (["zoo/clear.png", "--direction", "AB", "--out", "zoo"], "is one of the inputs: choose another --out"),
         (["zoo/grey.jpg", "other/grey.jpg", "--direction", "AB", "--out", "out"], "would both become"),
@@ -326,7 +326,7 @@ def test_damaged_or_foreign_weights_are_refused_by_name(damage, run, ganforge, t
         file.write_bytes(file.read_bytes()[:-100])
     elif damage == "other":
         shutil.copy(folder / "D_B.safetensors", file)
-        message = f"'{file}' holds the network D_B, not G_AB"
+        message = f"'{file}' contains the network D_B, not G_AB"
     elif damage == "no recipe":
         for other in folder.glob("*.safetensors"):
             save_file({"x": torch.zeros(1)}, other)
@@ -359,7 +359,7 @@ def test_plugins_of_a_strangers_weights_are_not_run(run, ganforge, tmp_path, zoo
         write_weights(tmp_path / "G_AB.safetensors", tensors, metadata)  # with a digest that fits
         result = ganforge("translate", tmp_path / "G_AB.safetensors", zoo, "--direction", "AB", "--out", "out")
         assert result.status == 2
-        assert "a locked recipe's plugins lie in the run's own folder" in result.err
+        assert "a locked recipe's plugins are in the run's own folder" in result.err
     assert not (tmp_path / "pwned").exists()
 
 

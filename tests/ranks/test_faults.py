@@ -234,16 +234,16 @@ def test_ranks_that_differ_are_refused(tmp_path: Path) -> None:
     ]
     told = [process.communicate(timeout=200)[1] for process in working]
     assert all(process.returncode for process in working)
-    expected = r"error: rank 1 would train something else than rank 0: losses.reconstruction.weight is \d.0, not \d.0"
+    expected = r"error: rank 1 differs from rank 0: losses.reconstruction.weight is \d.0, not \d.0"
     assert re.search(expected, "".join(told))
 
 
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (["--devices", "3"], "train.batch: 64 samples cannot be divided equally into 3 devices: 63 or 66 can"),
+        (["--devices", "3"], "train.batch: a batch of 64 cannot be divided equally into 3 devices; try 63 or 66"),
         (["--devices", "many"], "error: --devices: expected a number or 'auto', got 'many'"),
-        (["--devices", "2", "--device", "cuda"], "error: no device 'cuda' here; this machine has: cpu"),
+        (["--devices", "2", "--device", "cuda"], "error: there is no device 'cuda'; this machine has: cpu"),
     ],
 )
 @pytest.mark.slow

@@ -133,9 +133,9 @@ ODD = {
     "a binary file": (bytes(range(256)), "NUL"),
     "another encoding": (b"x = 1\n# caf\xe9", "line 2 holds the byte 0xe9"),
     "a form feed": (SHIPPED + b"# \x0c\nx = 1", r":2: not valid TOML: Found invalid character"),
-    "brackets without end": (b"x = " + b"[" * 5000, "deep in each other"),
-    "lists in lists": (b"x = 1\ny = " + b"[" * 50 + b"]" * 50, r":2: y.*deep in each other"),
-    "tables in tables": (b"[train]\nsteps" + b".a" * 500 + b" = 1", r":2: train.steps.*deep in each other"),
+    "brackets without end": (b"x = " + b"[" * 5000, "nested more than 32 deep"),
+    "lists in lists": (b"x = 1\ny = " + b"[" * 50 + b"]" * 50, r":2: y.*nested more than 32 deep"),
+    "tables in tables": (b"[train]\nsteps" + b".a" * 500 + b" = 1", r":2: train.steps.*nested more than 32 deep"),
     "a number of thousands of digits": (b"x = " + b"9" * 5000, "thousands of digits"),
     "a long hexadecimal number": (
         b"[train]\nsteps = 0x" + b"f" * 5000,

@@ -92,7 +92,7 @@ def test_what_does_not_fit_is_refused_with_a_batch_that_does(pictures, counted, 
     sets = ["--set", "dataset.size=64", "--set"]
     refused = ganforge("run", pictures, *sets, "train.batch=12")
     assert refused.status == 1
-    assert re.search(r"out of memory: batch 12 needs about 0\.\d\d GiB, and there are 0\.03 GiB: try", refused.err)
+    assert re.search(r"out of memory: batch 12 needs about 0\.\d\d GiB, but there are 0\.03 GiB: try", refused.err)
     fits, parts = re.search(
         r"--set train\.batch=(\d+), or --set train\.accumulate=(\d+)$", refused.err.strip()
     ).groups()
@@ -105,14 +105,14 @@ def test_what_does_not_fit_is_refused_with_a_batch_that_does(pictures, counted, 
 def test_where_not_even_one_sample_fits_it_says_what_matters(pictures, counted, ganforge, monkeypatch):
     limited(monkeypatch, 1000, 1000)
     said = ganforge("run", pictures).err
-    assert "not even a batch of 1 would fit; take smaller samples or narrower networks" in said
+    assert "even a batch of 1 does not fit; use smaller samples or narrower networks" in said
 
 
 def test_what_the_system_may_still_make_free_is_a_warning(pictures, counted, ganforge, monkeypatch):
     limited(monkeypatch, 2**20, 2**40)
     done = ganforge("run", pictures)
     assert done.status == 0
-    assert "of memory are needed, of which 0.00 GiB are free now" in done.out + done.err
+    assert "of memory are needed, but only 0.00 GiB are free now" in done.out + done.err
 
 
 def test_a_run_that_goes_on_cannot_take_another_batch(pictures, counted, ganforge, tmp_path, monkeypatch):
@@ -120,7 +120,7 @@ def test_a_run_that_goes_on_cannot_take_another_batch(pictures, counted, ganforg
     limited(monkeypatch, 1000, 1000)
     refused = ganforge("resume", tmp_path / "runs" / "pictures" / "0001", "--set", "train.steps=4")
     assert refused.status == 1
-    assert refused.err.strip().endswith("go on where there is more")
+    assert refused.err.strip().endswith("resume where there is more")
 
 
 def test_a_component_that_breaks_on_small_batches_leaves_it_unsaid(pictures, counted, ganforge, tmp_path):

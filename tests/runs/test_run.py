@@ -91,7 +91,7 @@ def test_a_finished_run_says_how_to_extend_it_and_other_changes_are_refused(toy,
     assert "To extend it: --set train.steps=16" in ganforge("resume", run).out
     refused = ganforge("resume", run, "--set", "optimizer.lr=1")
     assert refused.status == 2
-    assert "that would be another run" in refused.err
+    assert "this would be another run" in refused.err
     missing = ganforge("resume", tmp_path / "runs" / "toy" / "0002")
     assert missing.status == 2
     assert "did you mean '0001'" in missing.err
@@ -242,7 +242,7 @@ def test_half_precision_learns_what_full_precision_learns(precision, pictures, g
 def test_devices_that_are_not_there_are_refused(toy, ganforge):
     result = ganforge("run", toy, "--device", "tpu")
     assert result.status == 2
-    assert "no device 'tpu' here; this machine has: " in result.err
+    assert "there is no device 'tpu'; this machine has: " in result.err
 
 
 def test_data_that_are_not_there_leave_no_run_behind(ganforge, tmp_path):

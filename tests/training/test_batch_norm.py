@@ -162,7 +162,7 @@ def test_a_weights_file_alone_translates_as_its_run_does(trained, plugins, tmp_p
     alone = tmp_path / "G_AB.safetensors"
     alone.write_bytes(file.read_bytes())
     assert torch.equal(translations(alone, plugins), translations(run, plugins))
-    with pytest.raises(InputError, match=r"holds no training.safetensors, in which the running averages are"):
+    with pytest.raises(InputError, match=r"has no training.safetensors, which contains the running averages"):
         translations(alone, plugins, "running")
     # Beside the run's state, one direction's weights will do.
     (tmp_path / "part").mkdir()
