@@ -1,4 +1,4 @@
-"""The commands that only look: `list`, `recipes`, `plugins` and `validate`."""
+"""The commands `list`, `recipes`, `plugins` and `validate`, which do not train."""
 
 import json
 import os
@@ -34,10 +34,10 @@ from ganforge.errors import InputError, PluginError, Problem, RecipeError, neare
 from ganforge.recipe.layers import summary
 
 _some_kind = typer.Argument(metavar="[KIND]", help=f"One of {', '.join(KINDS)}.", autocompletion=complete_kind)
-_all = typer.Option("--all", help="List also components of packages that are not installed, with how to install them.")
+_all = typer.Option("--all", help="Also list components of packages that are not installed, and how to install them.")
 _save = typer.Option("--save", metavar="FILE", help="Write names, versions and origins of the installed plugins.")
-_restore = typer.Option("--restore", metavar="FILE", help="Say how to install what such a file names and is not here.")
-_run = typer.Option("--run", help="With --restore: install it with pip.")
+_restore = typer.Option("--restore", metavar="FILE", help="Print how to install missing plugins from such a file.")
+_run = typer.Option("--run", help="With --restore: install them with pip.")
 
 
 def list_components(
@@ -47,7 +47,7 @@ def list_components(
     plugin: PluginFiles = None,
     as_json: AsJson = False,
 ) -> None:
-    """List the components there are, under the plugins that they come from."""
+    """List all components, grouped by plugin."""
     with aside():
         offer = offered(context, plugin)
         kinds = KINDS if kind is None else (_known(kind),)
@@ -80,7 +80,7 @@ def list_components(
 
 
 def _elsewhere(kinds: Sequence[str], offer: Offer) -> list[dict[str, str]]:
-    """Return rows for the components of packages that are known, but not installed."""
+    """Return rows for the components of known packages that are not installed."""
     installed = {one.origin for one in offer.plugins}
     return [
         {"kind": one.kind, "name": one.name, "summary": one.summary, "plugin": one.package, "version": ""}
@@ -104,7 +104,7 @@ def list_recipes(context: typer.Context, as_json: AsJson = False) -> None:
 
 
 def _summary(path: Path) -> str:
-    """Return what a recipe says of itself, or why it cannot be read."""
+    """Return a recipe's summary, or why it cannot be read."""
     try:
         return summary(read_text(path))
     except InputError as error:
@@ -119,7 +119,7 @@ def list_plugins(
     plugin: PluginFiles = None,
     as_json: AsJson = False,
 ) -> None:
-    """List the plugins with their hooks, and what is wrong with those that do not load; save or restore the list."""
+    """List the plugins with their hooks, and the errors of those that do not load; save or restore the list."""
     plugins: Plugins = context.obj
     if (save and restore) or (run and not restore):
         raise InputError("--save and --restore exclude each other, and --run belongs to --restore")
@@ -131,7 +131,7 @@ def list_plugins(
     with aside():
         for path in plugin or ():
             plugins.load_installed()
-            with suppress(PluginError):  # its row says so
+            with suppress(PluginError):  # its row shows the error
                 plugins.load_file(path)
         offer = offer_of(plugins) if plugin else offered(context)
     if save is not None:
@@ -174,7 +174,7 @@ def validate(
 
 
 def _check(context: typer.Context, recipe: str, sets: Sequence[str] | None, files: Sequence[Path] | None) -> None:
-    """Find all errors of a recipe, and have the index keep that there are none."""
+    """Find all errors of a recipe; if there are none, store that in the index."""
     plan = understand(context, recipe, sets, files)
     from ganforge.cli import validation_cache
     from ganforge.data.held_out import check_data

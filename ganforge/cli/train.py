@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _out = typer.Option(metavar="DIR", help="Folder for runs.")
 _devices = typer.Option(help="Devices of this machine that share a batch: a number, or auto for all.")
 Devices = Annotated[str, _devices]
-_changes = typer.Option("--set", metavar="KEY=VALUE", help="Another train.steps, record.*, or place of the data.")
+_changes = typer.Option("--set", metavar="KEY=VALUE", help="Change train.steps, record.*, or the place of the data.")
 
 
 def run(
@@ -55,7 +55,7 @@ def resume(
     device: common.Device = "auto",
     devices: Devices = "",
 ) -> None:
-    """Go on with a run exactly where it stopped."""
+    """Resume a run exactly where it stopped."""
     plugins = common.plugins_with(context, plugin)
     if _is_launched(devices, device):
         return
@@ -70,19 +70,19 @@ def resume(
         reopened.close()
         steps, asked = reopened.step, reopened.plan.train.steps
         if steps < asked:
-            way = "To go on: --set train.patience=0"
-            common.tell(f"{run} is done: at {steps} of {asked} steps its metric no longer improved. {way}")
+            way = "To continue: --set train.patience=0"
+            common.tell(f"{run} is done: its metric stopped improving after {steps} of {asked} steps. {way}")
             return
         done = f"{steps} of {asked} steps" if steps == asked else f"{steps} steps, more than the {asked} asked for"
         common.tell(f"{run} is done: {done}. To extend it: --set train.steps={2 * steps}")
 
 
 def _is_launched(devices: str, device: str) -> bool:
-    """Train on several devices, if they are asked for: run this command again for each, and wait for all of them.
+    """If several devices are asked for, run this command again for each, and wait for all of them.
 
     Raises:
-        InputError: they are not here.
-        GanforgeError: one of them failed.
+        InputError: the devices do not exist.
+        GanforgeError: one of the processes failed.
     """
     if not devices:
         return False
@@ -90,7 +90,7 @@ def _is_launched(devices: str, device: str) -> bool:
     from ganforge.training import ranks
 
     if ranks.wanted() > 1:
-        raise InputError("--devices: torchrun has said how many processes there are; leave it out")
+        raise InputError("--devices: torchrun sets the number of processes; leave it out")
     count = ask(devices, device)
     if count == 1:
         return False
@@ -100,7 +100,7 @@ def _is_launched(devices: str, device: str) -> bool:
 
 @contextmanager
 def _joined(device: str) -> "Iterator[torch.device]":
-    """Yield the device of this process, which may be one of several that torchrun has started."""
+    """Yield the device of this process, which may be one of several that torchrun started."""
     from ganforge.runs.assemble import pick_device
     from ganforge.training import ranks
 
@@ -115,11 +115,11 @@ def _joined(device: str) -> "Iterator[torch.device]":
 
 
 def _train(started: "Run") -> None:
-    """Train with all observers attached, and say where things are."""
+    """Train with all observers attached, and print where the results are."""
     from ganforge.runs.clock import shares
     from ganforge.training import ranks
 
-    if not ranks.is_lead():  # it looks on and tells nothing
+    if not ranks.is_lead():  # without observers and output
         try:
             started.build()
             started.train()
@@ -140,7 +140,7 @@ def _train(started: "Run") -> None:
         started.train()
     except (KeyboardInterrupt, StoppedError):
         devices = f" --devices {ranks.world()}" if ranks.world() > 1 else ""
-        common.say(f"interrupted at step {started.step}; go on with: ganforge resume {started.folder}{devices}")
+        common.say(f"interrupted at step {started.step}; continue with: ganforge resume {started.folder}{devices}")
         raise
     finally:
         started.close()
@@ -161,7 +161,7 @@ def _train(started: "Run") -> None:
 
 
 def _attach_observers(started: "Run") -> None:
-    """Let observers look on: those that plugins always bring, and those that the recipe asks for."""
+    """Attach the observers: those that plugins always add, and those that the recipe names."""
     plugins = started.plugins
     for name, observers in list(plugins.each("ganforge_observers", run=started)):
         for observer in observers:

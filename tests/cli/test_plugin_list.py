@@ -67,8 +67,8 @@ def test_packages_and_local_files_are_saved_and_what_is_gone_is_restored_by_line
         "pip install --editable '/src/my plugins'",
     ]
     assert result.status == 2
-    assert f"error: the local file {tmp_path / 'beside.py'} is not here\n" in result.err
-    assert f"error: the local file {tmp_path / 'mine.py'} is not the one that was saved" in result.err
+    assert f"error: the local file {tmp_path / 'beside.py'} does not exist\n" in result.err
+    assert f"error: the local file {tmp_path / 'mine.py'} has changed since it was saved" in result.err
 
 
 def test_run_calls_pip_and_says_if_it_fails(ganforge, tmp_path, monkeypatch):
@@ -105,7 +105,7 @@ def test_what_is_no_such_list_is_refused_in_one_line(ganforge, tmp_path, text):
     (tmp_path / "list.toml").write_text(text)
     result = ganforge("plugins", "--restore", "list.toml", "--run")
     assert result.status == 2
-    assert result.err.startswith("error: 'list.toml' is no list of plugins that `ganforge plugins --save` wrote: ")
+    assert result.err.startswith("error: 'list.toml' is not a list of plugins that `ganforge plugins --save` wrote: ")
     assert result.err.count("\n") == 1
 
 

@@ -60,7 +60,7 @@ def install(tmp_path, monkeypatch):
         (HOOK + "def ganforge_register(register): exit(3)", "SystemExit: 3 ("),
         (HOOK + "def ganforge_commands(app): raise KeyboardInterrupt", "KeyboardInterrupt ("),
         (HOOK + "def ganforge_commands(app):\n    @app.command()\n    def odd(x: list[list[int]]): pass", "AssertionError: List types"),
-        (HOOK + "def ganforge_commands(app):\n    @app.command()\n    def run(): pass", "a command that it adds is there already"),
+        (HOOK + "def ganforge_commands(app):\n    @app.command()\n    def run(): pass", "it adds a command that already exists"),
         (HOOK + "def ganforge_recipes(): return [1]", "'ganforge_recipes' returned a list with 1, expected str or PathLike"),
         (HOOK + "def ganforge_recipes(): yield 1 / 0", "ZeroDivisionError"),
         (HOOK + "def ganforge_register(register): register.loss(5, lambda fake: fake)", "takes a name and a function or class, got int and function"),

@@ -60,7 +60,7 @@ def test_a_signal_finishes_the_step_saves_and_says_how_to_go_on(number, status, 
     process.send_signal(number)
     _, err = process.communicate(timeout=180)
     assert process.returncode == status
-    assert "go on with: ganforge resume runs/toy/0001" in err
+    assert "continue with: ganforge resume runs/toy/0001" in err
     assert (run / "checkpoints" / "latest").exists()
 
 

@@ -326,7 +326,7 @@ def test_an_interruption_of_the_last_evaluation_says_how_to_go_on(toy, ganforge,
     words = ["--plugin", "stopping.py", "--set", "evaluations.stop={use='stopping'}"]
     result = ganforge("run", toy, *words)
     assert result.status == 130
-    assert "interrupted at step 8; go on with: ganforge resume runs/toy/0001" in result.err
+    assert "interrupted at step 8; continue with: ganforge resume runs/toy/0001" in result.err
     run = tmp_path / "runs" / "toy" / "0001"
     (run / "plugins" / "stopping.py").write_text(STOPPING.replace("if trained.step", "if False"))
     assert ganforge("resume", run).status == 0

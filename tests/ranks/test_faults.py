@@ -99,7 +99,7 @@ def test_a_rank_that_dies_is_named_and_one_device_goes_on(tmp_path: Path) -> Non
     told = [line for line in errors.splitlines() if line.startswith("error")]
     assert len(told) == 1
     assert re.fullmatch(
-        r"error: rank 1 was ended by SIGKILL \(.*\) in step 31; the last checkpoint is step-00000020: "
+        r"error: rank 1 was killed by SIGKILL \(.*\) in step 31; the last checkpoint is step-00000020: "
         r"ganforge resume \S*runs/discogan_toy/0001 --devices 2",
         told[0],
     )
@@ -172,7 +172,7 @@ def test_a_signal_saves_once_and_stops_all(number: signal.Signals, tmp_path: Pat
     process.send_signal(number)
     status, errors = ended(process)
     assert status == 128 + number, errors
-    assert re.search(r"interrupted at step \d+; go on with: ganforge resume \S+ --devices 2", errors)
+    assert re.search(r"interrupted at step \d+; continue with: ganforge resume \S+ --devices 2", errors)
     assert "error" not in errors
     assert_nobody_is_left(tmp_path)
     newest = sorted(path.name for path in (run / "checkpoints").glob("step-*"))[-1]
@@ -261,7 +261,7 @@ def test_more_gpus_than_there_are_is_one_line(monkeypatch: pytest.MonkeyPatch) -
     assert launch.ask("2", "cuda") == 2
     with pytest.raises(InputError, match=r"--devices 8: this machine has 2 CUDA devices"):
         launch.ask("8", "auto")
-    with pytest.raises(InputError, match=r"--devices 2: 'cuda:1' is a single one"):
+    with pytest.raises(InputError, match=r"--devices 2: 'cuda:1' is a single device"):
         launch.ask("2", "cuda:1")
 
 

@@ -123,7 +123,7 @@ def test_an_interrupted_run_saves_and_says_how_to_go_on(toy, tmp_path):
     os.kill(process.pid, signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "go on with: ganforge resume runs/toy/0001" in err
+    assert "continue with: ganforge resume runs/toy/0001" in err
     state = json.loads(
         (log.parent / "checkpoints" / (log.parent / "checkpoints" / "latest").read_text() / "state.json").read_text()
     )

@@ -332,7 +332,7 @@ def test_patience_ends_a_run_whose_metric_no_longer_improves(pictures, tmp_path,
     before = (run / "metrics.json").read_bytes()
     again = ganforge("resume", run, "--plugin", "looked.py")
     assert again.status == 0
-    assert "at 6 of 14 steps its metric no longer improved" in again.out
+    assert "its metric stopped improving after 6 of 14 steps" in again.out
     assert (run / "metrics.json").read_bytes() == before
     further = ganforge("resume", run, "--plugin", "looked.py", "--set", "train.patience=0")
     assert further.status == 0, further.err
