@@ -35,6 +35,15 @@ def resident_memory(name: str = "VmRSS") -> float | None:
     return None
 
 
+def in_gib(size: float, digits: int = 1) -> str:
+    """Format a number of bytes in GiB.
+
+    >>> in_gib(1.5 * 2**40)
+    '1,536.0 GiB'
+    """
+    return f"{size / 2**30:,.{digits}f} GiB"
+
+
 def _rooms() -> Iterator[Room]:
     """Yield the limits of the machine, of control groups (containers, Slurm), and of `ulimit -v`."""
     with suppress(OSError, ValueError, KeyError):

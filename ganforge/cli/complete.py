@@ -17,9 +17,9 @@ from ganforge.components.offer import described, known_offer
 from ganforge.components.registry import KINDS
 from ganforge.components.settings import read_fields
 from ganforge.recipe.layers import load
+from ganforge.runs.log import LOCK
 
 Complete = Callable[[typer.Context, str], list[str]]
-LOCK = "recipe.lock.toml"  # a file in every run's folder
 SHOWN = ("recipe", "run", "train", "compute", "record", "losses", "values")  # by `show`, besides components
 # Tables of a recipe, or of tables of roles, with the kind of component that they name.
 NAMING = {

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from ganforge.data.augment import Augment
-from ganforge.data.dataset import Drawn, Report, Stored, as_float, random_generator
-from ganforge.data.reading import Sources, mean, require, silent
+from ganforge.data.dataset import Drawn, Report, Sources, Stored, as_float, random_generator
+from ganforge.data.reading import mean, require, silent
 from ganforge.errors import InputError
 from ganforge.memory import free_memory
 

@@ -111,6 +111,7 @@ class Drawn:
 
 
 Samples = Stored | Prepared | Drawn
+Sources = Mapping[str, Stored | Drawn]  # the samples of each domain, ready to use
 
 
 @frozen

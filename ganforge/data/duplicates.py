@@ -6,10 +6,8 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 
-from ganforge.data.dataset import Drawn, Prepared, Stored
+from ganforge.data.dataset import Prepared, Sources, Stored
 from ganforge.errors import printable
-
-Sources = Mapping[str, Stored | Drawn]
 
 SHOWN = 3
 GLANCE = 4096  # bytes

@@ -10,9 +10,9 @@ from typing import Any, Literal
 
 from attrs import evolve
 
-from ganforge.data.dataset import Dataset, Drawn, Report, Samples, Stored
+from ganforge.data.dataset import Dataset, Drawn, Report, Samples, Sources, Stored
 from ganforge.data.duplicates import describe_duplicates, find_duplicates
-from ganforge.data.reading import Ready, Sources, finish, open_split, prepare, read, require, silent
+from ganforge.data.reading import Ready, finish, open_split, prepare, read, require, silent
 from ganforge.data.split import Split
 from ganforge.errors import InputError
 

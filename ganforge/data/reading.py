@@ -17,6 +17,7 @@ from ganforge.data.dataset import (
     Report,
     Samples,
     Shape,
+    Sources,
     Split,
     Stored,
     as_float,
@@ -29,7 +30,6 @@ from ganforge.errors import InputError, PluginError, nearest
 if TYPE_CHECKING:
     from torch import Tensor
 
-Sources = Mapping[str, Stored | Drawn]
 Ready = Callable[..., Stored]  # called with (samples, shape, what, report)
 
 

@@ -12,9 +12,8 @@ import torch
 from ganforge.components.plugin_folders import copied_as
 from ganforge.components.settings import plain
 from ganforge.errors import InputError
+from ganforge.recipe.layers import Table
 from ganforge.recipe.plan import Choice, DataTable, Plan
-
-Table = dict[str, Any]
 
 
 def lock_text(plan: Plan, notes: Mapping[str, Any], *, passed_on: bool = False) -> str:

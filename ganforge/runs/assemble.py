@@ -5,8 +5,8 @@ from attrs import evolve
 from torch import Tensor
 
 from ganforge.data.batches import Batches
-from ganforge.data.dataset import Dataset, Report, Stored, as_float, random_generator
-from ganforge.data.reading import Sources, silent
+from ganforge.data.dataset import Dataset, Report, Sources, Stored, as_float, random_generator
+from ganforge.data.reading import silent
 from ganforge.errors import InputError, RecipeError
 from ganforge.recipe.plan import Plan
 from ganforge.training import build, numerics, ranks

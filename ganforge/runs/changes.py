@@ -4,9 +4,8 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from ganforge.data.dataset import Dataset
+from ganforge.data.dataset import Dataset, Sources
 from ganforge.data.fingerprint import fingerprints
-from ganforge.data.reading import Sources
 from ganforge.data.split import Split
 from ganforge.errors import InputError
 from ganforge.recipe.plan import Plan

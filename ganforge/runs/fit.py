@@ -15,7 +15,7 @@ from torch.overrides import TorchFunctionMode
 
 from ganforge.data.dataset import Shape
 from ganforge.errors import GanforgeError, InputError, PluginError
-from ganforge.memory import free_memory
+from ganforge.memory import free_memory, in_gib
 from ganforge.recipe.plan import Plan
 from ganforge.runs import checkpoint
 from ganforge.training.networks import META, make_networks
@@ -51,12 +51,7 @@ class Limit(TorchFunctionMode):
         self.count += 1
         self.bytes += made.nbytes
         if self.bytes > self.most or self.count > TENSORS:
-            raise InputError(f"too large: more than {self.count:,} tensors or {in_gib(self.bytes)}")
-
-
-def in_gib(size: float) -> str:
-    """Format a number of bytes in GiB."""
-    return f"{size / 2**30:,.1f} GiB"
+            raise InputError(f"too large: at least {self.count:,} tensors with {in_gib(self.bytes)}")
 
 
 def load_networks(

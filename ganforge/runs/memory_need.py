@@ -9,7 +9,7 @@ from attrs import frozen
 from torch import Tensor, nn
 
 from ganforge.errors import RunFailedError
-from ganforge.memory import Room, free_memory, resident_memory, whole_memory
+from ganforge.memory import Room, free_memory, in_gib, resident_memory, whole_memory
 from ganforge.recipe.plan import Plan, usual
 from ganforge.training import ranks
 from ganforge.training.engine import Engine
@@ -136,12 +136,12 @@ def check_memory(
         return ""
     needed = need.at(batch)
     if needed > room.whole:
-        there = f"out of memory: batch {plan.train.batch} needs about {_gib(needed)}, but there are {_gib(room.whole)}"
-        raise RunFailedError(f"{there}: {_way_out(plan, need, room.whole, resumed)}")
+        sizes = f"batch {plan.train.batch} needs about {in_gib(needed, 2)}, but there are {in_gib(room.whole, 2)}"
+        raise RunFailedError(f"out of memory: {sizes}: {_way_out(plan, need, room.whole, resumed)}")
     if needed > room.free:
         way = _way_out(plan, need, room.free, resumed)
-        warn(f"about {_gib(needed)} of memory are needed, but only {_gib(room.free)} are free now: {way}")
-    return f"memory: about {_gib(needed)} of {_gib(room.free)}"
+        warn(f"about {in_gib(needed, 2)} of memory are needed, but only {in_gib(room.free, 2)} are free now: {way}")
+    return f"memory: about {in_gib(needed, 2)} of {in_gib(room.free, 2)}"
 
 
 def _way_out(plan: Plan, need: Need, there: float, resumed: bool) -> str:
@@ -157,7 +157,3 @@ def _way_out(plan: Plan, need: Need, there: float, resumed: bool) -> str:
     parts = next((parts for parts in enough if batch % (parts * world) == 0), 0)
     same = f", or --set train.accumulate={parts}" if parts else ""
     return f"try --set train.batch={smaller}{same}"
-
-
-def _gib(size: float) -> str:
-    return f"{size / 2**30:,.2f} GiB"

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from ganforge.components.plugins import Plugins
 from ganforge.data.batches import Batches
-from ganforge.data.dataset import Dataset, Stored, derive
-from ganforge.data.reading import Sources, oddities
+from ganforge.data.dataset import Dataset, Sources, Stored, derive
+from ganforge.data.reading import oddities
 from ganforge.data.split import Split
 from ganforge.disk import UNWRITABLE
 from ganforge.errors import DivergedError, GanforgeError, InputError, StoppedError

@@ -10,8 +10,8 @@ import torch
 from attrs import evolve, field, frozen
 from torch import Tensor, nn
 
-from ganforge.data.dataset import Dataset, Drawn, PictureDataset, Stored, derive, random_generator
-from ganforge.data.reading import Sources, mean, normal
+from ganforge.data.dataset import Dataset, Drawn, PictureDataset, Sources, Stored, derive, random_generator
+from ganforge.data.reading import mean, normal
 from ganforge.data.split import Split
 from ganforge.errors import InputError, nearest
 from ganforge.recipe.plan import Plan, usual

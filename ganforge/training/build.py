@@ -11,9 +11,9 @@ from torch import nn
 from ganforge.components.coupling import View
 from ganforge.data import held_out
 from ganforge.data.batches import Batches
-from ganforge.data.dataset import Dataset, Decided, Drawn, Report, Samples, Shape, derive, random_generator
+from ganforge.data.dataset import Dataset, Decided, Drawn, Report, Samples, Shape, Sources, derive, random_generator
 from ganforge.data.files import listed_once
-from ganforge.data.reading import Ready, Sources, normal, read, silent
+from ganforge.data.reading import Ready, normal, read, silent
 from ganforge.data.split import Split
 from ganforge.errors import PluginError, RecipeError
 from ganforge.recipe.plan import Choice, LossPlan, Plan
