@@ -123,7 +123,7 @@ class ValuePlan:
 def _share(_: object, attribute: Any, value: Any) -> None:
     """0 < x < 1, "own", or a folder."""
     if isinstance(value, float) and not 0 < value < 1:
-        raise ValueError(f"{attribute.name} must lie between 0 and 1")
+        raise ValueError(f"{attribute.name} must be between 0 and 1")
 
 
 @frozen

@@ -70,7 +70,7 @@ def earlier_run() -> Path | None:
     """
     found = ranks.remembered(RUN)
     there = bool(found) and checkpoint.named(Path(found), "latest") is not None
-    return Path(found) if ranks.exchange("whether to go on with a run", there)[0] else None
+    return Path(found) if ranks.exchange("whether to continue a run", there)[0] else None
 
 
 def hold(folder: Path) -> FileLock:

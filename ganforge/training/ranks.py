@@ -125,7 +125,8 @@ def joined(device: torch.device) -> Iterator[None]:
             store=dist.PrefixStore("default", store),  # type: ignore[attr-defined]
             rank=number,
             world_size=count,
-            timeout=timedelta(seconds=seconds * (1 + (device.type == "cuda"))),  # control tells more, so it is first
+            # Longer on CUDA, so that `control`, whose errors say more, times out first.
+            timeout=timedelta(seconds=seconds * (1 + (device.type == "cuda"))),
         )
         control = dist.new_group(backend="gloo", timeout=timedelta(seconds=seconds))
     except (RuntimeError, ValueError, OSError) as error:
@@ -306,14 +307,14 @@ class Flags:
             return list(mine)
         found = self.last()
         self._sent = torch.tensor(list(mine), dtype=torch.int64)
-        with doing("whether to go on"):
+        with doing("whether to continue"):
             self._work = dist.all_reduce(self._sent, dist.ReduceOp.MAX, group=_group.control, async_op=True)
         return found
 
     def last(self) -> list[int]:
         """Wait for the last communication and return its result."""
         if self._work is not None:
-            with doing("whether to go on"):
+            with doing("whether to continue"):
                 self._work.wait()
             self._work = None
         return [int(number) for number in self._sent]
