@@ -50,7 +50,8 @@ _HOMES = {
     "components.coupling": "Coupling Network View",
     "components.plugin_folders": "PluginFolder folders sources",
     "components.plugins": "Plugins",
-    "components.settings": "TABLES Setting plain structure fill read_fields",
+    "components.settings": "TABLES Setting read_fields",
+    "components.structure": "fill plain structure",
     "components.describe": "describe_value",
     "components.index": "digest",
     "components.offer": "Described Offer described described_setting",
@@ -151,11 +152,9 @@ if TYPE_CHECKING:
     from ganforge.components.settings import (
         TABLES as TABLES,
         Setting as Setting,
-        fill as fill,
-        plain as plain,
         read_fields as read_fields,
-        structure as structure,
     )
+    from ganforge.components.structure import fill as fill, plain as plain, structure as structure
     from ganforge.data.batches import Batches as Batches
     from ganforge.data.dataset import (
         SPLITS as SPLITS,

@@ -21,7 +21,8 @@ from ganforge.components.api import OWN
 from ganforge.components.offer import Offer
 from ganforge.components.plugin_folders import sources
 from ganforge.components.plugins import LOCAL, Plugins
-from ganforge.components.settings import fill, read_fields
+from ganforge.components.settings import read_fields
+from ganforge.components.structure import fill
 from ganforge.disk import read_text
 from ganforge.errors import InputError, RunFailedError
 from ganforge.folder import write_output

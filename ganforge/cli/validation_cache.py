@@ -14,7 +14,7 @@ from pathlib import Path
 from ganforge.components.index import digest
 from ganforge.components.offer import kept_offer
 from ganforge.components.plugins import Plugins
-from ganforge.components.settings import plain
+from ganforge.components.structure import plain
 from ganforge.data.dataset import Dataset
 from ganforge.data.held_out import check_data
 from ganforge.recipe.choose import Chooser

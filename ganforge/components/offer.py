@@ -11,7 +11,8 @@ from ganforge.components.describe import describe, describe_value
 from ganforge.components.index import OFFER
 from ganforge.components.plugins import Plugins
 from ganforge.components.registry import ASKING, KINDS, Component, Named, Registry, first_line
-from ganforge.components.settings import Setting, plain
+from ganforge.components.settings import Setting
+from ganforge.components.structure import plain
 from ganforge.disk import to_json
 
 

@@ -7,7 +7,8 @@ from attrs import define, field
 
 from ganforge.components.describe import describe_value
 from ganforge.components.registry import KEYS, Component, Registry
-from ganforge.components.settings import Key, fill, read_fields
+from ganforge.components.settings import Key, read_fields
+from ganforge.components.structure import fill
 from ganforge.errors import InputError, Problem, nearest
 from ganforge.recipe.layers import Recipe, Table, has, merge
 from ganforge.recipe.plan import Choice, Compute, DataTable, LossTable, Record, Train, ValueTable

@@ -10,7 +10,7 @@ import tomli_w
 import torch
 
 from ganforge.components.plugin_folders import copied_as
-from ganforge.components.settings import plain
+from ganforge.components.structure import plain
 from ganforge.errors import InputError
 from ganforge.recipe.layers import Table
 from ganforge.recipe.plan import Choice, DataTable, Plan
