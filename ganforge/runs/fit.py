@@ -51,7 +51,7 @@ class Limit(TorchFunctionMode):
         self.count += 1
         self.bytes += made.nbytes
         if self.bytes > self.most or self.count > TENSORS:
-            raise InputError(f"too large: at least {self.count:,} tensors with {in_gib(self.bytes)}")
+            raise InputError(f"too large: at least {in_gib(self.bytes)} in {self.count:,} tensor{'s'[: self.count != 1]}")
 
 
 def load_networks(

@@ -59,7 +59,8 @@ class Held:
                 if leaf in module._parameters:
                     parameter = module._parameters[leaf]
                     if parameter is None or parameter.shape != value.shape:
-                        raise ValueError(f"the saved state '{name}' has the shape {list(value.shape)}")
+                        mine = "no parameter" if parameter is None else f"shape {list(parameter.shape)}"
+                        raise ValueError(f"the saved state '{name}' has shape {list(value.shape)}, expected {mine}")
                     parameter.copy_(value)
                 elif leaf in module._buffers:
                     module._buffers[leaf] = value.to(device)

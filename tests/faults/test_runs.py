@@ -210,7 +210,7 @@ def test_what_would_not_fit_is_refused_before_the_first_step(toy, ganforge):
 
 
 def test_out_of_memory_names_a_batch_to_try(toy, ganforge, monkeypatch):
-    monkeypatch.setattr("ganforge.runs.memory_need.is_question", lambda *_: False)
+    monkeypatch.setattr("ganforge.runs.memory_need.is_worth_measuring", lambda *_: False)
     result = ganforge("run", toy, "--set", "train.batch=1000000000000")
     assert result.status == 1
     assert "out of memory at batch 1000000000000: try --set train.batch=500000000000" in result.err
