@@ -51,7 +51,8 @@ class Limit(TorchFunctionMode):
         self.count += 1
         self.bytes += made.nbytes
         if self.bytes > self.most or self.count > TENSORS:
-            raise InputError(f"too large: at least {in_gib(self.bytes)} in {self.count:,} tensor{'s'[: self.count != 1]}")
+            plural = "s" if self.count != 1 else ""
+            raise InputError(f"too large: at least {in_gib(self.bytes)} in {self.count:,} tensor{plural}")
 
 
 def load_networks(
