@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 
 def held_by(made: object) -> nn.Module | None:
-    """Return an object if it is a module, or the modules in its fields; None if there are none."""
+    """Return the module that an object is, or the modules in its fields; None if it holds none."""
     if isinstance(made, nn.Module):
         return made
     if not attrs.has(type(made)):

@@ -318,7 +318,7 @@ def test_a_user_without_a_home_is_told_to_name_a_cache(named, files, monkeypatch
         monkeypatch.delenv(name, raising=False)
     if named:
         monkeypatch.setenv("GANFORGE_CACHE", named)
-    with pytest.raises(InputError, match=r"^[^\n]* home folder [^\n]*; set GANFORGE_CACHE to a folder"):
+    with pytest.raises(InputError, match=r"^[^\n]* home folder [^\n]*; set GANFORGE_CACHE to a writable folder"):
         cache.ready(Prepared(files, number_in, ""), SHAPE, "numbers")
 
 
