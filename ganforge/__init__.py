@@ -7,9 +7,9 @@ import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from ganforge.components.answers import HOOKS as HOOKS
 from ganforge.components.api import API as API, renamed
 from ganforge.components.guard import aside as aside, brief as brief, contained as contained
+from ganforge.components.hookimpls import HOOKS as HOOKS
 from ganforge.components.hookspecs import hookimpl as hookimpl
 from ganforge.components.registry import (
     KINDS as KINDS,
@@ -44,13 +44,14 @@ from ganforge.folder import (
 )
 from ganforge.memory import free_memory as free_memory, resident_memory as resident_memory
 
-# What is imported on first use, by the module where it stands, in ganforge or in a plugin that is shipped with it; for
-# type checkers it is said once more below.
+# Names that are imported on first use, under the module of ganforge, or of a plugin shipped with it, that defines them.
+# Type checkers need the imports below.
 _HOMES = {
     "components.coupling": "Coupling Network View",
-    "components.neighbours": "PluginFolder folders sources",
+    "components.plugin_folders": "PluginFolder folders sources",
     "components.plugins": "Plugins",
-    "components.settings": "TABLES Setting plain structure fill read_fields",
+    "components.settings": "TABLES Setting read_fields",
+    "components.structure": "fill plain structure",
     "components.describe": "describe_value",
     "components.index": "digest",
     "components.offer": "Described Offer described described_setting",
@@ -59,7 +60,7 @@ _HOMES = {
     "data.dataset": "SPLITS Crop Dataset Decided Drawn OnBroken PictureDataset Prepared Report Samples Shape Split "
     "Stored as_float random_generator",
     "data.depth": "Depth Kind Picture",
-    "data.divide": "kin_of",
+    "data.held_out": "kin_of",
     "data.files": "Found find_pictures natural",
     "data.notes": "Note compare gather_notes note_lines noting",
     "data.reading": "normal oddities",
@@ -89,9 +90,9 @@ _HOMES = {
     "runs.results": "METRICS About Measured Metrics Results read_results",
     "runs.metrics": "evaluate is_finished",
     "runs.run": "Run",
-    "runs.start": "create hold",
+    "runs.opening": "create hold",
     "runs.trained": "Findings Seen Trained",
-    "cli.command": "AsJson Device NormName PluginFiles RecipeName RunFolder Sets plugins_with print_results print_rows "
+    "cli.common": "AsJson Device NormName PluginFiles RecipeName RunFolder Sets plugins_with print_results print_rows "
     "progress read_recipe tell understand offered",
     "cli.complete": "complete_kind complete_recipe complete_recipe_or_run complete_run complete_shown",
     "ganforge_inference.translator": "Translator",
@@ -112,7 +113,7 @@ def __dir__() -> list[str]:
 
 
 if TYPE_CHECKING:
-    from ganforge.cli.command import (
+    from ganforge.cli.common import (
         AsJson as AsJson,
         Device as Device,
         NormName as NormName,
@@ -139,23 +140,21 @@ if TYPE_CHECKING:
     from ganforge.components.coupling import Coupling as Coupling, Network as Network, View as View
     from ganforge.components.describe import describe_value as describe_value
     from ganforge.components.index import digest as digest
-    from ganforge.components.neighbours import PluginFolder as PluginFolder, folders as folders, sources as sources
     from ganforge.components.offer import (
         Described as Described,
         Offer as Offer,
         described as described,
         described_setting as described_setting,
     )
+    from ganforge.components.plugin_folders import PluginFolder as PluginFolder, folders as folders, sources as sources
     from ganforge.components.plugins import Plugins as Plugins
     from ganforge.components.schedule import Schedule as Schedule
     from ganforge.components.settings import (
         TABLES as TABLES,
         Setting as Setting,
-        fill as fill,
-        plain as plain,
         read_fields as read_fields,
-        structure as structure,
     )
+    from ganforge.components.structure import fill as fill, plain as plain, structure as structure
     from ganforge.data.batches import Batches as Batches
     from ganforge.data.dataset import (
         SPLITS as SPLITS,
@@ -175,8 +174,8 @@ if TYPE_CHECKING:
         random_generator as random_generator,
     )
     from ganforge.data.depth import Depth as Depth, Kind as Kind, Picture as Picture
-    from ganforge.data.divide import kin_of as kin_of
     from ganforge.data.files import Found as Found, find_pictures as find_pictures, natural as natural
+    from ganforge.data.held_out import kin_of as kin_of
     from ganforge.data.notes import (
         Note as Note,
         compare as compare,
@@ -225,6 +224,7 @@ if TYPE_CHECKING:
         records as records,
     )
     from ganforge.runs.metrics import evaluate as evaluate, is_finished as is_finished
+    from ganforge.runs.opening import create as create, hold as hold
     from ganforge.runs.results import (
         METRICS as METRICS,
         About as About,
@@ -234,7 +234,6 @@ if TYPE_CHECKING:
         read_results as read_results,
     )
     from ganforge.runs.run import Run as Run
-    from ganforge.runs.start import create as create, hold as hold
     from ganforge.runs.trained import Findings as Findings, Seen as Seen, Trained as Trained
     from ganforge.runs.weights import Head as Head, Weights as Weights, read_head as read_head
     from ganforge.training.build import (

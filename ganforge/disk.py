@@ -1,4 +1,4 @@
-"""What a disk answers, and texts that people wrote."""
+"""Disks and their errors, text files that people wrote, the user's folders, and JSON."""
 
 import codecs
 import errno
@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from ganforge.errors import InputError
 
-# Errors of a disk that is full, over its quota, read-only, gone or broken, or where something is in the way.
+# Errors of a disk that is full, over quota, read-only, missing or broken, or of a path that is blocked.
 UNWRITABLE = frozenset(
     {
         *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO),
@@ -19,7 +19,7 @@ UNWRITABLE = frozenset(
     }
 )
 
-# How files of other encodings begin; UTF-32 comes first, since its mark begins with that of UTF-16.
+# Byte-order marks of other encodings. UTF-32 comes first: its mark begins with that of UTF-16.
 MARKS = {
     codecs.BOM_UTF32_LE: "UTF-32",
     codecs.BOM_UTF32_BE: "UTF-32",
@@ -29,14 +29,15 @@ MARKS = {
 
 
 def read_text(path: Path) -> str:
-    """Read a text that a person wrote, in UTF-8 with or without a byte-order mark; every line ends with a newline only.
+    """Read a text file in UTF-8, with or without a byte-order mark; line ends become newlines.
 
     Raises:
-        InputError: there is no such file, it cannot be read, or it is no UTF-8.
+        InputError: the file does not exist, cannot be read, or is not UTF-8.
     """
     try:
         if path.exists() and not path.is_file():
-            raise InputError(f"'{path}' is {'a folder' if path.is_dir() else 'no plain file'}, expected a text file")
+            kind = "a folder" if path.is_dir() else "not a regular file"
+            raise InputError(f"'{path}' is {kind}, expected a text file")
         content = path.read_bytes()
     except (OSError, ValueError) as error:  # a ValueError is a NUL in the name
         raise InputError(f"'{path}' cannot be read: {getattr(error, 'strerror', None) or error}") from error
@@ -44,7 +45,7 @@ def read_text(path: Path) -> str:
         raise InputError(f"'{path}' is {other}; save it as UTF-8")
     content = content.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     if b"\0" in content:
-        raise InputError(f"'{path}' holds NUL bytes, so it is UTF-16, UTF-32 or no text at all; save it as UTF-8")
+        raise InputError(f"'{path}' contains NUL bytes, so it is UTF-16, UTF-32 or not text; save it as UTF-8")
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -54,12 +55,12 @@ def read_text(path: Path) -> str:
 
 
 def user_folder(kind: Literal["cache", "data"]) -> Path:
-    """Return this user's folder for what can be made again, or for what was fetched once, such as weights.
+    """Return this user's folder for what can be recomputed (`cache`), or for downloads such as weights (`data`).
 
-    It is the one that `GANFORGE_CACHE` or `GANFORGE_DATA` names, or the usual one of this system; it may not be there.
+    `GANFORGE_CACHE` or `GANFORGE_DATA` names it; the default is the system's usual folder. It may not exist yet.
 
     Raises:
-        InputError: nobody knows where this user's home is, or the folder's name is not UTF-8, which safetensors needs.
+        InputError: the user has no known home folder, or the folder's name is not UTF-8, which safetensors needs.
     """
     import platformdirs
 
@@ -69,10 +70,8 @@ def user_folder(kind: Literal["cache", "data"]) -> Path:
     try:
         folder = Path(named or usual("ganforge")).expanduser().absolute()
     except (RuntimeError, KeyError) as error:
-        place = (
-            f"the home folder in '{named}' is not known" if named else f"this user has no home folder for the {kind}"
-        )
-        raise InputError(f"{place}; set {variable} to a folder that can be written") from error
+        place = f"the home folder in '{named}' is unknown" if named else f"this user has no home folder for the {kind}"
+        raise InputError(f"{place}; set {variable} to a writable folder") from error
     try:
         str(folder).encode()
     except UnicodeEncodeError as error:
@@ -81,7 +80,7 @@ def user_folder(kind: Literal["cache", "data"]) -> Path:
 
 
 def to_json(nest: Any, **options: Any) -> str:
-    """Write a nest as JSON; a number that is not finite, which JSON does not know, becomes null.
+    """Write a nest as JSON; numbers that are not finite become null.
 
     >>> to_json({"a": [1.5, float("nan")]})
     '{"a": [1.5, null]}'
@@ -98,7 +97,7 @@ def _finite(nest: Any) -> Any:
 
 
 def sync(path: Path) -> None:
-    """Have the file or folder written to the disk itself."""
+    """Flush a file or folder to the disk (fsync)."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

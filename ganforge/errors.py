@@ -1,18 +1,18 @@
-"""What can go wrong, by whose fault, and how it is said: one located line a problem, with the nearest right name."""
+"""The errors of ganforge, by who can fix them. Each problem is one line: where, what, and the nearest right name."""
 
 import difflib
 from collections.abc import Iterable, Sequence
 
 from attrs import frozen
 
-LONGEST = 600  # characters of a part of a problem
+LONGEST = 600  # characters per part of a problem
 
 
 class GanforgeError(Exception):
-    """Base of the errors that are answered with a message, not a traceback; `status` is the exit status.
+    """Base of the errors that users see as a message, without a traceback; `status` is the exit status.
 
-    `further` lines tell where a plugin went wrong. Each argument is a line of its own, and shown as one, whatever names
-    of files it holds.
+    Each argument is shown as one line, whatever file names it contains. The lines in `further` say where a plugin
+    failed.
     """
 
     status = 1
@@ -23,7 +23,7 @@ class GanforgeError(Exception):
 
 
 class RunFailedError(GanforgeError):
-    """The training itself failed: it diverged, or memory ran out."""
+    """The training failed: it diverged, or ran out of memory."""
 
 
 class DivergedError(RunFailedError):
@@ -31,7 +31,7 @@ class DivergedError(RunFailedError):
 
 
 class StoppedError(BaseException):
-    """A signal asked the run to stop; its state is saved. The exit status is 128 plus the signal's number."""
+    """A signal stopped the run after its state was saved. The exit status is 128 plus the signal's number."""
 
     def __init__(self, number: int) -> None:
         super().__init__()
@@ -39,7 +39,7 @@ class StoppedError(BaseException):
 
 
 class InputError(GanforgeError):
-    """What the user gave is wrong. `key` names the setting at fault, where a component can tell (such as `root`)."""
+    """The user's input is wrong. `key` names the setting at fault, such as `root`, if a component knows it."""
 
     status = 2
 
@@ -49,22 +49,22 @@ class InputError(GanforgeError):
 
 
 class PluginError(GanforgeError):
-    """A plugin broke its contract or raised; its own exception is the `__cause__`."""
+    """A plugin broke its contract or raised; its exception is the `__cause__`."""
 
     status = 3
 
 
 class UnrecordableError(Exception):
-    """What a step computes depends on more than the shapes of its inputs: it cannot be replayed."""
+    """A step cannot be replayed: what it computes depends on more than the shapes of its inputs."""
 
 
 class UnreadyError(UnrecordableError):
-    """A buffer is made while a step is played: once it is there, the step may be recorded."""
+    """A buffer is created during a step; later steps may be recorded."""
 
 
 @frozen
 class Problem:
-    """One fault of a recipe: where it stands (`file:line`), which key, what is wrong, and what to do."""
+    """One fault of a recipe: `file:line`, the key, what is wrong, and what to do."""
 
     where: str
     key: str
@@ -77,7 +77,7 @@ class Problem:
 
 
 class RecipeError(InputError):
-    """Every problem of a recipe at once, a line each."""
+    """All problems of a recipe, one per line."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         super().__init__(*map(str, problems))
@@ -85,7 +85,7 @@ class RecipeError(InputError):
 
 
 def nearest(name: str, options: Iterable[str]) -> str:
-    """Suggest the option that `name` was probably meant to be, else name them all.
+    """Suggest the option closest to `name`; if none is close, list them all.
 
     >>> nearest("epss", ["eps", "delta"])
     "did you mean 'eps'?"
@@ -102,7 +102,7 @@ def nearest(name: str, options: Iterable[str]) -> str:
 
 
 def printable(text: str) -> str:
-    r"""Return the text as one line, all that is no plain character escaped: a file's name cannot drive the terminal.
+    r"""Return the text as one line with all control characters escaped, so that file names cannot drive the terminal.
 
     >>> printable("a\x1b[31mb\n\udcff")
     'a\\x1b[31mb\\n\\udcff'
@@ -111,5 +111,5 @@ def printable(text: str) -> str:
 
 
 def _short(text: str) -> str:
-    """Leave out the middle of what nobody would read."""
+    """Cut the middle out of a text too long to read."""
     return text if len(text) <= LONGEST else f"{text[: LONGEST // 2]} ... {text[-LONGEST // 2 :]}"

@@ -1,4 +1,4 @@
-"""Folders that no link leads out of, and files in them that are whole or not there, whatever happens meanwhile."""
+"""Folders whose contents no link leads out of, with files that are complete or absent, even after a crash."""
 
 import errno
 import fnmatch
@@ -14,26 +14,26 @@ from typing import BinaryIO, Self
 
 from ganforge.errors import InputError
 
-MISPLACED = {errno.ELOOP, errno.ENOTDIR, errno.ENXIO}  # where a link, a pipe or a file is in the way
-LONGEST = 200  # bytes of a name that are kept in the one aside
+MISPLACED = {errno.ELOOP, errno.ENOTDIR, errno.ENXIO}  # a link, a pipe or a file is in the way
+LONGEST = 200  # bytes of a name that its temporary name keeps
 Content = str | bytes | Iterable[bytes]
 ASIDE = re.compile(r"\..*\.[0-9a-f]{16}", re.DOTALL)
 
 
 def write_file(path: Path, content: Content, *, lasting: bool = True) -> None:
-    """Write a file so that a reader, or a killed process, finds either the old content or the new one.
+    """Write a file atomically: readers, also after a crash, see either the old content or the new.
 
-    A link at its place is replaced, and what it leads to is left alone. `lasting` waits until it is on the disk itself.
+    A link of that name is replaced; its target stays as it is. `lasting` waits until the file is on the disk (fsync).
 
     Raises:
-        OSError: it cannot be written; the old content is still there.
+        OSError: the file cannot be written; the old content remains.
     """
     with Folder(path.parent) as folder:
         folder.write(path.name, content, lasting=lasting)
 
 
 def write_output(path: Path, content: Content) -> Path:
-    """Write a file that the user asked for, and return its path; an InputError says why it cannot be written."""
+    """Write a file that the user asked for and return its path; raise an InputError if it cannot be written."""
     try:
         write_file(path, content)
     except OSError as error:
@@ -42,15 +42,15 @@ def write_output(path: Path, content: Content) -> Path:
 
 
 def leads_out(path: Path, folder: Path) -> bool:
-    """Whether a path in a folder leads out of it, through links."""
+    """Return whether links make a path in a folder lead out of it."""
     return not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
 
 
 class Folder:
-    """A folder that is held open: what is done in it stays in it, whatever links it holds, and wherever it is moved.
+    """An open folder: operations stay inside it, whatever links it contains and wherever it is moved.
 
-    Names are relative to it, with slashes; folders on the way are made where something is written. An OSError, one of
-    `UNWRITABLE`, says that there is a link on the way, or that the folder is gone.
+    Names are relative to it, with slashes; writing creates missing parent folders. Methods raise an OSError, one of
+    `UNWRITABLE`, if a link is on the way or the folder is gone.
     """
 
     def __init__(self, path: Path, descriptor: int | None = None) -> None:
@@ -64,11 +64,11 @@ class Folder:
         self.close()
 
     def close(self) -> None:
-        """Let go of the folder."""
+        """Close the folder."""
         os.close(self._descriptor)
 
     def folder(self, name: str, *, create: bool = False) -> "Folder":
-        """Hold a folder in this one open."""
+        """Open a folder in this one."""
         with self._place(f"{name}/.", create=create) as (descriptor, _):
             return Folder(self.path / name, os.dup(descriptor))
 
@@ -93,7 +93,7 @@ class Folder:
                 os.fsync(place)
 
     def append(self, name: str, text: str) -> None:
-        """Append lines to a file; where its last line is torn, they begin on a new one."""
+        """Append lines to a file; if its last line is incomplete, they begin on a new one."""
         with self._place(name, create=True) as (place, last):
             flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK
             descriptor = os.open(last, flags, 0o666, dir_fd=place)
@@ -104,11 +104,11 @@ class Folder:
                     data = data[os.write(descriptor, data) :]
             finally:
                 os.close(descriptor)
-        if data:  # what has another name besides is left as it is under that one
+        if data:  # the file has further hard links, whose content must not change
             self.write(name, self.read(name) + data)
 
     def is_torn(self, name: str) -> bool:
-        """Whether the last line of a file has no end: a full disk or a kill cut it off."""
+        """Return whether the last line of a file has no newline: a full disk or a kill cut it off."""
         with self.open(name) as file:
             return _is_torn(file.fileno())
 
@@ -121,7 +121,7 @@ class Folder:
         """Open a file for reading.
 
         Raises:
-            InputError: it is a link that leads out of the folder, or no file.
+            InputError: it is a link that leads out of the folder, or not a regular file.
             OSError: it cannot be opened.
         """
         flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
@@ -137,23 +137,23 @@ class Folder:
         except ValueError as error:
             raise InputError(f"{self.path / name} is a link that leads out of its folder") from error
         except IsADirectoryError as error:
-            raise InputError(f"{self.path / name} is no file") from error
+            raise InputError(f"{self.path / name} is not a file") from error
         return os.fdopen(descriptor, "rb")
 
     def names(self, pattern: str = "*") -> list[str]:
-        """Return the names in this folder that fit a pattern, sorted; none that begins with a dot."""
+        """Return the names in this folder that match a pattern, sorted, without hidden ones."""
         return sorted(n for n in os.listdir(self._descriptor) if fnmatch.fnmatchcase(n, pattern) and n[0] != ".")
 
     def has(self, name: str) -> bool:
-        """Whether there is a file, folder or link of a name."""
+        """Return whether a file, folder or link of this name exists."""
         with suppress(OSError), self._place(name) as (place, last):
             os.stat(last, dir_fd=place, follow_symlinks=False)
             return True
         return False
 
     @contextmanager
-    def making(self, name: str) -> Iterator["Folder"]:
-        """Yield a folder aside; once all that is in it is written, it gets its name, and replaces what had that."""
+    def stage(self, name: str) -> Iterator["Folder"]:
+        """Yield a temporary folder that replaces the folder `name` once the block has succeeded."""
         aside, older = _aside(name), _aside(name)
         os.mkdir(aside, dir_fd=self._descriptor)
         try:
@@ -173,13 +173,13 @@ class Folder:
             _remove(older, self._descriptor)
 
     def delete(self, name: str) -> None:
-        """Delete a file, or a folder with all that is in it; no half of it is ever seen under its name."""
+        """Delete a file, or a folder and its contents; it is renamed first, so that nobody sees half of it."""
         aside = _aside(name)
         self._rename(name, aside)
         _remove(aside, self._descriptor)
 
     def clear(self) -> None:
-        """Delete, here and in all folders below, what a process that was killed left half-written."""
+        """Delete, here and in all folders below, temporary files that a killed process left."""
         for _, folders, files, place in os.fwalk(".", dir_fd=self._descriptor):
             for name in filter(ASIDE.fullmatch, [*folders, *files]):
                 _remove(name, place)
@@ -190,7 +190,7 @@ class Folder:
 
     @contextmanager
     def _place(self, name: str, *, create: bool = False) -> Iterator[tuple[int, str]]:
-        """Yield the descriptor of the folder that a name lies in, reached through no link, and its last part."""
+        """Yield the descriptor of a name's parent folder, reached without following links, and the last part."""
         *way, last = name.split("/")
         if ".." in (*way, last):
             raise InputError(f"'{name}' leads out of {self.path}")
@@ -206,7 +206,7 @@ class Folder:
             yield place, last
         except OSError as error:
             if error.errno in MISPLACED:
-                raise PermissionError(errno.EPERM, f"a link, or something else, is in the way at {name}") from error
+                raise PermissionError(errno.EPERM, f"{name} is blocked by a link or another file") from error
             if error.errno == errno.ENOENT and os.fstat(self._descriptor).st_nlink == 0:
                 raise OSError(errno.ESTALE, "the folder is gone") from error
             raise
@@ -215,12 +215,12 @@ class Folder:
 
 
 def _aside(name: str) -> str:
-    """Return a name that nobody can foresee, for what is not whole yet."""
+    """Return an unpredictable temporary name."""
     return f".{os.fsdecode(os.fsencode(name)[:LONGEST])}.{secrets.token_hex(8)}"
 
 
 def _remove(name: str, place: int) -> None:
-    """Delete a file, a link, or a folder with all that is in it."""
+    """Delete a file, a link, or a folder and its contents."""
     if stat.S_ISDIR(os.stat(name, dir_fd=place, follow_symlinks=False).st_mode):
         shutil.rmtree(name, dir_fd=place)
     else:
@@ -231,7 +231,7 @@ def _require_regular(descriptor: int) -> os.stat_result:
     about = os.fstat(descriptor)
     if not stat.S_ISREG(about.st_mode):
         os.close(descriptor)
-        raise IsADirectoryError(errno.EISDIR, "no file")
+        raise IsADirectoryError(errno.EISDIR, "not a file")
     return about
 
 

@@ -1,4 +1,4 @@
-"""The host's memory: what a process may take of it, and what this one has."""
+"""The host's memory: how much this process may use, and how much it uses."""
 
 import math
 from collections.abc import Iterator
@@ -12,31 +12,40 @@ PROC, GROUPS = Path("/proc"), Path("/sys/fs/cgroup")
 
 @frozen
 class Room:
-    """Bytes of memory: those that are free, and all that there would be if nobody else took any."""
+    """Bytes of memory that are free, and that would be if no other process used any."""
 
     free: float
     whole: float
 
 
 def free_memory() -> float:
-    """Bytes of the host's memory that this process may still take; where the system does not tell, enough."""
+    """Return the bytes of the host's memory that this process may still use; infinite if the system does not say."""
     return max(0.0, min((room.free for room in _rooms()), default=math.inf))
 
 
 def whole_memory() -> float:
-    """Bytes of the host's memory that this process may have at most; where the system does not tell, enough."""
+    """Return the bytes of the host's memory that this process may use at most; infinite if the system does not say."""
     return min((room.whole for room in _rooms()), default=math.inf)
 
 
 def resident_memory(name: str = "VmRSS") -> float | None:
-    """Bytes of the host's memory that this process has now, or had at most (`VmHWM`); None if that is not told."""
+    """Return the bytes of the host's memory that this process uses, or its peak (`VmHWM`); None if unknown."""
     with suppress(OSError, ValueError, KeyError):
         return _fields(PROC / "self" / "status")[name]
     return None
 
 
+def in_gib(size: float, digits: int = 1) -> str:
+    """Format a number of bytes in GiB.
+
+    >>> in_gib(1.5 * 2**40)
+    '1,536.0 GiB'
+    """
+    return f"{size / 2**30:,.{digits}f} GiB"
+
+
 def _rooms() -> Iterator[Room]:
-    """Yield what the machine has, what control groups allow (of containers, of Slurm), and what `ulimit -v` allows."""
+    """Yield the limits of the machine, of control groups (containers, Slurm), and of `ulimit -v`."""
     with suppress(OSError, ValueError, KeyError):
         machine = _fields(PROC / "meminfo")
         yield Room(machine["MemAvailable"], machine["MemTotal"])
@@ -57,7 +66,7 @@ def _rooms() -> Iterator[Room]:
 
 
 def _groups(root: Path, path: str, most: str, now: str, cached: str) -> Iterator[Room]:
-    """Yield what a control group and those around it allow; `cached` names what the system takes back when it must."""
+    """Yield the limits of a control group and of those around it; `cached` names memory that can be reclaimed."""
     inner = root / path.strip("/")
     for folder in (inner, *(outer for outer in inner.parents if outer.is_relative_to(root))):
         with suppress(OSError, ValueError):
@@ -68,6 +77,6 @@ def _groups(root: Path, path: str, most: str, now: str, cached: str) -> Iterator
 
 
 def _fields(path: Path) -> dict[str, float]:
-    """Read the fields of a file of /proc that are kB, in bytes."""
+    """Read the fields of a /proc file that are in kB; return them in bytes."""
     lines = [line.split() for line in path.read_text(encoding="utf-8", errors="replace").splitlines()]
     return {line[0].rstrip(":"): 1024.0 * int(line[1]) for line in lines if len(line) == 3 and line[2] == "kB"}

@@ -1,4 +1,4 @@
-"""What every component must keep, to be called from a plugin's own tests: `assert_sound(component)`.
+"""Checks of a component for a plugin's own tests: `assert_sound(component)`.
 
 from ganforge.testing import components_of, assert_sound
 
@@ -17,8 +17,8 @@ from typing import Any
 from ganforge.components.plugins import Plugins
 from ganforge.components.registry import KINDS, Component, Registry
 
-CHECKS = "ganforge_check.checks"  # a plugin that is shipped with ganforge
-_loaded: list[Plugins] = []  # of which components were returned; a check wants what else there is
+CHECKS = "ganforge_check.checks"  # a plugin shipped with ganforge
+_loaded: list[Plugins] = []  # of the components that were returned: checks need the registry beside them
 
 
 def components_of(plugin: str | Path | None = None) -> list[Component]:
@@ -37,17 +37,17 @@ def components_of(plugin: str | Path | None = None) -> list[Component]:
 
 
 def assert_sound(component: Component, *, slow: bool = False, skip: Collection[str] = (), **settings: Any) -> None:
-    """Check a component against all that its kind claims.
+    """Check that a component keeps the contract of its kind.
 
     Args:
-        component: one of those that `components_of` returned.
-        slow: whether to make checks that take more than about a second, too.
-        skip: names of checks that are not to be made, such as `gradcheck`.
-        settings: of the component; those that a recipe must give belong here, else most checks are left out.
+        component: one that `components_of` returned.
+        slow: also run checks that take more than about a second.
+        skip: names of checks to skip, such as `gradcheck`.
+        settings: settings of the component. Without those that have no default, most checks are skipped.
 
     Raises:
-        AssertionError: it breaks a claim; the message says which, how, and what to do.
-        InputError: it has no such setting.
+        AssertionError: a check failed; the message says which, how, and what to do.
+        InputError: the component has no such setting.
     """
     checks: Any = import_module(CHECKS)
     subject = checks.subject_of(component, _registry_of(component), settings)
@@ -62,8 +62,8 @@ def assert_sound(component: Component, *, slow: bool = False, skip: Collection[s
 
 
 def _registry_of(component: Component) -> Registry[Component]:
-    """Return the registry that a component stands in."""
+    """Return the registry that contains a component."""
     for plugins in _loaded:
         if any(one is component for one in plugins.registry.of(component.kind)):
             return plugins.registry
-    raise ValueError(f"{component.qualified} is none of those that components_of returned")
+    raise ValueError(f"{component.qualified} was not returned by components_of")

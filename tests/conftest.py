@@ -10,7 +10,7 @@ import torch
 from PIL import Image, ImageDraw
 from torch import nn
 
-from ganforge.cli import command, main as cli
+from ganforge.cli import common, main as cli
 from ganforge.components.plugins import Plugins
 from ganforge.data import reading as data
 from ganforge.data.batches import Batches
@@ -160,7 +160,7 @@ def ganforge(
 
     def call(*words: object) -> Result:
         monkeypatch.setattr("sys.argv", ["ganforge", *map(str, words)])
-        monkeypatch.setattr(command.errors, "file", None)
+        monkeypatch.setattr(common.errors, "file", None)
         capsys.readouterr()
         status = 0
         try:

@@ -61,7 +61,7 @@ D_B = 'Network("D_B", "discriminator", ("B",))'
         (
             "misfit-player",
             f'    networks = ({G_AB}, {D_B}, Network("E", "encoder", ("A",), "painter"))\n    views = ({VIEW},)\n',
-            "E is updated by 'painter', which is none of its players discriminator, generator",
+            "E is updated by 'painter', which is not a player: discriminator, generator",
         ),
         (
             "misfit-network",
@@ -82,9 +82,9 @@ D_B = 'Network("D_B", "discriminator", ("B",))'
             "misfit-domain",
             '    networks = (Network("G_AB", "generator", ("A", "E")), Network("D_B", "discriminator", ("E",)))\n'
             + f"    views = ({VIEW},)\n",
-            "G_AB needs a domain E; the data set has A, B",
+            "G_AB needs the domain E; the data set has A, B",
         ),
-        ("misfit-none", f"    networks = ({G_AB}, {D_B})\n    views = ()\n", "it plays no direction: views is empty"),
+        ("misfit-none", f"    networks = ({G_AB}, {D_B})\n    views = ()\n", "it has no direction: views is empty"),
     ],
     ids=lambda value: value if isinstance(value, str) and value.startswith("misfit") else "",
 )
@@ -406,7 +406,7 @@ def ganforge_register(register):
         (["updates.ema={use='emma'}"], "did you mean 'ema'?"),
         (["losses.reconstruction.weight={steps=[1], values=[2.0]}"], "steps must ascend from 0"),
         (["optimizer.lr={steps=[0], values=[-1.0]}"], "expected x >= 0"),
-        (["optimizer.lr={steps=[0], values=[1e-3], every=2}"], "only a loss's weight"),
+        (["optimizer.lr={steps=[0], values=[1e-3], every=2}"], "only the weight of a loss"),
         (["generator.AB.hidden=8", "generator.G_BA.hidden=oops"], "generator.G_BA.hidden: expected whole number"),
         (["train.every={painter=2}"], "there is no player 'painter'"),
         (["optimiser.lr=1"], "unknown table 'optimiser'; did you mean 'optimizer'?"),

@@ -27,7 +27,7 @@ def test_lines_end_alike_and_the_mark_is_gone(tmp_path, content):
         (b"\0\0\xfe\xff\0\0\0a", "'x.csv' is UTF-32; save it as UTF-8"),
         (
             "a,b".encode("utf-16-le"),
-            "'x.csv' holds NUL bytes, so it is UTF-16, UTF-32 or no text at all; save it as UTF-8",
+            "'x.csv' contains NUL bytes, so it is UTF-16, UTF-32 or not text; save it as UTF-8",
         ),
         (
             b"\xef\xbb\xbfone\rtwo\r\nthr\xe9e\n",
@@ -49,7 +49,7 @@ def test_what_is_no_readable_file_is_told_in_one_line(tmp_path, monkeypatch):
     os.mkfifo("pipe")
     Path("folder").mkdir()
     for name, message in {
-        "pipe": "'pipe' is no plain file, expected a text file",
+        "pipe": "'pipe' is not a regular file, expected a text file",
         "folder": "'folder' is a folder, expected a text file",
         "none": "'none' cannot be read: No such file or directory",
         "pipe/none": "'pipe/none' cannot be read: Not a directory",

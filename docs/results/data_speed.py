@@ -27,7 +27,7 @@ from ganforge.recipe.layers import load
 from ganforge.recipe.resolve import resolve
 from ganforge.training import build
 from ganforge_cache import cache
-from ganforge_cache.making import Maker, make_all
+from ganforge_cache.preparing import Maker, make_all
 from ganforge_data.edges2photo import thicken
 
 

@@ -1,6 +1,6 @@
-"""What the tab key offers: kinds, names, recipes, runs and keys of recipes; from the index where it knows them.
+"""Shell completion of kinds, names, recipes, runs and keys of recipes; from the index if possible.
 
-What goes wrong meanwhile offers nothing: the shell is no place for errors.
+On errors, nothing is offered.
 """
 
 import os
@@ -17,11 +17,11 @@ from ganforge.components.offer import described, known_offer
 from ganforge.components.registry import KINDS
 from ganforge.components.settings import read_fields
 from ganforge.recipe.layers import load
+from ganforge.runs.log import LOCK
 
 Complete = Callable[[typer.Context, str], list[str]]
-LOCK = "recipe.lock.toml"  # which every run's folder holds
-SHOWN = ("recipe", "run", "train", "compute", "record", "losses", "values")  # by `show`, beside components
-# Tables of a recipe with the kinds of component that they name; where they hold tables of roles, each of these does.
+SHOWN = ("recipe", "run", "train", "compute", "record", "losses", "values")  # by `show`, besides components
+# Tables of a recipe, or of tables of roles, with the kind of component that they name.
 NAMING = {
     **{kind: kind for kind in ("dataset", "coupling", "generator", "discriminator", "optimizer")},
     "losses": "loss",
@@ -33,7 +33,7 @@ NAMING = {
 
 
 def _offering(find: Callable[[typer.Context, str], Iterable[str]]) -> Complete:
-    """Make of what finds words what offers those that go on as the user began."""
+    """Turn a function that finds words into one that offers those which begin like the user's input."""
 
     @wraps(find)
     def complete(ctx: typer.Context, incomplete: str) -> list[str]:
@@ -46,13 +46,13 @@ def _offering(find: Callable[[typer.Context, str], Iterable[str]]) -> Complete:
 
 @_offering
 def complete_kind(ctx: typer.Context, incomplete: str) -> Iterable[str]:
-    """Offer kinds of components; to `show` also what else it shows."""
+    """Offer kinds of components, and for `show` everything else that it shows."""
     return (*KINDS, *(SHOWN if ctx.info_name == "show" else ()))
 
 
 @_offering
 def complete_shown(ctx: typer.Context, incomplete: str) -> Iterable[str]:
-    """Offer names of the kind that was given before."""
+    """Offer names of the kind that precedes them."""
     kind = ctx.params.get("kind")
     if kind == "recipe":
         return _recipes(ctx, incomplete)
@@ -63,13 +63,13 @@ def complete_shown(ctx: typer.Context, incomplete: str) -> Iterable[str]:
 
 @_offering
 def complete_recipe(ctx: typer.Context, incomplete: str) -> Iterable[str]:
-    """Offer shipped recipes, and files of recipes."""
+    """Offer shipped recipes and recipe files."""
     return _recipes(ctx, incomplete)
 
 
 @_offering
 def complete_run(ctx: typer.Context, incomplete: str) -> Iterable[str]:
-    """Offer folders of runs, and the folders and weights on the way to others."""
+    """Offer the folders of runs, and other folders and weights files."""
     return _runs(incomplete)
 
 
@@ -81,19 +81,19 @@ def complete_recipe_or_run(ctx: typer.Context, incomplete: str) -> Iterable[str]
 
 @_offering
 def complete_key(ctx: typer.Context, incomplete: str) -> Iterable[str]:
-    """Offer keys for `--set`: those of the engine's tables, and of the components that the recipe names."""
+    """Offer keys for `--set`: of the engine's tables, and of the components that the recipe names."""
     from ganforge.recipe.plan import Compute, Record, Train
 
     for name, cls in {"train": Train, "compute": Compute, "record": Record}.items():
         yield from (f"{name}.{key}=" for key in read_fields(cls))
-    if recipe := ctx.params.get("recipe") or next(iter(ctx.args), None):  # the line ends at `--set`, and is not read
+    if recipe := ctx.params.get("recipe") or next(iter(ctx.args), None):  # an unfinished line may be unparsed
         table = load(recipe, (), ctx.obj.recipes()).table
         for key, kind in NAMING.items():
             yield from _keys(ctx, kind, key, table.get(key))
 
 
 def _keys(ctx: typer.Context, kind: str, path: str, table: Any) -> Iterator[str]:
-    """Yield the keys of a table that names a component, and of the tables inside of it."""
+    """Yield the keys of a table that names a component, and of the tables inside it."""
     if not isinstance(table, dict):
         return
     if "use" in table:
@@ -109,13 +109,13 @@ def _recipes(ctx: typer.Context, incomplete: str) -> list[str]:
 
 
 def _runs(incomplete: str) -> list[str]:
-    """Return runs in `runs/`, and what lies where the user has come to."""
+    """Return the runs in `runs/`, and the files beside the user's input."""
     there = [str(path.parent) for path in Path("runs").glob(f"*/*/{LOCK}")]
     return [*there, *_files(incomplete, ".safetensors")]
 
 
 def _files(incomplete: str, ending: str) -> Iterator[str]:
-    """Yield the folders, and the files of an ending, beside what the user has begun to write."""
+    """Yield the folders, and the files with an ending, beside the user's input."""
     folder, _ = os.path.split(incomplete)
     with suppress(OSError), os.scandir(folder or ".") as found:
         for entry in found:

@@ -1,4 +1,4 @@
-"""One training as several processes on this machine, its ranks: started by torchrun's launcher, and told of as one."""
+"""Train with several processes on this machine, its ranks: start them by torchrun's launcher, report as one command."""
 
 import json
 import logging
@@ -13,15 +13,15 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from ganforge.cli.command import say
+from ganforge.cli.common import say
 from ganforge.errors import GanforgeError, InputError, RunFailedError, StoppedError
 
 
 def ask(devices: str, device: str) -> int:
-    """Return how many ranks are wanted.
+    """Return the number of ranks that `--devices` asks for.
 
     Raises:
-        InputError: it is no number, or this machine has fewer devices.
+        InputError: it is not a number, or this machine has fewer devices.
     """
     import torch
 
@@ -35,26 +35,26 @@ def ask(devices: str, device: str) -> int:
         raise InputError(f"--devices: expected a number or 'auto', got '{devices}'")
     count = int(devices)
     if count > 1 and place.type not in ("cpu", "cuda"):
-        raise InputError(f"--devices {count}: several devices can be CUDA ones or CPUs, not '{place.type}'")
+        raise InputError(f"--devices {count}: several devices must be CUDA devices or CPUs, not '{place.type}'")
     if count > 1 and place.index is not None:
-        raise InputError(f"--devices {count}: '{device}' is a single one")
+        raise InputError(f"--devices {count}: '{device}' is a single device")
     if place.type == "cpu" and count > (cores := os.cpu_count() or 1):
-        say(f"{count} processes share {cores} cores: that tests several devices, and is slower than one process")
+        say(f"{count} processes share {cores} cores: useful for tests, but slower than one process")
     if place.type == "cuda" and count > here:
         raise InputError(f"--devices {count}: this machine has {here} CUDA device{'s'[: here != 1]}")
     return count
 
 
 def launch(count: int, words: Sequence[str]) -> None:
-    """Run this command again as so many ranks, and wait for them.
+    """Run this command again as several ranks, and wait for them.
 
     Args:
-        count: how many.
-        words: of the command line, after the program's name.
+        count: number of ranks.
+        words: the arguments of the command line.
 
     Raises:
-        GanforgeError: a rank failed; it says which one, in which step and why.
-        StoppedError: a signal asked to stop, and all have stopped.
+        GanforgeError: a rank failed; the message says which one, in which step and why.
+        StoppedError: a signal asked to stop, and all ranks have stopped.
     """
     from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
@@ -64,7 +64,7 @@ def launch(count: int, words: Sequence[str]) -> None:
     from ganforge.training.ranks import TOLD
 
     for name in ("torch.distributed", "torch.distributed.elastic"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)  # what failed is told below
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # failures are reported below
     config = LaunchConfig(
         min_nodes=1,
         max_nodes=1,
@@ -76,7 +76,7 @@ def launch(count: int, words: Sequence[str]) -> None:
         max_restarts=0,
         monitor_interval=0.1,
         logs_specs=DefaultLogsSpecs(),
-        signals_to_handle="SIGQUIT",  # the others are passed on here, once
+        signals_to_handle="SIGQUIT",  # `pass_on` handles the others
     )
     asked: list[int] = []
     with tempfile.TemporaryDirectory(prefix="ganforge-ranks-") as folder:
@@ -100,7 +100,7 @@ def launch(count: int, words: Sequence[str]) -> None:
                 elastic_launch(config, sys.executable)("-P", "-m", "ganforge", *words)
             except ChildFailedError as error:
                 exits = {rank: failure.exitcode for rank, failure in error.failures.items()}
-                # Once one rank has ended, the launcher asks the others to.
+                # Once one rank has ended, the launcher terminates the others.
                 stopped = {status for number in (*asked[:1], signal.SIGTERM) for status in (-number, 128 + number)}
                 if not asked or not set(exits.values()) <= stopped:
                     raise _failure(told, exits, count) from None
@@ -116,19 +116,19 @@ def _loopback() -> str:
 
 
 def _failure(told: Path, exits: dict[int, int], count: int) -> GanforgeError:
-    """Say which rank failed, in which step and why: the first one that did not fail because another one had."""
+    """Return the error of the rank that failed first, not because of another rank: which one, in which step and why."""
     reports: dict[int, dict[str, Any]] = {}
     for path in told.glob("*.error"):
         with suppress(OSError, ValueError):
             reports[int(path.stem)] = json.loads(path.read_text())
-    # A rank that waited in vain knows more than the one that was then killed; one that lost another knows less.
+    # A rank that timed out knows more than the one that was then killed; one that lost another rank knows less.
     culprits = sorted((about["weight"], rank) for rank, about in reports.items())
-    # What ended by SIGTERM was ended since another one was gone.
+    # Ranks that ended by SIGTERM were terminated because another one was gone.
     for rank, status in sorted(exits.items(), key=lambda one: (one[1] == -signal.SIGTERM, one[0])):
         if rank not in reports and (not culprits or culprits[0][0] >= 0):
-            how = f"was ended by {signal.Signals(-status).name}" if status < 0 else f"failed with status {status}"
+            how = f"was killed by {signal.Signals(-status).name}" if status < 0 else f"failed with status {status}"
             if status == -signal.SIGKILL:
-                how += " (the system does so where memory runs out)"
+                how += " (the system does this when memory runs out)"
             return RunFailedError(f"rank {rank} {how}{_step(told, rank)}{_kept(told, count)}")
     weight, rank = culprits[0]
     about = reports[rank]
@@ -141,7 +141,7 @@ def _failure(told: Path, exits: dict[int, int], count: int) -> GanforgeError:
 
 
 def _step(told: Path, rank: int) -> str:
-    """Say in which step a rank was."""
+    """Return in which step a rank was, as text."""
     with suppress(OSError, ValueError):
         if step := int((told / f"{rank}.step").read_bytes().rstrip(b"\0")):
             return f" in step {step}"
@@ -149,7 +149,7 @@ def _step(told: Path, rank: int) -> str:
 
 
 def _kept(told: Path, count: int) -> str:
-    """Say how to go on."""
+    """Return how to continue, as text."""
     from ganforge.runs.checkpoint import named
 
     with suppress(OSError):
@@ -161,7 +161,7 @@ def _kept(told: Path, count: int) -> str:
 
 
 def without(option: str, words: Sequence[str]) -> list[str]:
-    """Leave an option out of a command line, and its value.
+    """Remove an option and its value from a command line.
 
     >>> without("--devices", ["run", "--devices", "4", "toy", "--devices=2"])
     ['run', 'toy']

@@ -1,4 +1,4 @@
-"""The command line. Torch is imported inside of the commands that need it, so that the others answer at once."""
+"""The command line. Commands import torch only if they need it, so that the others start fast."""
 
 import errno
 import logging
@@ -10,8 +10,8 @@ from typing import Annotated, Any
 
 import typer
 
-from ganforge.cli import look, train
-from ganforge.cli.command import say, tell
+from ganforge.cli import inspection, train
+from ganforge.cli.common import say, tell
 from ganforge.cli.streams import lasting, silent
 from ganforge.components.guard import trace
 from ganforge.components.index import Index
@@ -24,22 +24,22 @@ VERSION = "--version"
 COMMANDS: dict[str, Callable[..., None]] = {
     "run": train.run,
     "resume": train.resume,
-    "list": look.list_components,
-    "validate": look.validate,
-    "recipes": look.list_recipes,
-    "plugins": look.list_plugins,
+    "list": inspection.list_components,
+    "validate": inspection.validate,
+    "recipes": inspection.list_recipes,
+    "plugins": inspection.list_plugins,
 }
-TRAINING = ("run", "resume")  # for all others what the index knows of plugins may do, or saves loading some of them
+TRAINING = ("run", "resume")  # all other commands may use the index instead of loading plugins
 
 
 def main() -> None:
     """Run the command line and exit with ganforge's exit status."""
-    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it tells at length of a home that cannot be written
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it warns at length about an unwritable home
     with lasting() as refused:
         status = _answer()
         if (error := refused()) and not status:
             status = 1
-            say(f"error: not all of the output could be written: {error.strerror}", style="red")
+            say(f"error: the output could not be written completely: {error.strerror}", style="red")
     sys.exit(status)
 
 
@@ -64,7 +64,7 @@ def _answer() -> int:
             say(line)
         return error.status
     except OSError as error:
-        if error.errno not in UNWRITABLE | {errno.ENAMETOOLONG, errno.ENOENT}:  # a name, or a file that is gone
+        if error.errno not in UNWRITABLE | {errno.ENAMETOOLONG, errno.ENOENT}:  # a wrong name, or a file that is gone
             raise
         where = f"{os.fsdecode(error.filename)}: " if error.filename else ""
         say(f"error: {where}{error.strerror}", style="red")
@@ -77,18 +77,18 @@ def _answer() -> int:
 
 
 def _nothing(text: str) -> None:
-    """Tell nothing."""
+    """Print nothing."""
 
 
 def _is_reported(error: GanforgeError, further: Sequence[str]) -> bool:
-    """Whether this process is one of several, started by another one which tells what went wrong."""
+    """Return whether a launcher, which started this process as one of several, reports the error."""
     from ganforge.training import ranks
 
     return ranks.report(error, further)
 
 
 def command_line(plugins: Plugins, *, alone: bool = False) -> typer.Typer:
-    """Return all commands: the core's own, and those that plugins add, unless the core's own ones are wanted alone."""
+    """Return all commands: the core's, and, unless `alone`, those that plugins add."""
     app = typer.Typer(
         name="ganforge",
         no_args_is_help=True,
@@ -105,19 +105,19 @@ def command_line(plugins: Plugins, *, alone: bool = False) -> typer.Typer:
 
 
 def _add_commands(app: typer.Typer, taken: set[str], answer: Callable[..., None]) -> None:
-    """Let a plugin add its commands: all of them, or none where no command line can be made of them."""
+    """Let a plugin add its commands: all of them, or none if they are invalid."""
     before: list[tuple[typer.Typer, list[Any], list[Any]]] = []
     for part in _parts(app):
         before += [(part, held, list(held)) for held in (part.registered_commands, part.registered_groups)]
     try:
         answer(app=app)
-        # Only what is new is made here, and groups that it was added to: making commands takes time.
+        # To save time, build only new commands, and groups that were extended.
         added = typer.Typer()
         added.registered_commands = app.registered_commands[len(before[0][2]) :]
         added.registered_groups = app.registered_groups[len(before[1][2]) :]
         names = typer.main.get_group(added).commands.keys()
         if len(names) < len(added.registered_commands) + len(added.registered_groups) or names & taken:
-            raise PluginError("a command that it adds is there already")
+            raise PluginError("it adds a command that already exists")
         for part, held, earlier in before[2:]:
             if held != earlier:
                 typer.main.get_group(part)
@@ -142,7 +142,7 @@ def _tell_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-_no_plugins = typer.Option(NO_PLUGINS, help="Load no code but ganforge's own; may stand anywhere.")
+_no_plugins = typer.Option(NO_PLUGINS, help="Load only ganforge's own code; may be anywhere in the command.")
 _version = typer.Option(VERSION, help="Show the version and exit.", is_eager=True, callback=_tell_version)
 
 
@@ -151,18 +151,18 @@ def everywhere(no_plugins: Annotated[bool, _no_plugins] = False, version: Annota
 
 
 def _command() -> str:
-    """Return the word that names the command; "" where there is none, as when words are completed."""
+    """Return the name of the command; "" if there is none, as during completion."""
     return next((word for word in sys.argv[1:] if word != NO_PLUGINS), "")
 
 
 def _plugins() -> Plugins:
-    # Plugins bring commands of their own, so this is settled before there is a command line to read.
+    # Plugins add commands, so this must be decided before the command line is parsed.
     if NO_PLUGINS in sys.argv[1:]:
         os.environ[ALLOWED] = ""  # also for the processes of a comparison
     allowed = os.environ.get(ALLOWED)
     names = None if allowed is None else [name for name in allowed.split(os.pathsep) if name]
-    indexed = _command() not in TRAINING and "torch" not in sys.modules  # else this is no fresh process
-    follows = os.environ.get("LOCAL_RANK", "0") != "0" and "MASTER_ADDR" in os.environ  # another rank tells of these
+    indexed = _command() not in TRAINING and "torch" not in sys.modules  # with torch, the process is not fresh
+    follows = os.environ.get("LOCAL_RANK", "0") != "0" and "MASTER_ADDR" in os.environ  # another rank prints these
     tells = _nothing if follows else partial(say, style="yellow")
     plugins = Plugins(tells, names, Index(silent if indexed else None))
     plugins.load_when_needed()

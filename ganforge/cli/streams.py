@@ -1,4 +1,4 @@
-"""Standard output and errors that never fail: what cannot be encoded is escaped, what nobody reads is dropped."""
+"""Standard output and error streams that never fail: escape what cannot be encoded, drop what nobody reads."""
 
 import errno
 import io
@@ -9,13 +9,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}  # of a disk; any other error means that the reader has gone
-FORCING = ("FORCE_COLOR", "PY_COLORS", "TTY_COMPATIBLE")  # terminal codes into what may be no terminal
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}  # errors of a full disk; any other means that the reader is gone
+FORCING = ("FORCE_COLOR", "PY_COLORS", "TTY_COMPATIBLE")  # variables that force terminal codes
 WAIT_SECONDS = 0.01
 
 
 class Lasting(io.RawIOBase):
-    """Bytes for a reader who may go away, which ends no training; `refused` says what a full disk did not take."""
+    """A byte stream whose reader may disappear without ending a training; `refused` is the error of a full disk."""
 
     def __init__(self, stream: Any) -> None:
         self.stream = stream
@@ -24,27 +24,27 @@ class Lasting(io.RawIOBase):
         self._gone = False
 
     def writable(self) -> bool:
-        """Tell that it can be written."""
+        """Return True."""
         return True
 
     def seekable(self) -> bool:
-        """Tell whether it has a beginning, where a mark of its encoding belongs."""
+        """Return whether the stream below is seekable, so that an encoding's mark is written only at its beginning."""
         return bool(self.stream.seekable())
 
     def seek(self, offset: int, whence: int = 0) -> int:
-        """Go to a place, or tell where it is."""
+        """Seek in the stream below."""
         return int(self.stream.seek(offset, whence))
 
     def fileno(self) -> int:
-        """Return the descriptor beneath."""
+        """Return the descriptor of the stream below."""
         return int(self.stream.fileno())
 
     def isatty(self) -> bool:
-        """Tell whether it is a terminal."""
+        """Return whether it is a terminal."""
         return bool(self.stream.isatty())
 
     def write(self, data: Any) -> int:
-        """Write bytes and return how many were taken; where the reader lets nobody wait, wait here."""
+        """Write bytes and return how many were written; if the stream is non-blocking, wait here."""
         self.asked += len(data)
         try:
             while not self._gone:
@@ -59,7 +59,7 @@ class Lasting(io.RawIOBase):
         return len(data)
 
     def _leave(self) -> None:
-        """Lead the descriptor itself to nowhere, for all that is written past this object."""
+        """Redirect the descriptor to the null device, also for writes that bypass this object."""
         self._gone = True
         with suppress(OSError, ValueError), open(os.devnull, "wb") as nowhere:
             os.dup2(nowhere.fileno(), self.fileno())
@@ -67,13 +67,13 @@ class Lasting(io.RawIOBase):
 
 @contextmanager
 def lasting() -> Iterator[Callable[[], OSError | None]]:
-    """Have standard output and errors take all text, whoever reads; yield what tells how a full disk refused some."""
+    """Make standard output and error accept all text; yield a function that returns the error of a full disk."""
     for name in FORCING:
         os.environ.pop(name, None)
     for descriptor in range(3):
         try:
             os.fstat(descriptor)
-        except OSError:  # it is closed, and a file that is opened next must not be taken for it
+        except OSError:  # it is closed; a file opened later must not get its number
             os.open(os.devnull, os.O_RDWR)
     older = {name: getattr(sys, name) for name in ("stdout", "stderr")}
     streams: list[io.TextIOWrapper] = []
@@ -99,14 +99,14 @@ def lasting() -> Iterator[Callable[[], OSError | None]]:
 
 
 def silent() -> bool:
-    """Tell, within `lasting`, whether nothing was written to standard error."""
+    """Return, within `lasting`, whether nothing was written to standard error."""
     sys.stderr.flush()
     raw = getattr(getattr(sys.stderr, "buffer", None), "raw", None)
     return isinstance(raw, Lasting) and not raw.asked
 
 
 def _beneath(stream: Any, descriptor: int) -> Any:
-    """Return what takes a stream's bytes, as directly as can be; None, if it takes texts alone."""
+    """Return the lowest byte stream below a stream; None if it only accepts text."""
     if stream is None or getattr(stream, "closed", False):
         return io.FileIO(descriptor, "wb", closefd=False)
     buffer = getattr(stream, "buffer", None)
@@ -117,7 +117,7 @@ def _beneath(stream: Any, descriptor: int) -> Any:
 
 
 def _text_over(raw: Lasting, older: Any) -> io.TextIOWrapper:
-    """Return a text stream that is like an older one, but takes all characters."""
+    """Return a text stream like an older one that accepts all characters."""
     at_once = getattr(older, "line_buffering", False) or getattr(older, "write_through", False)
     encoding = getattr(older, "encoding", None) or "utf-8"
     return io.TextIOWrapper(io.BufferedWriter(raw), encoding, "backslashreplace", line_buffering=at_once)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ganforge.cli import command
+from ganforge.cli import common
 from ganforge.errors import InputError, StoppedError
 
 if TYPE_CHECKING:
@@ -20,27 +20,27 @@ if TYPE_CHECKING:
 _out = typer.Option(metavar="DIR", help="Folder for runs.")
 _devices = typer.Option(help="Devices of this machine that share a batch: a number, or auto for all.")
 Devices = Annotated[str, _devices]
-_changes = typer.Option("--set", metavar="KEY=VALUE", help="Another train.steps, record.*, or place of the data.")
+_changes = typer.Option("--set", metavar="KEY=VALUE", help="Change train.steps, record.*, or the place of the data.")
 
 
 def run(
     context: typer.Context,
-    recipe: command.RecipeName,
-    sets: command.Sets = None,
-    plugin: command.PluginFiles = None,
+    recipe: common.RecipeName,
+    sets: common.Sets = None,
+    plugin: common.PluginFiles = None,
     out: Annotated[Path, _out] = Path("runs"),
-    device: command.Device = "auto",
+    device: common.Device = "auto",
     devices: Devices = "",
 ) -> None:
     """Train a recipe."""
-    plan = command.understand(context, recipe, sets, plugin)
+    plan = common.understand(context, recipe, sets, plugin)
     if _is_launched(devices, device):
         return
-    from ganforge.runs.start import begun, create, reopen
+    from ganforge.runs.opening import create, earlier_run, reopen
 
     with _joined(device) as place:
-        with command.progress() as report:
-            if (earlier := begun()) is not None:
+        with common.progress() as report:
+            if (earlier := earlier_run()) is not None:
                 started = reopen(earlier, context.obj, place, (), report)
             else:
                 started = create(plan, context.obj, out, place, report)
@@ -49,20 +49,20 @@ def run(
 
 def resume(
     context: typer.Context,
-    run: command.RunFolder,
+    run: common.RunFolder,
     sets: Annotated[list[str] | None, _changes] = None,
-    plugin: command.PluginFiles = None,
-    device: command.Device = "auto",
+    plugin: common.PluginFiles = None,
+    device: common.Device = "auto",
     devices: Devices = "",
 ) -> None:
-    """Go on with a run exactly where it stopped."""
-    plugins = command.plugins_with(context, plugin)
+    """Resume a run exactly where it stopped."""
+    plugins = common.plugins_with(context, plugin)
     if _is_launched(devices, device):
         return
-    from ganforge.runs.start import reopen
+    from ganforge.runs.opening import reopen
 
     with _joined(device) as place:
-        with command.progress() as report:
+        with common.progress() as report:
             reopened = reopen(run, plugins, place, sets or (), report)
         if not reopened.done:
             _train(reopened)
@@ -70,19 +70,19 @@ def resume(
         reopened.close()
         steps, asked = reopened.step, reopened.plan.train.steps
         if steps < asked:
-            way = "To go on: --set train.patience=0"
-            command.tell(f"{run} is done: at {steps} of {asked} steps its metric no longer improved. {way}")
+            way = "To continue: --set train.patience=0"
+            common.tell(f"{run} is done: its metric stopped improving after {steps} of {asked} steps. {way}")
             return
         done = f"{steps} of {asked} steps" if steps == asked else f"{steps} steps, more than the {asked} asked for"
-        command.tell(f"{run} is done: {done}. To extend it: --set train.steps={2 * steps}")
+        common.tell(f"{run} is done: {done}. To extend it: --set train.steps={2 * steps}")
 
 
 def _is_launched(devices: str, device: str) -> bool:
-    """Train on several devices, if they are asked for: run this command again for each, and wait for all of them.
+    """If several devices are asked for, run this command again for each, and wait for all of them.
 
     Raises:
-        InputError: they are not here.
-        GanforgeError: one of them failed.
+        InputError: the devices do not exist.
+        GanforgeError: one of the processes failed.
     """
     if not devices:
         return False
@@ -90,7 +90,7 @@ def _is_launched(devices: str, device: str) -> bool:
     from ganforge.training import ranks
 
     if ranks.wanted() > 1:
-        raise InputError("--devices: torchrun has said how many processes there are; leave it out")
+        raise InputError("--devices: torchrun sets the number of processes; leave it out")
     count = ask(devices, device)
     if count == 1:
         return False
@@ -100,7 +100,7 @@ def _is_launched(devices: str, device: str) -> bool:
 
 @contextmanager
 def _joined(device: str) -> "Iterator[torch.device]":
-    """Yield the device of this process, which may be one of several that torchrun has started."""
+    """Yield the device of this process, which may be one of several that torchrun started."""
     from ganforge.runs.assemble import pick_device
     from ganforge.training import ranks
 
@@ -115,11 +115,11 @@ def _joined(device: str) -> "Iterator[torch.device]":
 
 
 def _train(started: "Run") -> None:
-    """Train with all observers attached, and say where things are."""
+    """Train with all observers attached, and print where the results are."""
     from ganforge.runs.clock import shares
     from ganforge.training import ranks
 
-    if not ranks.is_lead():  # it looks on and tells nothing
+    if not ranks.is_lead():  # without observers and output
         try:
             started.build()
             started.train()
@@ -130,38 +130,38 @@ def _train(started: "Run") -> None:
     plugins = started.plugins
     _attach_observers(started)
     among = f", {ranks.world()} devices" if ranks.world() > 1 else ""
-    command.tell(f"{started.plan.name}: {started.folder} on {started.device}{among}")
+    common.tell(f"{started.plan.name}: {started.folder} on {started.device}{among}")
     if foreign := [f"{plugin.name} {plugin.version} ({plugin.origin})" for plugin in plugins.foreign()]:
-        command.tell(f"plugins: {', '.join(foreign)}")
+        common.tell(f"plugins: {', '.join(foreign)}")
     try:
         started.build()
         if started.memory:
-            command.tell(started.memory)
+            common.tell(started.memory)
         started.train()
     except (KeyboardInterrupt, StoppedError):
         devices = f" --devices {ranks.world()}" if ranks.world() > 1 else ""
-        command.say(f"interrupted at step {started.step}; go on with: ganforge resume {started.folder}{devices}")
+        common.say(f"interrupted at step {started.step}; continue with: ganforge resume {started.folder}{devices}")
         raise
     finally:
         started.close()
     if started.results:
-        command.print_results(started.results)
+        common.print_results(started.results)
     folder = started.folder
     places = {"figures": "figures/*.png", "samples": "samples/*.png", "log": "log.jsonl", "report": "report.html"}
     for label, pattern in places.items():
         files = sorted(path for path in folder.glob(pattern) if not path.stem.endswith("_initial"))
         if files:
-            command.tell(f"{label + ':':9}{files[-1]}")
-    command.tell(f"weights: {folder / 'checkpoints' / started.newest}")
-    command.tell(f"time:    {shares(started.clock.seconds)}")
+            common.tell(f"{label + ':':9}{files[-1]}")
+    common.tell(f"weights: {folder / 'checkpoints' / started.newest}")
+    common.tell(f"time:    {shares(started.clock.seconds)}")
     if started.results and (best := started.results.best) and best.step != started.step:
-        command.tell(f"best:    {folder / 'checkpoints' / 'best'} (step {best.step})")
+        common.tell(f"best:    {folder / 'checkpoints' / 'best'} (step {best.step})")
     for failure in started.failures:
         raise failure
 
 
 def _attach_observers(started: "Run") -> None:
-    """Let observers look on: those that plugins always bring, and those that the recipe asks for."""
+    """Attach the observers: those that plugins always add, and those that the recipe names."""
     plugins = started.plugins
     for name, observers in list(plugins.each("ganforge_observers", run=started)):
         for observer in observers:

@@ -1,1 +1,1 @@
-"""What there is: components, their settings, and the plugins that bring them."""
+"""Components, their settings, and the plugins that register them."""

@@ -1,4 +1,4 @@
-"""The number of the plugin API: what changed with each number, what a plugin was made for, and what was renamed."""
+"""The version number of the plugin API: what changed with each number, which one a plugin needs, renamed names."""
 
 import sys
 import warnings
@@ -14,15 +14,15 @@ from ganforge.errors import PluginError
 if TYPE_CHECKING:
     from importlib.metadata import Distribution
 
-API = 0  # nothing is released yet; from the first release on it counts the changes that can break a plugin
-MADE_FOR = "GANFORGE_API"  # a plugin module's constant: the number that it was made for
-OWN = "ganforge"  # the distribution that ganforge and what it ships come in
+API = 0  # nothing is released yet; from the first release on, it counts the changes that can break plugins
+MADE_FOR = "GANFORGE_API"  # a plugin module's constant: the API number that it was made for
+OWN = "ganforge"  # the distribution that contains ganforge and its own plugins
 CORE = str(Path(__file__).parents[1])
 
 
 @frozen
 class Change:
-    """What changed with a number of the API, in one sentence, and the version of ganforge that brought it."""
+    """What changed with an API number, in one sentence, and the version of ganforge that brought it."""
 
     version: str
     said: str
@@ -30,13 +30,13 @@ class Change:
 
 @frozen
 class Renamed:
-    """Something that plugins use has another name now.
+    """A name that plugins use and that has changed.
 
     Attributes:
-        where: `ganforge`, of which plugins import it; `hook`; or `register`, of which it is a method.
-        old: its name before.
-        new: its name now.
-        until: the version of ganforge that has the old name no more.
+        where: `ganforge` if plugins import it from there, `hook`, or `register` for its methods.
+        old: the old name.
+        new: the new name.
+        until: the version of ganforge that removes the old name.
     """
 
     where: str
@@ -45,7 +45,7 @@ class Renamed:
     until: str
 
 
-# docs/api-changes.md holds each of these in its own words.
+# docs/api-changes.md lists all of these.
 CHANGES: Mapping[int, Change] = {
     0: Change("0.1.0", "nothing is released yet, so anything may still change"),
 }
@@ -53,10 +53,10 @@ RENAMED: tuple[Renamed, ...] = ()
 
 
 def misfit(module: Any) -> str:
-    """Say what changed since the API that a plugin module was made for; "" where it states none, or this one.
+    """Describe what changed since the API that a plugin module was made for; "" if it states none, or the current one.
 
     Raises:
-        PluginError: it was made for a later API, or states no number.
+        PluginError: the module was made for a later API, or its number is not an integer.
     """
     stated = getattr(module, MADE_FOR, API)
     if type(stated) is not int or stated < 0:
@@ -67,13 +67,13 @@ def misfit(module: Any) -> str:
 
 
 def require_version(distribution: "Distribution | None") -> None:
-    """Check that a plugin's distribution takes this version of ganforge.
+    """Check that a plugin's distribution accepts this version of ganforge.
 
     Raises:
-        PluginError: its `requires` asks for another one.
+        PluginError: its requirements exclude this version.
     """
     asked: list[str] = []
-    with suppress(Exception):  # metadata that cannot be read ask for nothing
+    with suppress(Exception):  # unreadable metadata require nothing
         asked = [text for text in (distribution and distribution.requires) or () if text.startswith(OWN)]
     if not asked:
         return
@@ -90,25 +90,25 @@ def require_version(distribution: "Distribution | None") -> None:
 
 
 def _changes(since: int = -1) -> str:
-    """Say what changed after a number of the API."""
+    """Describe what changed after an API number."""
     return "; ".join(f"API {number}: {change.said}" for number, change in sorted(CHANGES.items()) if number > since)
 
 
 def renamed(where: str, name: str, place: str = "") -> str | None:
-    """Return the name that something has now, and warn of the old one; None where it was never called so.
+    """Return the new name of a renamed name and warn; None if the name was never in use.
 
-    The warning names the file and line of its use: `place`, or else the nearest caller outside of ganforge's core.
+    The warning names the file and line of its use: `place`, or else the nearest caller outside the core.
     """
     found = next((one for one in RENAMED if (one.where, one.old) == (where, name)), None)
     if found is None:
         return None
     file, _, line = (place or _caller()).rpartition(":")
-    message = f"'{name}' is called '{found.new}' now; ganforge {found.until} has the old name no more"
+    message = f"'{name}' was renamed to '{found.new}'; ganforge {found.until} removes the old name"
     warnings.warn_explicit(message, FutureWarning, file, int(line), registry=_told.setdefault(file, {}))
     return found.new
 
 
-_told: dict[str, dict[Any, Any]] = {}  # for each file what was warned of, so that a place is named once
+_told: dict[str, dict[Any, Any]] = {}  # the warning registry of each file, so that each line warns once
 
 
 def version(distribution: str) -> str:
@@ -119,7 +119,7 @@ def version(distribution: str) -> str:
 
 
 def _caller() -> str:
-    """Return `file:line` of the code outside of the core and of Python's import that brought us here."""
+    """Return `file:line` of the nearest caller outside the core and Python's import machinery."""
     frame = sys._getframe(1)
     while frame.f_back and frame.f_code.co_filename.startswith(("<frozen importlib", CORE)):
         frame = frame.f_back

@@ -1,4 +1,4 @@
-"""Which networks exist, who updates them, and which directions are played: wiring, checked before anything is built."""
+"""Couplings: which networks exist, who updates them, and which directions are trained."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -14,15 +14,15 @@ class Network:
     """A network that a coupling needs.
 
     Attributes:
-        name: as in the paper, such as `G_AB`; its weights are saved under it.
+        name: the name in the paper, such as `G_AB`; weights are saved under it.
         role: the recipe's table that configures it. The roles `generator` and `discriminator` take a component of that
             kind; every other role, such as `heads` or `encoder`, takes one of the kind `network`.
         domains: for a generator (source, target), or one domain for both; for a discriminator the domain that it
-            judges, or several that it sees together, stacked along the channels.
-        player: whose optimizer updates it; by default the player of the role's name. A network of another role without
-            a player is frozen: not optimized, and not saved.
-        facts: what its component may ask for besides the shapes of its domains; a `Network` among them is passed as
-            its module.
+            scores, or several that are stacked along the channels.
+        player: the player that updates it; by default the one named like the role. A network of another role without a
+            player is frozen: neither optimized nor saved.
+        facts: further arguments that its component may ask for, besides the shapes of its domains; a `Network` among
+            them is passed as its module.
     """
 
     name: str
@@ -37,7 +37,7 @@ class Network:
 
     @property
     def kind(self) -> str:
-        """The kind of component that it is made of."""
+        """The kind of component that makes it."""
         return self.role if self.role in ("generator", "discriminator") else "network"
 
     @property
@@ -52,15 +52,14 @@ class Network:
 
 @frozen
 class View:
-    """The wiring of one direction: what the names mean that values and losses ask for.
+    """The wiring of one direction: what stands behind the names that values and losses ask for.
 
     Attributes:
         name: the direction, such as `AB`.
         domains: source and target.
-        fields: names that are fields of the batch: `source="A"`, `real="B"`, `noise="Z"`,
-            `label="B.label"`.
-        networks: names that are networks: `generator="G_AB"`, `discriminator="D_B"`, `inverse="G_BA"`.
-        constants: names with a constant value.
+        fields: names of batch fields: `source="A"`, `real="B"`, `noise="Z"`, `label="B.label"`.
+        networks: names of networks: `generator="G_AB"`, `discriminator="D_B"`, `inverse="G_BA"`.
+        constants: names of constants.
     """
 
     name: str
@@ -71,16 +70,16 @@ class View:
 
 
 class Coupling(ABC):
-    """Base of all couplings: derive an attrs class, whose fields are settings, with networks and views."""
+    """Base class of couplings: derive an attrs class, whose fields are settings, with `networks` and `views`."""
 
     players: Sequence[str] = PLAYERS
-    """Who plays in a step, in this order; each has an optimizer of its own."""
+    """The players of a step, in this order; each has its own optimizer."""
 
     noise: Mapping[str, tuple[int, ...]] = {}
-    """Fields of the batch that are drawn from N(0, 1) at every step, with the shape of a sample."""
+    """Fields of the batch that are drawn from N(0, 1) in every step, with the shape of a sample."""
 
     pairs: Sequence[Sequence[str]] = ()
-    """Fields of the batch whose samples must belong together, such as `(("A", "B"),)`."""
+    """Fields of the batch whose samples must be paired, such as `(("A", "B"),)`."""
 
     @property
     @abstractmethod
@@ -90,4 +89,4 @@ class Coupling(ABC):
     @property
     @abstractmethod
     def views(self) -> Sequence[View]:
-        """The directions that are played with a batch."""
+        """The directions that are trained with each batch."""

@@ -1,4 +1,4 @@
-"""Types, values and ranges in the words of a recipe's author."""
+"""Describe types, values and ranges in the terms of a recipe."""
 
 import types
 from collections.abc import Callable, Mapping
@@ -9,7 +9,7 @@ import attrs
 
 
 def describe(hint: Any) -> str:
-    """Name a type as a recipe's author would.
+    """Describe a type in the terms of a recipe.
 
     >>> describe(tuple[float, float]), describe(int | None), describe(Literal["a", "b"])
     ('[number, number]', 'whole number', '"a" or "b"')
@@ -32,7 +32,7 @@ def describe(hint: Any) -> str:
 
 
 def describe_value(value: Any) -> str:
-    """Show a recipe's value as it would stand in TOML.
+    """Format a value as TOML.
 
     >>> describe_value(True), describe_value("x"), describe_value({"a": [1, 2]})
     ('true', '"x"', '{ a = [1, 2] }')
@@ -45,7 +45,7 @@ def describe_value(value: Any) -> str:
 
 
 def describe_validator(validator: Callable[..., None]) -> str:
-    """Show an attrs validator's limits: its repr without the frame, and-ed ones in a row."""
+    """Format the limits of an attrs validator; combined validators are joined by commas."""
     parts = getattr(validator, "_validators", None)
     if parts is not None:
         return ", ".join(map(describe_validator, parts))

@@ -1,4 +1,4 @@
-"""Running plugins' code so that it takes nobody along: what it raises, prints and changes remains its own affair."""
+"""Run plugins' code in isolation: what it raises, prints and changes does not affect others."""
 
 import os
 import re
@@ -14,24 +14,24 @@ from itertools import takewhile
 from pathlib import Path
 from types import FrameType
 
-from ganforge.components.meant import meant
+from ganforge.components.suggestions import suggest
 from ganforge.errors import GanforgeError, PluginError, StoppedError
 
 STANDARD_LIBRARY, CORE = sysconfig.get_path("stdlib"), str(Path(__file__).parents[1])
-# Where a mistake of a plugin shows, but is not made.
+# Libraries in which errors of a plugin surface.
 LIBRARIES = re.compile(r"[/\\]site-packages[/\\](torch|torchvision|numpy|PIL|attrs?|cattrs|pluggy|typer)[/\\]")
 
 
 @contextmanager
 def guarded() -> Iterator[None]:
-    """Guard what a plugin does before a run: see `contained`, `aside` and `unchanged`."""
+    """Guard plugin code that runs before a training: see `contained`, `aside` and `unchanged`."""
     with unchanged(), aside(), contained():
         yield
 
 
 @contextmanager
 def contained() -> Iterator[None]:
-    """Turn what passes every `except Exception`, such as sys.exit(), into a PluginError; a real Ctrl-C remains one."""
+    """Turn exceptions that are no `Exception`, such as SystemExit, into a PluginError; a real Ctrl-C stays one."""
     pressed = False
 
     def press(number: int, frame: FrameType | None) -> None:
@@ -49,7 +49,7 @@ def contained() -> Iterator[None]:
         if not pressed:
             raise
     except BaseException as error:
-        # A training's own handler, if it was there, gives way to the default one at the first Ctrl-C.
+        # The first Ctrl-C replaces a training's own handler by the default one.
         pressed = pressed or (in_main and not watched and signal.getsignal(signal.SIGINT) is signal.default_int_handler)
         if not (isinstance(error, StoppedError) or (pressed and isinstance(error, KeyboardInterrupt))):
             raise PluginError(brief(error)) from None
@@ -62,7 +62,7 @@ def contained() -> Iterator[None]:
 
 @contextmanager
 def aside() -> Iterator[None]:
-    """Send to standard error what is printed meanwhile, by Python, by C, and by processes that are started."""
+    """Redirect standard output to standard error, for Python, C code and child processes."""
     stdout, stderr, held = sys.stdout, sys.stderr, None
     _flush()
     with suppress(OSError):  # one of them is closed
@@ -81,16 +81,16 @@ def aside() -> Iterator[None]:
 
 def _flush() -> None:
     for stream in (sys.stdout, sys.__stdout__):
-        with suppress(OSError, ValueError):  # nobody reads it, or it is closed: whoever prints next is told
+        with suppress(OSError, ValueError):  # the reader is gone, or it is closed: the next print reports it
             if stream is not None:
                 stream.flush()
 
 
 @contextmanager
 def unchanged() -> Iterator[None]:
-    """Keep variables of the environment, the module path, the current folder and the warnings as they are.
+    """Restore environment variables, `sys.path`, the current folder and warning filters afterwards.
 
-    New variables stay, and new places of modules, which come last; filters that make errors of warnings do not stay.
+    New variables stay, and so do new entries of `sys.path`, at its end. New filters stay unless they raise errors.
     """
     variables, path, places, filters = dict(os.environ), sys.path, list(sys.path), list(warnings.filters)
     folder = None
@@ -111,12 +111,12 @@ def unchanged() -> Iterator[None]:
 
 
 def brief(error: BaseException) -> str:
-    """Describe an exception in one line, with the place in the plugin where it arose, and the nearest right name."""
+    """Describe an exception in one line, with its place in the plugin's code and the nearest right name."""
     try:
         text = str(error)
-    except Exception:  # it is a plugin's own class
+    except Exception:  # the class may be a plugin's own
         text = ""
-    # Whoever watches torch's functions has no part in what they raise.
+    # Code that intercepts torch functions is not the cause of what they raise.
     way = takewhile(lambda frame: frame.name != "__torch_function__", traceback.extract_tb(error.__traceback__))
     frames = [frame for frame in way if _is_foreign(frame.filename)]
     own = [frame for frame in frames if not LIBRARIES.search(frame.filename)] or frames
@@ -125,14 +125,14 @@ def brief(error: BaseException) -> str:
         text, place = error.msg, f"{error.filename}:{error.lineno}" if error.filename else place
     if not isinstance(error, GanforgeError):
         text = ": ".join(filter(None, (type(error).__name__, text)))
-    # What ganforge itself says of a plugin names the file already.
+    # Messages of ganforge itself name the plugin's file already.
     named = own[-1].filename if own and isinstance(error, GanforgeError) else place
     text = text if named in text else f"{text} ({place})"
-    return "; ".join(filter(None, (" ".join(text.splitlines()), meant(error))))
+    return "; ".join(filter(None, (" ".join(text.splitlines()), suggest(error))))
 
 
 def trace(error: BaseException) -> list[str]:
-    """Return the lines of an exception's traceback from the plugin's own code on, without the way that led there."""
+    """Return the lines of an exception's traceback, starting in the plugin's own code."""
     way = error.__traceback__
     while way and not _is_foreign(way.tb_frame.f_code.co_filename):
         way = way.tb_next
@@ -143,6 +143,6 @@ def trace(error: BaseException) -> list[str]:
 
 
 def _is_foreign(file: str) -> bool:
-    """Whether a file is neither of ganforge's core nor of the standard library, and was not generated."""
+    """Return whether a file belongs neither to the core nor to the standard library, and was not generated."""
     standard = file.startswith(("<", STANDARD_LIBRARY)) and "site-packages" not in file
     return not standard and not file.startswith(f"{CORE}{os.sep}")

@@ -1,4 +1,4 @@
-"""Every hook that a plugin may implement: its exact signature, and when it is called.
+"""The hooks that plugins may implement: their signatures, and when they are called.
 
 Mark an implementation with `ganforge.hookimpl`. It takes the arguments that it needs, by name.
 """
@@ -71,7 +71,7 @@ def ganforge_ticked(run: "Run") -> None:
 
 @hookspec
 def ganforge_logged(run: "Run", record: Mapping[str, Any]) -> None:
-    """Called when `record.log_every` steps were made: `record` holds the mean of every loss since the last one."""
+    """Called when `record.log_every` steps were made: `record` holds the mean of each loss since the last record."""
 
 
 @hookspec
@@ -89,12 +89,12 @@ def ganforge_saving(run: "Run") -> Mapping[str, Any]:  # type: ignore[empty-body
 
 @hookspec
 def ganforge_restored(run: "Run", states: Mapping[str, Any]) -> None:
-    """Called when a run is resumed or rewound: `states` are saved ones by plugin, of observers by `plugin/role`."""
+    """Called when a run is resumed or rewound: `states` holds saved states by plugin, of observers by `plugin/role`."""
 
 
 @hookspec
 def ganforge_checkpointed(run: "Run", folder: Path) -> None:
-    """Called when a checkpoint is safely on disk. Training goes on meanwhile, so `run.step` may be later."""
+    """Called when a checkpoint is safely on disk. Training continues meanwhile, so `run.step` may be later."""
 
 
 @hookspec

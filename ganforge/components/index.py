@@ -1,9 +1,9 @@
-"""Answers that are kept from one command to the next, so that commands that only look import no plugin and no torch.
+"""A cache of answers between commands, so that `list`, `show` and `validate` import neither plugins nor torch.
 
-An answer holds as long as all that it follows from is as it was: every module that was imported and every file that was
-opened on the way to it, every folder that was listed, what is installed, the interpreter and the environment. Where
-anything differs, or anything is wrong with the file itself, there is no answer, and it is worked out anew. The files
-lie in `index/` of the user's cache folder, hold JSON, and may be deleted at any time.
+An answer is valid while everything that it depends on is unchanged: the modules imported, files opened and folders
+listed to compute it, the installed packages, the interpreter and the environment. If anything differs, or the cache
+file is damaged, the answer is recomputed. The files are JSON in `index/` of the user's cache folder, and may be deleted
+at any time.
 """
 
 import hashlib
@@ -24,24 +24,24 @@ from ganforge.errors import InputError
 from ganforge.folder import write_file
 
 FORMAT = 1
-FILES = 16  # that are kept: of other environments, and of other installations that share the folder
-OFFER = "offer"  # the name of the answer that tells what plugins there are, and what they offer
-ANSWERS = 500  # that are kept in each
+FILES = 16  # files to keep: for other environments, and other installations that share the folder
+OFFER = "offer"  # the answer that lists all plugins and what they offer
+ANSWERS = 500  # answers to keep in each file
 SLACK = 100_000_000  # nanoseconds by which file systems may date a change too early
 SHELLS_OWN = {"_", "OLDPWD", "PWD", "SHLVL"}  # variables that a shell changes by itself
-COMPLETION = ("COMP_", "_TYPER_COMPLETE", "_GANFORGE_COMPLETE")  # and how those begin that say what is to be completed
-PASSING = ("/proc/", "/sys/", "/dev/")  # where files change whenever they are looked at
-MODULES = re.compile(r"[^.]+|.*\.(py|so|pyd|pth|zip|egg|egg-link|dist-info|egg-info)")  # names in a folder of modules
+COMPLETION = ("COMP_", "_TYPER_COMPLETE", "_GANFORGE_COMPLETE")  # prefixes of variables for shell completion
+PASSING = ("/proc/", "/sys/", "/dev/")  # files here change whenever they are read
+MODULES = re.compile(r"[^.]+|.*\.(py|so|pyd|pth|zip|egg|egg-link|dist-info|egg-info)")  # modules and distributions
 METADATA = ("METADATA", "PKG-INFO", "entry_points.txt")
 
-State = list[int] | str | None  # times and size of a file, a digest of a folder's names; None if nothing is there
+State = list[int] | str | None  # times and size of a file, a digest of a folder's names, or None if it does not exist
 
 
 class Index:
-    """The answers that hold for this process, which must be a fresh one: what was done in it before is not seen.
+    """The answers that are valid for this process, which must be fresh: what it did before is not tracked.
 
-    `silent` tells whether nothing was said on standard error: what was must be said again next time. Without it there
-    are no answers, and none are kept.
+    `silent` returns whether nothing was printed on standard error, since an answer from the cache would not print it
+    again. Without `silent`, the index is off.
     """
 
     def __init__(self, silent: Callable[[], bool] | None = None) -> None:
@@ -55,22 +55,22 @@ class Index:
             with suppress(InputError, OSError, ValueError):
                 self._file = user_folder("cache") / "index" / f"{_surroundings()}.json"
         if self._file:
-            with suppress(Exception):  # whatever it holds then: there is none yet, or it is damaged, or not ours
+            with suppress(Exception):  # it does not exist yet, is damaged, or is not ours
                 self._read(self._file)
 
     @property
     def active(self) -> bool:
-        """Whether answers are kept."""
+        """Whether the index is on."""
         return self._file is not None
 
     def find(self, name: str) -> Any:
-        """Return the answer of a name, or None."""
+        """Return the answer under a name, or None."""
         return self._answers.get(name)
 
     @contextmanager
     def watching(self) -> Iterator[None]:
-        """Within it, answers are worked out: what is opened and listed is what they follow from."""
-        if self._file is None or _Noted.by is not None:  # it is watched already
+        """Within the context, track which files are opened and which folders are listed: answers depend on them."""
+        if self._file is None or _Noted.by is not None:  # it is tracked already
             yield
             return
         _Noted.begin(self._note)
@@ -80,9 +80,9 @@ class Index:
             _Noted.by = None
 
     def keep(self, name: str, answer: Any) -> None:
-        """Keep an answer, which JSON can hold, if all that it follows from is as it was when the command began.
+        """Store an answer of JSON values, unless something that it depends on has changed since the command began.
 
-        Where it cannot be written, it is not kept.
+        Errors while writing are ignored.
         """
         if self._file is None or self._silent is None or not self._silent():
             return
@@ -109,12 +109,12 @@ class Index:
                 self._seen, self._answers = found["seen"], dict(found["answers"])
 
     def _is_new(self, state: State) -> bool:
-        """Whether a file was changed since the command began: it may be another one than was imported."""
-        changed = 0 if sys.platform == "win32" else 1  # no program can set the second time, but Windows has it not
+        """Return whether a file was changed since the command began, so that it may differ from what was imported."""
+        changed = 0 if sys.platform == "win32" else 1  # programs cannot set ctime, which Windows lacks
         return isinstance(state, list) and state[changed] > self._began - SLACK
 
     def _note(self, event: str, arguments: tuple[Any, ...]) -> None:
-        """Take notice of a file that is opened to be read, or of a folder that is listed."""
+        """Note a file that is opened for reading, or a folder that is listed."""
         path, mode, flags = (*arguments, None, None)[:3]
         written = (isinstance(mode, str) and mode.strip("rbtU")) or (flags or 0) & (os.O_WRONLY | os.O_RDWR)
         if not isinstance(path, str | bytes | os.PathLike) or (event == "open" and written):
@@ -128,7 +128,7 @@ class Index:
 
 
 class _Noted:
-    """Who is told of what is opened and listed: one audit hook for all, since none can be removed."""
+    """The one audit hook that reports opened files and listed folders, since hooks cannot be removed."""
 
     by: Callable[[str, tuple[Any, ...]], None] | None = None
     hooked = False
@@ -147,7 +147,7 @@ class _Noted:
 
 
 def _surroundings() -> str:
-    """Digest what decides which modules and plugins there are, and how they run."""
+    """Digest everything that decides which modules and plugins exist, and how they run."""
     counting = {name for name in os.environ if not name.startswith(COMPLETION)} - SHELLS_OWN
     variables = [(name, os.environ[name]) for name in sorted(counting)]
     interpreter = (sys.version, sys.executable, tuple(sys.flags), sys.path)
@@ -155,7 +155,7 @@ def _surroundings() -> str:
 
 
 def _installed(place: str) -> Any:
-    """Return the names of modules in a folder of the module path, and the states of what is said of distributions."""
+    """Return the names of modules in a folder of `sys.path`, and the states of its distributions' metadata."""
     if not os.path.isdir(place):
         return _state(place)
     names = sorted(name for name in os.listdir(place) if MODULES.fullmatch(name) and name != "__pycache__")
@@ -181,5 +181,5 @@ def _age(file: Path) -> float:
 
 
 def digest(text: str) -> str:
-    """Return a short text that stands for a long one."""
+    """Return a short hash of a text."""
     return hashlib.blake2b(text.encode(errors="surrogateescape"), digest_size=16).hexdigest()

@@ -1,4 +1,4 @@
-"""Entry points of installed distributions, with those whose metadata are broken."""
+"""Entry points of installed distributions, including those with broken metadata."""
 
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -15,19 +15,19 @@ FILE = "entry_points.txt"
 
 @frozen
 class Unreadable:
-    """Stands for the entry points of a distribution that cannot be read."""
+    """Represents a distribution whose entry points cannot be read."""
 
     name: str
     dist: "Distribution"
     value: str = FILE
 
     def load(self) -> Any:
-        """Say so."""
-        raise PluginError(f"its {FILE} cannot be read; install it anew")
+        """Raise a PluginError."""
+        raise PluginError(f"its {FILE} cannot be read; reinstall it")
 
 
 def entry_points(group: str) -> "list[EntryPoint | Unreadable]":
-    """Return the entry points of a group; of a distribution in two folders those of the first one, as Python does."""
+    """Return the entry points of a group; if a distribution is in two folders, the first one counts, as in Python."""
     from importlib.metadata import distributions
 
     found: list[EntryPoint | Unreadable] = []
@@ -39,19 +39,19 @@ def entry_points(group: str) -> "list[EntryPoint | Unreadable]":
             name, folder = str(dist.name), str(dist.locate_file(""))
             if folders.setdefault(name, folder) == folder:
                 found += dist.entry_points.select(group=group)
-        except Exception:  # whatever is wrong with it, the others are read
+        except Exception:  # whatever is wrong with one distribution, the others are read
             found.append(Unreadable(_name(dist), dist))
     return found
 
 
 @lru_cache(maxsize=16)
 def _name_and_version(dist: "Distribution") -> tuple[Any, Any]:
-    """Read them once: each time all of the metadata are parsed."""
+    """Read name and version once: each access parses all of the metadata."""
     return dist.name, dist.version
 
 
 def _name(dist: "Distribution") -> str:
-    """Name a distribution by its metadata, or else by the folder that they lie in."""
+    """Return a distribution's name from its metadata, or else from their folder."""
     try:
         return str(dist.name or dist._path.name)  # type: ignore[attr-defined]
     except Exception:
@@ -59,10 +59,10 @@ def _name(dist: "Distribution") -> str:
 
 
 def origin_of(entry: "EntryPoint | Unreadable") -> tuple[str, str]:
-    """Return the name and the version of the distribution that brings an entry point.
+    """Return the name and version of the distribution of an entry point.
 
     Raises:
-        PluginError: they are not known, or the entry point names no module.
+        PluginError: they are unknown, or the entry point names no module.
     """
     from importlib.metadata import EntryPoint
 
@@ -72,8 +72,8 @@ def origin_of(entry: "EntryPoint | Unreadable") -> tuple[str, str]:
         return entry.value, ""
     try:
         found = _name_and_version(entry.dist)
-    except Exception:  # such as metadata that are not there
+    except Exception:  # such as missing metadata
         found = None, None
     if not all(isinstance(text, str) and text for text in found):
-        raise PluginError("its metadata lack a name or a version; install it anew")
+        raise PluginError("its metadata lack a name or a version; reinstall it")
     return found

@@ -1,4 +1,4 @@
-"""What plugins offer, as the commands that look show it: from the plugins themselves, or as the index keeps it."""
+"""What plugins offer, as `list`, `show` and others print it: from the plugins themselves, or from the index."""
 
 import inspect
 import json
@@ -11,19 +11,20 @@ from ganforge.components.describe import describe, describe_value
 from ganforge.components.index import OFFER
 from ganforge.components.plugins import Plugins
 from ganforge.components.registry import ASKING, KINDS, Component, Named, Registry, first_line
-from ganforge.components.settings import Setting, plain
+from ganforge.components.settings import Setting
+from ganforge.components.structure import plain
 from ganforge.disk import to_json
 
 
 @frozen
 class Described(Named):
-    """What is said of a component: nothing of it can be made of that.
+    """The description of a component, without its factory.
 
     Attributes:
         summary: the first line of its docstring.
-        doc: all of it.
+        doc: the whole docstring.
         settings: rows for `show`.
-        asks: for each player what a value or loss asks for.
+        asks: for each player the names of the values that a value or loss asks for.
     """
 
     summary: str
@@ -34,7 +35,7 @@ class Described(Named):
 
 @frozen
 class About:
-    """What is said of a plugin; `heading` is the first line of its docstring: the paper, where it is a method's."""
+    """The description of a plugin; `heading` is the first line of its docstring: for a method, its paper."""
 
     name: str
     version: str
@@ -46,14 +47,14 @@ class About:
 
 @frozen
 class Offer:
-    """All plugins, loaded or not, and the components of those that are."""
+    """All plugins, loaded or not, and the components of the loaded ones."""
 
     plugins: list[About]
     registry: Registry[Component] | Registry[Described]
 
 
 def kept_offer(plugins: Plugins) -> Offer | None:
-    """Return what the index says that installed plugins offer, if it does."""
+    """Return what installed plugins offer according to the index; None if it does not know."""
     kept = plugins.index.find(OFFER)
     if kept is None:
         return None
@@ -61,7 +62,7 @@ def kept_offer(plugins: Plugins) -> Offer | None:
 
 
 def offer_of(plugins: Plugins) -> Offer:
-    """Return what plugins that are loaded offer."""
+    """Return what loaded plugins offer."""
     with plugins.index.watching():
         registry = plugins.registry
     rows = []
@@ -72,7 +73,7 @@ def offer_of(plugins: Plugins) -> Offer:
 
 
 def known_offer(plugins: Plugins) -> Offer:
-    """Return what installed plugins offer, as the index knows it; else they are loaded, and it is kept."""
+    """Return what installed plugins offer, from the index; if it does not know, load them and store it there."""
     if kept := kept_offer(plugins):
         return kept
     plugins.load_installed()
@@ -81,19 +82,19 @@ def known_offer(plugins: Plugins) -> Offer:
 
 
 def keep_offer(plugins: Plugins) -> None:
-    """Have the index keep what installed plugins offer, if all of them do so without an error."""
+    """Store what installed plugins offer in the index, if all of them loaded without an error."""
     if not plugins.index.active:
         return
     offer = offer_of(plugins)
-    if plugins.sound:  # once all have registered
-        with suppress(Exception):  # of a plugin's own classes: whoever wants to see them is told
+    if plugins.sound:  # after all have registered
+        with suppress(Exception):  # raised by a plugin's own classes: `show` reports it
             components = [asdict(described(one)) for kind in KINDS for one in offer.registry.of(kind)]
             kept = {"plugins": [asdict(one) for one in offer.plugins], "components": components}
             plugins.index.keep(OFFER, json.loads(to_json(kept, default=str)))
 
 
 def described(component: Component | Described) -> Described:
-    """Say what a component is, what the recipe sets, and what a value or loss asks for."""
+    """Describe a component: its docstring, its settings, and what a value or loss asks for."""
     if isinstance(component, Described):
         return component
     asks = component.asks() if component.kind in ASKING else {}
@@ -109,7 +110,7 @@ def described(component: Component | Described) -> Described:
 
 
 def described_setting(setting: Setting) -> dict[str, Any]:
-    """Say what a setting takes; `shown` is its default as it would stand in a recipe."""
+    """Describe a setting; `shown` is its default as a recipe would write it."""
     required = setting.default is NOTHING
     default = None if required else plain(setting.default)
     return {

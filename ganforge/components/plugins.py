@@ -1,4 +1,4 @@
-"""Finding and loading plugins: installed ones by entry point, local ones by file; a broken one takes nobody along."""
+"""Find and load plugins: installed ones by entry point, local ones by file. A broken plugin does not affect others."""
 
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator
@@ -10,12 +10,12 @@ import pluggy
 from attrs import define, field
 
 from ganforge.components import hookspecs
-from ganforge.components.answers import Answer, check
 from ganforge.components.api import OWN, misfit, require_version, version
 from ganforge.components.guard import brief, contained, guarded
+from ganforge.components.hookimpls import Implementation, check_hooks
 from ganforge.components.index import OFFER, Index
 from ganforge.components.installed import Unreadable, entry_points, origin_of
-from ganforge.components.neighbours import PluginFolder, new_folder
+from ganforge.components.plugin_folders import PluginFolder, new_folder
 from ganforge.components.registry import Component, Register, Registry
 from ganforge.disk import UNWRITABLE
 from ganforge.errors import InputError, PluginError, RunFailedError, StoppedError, nearest
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 GROUP = "ganforge"
 ALLOWED = "GANFORGE_PLUGINS"
 REFUSED = f"--no-plugins or {ALLOWED} does not allow it"
-LOCAL = "local"  # stands for the version of a plugin file
-# What answers to hooks may raise: somebody asked for what they do.
+LOCAL = "local"  # the version of a plugin file
+# Errors that implementations of these hooks may raise, since the user asked for what they do.
 ASKED: dict[str, tuple[type[Exception], ...]] = {
     "ganforge_observers": (InputError,),
     "ganforge_locate": (InputError, RunFailedError),
@@ -37,21 +37,21 @@ BEFORE_RUNS = ("ganforge_register", "ganforge_recipes", "ganforge_archives", "ga
 
 @define
 class Plugin:
-    """One plugin, loaded or not; `error` says why not."""
+    """A plugin, loaded or not; `error` says why not."""
 
     name: str
     version: str
     origin: str
     module: Any = field(default=None, repr=False)
     error: str = ""
-    hooks: tuple[str, ...] = ()  # that it answers, without their common prefix
+    hooks: tuple[str, ...] = ()  # that it implements, without the prefix `ganforge_`
 
 
 class Plugins:
     """The plugins of this process, their hooks and their registry.
 
-    `say` is told what the user should know of them. `allowed` names the installed plugins and the files that may be
-    loaded beside ganforge's own ones; without it, all may. `index` knows what they offered when they were last loaded.
+    `say` receives messages for the user. `allowed` names the installed plugins and the files that may be loaded besides
+    ganforge's own; None allows all. `index` knows what the plugins offered when they were last loaded.
     """
 
     def __init__(
@@ -64,14 +64,14 @@ class Plugins:
         self.manager = pluggy.PluginManager("ganforge")
         self.manager.add_hookspecs(hookspecs)
         self._known: dict[str, Plugin] = {}
-        self._entries: set[str] = set()  # that were loaded, or failed
+        self._entries: set[str] = set()  # entry points that were loaded, or failed
         self._installed = False
-        self.waiting = False  # to load what the index knows of until it is needed
+        self.waiting = False  # whether installed plugins are loaded only when needed, since the index knows them
         self._registry: Registry[Component] | None = None
         self._folders: dict[Path, PluginFolder] = {}
 
     def load_installed(self, only: Collection[str] | None = None) -> None:
-        """Load every entry point of the group `ganforge`, or `only` those of these names, one by one; each once."""
+        """Load every entry point of the group `ganforge`, or `only` those with these names; each once."""
         if self._installed:
             return
         if only is None:
@@ -84,14 +84,14 @@ class Plugins:
                     self._load_entry(entry)
 
     def load_when_needed(self) -> None:
-        """Load installed plugins once they are asked for something, if the index knows who answers which hook."""
+        """Load installed plugins on first use if the index knows which hooks they implement, else now."""
         self.waiting = self.index.find(OFFER) is not None
         if not self.waiting:
             self.load_installed()
 
     @property
     def known(self) -> dict[str, Plugin]:
-        """All plugins by their names, those that failed among them."""
+        """All plugins by name, including those that failed."""
         if self.waiting:
             self.load_installed()
         return self._known
@@ -99,13 +99,13 @@ class Plugins:
     def load_file(self, path: Path, *, alone: bool = False) -> None:
         """Load a local plugin file and register its components; it may import the modules beside it.
 
-        `alone` says that it lies among a run's copies: modules beside it go before installed ones.
+        `alone` says that it is one of a run's copies: modules beside it take precedence over installed ones.
 
         Raises:
-            InputError: there is no such file, or a plugin of its name is loaded already.
-            PluginError: it raised while it was imported or registered its components, or answers hooks wrongly.
+            InputError: the file does not exist, or a plugin of its name is already loaded.
+            PluginError: it raised on import or while registering components, or implements hooks wrongly.
         """
-        if not os.path.isfile(path):  # which also answers for names that no file can have
+        if not os.path.isfile(path):  # also False for names that no file can have
             hint = nearest(path.name, (other.name for other in path.parent.glob("*.py")))
             raise InputError(f"no plugin file '{path}'" + (f"; {hint}" if hint else ""))
         if self.allowed is not None and path.resolve() not in map(Path.resolve, map(Path, self.allowed)):
@@ -117,11 +117,11 @@ class Plugins:
                 return
             if earlier.origin == plugin.origin:
                 raise PluginError(f"plugin file {path} failed: {earlier.error}")
-            raise InputError(f"plugin '{name}' of {path} is loaded already, from {earlier.origin}; rename the file")
+            raise InputError(f"plugin '{name}' of {path} is already loaded from {earlier.origin}; rename the file")
         if path.suffix not in all_suffixes():
             raise InputError(f"{path} is not a Python file")
         registry = self.registry
-        self.say(f"loads code: {path}")
+        self.say(f"loading code: {path}")
         folder = self._folders.get(beside) or self._folders.setdefault(beside, new_folder(beside, alone=alone))
         self._known[name] = plugin
         try:
@@ -130,7 +130,8 @@ class Plugins:
             self._register(plugin, registry)
             if not plugin.hooks:
                 self.say(
-                    f"warning: plugin file {path} answers no hook, such as `@hookimpl def ganforge_register(register)`"
+                    f"warning: plugin file {path} implements no hook, such as "
+                    "`@hookimpl def ganforge_register(register)`"
                 )
         except Exception as error:
             self._disable(plugin.module, name, error)
@@ -139,7 +140,7 @@ class Plugins:
 
     @property
     def registry(self) -> Registry[Component]:
-        """All components; the plugins register them on first use, since that imports torch."""
+        """All components; plugins register them on first use, since that imports torch."""
         if self._registry is None:
             if self.waiting:
                 self.load_installed()
@@ -148,11 +149,11 @@ class Plugins:
                 try:
                     self._register(plugin, self._registry)
                 except Exception as error:
-                    self._disable(plugin.module, plugin.name, error)  # a red row in `plugins`, and no word elsewhere
+                    self._disable(plugin.module, plugin.name, error)  # only `ganforge plugins` shows it
         return self._registry
 
     def recipes(self) -> dict[str, Path]:
-        """Return the shipped recipes by name; two of one name are told apart as `plugin/name`."""
+        """Return the shipped recipes by name; if several plugins ship one of the same name, by `plugin/name`."""
         found: dict[str, list[tuple[str, Path]]] = {}
         for name, paths in self.each("ganforge_recipes"):
             for path in map(Path, paths):
@@ -165,26 +166,26 @@ class Plugins:
         }
 
     def each(self, hook: str, **arguments: Any) -> Iterator[tuple[str, Any]]:
-        """Call one hook plugin by plugin and yield (plugin, result); one that raises is disabled and remembered.
+        """Call a hook plugin by plugin and yield (plugin, result); a plugin that raises is disabled.
 
         Raises:
-            OSError: the disk is full or cannot be written.
-            InputError: an observer cannot look on as it is asked to, or weights of a name cannot be had.
-            RunFailedError: these cannot be loaded.
+            OSError: the disk is full or not writable.
+            InputError: an observer's request is invalid, or named weights do not exist.
+            RunFailedError: named weights cannot be loaded.
         """
         return self.ask(hook, lambda answer: answer(**arguments))
 
     def ask(self, hook: str, work: Callable[[Callable[..., Any]], Any]) -> Iterator[tuple[str, Any]]:
-        """Do as `each`, and have `work` call each plugin's answer, which takes the hook's arguments by name.
+        """Like `each`, but let `work` call each implementation, which takes the hook's arguments by name.
 
-        What `work` raises is laid at the plugin's door.
+        Errors that `work` raises count as errors of the plugin.
         """
         if self.waiting:
             self._load_those_who_answer(hook)
         for implementation in reversed(self.manager.hook.__dict__[hook].get_hookimpls()):
             try:
                 with guarded() if hook in BEFORE_RUNS else contained():
-                    result = work(Answer(implementation, hook))
+                    result = work(Implementation(implementation, hook))
             except Exception as error:
                 asked = isinstance(error, ASKED.get(hook, ()))
                 if asked or _is_of_disk(error) or isinstance(error, StoppedError):
@@ -196,11 +197,12 @@ class Plugins:
                 yield implementation.plugin_name, result
 
     def attach(self, name: str, make: Callable[[], object]) -> None:
-        """Make an observer and admit it; one that raises is left out, and said so.
+        """Make an observer and admit it; if it raises, leave it out and warn.
 
         Raises:
-            OSError: the disk is full or cannot be written.
-            InputError: what it is asked for is wrong, or it lacks what it needs; or a ValueError of its settings.
+            OSError: the disk is full or not writable.
+            InputError: its settings are wrong, or it lacks something that it needs.
+            ValueError: its settings are wrong.
         """
         try:
             with contained():
@@ -213,17 +215,17 @@ class Plugins:
             self.admit(name, observer)
 
     def admit(self, name: str, observer: object) -> None:
-        """Let an observer's methods answer hooks from now on; if they do so wrongly, it is left out, and said so."""
+        """Register an observer's methods as hook implementations; if they are wrong, leave it out and warn."""
         try:
             with contained():
-                check(self.manager, observer, name)
+                check_hooks(self.manager, observer, name)
                 self.manager.register(observer, name)
         except Exception as error:
             self.say(f"warning: observer '{name}' is disabled: {brief(error)}")
 
     @property
     def sound(self) -> bool:
-        """Whether all installed plugins that may be loaded are, and nothing else is."""
+        """Whether all allowed installed plugins are loaded without errors, and no plugin files."""
         rows = self._known.values()
         return self._installed and all(row.version != LOCAL and row.error in ("", REFUSED) for row in rows)
 
@@ -241,7 +243,7 @@ class Plugins:
         return [plugin for plugin in self.known.values() if plugin.error]
 
     def _load_those_who_answer(self, hook: str) -> None:
-        """Load the plugins that answer a hook, as the index knows; for those of runs all of them."""
+        """Load the plugins that implement a hook according to the index; for hooks of runs, all plugins."""
         kept = self.index.find(OFFER) if hook in BEFORE_RUNS else None
         name = hook.removeprefix("ganforge_")
         self.load_installed(None if kept is None else [one["name"] for one in kept["plugins"] if name in one["hooks"]])
@@ -253,7 +255,7 @@ class Plugins:
         except PluginError as error:
             plugin.error = brief(error)
         if earlier := self._known.get(entry.name):
-            # Pluggy would skip the second one without a word.
+            # Pluggy would skip the second one silently.
             plugin.error = f"'{entry.name}' is taken: {earlier.origin} claims the same entry point"
             self._known[f"{entry.name} ({plugin.origin})"] = plugin
             return
@@ -271,10 +273,10 @@ class Plugins:
             plugin.error = brief(error)
 
     def _adopt(self, plugin: Plugin, module: Any) -> None:
-        """Let a plugin answer hooks, if it does so rightly."""
+        """Check a plugin's hook implementations and register them."""
         if misfitting := misfit(module):
             self.say(f"warning: plugin '{plugin.name}': {misfitting}")
-        check(self.manager, module, plugin.name)
+        check_hooks(self.manager, module, plugin.name)
         try:
             self.manager.register(module, plugin.name)
         except Exception:
@@ -287,12 +289,12 @@ class Plugins:
         return self.manager.get_hookcallers(module) or ()
 
     def _register(self, plugin: Plugin, registry: Registry[Component]) -> None:
-        """Let one plugin register its components: all of them, or none where it fails."""
+        """Let one plugin register its components: all of them, or none if it fails."""
         register = Register(plugin.name)
         with guarded():
             for implementation in self.manager.hook.ganforge_register.get_hookimpls():
                 if implementation.plugin is plugin.module:
-                    Answer(implementation, "ganforge_register")(register=register)
+                    Implementation(implementation, "ganforge_register")(register=register)
         registry.add(register.components.values())
 
     def _disable(self, module: object, name: str, error: Exception) -> None:
@@ -308,5 +310,5 @@ class Plugins:
 
 
 def _is_of_disk(error: Exception) -> bool:
-    """Whether the disk is at fault, not the plugin."""
+    """Return whether the disk is at fault, not the plugin."""
     return isinstance(error, OSError) and error.errno in UNWRITABLE

@@ -1,4 +1,4 @@
-"""Components under a kind and a name, and who brought them."""
+"""The registry: components by kind and name, and the plugins that registered them."""
 
 import inspect
 import sys
@@ -10,12 +10,12 @@ from typing import Any, Generic, TypeVar
 from attrs import field, frozen
 
 from ganforge.components.api import renamed
-from ganforge.components.elsewhere import hint
+from ganforge.components.community import hint
 from ganforge.components.settings import Signature, read_signature
 from ganforge.errors import InputError, PluginError, nearest
 
-# What the engine offers to the positional parameters of each kind; a network may ask for any fact that the coupling
-# gives, and values and losses ask for values.
+# The positional parameters that the engine offers to each kind. A network may also ask for any fact of the coupling;
+# values and losses ask for values.
 GIVEN: dict[str, tuple[str, ...]] = {
     "generator": ("source_shape", "target_shape", "target_mean"),
     "discriminator": ("shape",),
@@ -32,17 +32,17 @@ GIVEN: dict[str, tuple[str, ...]] = {
     "cache": ("samples", "shape", "what", "report"),
 }
 KINDS = tuple(GIVEN)
-# Keys of a component's table that belong to the engine, beside `use`, so that no setting can have such a name.
+# Keys of a component's table that the engine reads, besides `use`; no setting can have such a name.
 KEYS = {"loss": ("weight", "on", "player"), "value": ("on", "lasts"), "dataset": ("validation",)}
-ASKING = ("loss", "value")  # kinds of which what is positional is asked for by name
-# Methods of an update with what they are called with; `after` may ask for values besides.
+ASKING = ("loss", "value")  # kinds whose positional parameters name values
+# Methods of an update with their arguments; `after` may also ask for values.
 UPDATING = {"before": ("player", "parameters", "step"), "after": (), "shown": ("network",)}
 GENERAL = ("forward", "__call__")  # methods that serve every player
 
 
 @frozen
 class Named:
-    """An entry of a registry: something that a plugin registers under a kind and a name."""
+    """An entry of a registry, under a kind and a name."""
 
     kind: str
     name: str
@@ -56,13 +56,13 @@ class Named:
 
 @frozen
 class Component(Named):
-    """Something registered, which can be made.
+    """A registered component with its factory.
 
     Attributes:
         place: file and line of the registering call.
-        precision: `fp32` where a loss or a value must not be computed in half precision.
+        precision: `fp32` if a loss or a value must not be computed in half precision.
         lasts: whether a value lasts for the whole step, whatever is updated in between.
-        whole: whether a value or a loss must see a batch as a whole, where several devices share it.
+        whole: whether a value or a loss must see the whole batch if several devices share it.
     """
 
     factory: Callable[..., Any] = field(repr=False)
@@ -83,30 +83,30 @@ class Component(Named):
         return first_line(self.factory)
 
     def method(self, player: str) -> str | None:
-        """Name the method of a class that serves a player: one of its name, else one that serves all."""
+        """Return the name of the method for a player: the one named like the player, else one for all players."""
         if not isinstance(self.factory, type):
             return None
         return next((name for name in (player, *GENERAL) if name in _own(self.factory)), None)
 
     def is_general(self, player: str) -> bool:
-        """Whether a player is served by what serves every player."""
+        """Return whether a player gets the same function as every player."""
         return not isinstance(self.factory, type) or self.method(player) in GENERAL
 
     def asks(self) -> dict[str, tuple[str, ...]]:
-        """For each player that a value or loss has a method for what it asks for; under "" what it asks for all."""
+        """Return the values that each method asks for, by player; "" is the method for all players."""
         own = _own(self.factory) if isinstance(self.factory, type) else ()
         players = ("", *(name for name in own if name not in GENERAL))
         return {player: asked for player in players if (asked := self.asked(player)) is not None}
 
     def may_set(self, name: str) -> bool:
-        """Whether what a value or loss asks for has a default: it may be meant as a setting."""
+        """Return whether a positional parameter has a default, so that it may be meant as a setting."""
         own = _own(self.factory) if isinstance(self.factory, type) else ()
         functions = [getattr(self.factory, method) for method in own] or [self.factory]
         found = [inspect.signature(function).parameters.get(name) for function in functions]
         return any(one is not None and one.default is not one.empty for one in found)
 
     def asked(self, player: str) -> tuple[str, ...] | None:
-        """Names of the values that a value or loss asks for when a player plays; None where it plays no part then."""
+        """Return the names of the values that it asks for when a player plays; None if it has no method for it."""
         if not isinstance(self.factory, type):
             return self.signature.given
         method = self.method(player)
@@ -114,7 +114,7 @@ class Component(Named):
 
 
 class Register:
-    """The argument of `ganforge_register`: one method per kind, which takes a name and the factory."""
+    """The argument of `ganforge_register`: one method for each kind, which takes a name and a factory."""
 
     def __init__(self, plugin: str) -> None:
         self.plugin = plugin
@@ -143,7 +143,7 @@ class Register:
         """Register `(values..., *, settings) -> value`, or a class with a method for each player, or one for all.
 
         `precision` is `fp32` if it must not be computed in half precision. With `lasts` it is kept for the whole step,
-        whatever is updated in between. With `whole` it sees the whole batch of several devices, to keep state of it.
+        whatever is updated in between. With `whole` it sees the whole batch of all devices: set it if it keeps state.
         """
         self._add("value", name, factory, precision, lasts, whole)
 
@@ -151,7 +151,7 @@ class Register:
         """Register `(values..., *, settings) -> scalar`, or a class with a method for each player.
 
         `precision` is `fp32` if it must not be computed in half precision, like penalties with a double backward.
-        With `whole` it sees the whole batch of several devices: set it if the loss is not a mean over samples.
+        With `whole` it sees the whole batch of all devices: set it if the loss is not a mean over samples.
         """
         self._add("loss", name, factory, precision, whole=whole)
 
@@ -202,9 +202,9 @@ class Register:
             got = f"{type(name).__name__} and {type(factory).__name__}"
             raise PluginError(f"register.{kind} ({place}) takes a name and a function or class, got {got}")
         if earlier := self.components.get((kind, name)):
-            raise PluginError(f"{kind} '{name}' is registered twice: at {earlier.place} and at {place}")
+            raise PluginError(f"{kind} '{name}' is registered twice, at {earlier.place} and {place}")
         said = getattr(factory, "precision", "")
-        precision = precision or (said if isinstance(said, str) else "")  # a setting may be called so, too
+        precision = precision or (said if isinstance(said, str) else "")  # a setting may have this name, too
         lasts = lasts or getattr(factory, "lasts", False) is True
         whole = whole or getattr(factory, "whole", False) is True
         try:
@@ -219,7 +219,7 @@ class Register:
 
 
 def place_of(thing: Any) -> str:
-    """Return file and line of a function, or of a class; empty where that is not known."""
+    """Return `file:line` of a function or class; "" if unknown."""
     with suppress(TypeError, OSError):
         source = inspect.unwrap(thing.func if isinstance(thing, partial) else thing)
         return f"{inspect.getsourcefile(source)}:{inspect.findsource(source)[1] + 1}"
@@ -227,31 +227,31 @@ def place_of(thing: Any) -> str:
 
 
 def keyword_only(name: str, offered: Iterable[str]) -> str:
-    """Say how a positional parameter of no known name is mended: one that is near to it is meant, or it is a setting.
+    """Say how to fix a positional parameter of an unknown name: correct its spelling, or make it a setting.
 
     >>> keyword_only("reel", ["real", "fake"]), keyword_only("eps", ["real", "fake"])
-    ("did you mean 'real'?", "make it keyword-only if it is a setting: write it behind a '*'")
+    ("did you mean 'real'?", "make it keyword-only if it is a setting: write it after a '*'")
     """
     hint = nearest(name, offered)
-    return hint if hint.startswith("did") else "make it keyword-only if it is a setting: write it behind a '*'"
+    return hint if hint.startswith("did") else "make it keyword-only if it is a setting: write it after a '*'"
 
 
 def first_line(thing: object) -> str:
-    """Return the first line of what a module, class or function says of itself."""
+    """Return the first line of the docstring of a module, class or function."""
     return str(thing.__doc__ or "").strip().partition("\n")[0]
 
 
 def _problems(component: Component) -> Iterator[str]:
-    """Say, at registration, what could only fail later and farther from its cause."""
+    """Yield faults that would otherwise surface later, far from their cause."""
     kind, signature = component.kind, component.signature
     if "/" in component.name or not component.name:
-        yield "a name is not empty and holds no '/'"
+        yield "a name must not be empty or contain '/'"
     if taken := [key for key in ("use", *KEYS.get(kind, ())) if key in signature.settings]:
-        yield f"the setting '{taken[0]}' is a key that every {kind} has; rename it"
+        yield f"the setting '{taken[0]}' is a key of every {kind}; rename it"
     if lacking := sorted(getattr(component.factory, "__abstractmethods__", ())):
         yield f"the class lacks {', '.join(lacking)}"
     if component.precision not in ("", "fp32"):
-        yield f"its precision can only be 'fp32', not '{component.precision}'"
+        yield f"expected the precision 'fp32' or none, got '{component.precision}'"
     asks = kind == "network" or (kind in ASKING and not isinstance(component.factory, type))
     for name in signature.given if not asks else ():
         if name not in GIVEN[kind]:
@@ -264,21 +264,22 @@ def _problems(component: Component) -> Iterator[str]:
 
 
 def _problems_of_update(factory: type) -> Iterator[str]:
-    """Say which of its methods would never be called, or could not be."""
+    """Yield faults of methods that would never be called, or could not be."""
     methods = {name: getattr(factory, name) for name in UPDATING if hasattr(factory, name)}
     if not methods:
         own = _own(factory)
         hint = next((hint for name in own if (hint := nearest(name, UPDATING)).startswith("did")), "")
-        yield f"none of its methods {', '.join(own)} is before, after or shown" + (f"; {hint}" if hint else "")
+        got = f"got {', '.join(own)}" if own else "got none"
+        yield f"needs a method before, after or shown, {got}" + (f"; {hint}" if hint else "")
     for name, method in methods.items():
         for argument in list(inspect.signature(method).parameters)[1:] if UPDATING[name] else ():
             if argument not in UPDATING[name] and not argument.startswith("_"):
                 hint = nearest(argument, UPDATING[name])
-                yield f"'{name}' takes {', '.join(UPDATING[name])}, and no '{argument}'; {hint}"
+                yield f"'{name}' takes {', '.join(UPDATING[name])}, not '{argument}'; {hint}"
 
 
 def _own(factory: type) -> list[str]:
-    """Name the public methods that a class has itself, and not from a class of torch that it is derived from."""
+    """Return the names of a class's public methods, without those inherited from torch."""
     found: dict[str, Any] = {}
     for cls in reversed(factory.__mro__):
         if cls.__module__.partition(".")[0] not in ("torch", "builtins"):
@@ -290,24 +291,24 @@ Item = TypeVar("Item", bound=Named)
 
 
 class Registry(Generic[Item]):
-    """All components of all plugins, or what is said of them; short names work while they are unique."""
+    """All components of all plugins, or their descriptions; short names work while they are unique."""
 
     def __init__(self, items: Iterable[Item] = ()) -> None:
         self._items: dict[tuple[str, str], Item] = {}
         self.add(items)
 
     def add(self, items: Iterable[Item]) -> None:
-        """Take over all components of one plugin."""
+        """Add all components of one plugin."""
         for item in items:
             self._items[item.kind, item.qualified] = item
 
     def of(self, kind: str) -> Iterator[Item]:
-        """Components of one kind, by name."""
+        """Yield the components of one kind, sorted by name."""
         found = [item for (other, _), item in self._items.items() if other == kind]
         return iter(sorted(found, key=lambda item: (item.name, item.plugin)))
 
     def find(self, kind: str, name: str) -> Item:
-        """Return the component of a short or qualified name.
+        """Return the component with a short or qualified name.
 
         Raises:
             InputError: no component has the name, or several plugins offer it.

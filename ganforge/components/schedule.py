@@ -1,4 +1,4 @@
-"""Numbers that change while a run trains: weights, learning rates, and settings of losses and optimizers."""
+"""Schedules: numbers that change during a run, such as weights, learning rates, and other settings."""
 
 import math
 from bisect import bisect_right
@@ -9,14 +9,14 @@ from attrs import Attribute, field, frozen, validators
 
 @frozen
 class Schedule:
-    """A number that follows the step: `values[i]` from `steps[i]` on; before the first of them, the first.
+    """A number that depends on the step: `values[i]` from `steps[i]` on.
 
     Attributes:
         steps: ascending from 0.
-        values: one for each of them.
-        between: from one value to the next `hold` jumps, `linear` goes straight, `cosine` starts and arrives gently,
-            along half a cosine.
-        every: of a weight: it counts only in steps that this divides, and is 0 in between.
+        values: one for each step in `steps`.
+        between: how to get from one value to the next: `hold` jumps, `linear` interpolates, `cosine` follows half a
+            cosine.
+        every: for a weight: it counts only in steps that this divides, and is 0 otherwise.
 
     >>> Schedule([0, 100], [0.01, 0.5]).at(99), Schedule([0, 100], [1.0, 0.0], between="linear").at(75)
     (0.01, 0.25)
@@ -32,7 +32,7 @@ class Schedule:
         if not self.steps or self.steps[0] != 0 or self.steps != sorted(set(self.steps)):
             raise ValueError("steps must ascend from 0")
         if len(values) != len(self.steps):
-            raise ValueError(f"{len(self.steps)} steps need as many values, got {len(values)}")
+            raise ValueError(f"expected one value for each of the {len(self.steps)} steps, got {len(values)}")
 
     def at(self, step: int) -> float:
         """Return the number at a step."""

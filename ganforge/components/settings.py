@@ -1,44 +1,34 @@
-"""The one schema of every component: its annotated signature.
+"""Settings: the schema of a component is its annotated signature.
 
-Positional parameters are given by the engine; keyword-only parameters are settings of the recipe. For an attrs class,
+Positional parameters come from the engine; keyword-only parameters are settings of the recipe. For an attrs class,
 the fields are the settings. A range is an attrs validator: on the field, or in `Annotated[float, validators.gt(0)]`.
 """
 
 import inspect
-import os
 import types
 import typing
 from collections.abc import Callable, Mapping
-from contextlib import suppress
-from functools import cache
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin
+from typing import Any, Union, get_args, get_origin
 
 import attrs
 from attrs import NOTHING, frozen
 
-from ganforge.components.describe import describe, describe_validator, describe_value
-from ganforge.components.meant import meant
-from ganforge.components.schedule import Schedule
-from ganforge.errors import PluginError, nearest
+from ganforge.components.describe import describe_validator
+from ganforge.components.suggestions import suggest
+from ganforge.errors import PluginError
 
-if TYPE_CHECKING:
-    import cattrs
-
-TABLES = "tables"  # in a field's metadata: it is a dictionary of the tables inside of the component's own
-BARE = ("torch.nn.modules.module", "torch._dynamo.mutation_guard")  # where a module's __init__ is, also once compiled
-LARGEST = 2**53  # beyond it a number is a slip, and not every integer is a float
+TABLES = "tables"  # key of a field's metadata: the field holds the tables inside the component's own
+BARE = ("torch.nn.modules.module", "torch._dynamo.mutation_guard")  # modules of nn.Module.__init__, plain or compiled
 
 Key = tuple[str, ...]
 Validator = Callable[[Any, Any, Any], None]
-Report = Callable[[Key, str, str], None]
 
 
 @frozen
 class Setting:
-    """One setting of a component: `default` is `attrs.NOTHING` where the recipe must give it.
+    """A setting of a component; `default` is `attrs.NOTHING` if the recipe must set it.
 
-    One of `tables` holds the tables inside of the component's own, `[dataset.NAME]`, by their names.
+    If `tables` is True, it holds the tables inside the component's own, `[dataset.NAME]`, by name.
     """
 
     name: str
@@ -49,13 +39,13 @@ class Setting:
 
     @property
     def ranges(self) -> str:
-        """The limits as text, such as `0 <= x < 0.5`; empty where every value of the type will do."""
+        """The limits as text, such as `0 <= x < 0.5`; "" if every value of the type is valid."""
         return ", ".join(filter(None, map(describe_validator, self.validators)))
 
 
 @frozen
 class Signature:
-    """What the engine gives to a component (`given`), and what the recipe sets."""
+    """The parameters of a component that the engine gives, and those that the recipe sets."""
 
     given: tuple[str, ...]
     settings: Mapping[str, Setting]
@@ -71,10 +61,10 @@ def read_signature(factory: Callable[..., Any]) -> Signature:
     if inspect.isclass(factory) and attrs.has(factory):
         return Signature((), read_fields(factory))
     if inspect.isclass(factory) and getattr(factory.__init__, "__module__", "") in BARE:
-        return Signature((), {})  # a module that needs no __init__ of its own; what it inherits takes anything
+        return Signature((), {})  # a module without its own __init__; the inherited one takes anything
     parameters = inspect.signature(factory).parameters
     holder: Any = factory.__init__ if inspect.isclass(factory) else factory
-    # What is no setting may be annotated by names that are there for type checkers alone.
+    # Annotations of other parameters may use names that exist only for type checkers.
     wanted = {key: hint for key, hint in getattr(holder, "__annotations__", {}).items() if _is_setting(parameters, key)}
     hints = _hints(types.SimpleNamespace(__annotations__=wanted), name, getattr(holder, "__globals__", {}))
     given, settings = [], {}
@@ -93,7 +83,7 @@ def read_signature(factory: Callable[..., Any]) -> Signature:
 
 
 def read_fields(cls: type) -> dict[str, Setting]:
-    """Return the settings that the fields of an attrs class are."""
+    """Return the fields of an attrs class as settings."""
     hints, settings = _hints(cls, cls.__qualname__), {}
     for field in attrs.fields(cls):
         if field.init:
@@ -106,7 +96,7 @@ def read_fields(cls: type) -> dict[str, Setting]:
 
 
 def _annotated(parameter: inspect.Parameter) -> str:
-    """Show a parameter with the annotation that fits to its default."""
+    """Suggest an annotation for a parameter, from its default."""
     kind = "float" if parameter.default in (parameter.empty, None) else type(parameter.default).__name__
     return f"write `{parameter.replace(annotation=kind)}`".replace("'", "")
 
@@ -119,7 +109,7 @@ def _hints(holder: Any, name: str, variables: dict[str, Any] | None = None) -> d
     try:
         return typing.get_type_hints(holder, variables, include_extras=True)
     except NameError as error:
-        near = f"; {hint}" if (hint := meant(error)) else ""
+        near = f"; {hint}" if (hint := suggest(error)) else ""
         raise PluginError(f"the annotations of {name} cannot be read: {error}{near}") from error
 
 
@@ -129,188 +119,19 @@ def _setting(name: str, hint: Any, default: Any, validator: Validator | None) ->
 
 
 def _unwrap(hint: Any, name: str) -> tuple[Any, tuple[Validator, ...]]:
-    """Take the validators out of an annotation: those of the whole, or of the one type that stands beside None."""
+    """Split an annotation into type and validators; in `Annotated[...] | None`, those of the inner type count."""
     if get_origin(hint) is typing.Annotated:
         hint, *rest = get_args(hint)
         return hint, tuple(extra for extra in rest if callable(extra))
-    if _is_union(hint) and any(get_origin(arm) is typing.Annotated for arm in get_args(hint)):
+    if is_union(hint) and any(get_origin(arm) is typing.Annotated for arm in get_args(hint)):
         arms = [arm for arm in get_args(hint) if arm is not types.NoneType]
         if len(arms) > 1:
-            raise PluginError(f"setting '{name}': put Annotated around the whole union, not around a part of it")
+            raise PluginError(f"setting '{name}': put Annotated around the whole union, not around part of it")
         inner, extras = _unwrap(arms[0], name)
         return inner | None, extras
     return hint, ()
 
 
-def fill(
-    table: Mapping[str, Any], settings: Mapping[str, Setting], path: Key, report: Report, *, scheduled: bool = False
-) -> dict[str, Any]:
-    """Return every setting's value, from the table or by default; tell `report` of each fault and go on.
-
-    Args:
-        table: the recipe's values.
-        settings: the schema.
-        path: where the table stands in the recipe, for the reports.
-        report: called with (key, message, hint).
-        scheduled: whether a number may follow a schedule.
-    """
-    read = follow if scheduled else structure
-    values: dict[str, Any] = {}
-    named = {name for name, setting in settings.items() if not setting.tables}
-    inner = {k: v for k, v in table.items() if k not in named and isinstance(v, Mapping) and len(named) < len(settings)}
-    for key in table:
-        if key not in named | inner.keys():
-            report((*path, key), f"unknown setting '{key}'", nearest(key, named) or "it has no settings")
-    for name, setting in settings.items():
-        if setting.tables:
-            of_one = Setting(name, get_args(setting.type)[1], NOTHING, ())
-            values[name] = {key: read(value, of_one, (*path, key), report) for key, value in inner.items()}
-        elif name in table:
-            value = read(table[name], setting, (*path, name), report)
-            if value is not NOTHING:
-                values[name] = value
-        elif setting.default is NOTHING:
-            report((*path, name), f"missing; expected {describe(setting.type)}", f"set {'.'.join((*path, name))}")
-        else:
-            values[name] = setting.default
-    return values
-
-
-def follow(value: Any, setting: Setting, path: Key, report: Report) -> Any:
-    """Do as `structure`, and take a schedule where a number is expected; each of its values is checked as that."""
-    if not isinstance(value, Mapping) or setting.type not in (float, float | None):
-        return structure(value, setting, path, report)
-    schedule = structure(value, Setting(setting.name, Schedule, NOTHING, ()), path, report)
-    if schedule is NOTHING:
-        return NOTHING
-    if schedule.every > 1:
-        report((*path, "every"), "only a loss's weight can count in some steps alone", "")
-        return NOTHING
-    checked = [structure(one, setting, (*path, "values"), report) for one in schedule.values]
-    return NOTHING if any(one is NOTHING for one in checked) else schedule
-
-
-def structure(value: Any, setting: Setting, path: Key, report: Report) -> Any:
-    """Turn a TOML value into the setting's type and check its range; `NOTHING` after a reported fault."""
-    if isinstance(value, Mapping):
-        arms = (setting.type, *(get_args(setting.type) if _is_union(setting.type) else ()))
-        if classes := [arm for arm in arms if attrs.has(arm)]:
-            return _structure_class(value, attrs.evolve(setting, type=classes[0]), path, report)
-    from cattrs import StructureHandlerNotFoundError
-
-    try:
-        result = _converter().structure(value, setting.type)
-    except (ValueError, TypeError, AttributeError, StructureHandlerNotFoundError):  # cattrs asks for keys unseen
-        report(path, f"expected {describe(setting.type)}, got {describe_value(value)}", "")
-        return NOTHING
-    if result is None:
-        return result
-    attribute = types.SimpleNamespace(name=setting.name)
-    try:
-        for validator in setting.validators:
-            # One that looks at other fields has to wait for the whole object; attrs runs it then.
-            with suppress(AttributeError):
-                validator(None, attribute, result)
-    except (ValueError, TypeError):
-        report(path, f"expected {setting.ranges or 'another value'}, got {describe_value(value)}", "")
-        return NOTHING
-    return result
-
-
-def _structure_class(table: Mapping[str, Any], setting: Setting, path: Key, report: Report) -> Any:
-    """Make an attrs object of a table; what the table leaves out comes from the setting's own default."""
-    fields = read_fields(setting.type)
-    if isinstance(setting.default, setting.type):
-        fields = {name: attrs.evolve(one, default=getattr(setting.default, name)) for name, one in fields.items()}
-    faults: list[tuple[Key, str, str]] = []
-    values = fill(table, fields, path, lambda *fault: faults.append(fault))
-    try:
-        if not faults:
-            return setting.type(**values)
-    except (ValueError, TypeError) as error:
-        faults.append((path, str(error), ""))
-    for fault in faults:
-        report(*fault)
-    return NOTHING
-
-
-def plain(value: Any) -> Any:
-    """Turn a setting's value back into what TOML can hold; the inverse of `structure`."""
-    if attrs.has(type(value)):
-        fields = {name: getattr(value, name) for name in read_fields(type(value))}
-        return {name: plain(field) for name, field in fields.items() if field is not None}
-    if isinstance(value, Path):
-        return str(Path(os.path.expanduser(value)).absolute())  # Path.expanduser fails where there is no home
-    if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
-    return value
-
-
-def _strict(kind: type, *others: type) -> Callable[[Any, Any], Any]:
-    """Make a hook that takes values of these types and no lookalike: no "5" for 5, no 1 for true."""
-
-    def hook(value: Any, _: Any) -> Any:
-        if not isinstance(value, (kind, *others)) or (isinstance(value, bool) and kind is not bool):
-            raise TypeError(kind)
-        result = kind(value)
-        if isinstance(result, float | int) and not abs(result) < LARGEST:  # it may be infinite, or nan
-            raise ValueError(value)
-        return result
-
-    return hook
-
-
-def _literal(value: Any, hint: Any) -> Any:
-    if not any(value == option and type(value) is type(option) for option in get_args(hint)):
-        raise ValueError(value)
-    return value
-
-
-def _sequence_hook(hint: Any, converter: "cattrs.BaseConverter") -> Callable[[Any, Any], Any]:
-    arms, origin = get_args(hint), get_origin(hint)
-
-    def hook(value: Any, _: Any) -> Any:
-        if not isinstance(value, list | tuple):
-            raise TypeError(hint)
-        if origin is tuple and arms[-1] is not ...:
-            return tuple(converter.structure(item, arm) for item, arm in zip(value, arms, strict=True))
-        return origin(converter.structure(item, arms[0]) for item in value)
-
-    return hook
-
-
-def _union_hook(hint: Any, converter: "cattrs.BaseConverter") -> Callable[[Any, Any], Any]:
-    arms = get_args(hint)
-
-    def hook(value: Any, _: Any) -> Any:
-        if value is None and type(None) in arms:
-            return None
-        for arm in arms:
-            with suppress(ValueError, TypeError, AttributeError):  # cattrs asks any value for its keys
-                return converter.structure(value, arm)
-        raise TypeError(hint)
-
-    return hook
-
-
-def _is(*origins: Any) -> Callable[[Any], bool]:
-    """Return what tells types of these origins."""
-    return lambda hint: get_origin(hint) in origins
-
-
-_is_union = _is(Union, types.UnionType)
-
-
-@cache
-def _converter() -> "cattrs.Converter":
-    import cattrs  # what only looks at settings does without
-
-    converter = cattrs.Converter(detailed_validation=False, forbid_extra_keys=True)
-    for kind, others in ((int, ()), (float, (int,)), (bool, ()), (str, ()), (Path, (str,))):
-        converter.register_structure_hook(kind, _strict(kind, *others))
-    converter.register_structure_hook_func(_is(Literal), _literal)
-    converter.register_structure_hook_factory(_is(list, tuple), _sequence_hook)
-    converter.register_structure_hook_factory(_is_union, _union_hook)
-    return converter
+def is_union(hint: Any) -> bool:
+    """Return whether a type is a union."""
+    return get_origin(hint) in (Union, types.UnionType)

@@ -1,1 +1,1 @@
-"""What comes in: data sets, their samples, and the batch of every step."""
+"""Data: data sets, their samples, and the batch of every step."""

@@ -1,4 +1,4 @@
-"""What is known of a public data set, or of a network's weights, that can be downloaded."""
+"""Descriptions of public data sets and weights that can be downloaded."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -11,11 +11,11 @@ class Remote:
     """One file to download.
 
     Attributes:
-        name: its file name.
-        urls: where it is, the first choice first.
-        md5: checksum, in hexadecimal; empty where none is known.
-        sha256: a better one.
-        packed: whether it is a tar or zip archive to be unpacked.
+        name: file name.
+        urls: where to download it, in order of preference.
+        md5: checksum in hexadecimal; empty if unknown.
+        sha256: a stronger checksum.
+        packed: whether it is a tar or zip archive to unpack.
     """
 
     name: str
@@ -30,13 +30,13 @@ class Archive:
     """A published data set, or the weights of a network.
 
     Attributes:
-        name: of the data set and of its folder.
-        files: what is to be downloaded; nothing where it may only be had by hand.
-        size: about how many bytes.
-        licence: what its users must know, in one sentence.
-        by_hand: where a person finds it, if the addresses fail or there are none.
-        shared: whether it is fetched once for all, to `user_folder("data")`; otherwise to where the user says.
-        convert: turns what was fetched, in a folder, into what is to lie there in the end.
+        name: name of the data set and of its folder.
+        files: what to download; empty if users must fetch it by hand.
+        size: approximate size in bytes.
+        licence: what users must know about the licence, in one sentence.
+        by_hand: where users find it if the addresses fail or there are none.
+        shared: whether it is stored once for all projects in `user_folder("data")`; otherwise users name the folder.
+        convert: turns the downloaded files in a folder into what is kept there.
     """
 
     name: str

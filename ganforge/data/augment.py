@@ -1,4 +1,4 @@
-"""Random crops and changes of training pictures, on the device, as a pure function of the seed and the step."""
+"""Random crops and augmentation of training pictures on the device: a pure function of the seed and the step."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ _share = [validators.ge(0.0), validators.le(1.0)]
 
 @frozen
 class Augment:
-    """`[train.augment]`: how training pictures are changed at random, each in its own way at every step.
+    """`[train.augment]`: random changes of training pictures, drawn anew for each picture and step.
 
     Attributes:
-        flip: probability that a picture is mirrored, left to right.
-        shift: largest shift in each direction, as a share of the side; the border is repeated, where nothing lies
-            beyond it that was cropped away.
-        brightness: largest value that is added to, or taken from, all of a picture, whose values lie in [0, 1].
+        flip: probability of mirroring a picture left to right.
+        shift: largest shift in each direction, as a share of the side. Pixels come from beyond the crop, or else repeat
+            the border.
+        brightness: largest value added to, or subtracted from, a whole picture, whose values lie in [0, 1].
         contrast: largest share by which values move away from, or towards, the picture's mean.
     """
 
@@ -32,7 +32,7 @@ class Augment:
     contrast: float = field(default=0.0, validator=_share)
 
     def __bool__(self) -> bool:
-        """Tell whether anything is changed."""
+        """Return whether anything is changed."""
         return self != Augment()
 
     def place(
@@ -45,8 +45,8 @@ class Augment:
     ) -> Tensor:
         """Crop pictures [N, C, H, W] to a size at random, mirror and shift them.
 
-        The same random generator moves other pictures alike, if as much of them is cropped away. Pictures may be the
-        rows `part` of a batch of that size, and are then moved as they are in it.
+        A random generator in the same state moves other pictures alike if the crop removes as much of them. Pictures
+        may be the rows `part` of a batch of `batch` samples; they move as they would in the whole batch.
         """
         import torch
 
@@ -68,7 +68,7 @@ class Augment:
         return moved
 
     def colour(self, pictures: Tensor, random: torch.Generator, part: Tensor | None = None, batch: int = 0) -> Tensor:
-        """Change brightness and contrast of pictures [N, C, H, W] in [0, 1]; `part` and `batch` are as of `place`."""
+        """Change brightness and contrast of pictures [N, C, H, W] in [0, 1]; `part`, `batch`: see `place`."""
         if not (self.brightness or self.contrast):
             return pictures
         added, factor = (2 * _drawn(2, len(pictures), (1, 1, 1), random, part, batch) - 1).to(pictures.device)
@@ -78,7 +78,7 @@ class Augment:
 
 
 def cut_middle(pictures: Tensor, size: Sequence[int]) -> Tensor:
-    """Crop pictures [N, C, H, W] to (height, width) around their middle."""
+    """Crop pictures [N, C, H, W] to (height, width) at the centre."""
     top, left = ((whole - side) // 2 for whole, side in zip(pictures.shape[-2:], size, strict=True))
     return pictures[..., top : top + size[0], left : left + size[1]]
 
@@ -86,7 +86,7 @@ def cut_middle(pictures: Tensor, size: Sequence[int]) -> Tensor:
 def _drawn(
     numbers: int, count: int, shape: tuple[int, ...], random: torch.Generator, part: Tensor | None, batch: int
 ) -> Tensor:
-    """Draw numbers in [0, 1) for each picture, [numbers, N, *shape]; for part of a batch those that it has in it."""
+    """Draw numbers in [0, 1) for each picture, [numbers, N, *shape]; a part of a batch gets those of its rows."""
     import torch
 
     drawn = torch.rand(numbers, count if part is None else batch, *shape, generator=random)
@@ -94,5 +94,5 @@ def _drawn(
 
 
 def _whole(random: Tensor, reach: float) -> Tensor:
-    """Turn numbers in [0, 1) into whole ones in -reach..reach."""
+    """Map numbers in [0, 1) to integers in -reach..reach."""
     return ((2 * random - 1) * reach).round().long()

@@ -1,4 +1,4 @@
-"""The batch of any training step as a pure function of seed and step, from wherever the samples fit."""
+"""The batch of any training step as a pure function of seed and step, from the fastest memory that fits."""
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -8,25 +8,25 @@ import torch
 from torch import Tensor
 
 from ganforge.data.augment import Augment
-from ganforge.data.dataset import Drawn, Report, Stored, as_float, random_generator
-from ganforge.data.reading import Sources, mean, require, silent
+from ganforge.data.dataset import Drawn, Report, Sources, Stored, as_float, random_generator
+from ganforge.data.reading import mean, require, silent
 from ganforge.errors import InputError
 from ganforge.memory import free_memory
 
 Residency = Literal["auto", "device", "host", "disk"]
-SHARE = 0.5  # of the memory that is free, which the samples may take
-CHUNK = 256  # samples that are read at a time
+SHARE = 0.5  # of the free memory that samples may use
+CHUNK = 256  # samples read at a time
 
 
 class Batches:
-    """The training batch of any step: `batches(step)` depends on the seed and the step and on nothing before it.
+    """The training batch of any step: `batches(step)` depends only on the seed and the step.
 
-    A field `B.age` keeps to the samples of the domain B, and the domains of a group keep to each other. Where several
-    processes share a batch, `rows` are those of it that this one gets.
+    A field such as `B.age` stays aligned with the samples of domain B, and the domains of a group with each other. If
+    several processes share a batch, `rows` are the rows of this process.
 
     Attributes:
-        residency: where the stored samples are: on the training device; in the host's memory; or on the disk, mapped
-            into memory. From host and disk the next batch is fetched while a step is computed.
+        residency: where stored samples are kept: on the training device, in the host's memory, or on the disk, mapped
+            into memory. From host and disk, the next batch is fetched while a step is computed.
         part: the rows of each batch that this process gets; None for all.
     """
 
@@ -50,7 +50,7 @@ class Batches:
         for group in groups:
             together = {domain: self._lengths[domain] for domain in group if domain in stored}
             if len(set(together.values())) > 1:
-                raise InputError(f"domains that belong together have as many samples as each other, not {together}")
+                raise InputError(f"domains that belong together need the same number of samples, got {together}")
         self.batch, self.seed, self.device = batch, seed, device
         self.sources = sources
         self.part = None if rows is None else torch.tensor(rows)
@@ -66,7 +66,7 @@ class Batches:
         self._fetcher = None if self.residency == "device" else ThreadPoolExecutor(1)
 
     def __call__(self, step: int) -> dict[str, Tensor]:
-        """Return the batch of a step, [batch, *shape] of each domain, on the device; of a part of it, its rows."""
+        """Return the batch of a step, [batch, *shape] for each domain, on the device; only this process's rows."""
         stored = self._fetched(step, self._fetcher) if self._fetcher else self._fetch(step)
         batch = {domain: self._changed(domain, samples, step) for domain, samples in stored.items()}
         for domain, drawn in self.sources.items():
@@ -77,7 +77,7 @@ class Batches:
         return batch
 
     def _changed(self, domain: str, samples: Tensor, step: int) -> Tensor:
-        """Return samples as floats, pictures at random cropped and changed; what belongs together moves together."""
+        """Return samples as floats, with pictures cropped and augmented; domains of a group move together."""
         size = self._sizes.get(domain)
         if samples.ndim != 4 or not (self._augment or size):
             return as_float(samples)
@@ -88,7 +88,7 @@ class Batches:
         return self._augment.colour(moved, random_generator(self.seed, "colour", domain, step), *part)
 
     def reseed(self, seed: int) -> None:
-        """Take other samples in every step from now on."""
+        """Draw other batches from now on."""
         self.seed = seed
         self._ahead.clear()
         self._orders.clear()
@@ -98,7 +98,7 @@ class Batches:
         return mean(self.sources[domain], self.seed, domain)
 
     def _reader(self, samples: Stored, what: str, report: Report) -> Callable[[Tensor], Tensor]:
-        """Return what reads rows: from the disk, or from a tensor that all samples are loaded into now."""
+        """Return a function that reads rows: from the disk, or from a tensor into which all samples are loaded now."""
         load = samples.whole or samples.load
         if self.residency == "disk":
             return lambda indices: load(indices.tolist())
@@ -110,13 +110,13 @@ class Batches:
             loaded[start:stop] = load(range(start, stop))
         report(what, samples.length, samples.length)
         placed = loaded.to(self.device) if self.residency == "device" else loaded
-        if placed.dtype == torch.uint16:  # CUDA takes no rows of it
+        if placed.dtype == torch.uint16:  # CUDA cannot index it
             signed = placed.view(torch.int16)
             return lambda indices: signed[indices].view(torch.uint16)
         return lambda indices: placed[indices]
 
     def _group(self, field: str) -> str:
-        """Name what a field's samples are drawn together with."""
+        """Return the name of the group that a field's samples are drawn with."""
         domain = field.partition(".")[0]
         return self._together.get(domain, domain)
 
@@ -127,13 +127,13 @@ class Batches:
         return fetched
 
     def _fetched(self, step: int, fetcher: ThreadPoolExecutor) -> dict[str, Tensor]:
-        """Take what was fetched ahead, if it was, and have the next step's batch fetched."""
+        """Return the batch, which may have been fetched ahead, and start fetching the next one."""
         future = self._ahead.get(step) or fetcher.submit(self._fetch, step)
         self._ahead = {step + 1: fetcher.submit(self._fetch, step + 1)}
         return {domain: samples.to(self.device, non_blocking=True) for domain, samples in future.result().items()}
 
     def _indices(self, domain: str, step: int) -> Tensor:
-        """Positions of a step's samples: every epoch passes once over all of them, in its own random order."""
+        """Return the indices of a step's samples: every epoch visits each sample once, in a random order of its own."""
         first, last = step * self.batch, (step + 1) * self.batch
         parts = []
         while first < last:
@@ -152,7 +152,7 @@ class Batches:
 
 
 def _place(stored: Mapping[str, Stored], device: torch.device, beside: int) -> Residency:
-    """Choose the fastest place where the samples fit; so many processes of this machine each take as much."""
+    """Choose the fastest place where the samples fit; `beside` processes of this machine each need as much."""
     need = sum(samples.length * (samples.whole or samples.load)(range(1)).nbytes for samples in stored.values())
     if device.type == "cuda" and need <= SHARE * torch.cuda.mem_get_info(device)[0]:
         return "device"

@@ -1,4 +1,4 @@
-"""Data sets: what a plugin returns, in which forms its samples may be, and seeds for all that is random."""
+"""The contract of data sets, the forms that samples may have, and the seeds of random numbers."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 Shape = tuple[int, ...]
 OnBroken = Literal["stop", "skip"]
 Crop = Literal["random", "centre"]
-Report = Callable[[str, int, int], None]  # is told of (what goes on, done, total)
+Report = Callable[[str, int, int], None]  # called with (what, done, total)
 
 
 @frozen
@@ -30,16 +30,16 @@ class Stored:
     """Samples that are ready to load.
 
     Attributes:
-        length: how many there are.
-        load: takes indices and returns those samples: pictures [N, C, H, W] as uint8, uint16 or float32, of which
-            `as_float` makes floats in [0, 1]; anything else as float.
-        labels: for each label its value for every sample; `length` entries each.
-        skipped: broken samples that were left out, a line each.
+        length: number of samples.
+        load: takes indices and returns those samples: pictures [N, C, H, W] as uint8, uint16 or float32, which
+            `as_float` maps to [0, 1]; anything else as float.
+        labels: the values of each label, one for each sample.
+        skipped: broken samples that were left out, one line each.
         notes: oddities of samples that are used nevertheless.
-        made_of: the `Prepared` samples that they were made from, if any.
+        made_of: the `Prepared` samples from which they were made, if any.
         places: the index of each sample in `made_of`, if some are left out.
         whole: for pictures that training crops at random: like `load`, but returns the larger pictures, of which
-            `load` returns the middle.
+            `load` returns the centre.
     """
 
     length: int
@@ -52,7 +52,7 @@ class Stored:
     whole: Callable[[Sequence[int]], Tensor] | None = None
 
     def chosen(self, places: Sequence[int]) -> Stored:
-        """Return only the samples at these places among those that they were made of."""
+        """Return only the samples with these indices in `made_of`."""
         at = {place: index for index, place in enumerate(self.places or range(self.length))}
         rows = [at[place] for place in places]
         load = self.load
@@ -66,19 +66,19 @@ class Stored:
 
 @frozen
 class Prepared:
-    """Pictures that are expensive to make, such as by decoding a file: made once, in parallel, and cached.
+    """Pictures that are expensive to make, such as by decoding files: made once, in parallel, and cached.
 
     Attributes:
         items: the source of each sample: a path, or anything that pickles and has a distinct repr.
-        make: makes the sample of an item, [C, H, W]; a function of a module or a method of an attrs class, so that
-            other processes can call it. It raises InputError for a broken item, and calls `warnings.warn` for an odd
-            one that can be used.
+        make: makes the sample of an item, [C, H, W]: a module's function or an attrs class's method, so that other
+            processes can call it. It raises InputError for a broken item, and calls `warnings.warn` for an odd but
+            usable one.
         settings: everything else that `make` depends on, as text; another text means another cache.
-        labels: for each label its value for every item.
+        labels: the values of each label, one for each item.
         on_broken: whether a broken item stops everything, or is reported and left out.
         left_out: other files found beside the items, as text for people; see `Found`.
-        shape: of a sample as it is made, if it is larger than the data set's and will be cropped.
-        crop: where a larger sample is cropped: at random for training batches, or always in the middle.
+        shape: the shape of a sample as made, if it is larger than the data set's and will be cropped.
+        crop: where a larger sample is cropped: at random for training batches, or always at the centre.
         dtype: the type of a sample's numbers.
     """
 
@@ -94,33 +94,34 @@ class Prepared:
 
     @property
     def length(self) -> int:
-        """How many there are, broken ones included."""
+        """The number of items, including broken ones."""
         return len(self.items)
 
     def chosen(self, places: Sequence[int]) -> Prepared:
-        """Return only the samples at these places."""
+        """Return only the items with these indices."""
         labels = {name: [values[place] for place in places] for name, values in self.labels.items()}
         return evolve(self, items=[self.items[place] for place in places], labels=labels)
 
 
 @frozen
 class Drawn:
-    """Samples that are drawn anew: `draw` takes a count and a CPU random generator and returns float [N, *shape]."""
+    """Samples drawn afresh: `draw` takes a count and a CPU random generator and returns float [N, *shape]."""
 
     draw: Callable[[int, torch.Generator], Tensor]
 
 
 Samples = Stored | Prepared | Drawn
+Sources = Mapping[str, Stored | Drawn]  # the samples of each domain, ready to use
 
 
 @frozen
 class Decided:
-    """What a data set has decided after inspecting its data.
+    """What a data set decided after inspecting its data.
 
     Attributes:
-        settings: those that the recipe leaves open; they are written into the locked recipe.
-        said: what was decided, a line each.
-        odd: warnings about it, a line each.
+        settings: values for settings that the recipe leaves open; the locked recipe records them.
+        said: what was decided, one line each.
+        odd: warnings about it, one line each.
     """
 
     settings: Mapping[str, Any] = field(factory=dict)
@@ -129,72 +130,74 @@ class Decided:
 
 
 class Dataset(ABC):
-    """Samples of one domain or several, in a train and a test split. Nothing is read before `open`."""
+    """Samples of one or several domains, in a train and a test split. Nothing is read before `open`."""
 
     @property
     @abstractmethod
     def shapes(self) -> Mapping[str, Shape]:
-        """The shape of a sample of each domain: (channels, height, width) of a picture, (dimensions,) of a point."""
+        """The sample shape of each domain: (channels, height, width) for pictures, (dimensions,) for points."""
 
     @property
     def groups(self) -> Sequence[Sequence[str]]:
-        """Domains whose samples i belong together, so that a batch keeps them together: `[["A", "B"]]` for pairs.
+        """Groups of domains whose samples of the same index belong together: `[["A", "B"]]` for pairs.
 
-        By default every domain is a group of its own. A sample's labels always stay with it.
+        A batch keeps them together. By default each domain is its own group. Labels always stay with their sample.
         """
         return [[domain] for domain in self.shapes]
 
     def decide(self, ready: Callable[..., Stored] | None, report: Report) -> Decided:
-        """Decide from the data what the settings leave open; by default nothing.
+        """Decide, after inspecting the data, settings that the recipe leaves open; by default none.
 
         Args:
-            ready: makes prepared samples ready to load, as a cache does; it takes (samples, shape, what, report).
-            report: told of (what, done, total).
+            ready: makes prepared samples ready to load, as a cache does; called with (samples, shape, what, report).
+            report: called with (what, done, total).
 
         Raises:
-            InputError: as of `open`.
+            InputError: as in `open`.
         """
         return Decided()
 
     @abstractmethod
     def open(self, split: Split) -> Mapping[str, Samples]:
-        """Return the samples of each domain, of the split `train` or `test`.
+        """Return the samples of each domain in the split `train` or `test`.
 
         Raises:
-            InputError: the files are not there, or are not what was expected; `key` names the setting.
+            InputError: files are missing or not as expected; `key` names the setting.
         """
 
     def kin(self, labels: Mapping[str, Sequence[Any]]) -> Sequence[Any] | None:
-        """Name for each training sample what it must not be parted from, when a share is set aside for validation.
+        """Return a group name for each training sample; a validation share takes whole groups.
 
-        By default that is its label `pair`, or else its `file`, so that no other half of it is trained on; None where
-        every sample stands for itself. Where many show one thing or person, say which: else the validation knows them.
+        By default the name is the label `pair`, or else `file`, so that no sample's other half is trained on. None
+        means that samples are independent. If several show the same object or person, return which one: otherwise the
+        validation split leaks.
         """
         return next((labels[name] for name in ("pair", "file") if name in labels), None)
 
     def held(self, kin: Collection[Any]) -> Mapping[str, Samples] | None:
-        """Return the samples that are set aside for validation: those of the names that `kin` gave.
+        """Return the validation samples with these names from `kin`.
 
-        By default, None, they are the training samples as they are. A data set whose test samples are made otherwise
-        returns them as test samples; one that draws its training samples returns others that are fixed.
+        None, the default, uses the training samples as they are. A data set that makes test samples differently
+        returns them as test samples; one that draws its training samples returns fixed ones.
         """
         return None
 
     def validation(self, folder: Path | None) -> Mapping[str, Samples]:
-        """Return validation samples that are no training samples: of a folder, or None, those that the data bring.
+        """Return separate validation samples: those in a folder, or, for None, those that come with the data.
 
         Raises:
-            InputError: there are none; by default there never are any.
+            InputError: there are none, which is the default.
         """
-        raise InputError("this data set takes a share of its training samples, such as 0.05", key="validation")
+        message = "this data set has no own validation samples; set a share of its training samples, such as 0.05"
+        raise InputError(message, key="validation")
 
 
 class PictureDataset(Dataset):
-    """A data set whose samples are pictures, which can prepare a stranger's picture in the same way."""
+    """A data set of pictures, which can also prepare any other picture in the same way."""
 
     @property
     def depths(self) -> Mapping[str, Depth]:
-        """What the numbers in the files of each domain mean; by default they have 8 bits."""
+        """The value range of each domain's picture files; by default 8 bits."""
         return {domain: Depth() for domain in self.shapes}
 
     @abstractmethod
@@ -202,14 +205,14 @@ class PictureDataset(Dataset):
         """Read any picture file as a sample of the domain, [C, H, W] as uint8, uint16 or float32.
 
         Raises:
-            InputError: the file is no picture, or is damaged.
+            InputError: the file is not a picture, or is damaged.
         """
 
     def picture(self, domain: str, path: Path) -> Picture:
-        """Read any picture file of a domain at its own size; by default at that of samples.
+        """Read any picture file of a domain at its own size; by default at the size of samples.
 
         Raises:
-            InputError: the file is no picture, or is damaged.
+            InputError: the file is not a picture, or is damaged.
         """
         return Picture(self.read(domain, path))
 
@@ -232,7 +235,7 @@ def random_generator(seed: int, *labels: object) -> torch.Generator:
 
 
 def as_float(samples: Tensor) -> Tensor:
-    """Turn pictures of uint8 and uint16 into floats in [0, 1], other floats into float32; leave other whole numbers."""
+    """Map uint8 and uint16 pictures to floats in [0, 1] and other floats to float32; keep other integers."""
     import torch
 
     if samples.dtype in (torch.uint8, torch.uint16):

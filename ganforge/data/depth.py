@@ -1,4 +1,4 @@
-"""What the numbers in picture files mean: which of them are black and white, and of which type they are."""
+"""The value range of picture files: the type of their numbers, and which of these are black and white."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ Kind = Literal["uint8", "uint16", "int16", "int32", "float32"]
 
 @frozen
 class Depth:
-    """How the numbers of a domain's picture files become pixels in [0, 1], and pixels such numbers again.
+    """The mapping between the numbers in a domain's picture files and pixels in [0, 1].
 
     Attributes:
-        kind: the type of the numbers.
-        low: the number that becomes 0.
-        high: the number that becomes 1.
+        kind: type of the numbers.
+        low: the number that maps to 0.
+        high: the number that maps to 1.
     """
 
     kind: Kind = "uint8"
@@ -28,7 +28,7 @@ class Depth:
     high: float = 255.0
 
     def pixels(self, numbers: Tensor) -> Tensor:
-        """Turn numbers of a file into float32 pixels in [0, 1]; what lies outside of the range is cut off."""
+        """Map numbers of a file to float32 pixels, clamped to [0, 1]."""
         import torch
 
         exact = torch.float64 if numbers.dtype in (torch.int32, torch.float64) else torch.float32
@@ -36,7 +36,7 @@ class Depth:
         return wide.sub_(self.low).div_(self.high - self.low).float().clamp_(0, 1)
 
     def numbers(self, pixels: Tensor) -> np.ndarray[Any, Any]:
-        """Turn float pixels, cut off to [0, 1], into numbers for a file; whole numbers are rounded."""
+        """Map float pixels, clamped to [0, 1], to numbers for a file; integer types are rounded."""
         import numpy as np
 
         found = pixels.double().clamp(0, 1).mul(self.high - self.low).add(self.low).numpy()
@@ -48,11 +48,11 @@ class Depth:
 
 @frozen(eq=False)
 class Picture:
-    """A whole picture as its file holds it.
+    """A whole picture as stored in its file.
 
     Attributes:
         numbers: [C, H, W], of any type that files have.
-        depth: what they mean.
+        depth: their value range.
     """
 
     numbers: Tensor
@@ -66,5 +66,5 @@ class Picture:
 
     @property
     def pixels(self) -> Tensor:
-        """All of it, float32 [C, H, W] in [0, 1]."""
+        """The picture as float32 [C, H, W] in [0, 1]."""
         return self.depth.pixels(self.numbers)

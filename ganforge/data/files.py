@@ -1,4 +1,4 @@
-"""Which files of a folder are pictures, and in which order: the same for data sets and for what is translated."""
+"""Find the pictures in a folder, in a fixed order: the same for data sets and for translation."""
 
 import os
 import re
@@ -13,17 +13,17 @@ from attrs import frozen
 
 from ganforge.errors import InputError, printable
 
-# What systems and programs keep in folders for themselves; names that begin with a dot are theirs, too.
+# Files and folders of operating systems and programs; names that begin with a dot are ignored, too.
 SYSTEM = {
     *("@eadir", "@tmp", "#recycle", "#snapshot", "@recycle", "@recently-snapshot", "lost+found"),
     *("__macosx", "network trash folder", "temporary items", "thevolumesettingsfolder"),
     *("thumbs.db", "ehthumbs.db", "desktop.ini", "$recycle.bin", "recycler", "recycled", "system volume information"),
 }
-# Formats that Pillow knows and cannot draw alone, if at all.
+# Formats that Pillow knows but cannot read without other programs.
 NO_PICTURES = {"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF"}
-# Arrays, photos for two eyes, which Pillow opens as JPEG, and TIFF under other names.
+# Arrays, stereo photos (which Pillow opens as JPEG), and other suffixes of TIFF.
 MORE = {".npy", ".mpo", ".btf", ".tf2", ".tf8", ".ptif", ".ptiff", ".lsm", ".stk"}
-NAMED = 3  # names of each reason that are told
+NAMED = 3  # names listed for each reason
 
 _listed: ContextVar["dict[Path, Found] | None"] = ContextVar("_listed", default=None)
 
@@ -34,7 +34,7 @@ class Found:
 
     Attributes:
         files: their paths, in natural order (2 before 10).
-        left_out: what else is there, such as "2 hidden (._a.jpg, .thumbnails), 3 of other kinds (.db, .txt)".
+        left_out: other files, such as "2 hidden (._a.jpg, .thumbnails), 3 of other kinds (.db, .txt)".
     """
 
     files: tuple[Path, ...]
@@ -43,7 +43,7 @@ class Found:
 
 @contextmanager
 def listed_once() -> Iterator[None]:
-    """Within it every folder's pictures are listed once, however often they are asked for."""
+    """Within the context, list every folder only once."""
     token = _listed.set({})
     try:
         yield
@@ -54,9 +54,9 @@ def listed_once() -> Iterator[None]:
 def find_pictures(folder: Path) -> Found:
     """List the pictures in a folder and all folders below it.
 
-    Left out is what is hidden or a system's own, and all below it; the folder itself may be hidden. Links are followed,
-    but every folder and every picture is listed once: under its own name, or else under that of its first link. Names
-    that are no links, such as hard links and copies, all count.
+    Hidden and system files, and all below such folders, are left out; the folder itself may be hidden. Links are
+    followed, but every folder and every picture is listed once: under its own name, or else that of its first link.
+    Hard links and copies all count.
 
     Raises:
         InputError: the folder itself cannot be read.
@@ -86,7 +86,7 @@ def _find(folder: Path) -> Found:
 
 
 def natural(name: str) -> tuple[list[tuple[int, str]], str]:
-    """Return a sort key that counts digits as numbers, of any length.
+    """Return a sort key that compares digits as numbers of any length.
 
     >>> sorted(["10_AB", "9_AB", "09_AB"], key=natural)
     ['09_AB', '9_AB', '10_AB']
@@ -97,7 +97,7 @@ def natural(name: str) -> tuple[list[tuple[int, str]], str]:
 
 @cache
 def picture_suffixes() -> frozenset[str]:
-    """Return the suffixes, in small letters, of all that counts as a picture."""
+    """Return the suffixes of pictures, in lower case."""
     from PIL import Image
 
     known = Image.registered_extensions().items()
@@ -108,8 +108,8 @@ def _walk(folder: Path, left_out: Mapping[str, Counter[str]]) -> tuple[list[str]
     """Return the pictures in every real folder, and the links to pictures."""
     suffixes = picture_suffixes()
     files, links = list[str](), list[str]()
-    parents = filter(os.path.exists, folder.resolve().parents)  # those that this user may see
-    seen = {_identity(parent) for parent in parents}  # a link to one of them is a way round
+    parents = filter(os.path.exists, folder.resolve().parents)  # those that this user can read
+    seen = {_identity(parent) for parent in parents}  # a link to one of them is a cycle
     real, linked = [str(folder)], list[str]()
     while real or linked:
         if not real:  # a folder's own name comes before that of a link to it
@@ -145,15 +145,15 @@ def _walk(folder: Path, left_out: Mapping[str, Counter[str]]) -> tuple[list[str]
 
 
 def _kind(entry: "os.DirEntry[str]") -> str:
-    """Say what is there, or at the end of the link."""
+    """Return what an entry, or the target of a link, is."""
     try:
         if entry.is_dir():
             return "folder"
         if entry.is_file():
             return "file"
-    except OSError:  # a link to itself, or through a folder that is closed
+    except OSError:  # a link to itself, or through an unreadable folder
         pass
-    return "broken links" if entry.is_symlink() else "no plain files"
+    return "broken links" if entry.is_symlink() else "special files"
 
 
 def _identity(path: str | Path) -> tuple[int, int]:
@@ -162,7 +162,7 @@ def _identity(path: str | Path) -> tuple[int, int]:
 
 
 def _told(reason: str, names: Counter[str]) -> str:
-    """Count what was left out for one reason, and name some of it."""
+    """Count the files that were left out for one reason, and name some."""
     more = ["..."] if len(names) > NAMED else []
     shown = ", ".join([*sorted(names)[:NAMED], *more])
     return printable(f"{names.total():,} {reason} ({shown})")

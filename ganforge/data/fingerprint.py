@@ -1,4 +1,4 @@
-"""Whether data are those of before, wherever they lie now."""
+"""Fingerprints that show whether data have changed, wherever they are stored."""
 
 import hashlib
 import os
@@ -8,12 +8,12 @@ from pathlib import Path
 
 from ganforge.data.dataset import Prepared, Samples, Split, Stored
 
-CONTENTS = 64  # files of a domain whose contents are looked at
-BEGINNING = 1 << 16  # bytes of such a file
+CONTENTS = 64  # files of a domain whose contents are read, about
+BEGINNING = 1 << 16  # bytes read of such a file
 
 
 def fingerprints(parts: Mapping[Split, Mapping[str, Samples]]) -> dict[str, str]:
-    """Return, for each split and domain whose samples are made of files or the like, their number and a digest."""
+    """Return the number of samples and a digest for each split and domain whose samples are prepared from items."""
     found = {}
     for split, domains in parts.items():
         for name, samples in domains.items():
@@ -24,7 +24,7 @@ def fingerprints(parts: Mapping[Split, Mapping[str, Samples]]) -> dict[str, str]
 
 
 def _fingerprint(samples: Prepared) -> str:
-    """Digest the files' names below the folder that holds all of them, their sizes, and contents of some of them."""
+    """Digest the files' names relative to their common folder, their sizes, and the contents of some."""
     folders = {os.path.dirname(os.path.abspath(item)) for item in samples.items if isinstance(item, Path)}
     root = os.path.commonpath(folders) if folders else ""
     digest = hashlib.blake2b(digest_size=8)

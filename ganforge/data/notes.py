@@ -1,4 +1,4 @@
-"""What is odd about samples that are used all the same: their maker warns, and whoever has them made collects it."""
+"""Notes on samples that are odd but used: warnings that occur while samples are made, collected."""
 
 import re
 import warnings
@@ -10,20 +10,20 @@ from typing import Any
 
 from attrs import evolve, frozen
 
-NAMED = 3  # samples that a note names, at most
+NAMED = 3  # samples that a note names at most
 _said: ContextVar[list[str] | None] = ContextVar("_said", default=None)
 _compared: ContextVar[list[str] | None] = ContextVar("_compared", default=None)
 
 
 @frozen
 class Note:
-    """What is odd about some samples.
+    """An oddity of some samples.
 
     Attributes:
-        text: says it of the first of them.
-        names: of the first few.
-        count: how many there are.
-        unlike: whether it is odd only where other samples of the domain say something else.
+        text: describes it, for the first of them.
+        names: the names of the first few.
+        count: the number of samples.
+        unlike: whether it is odd only if other samples of the domain differ.
     """
 
     text: str
@@ -34,9 +34,9 @@ class Note:
 
 @contextmanager
 def noting(name: str) -> Iterator[list[Note]]:
-    """Turn Python's warnings into notes while a sample of that name is made: none is printed, and none is an error.
+    """Turn Python's warnings into notes while a sample is made: they are neither printed nor raised.
 
-    The list is filled at the end. Several threads may make samples at once: each hears its own warnings.
+    The list is filled at the end. Threads may make samples in parallel: each collects its own warnings.
     """
     notes: list[Note] = []
     said: list[str] = []
@@ -53,10 +53,9 @@ def noting(name: str) -> Iterator[list[Note]]:
 
 
 class _Listening:
-    """Has warnings come to whoever notes them, while anyone does.
+    """Redirects warnings to `noting` while any thread uses it.
 
-    What Python does with warnings is a matter of the whole process, so the first one to note changes it, and the last
-    one changes it back.
+    Python handles warnings for the whole process, so the first user changes that and the last one restores it.
     """
 
     def __init__(self) -> None:
@@ -93,13 +92,13 @@ _listening = _Listening()
 
 
 def compare(text: str) -> None:
-    """Say of the sample being made what is odd only if others of its domain say something else; else nobody hears."""
+    """Note something about the sample being made that is odd only if other samples of its domain differ."""
     if (compared := _compared.get()) is not None:
         compared.append(text)
 
 
 def gather_notes(notes: Iterable[Note]) -> list[Note]:
-    """Make one note of those that say the same, but for numbers, of several samples."""
+    """Merge notes with the same text, apart from numbers, into one."""
     found: dict[str, Note] = {}
     for note in notes:
         key = note.text if note.unlike else re.sub(r"\d+", "", note.text)
@@ -111,17 +110,17 @@ def gather_notes(notes: Iterable[Note]) -> list[Note]:
 
 
 def note_lines(notes: Iterable[Note]) -> list[str]:
-    """Say what notes on the samples of one domain come to, a line each."""
+    """Return the notes on the samples of one domain as text, one line each."""
     found = gather_notes(notes)
     unlike = [note for note in found if note.unlike]
     said = [f"'{note.names[0]}': {note.text}{_others(note)}" for note in found if not note.unlike]
     if len(unlike) > 1:
-        said.append("not all are read alike: " + ", ".join(f"'{note.names[0]}': {note.text}" for note in unlike))
+        said.append("files are read differently: " + ", ".join(f"'{note.names[0]}': {note.text}" for note in unlike))
     return said
 
 
 def _others(note: Note) -> str:
-    """Name the others that a note is about.
+    """Name the other samples of a note.
 
     >>> _others(Note("dark", ("a", "b", "c"), 12))
     " (likewise 'b', 'c' and 9 more)"

@@ -1,4 +1,4 @@
-"""Reading a split of a data set: samples made ready, cropped, left out together, and their labels."""
+"""Read a split of a data set: prepare and crop samples, drop incomplete groups, add labels."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from attrs import evolve
 
 from ganforge.data.augment import cut_middle
-from ganforge.data.copies import copies, told
 from ganforge.data.dataset import (
     Crop,
     Dataset,
@@ -18,19 +17,20 @@ from ganforge.data.dataset import (
     Report,
     Samples,
     Shape,
+    Sources,
     Split,
     Stored,
     as_float,
     random_generator,
 )
+from ganforge.data.duplicates import describe_duplicates, find_duplicates
 from ganforge.data.notes import note_lines
 from ganforge.errors import InputError, PluginError, nearest
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-Sources = Mapping[str, Stored | Drawn]
-Ready = Callable[..., Stored]  # takes (samples, shape, what, report)
+Ready = Callable[..., Stored]  # called with (samples, shape, what, report)
 
 
 def silent(what: str, done: int, total: int) -> None:
@@ -46,20 +46,20 @@ def read(
     batch: int = 0,
     labels: Iterable[str] = (),
 ) -> Sources:
-    """Open a split, and have all that has to be prepared made ready.
+    """Open a split and make its samples ready to load.
 
     Args:
-        dataset: what to open.
-        split: which part of it.
+        dataset: the data set.
+        split: the split.
         ready: makes prepared samples ready to load, as a cache does.
-        report: told of (what, done, total).
-        name: of the data, for messages and lists.
+        report: called with (what, done, total).
+        name: name of the data, for messages and lists.
         batch: number of samples that every domain must have.
-        labels: fields to read as well, such as `B.age`: the label `age` of the samples of domain B.
+        labels: label fields to read as well, such as `B.age`: the label `age` of the samples of domain B.
 
     Raises:
-        InputError: the files are not there, are broken or too few, have no such label, do not fit on the cache's disk,
-            or there is no cache.
+        InputError: files are missing, broken or too few; a label is missing; the cache's disk is full; or there is no
+            cache.
     """
     opened = open_split(dataset, split)
     require(opened, batch)
@@ -67,7 +67,7 @@ def read(
 
 
 def open_split(dataset: Dataset, split: Split) -> Mapping[str, Samples]:
-    """Open a split; a PluginError says that what the data set returns is not what was agreed."""
+    """Open a split; raise a PluginError if the data set returns objects of a wrong type."""
     opened = dataset.open(split)
     found: Sequence[object] = [*opened.values()] if isinstance(opened, Mapping) else [opened]
     wrong = [one for one in found if not isinstance(one, Stored | Prepared | Drawn)]
@@ -87,14 +87,14 @@ def prepare(
     report: Report = silent,
     name: str = "data",
 ) -> dict[str, Stored | Drawn]:
-    """Have what was opened made ready, as `read` does, but not yet cropped."""
+    """Make opened samples ready to load, as `read` does, but uncropped."""
     sources: dict[str, Stored | Drawn] = {}
     for domain, samples in opened.items():
         what = f"{name} {split} {domain}"
         if not isinstance(samples, Prepared):
             sources[domain] = samples
         elif ready is None:
-            raise InputError(f"{what} has to be prepared, but no plugin offers a cache; see `ganforge plugins`")
+            raise InputError(f"{what} must be prepared, but no plugin offers a cache; see `ganforge plugins`")
         else:
             shape = dataset.shapes[domain]
             stored = ready(samples=samples, shape=samples.shape or shape, what=what, report=report)
@@ -105,27 +105,27 @@ def prepare(
 
 
 def finish(dataset: Dataset, prepared: Sources, batch: int = 0, labels: Iterable[str] = ()) -> Sources:
-    """Return prepared samples as `read` does: cropped, and with the labels that are fields of a batch."""
+    """Crop prepared samples and add the labels that are fields of a batch, as `read` does."""
     sources = dict(prepared)
     for domain, made in sources.items():
         if isinstance(made, Stored) and made.made_of is not None and made.made_of.shape is not None:
             sources[domain] = _cropped(made, dataset.shapes[domain], made.made_of.crop)
-    require(sources, batch)  # again: samples may have been left out, or set aside
+    require(sources, batch)  # again: samples may have been left out or held out
     return {**sources, **{field: label_of(sources, field) for field in labels if field not in sources}}
 
 
 def _leave_out_together(sources: dict[str, Stored | Drawn], group: Sequence[str]) -> None:
-    """Leave out what belongs to a sample that was left out because it is broken."""
+    """Leave out the samples that belong to a broken one."""
     found = {name: samples for name in group if isinstance(samples := sources.get(name), Stored)}
     if any(samples.places is not None for samples in found.values()):
         kept = set.intersection(*(set(samples.places or range(samples.length)) for samples in found.values()))
         if not kept:
-            raise InputError(f"of the domains {', '.join(found)}, which belong together, no whole sample is left")
+            raise InputError(f"the domains {', '.join(found)} belong together, but no complete sample is left")
         sources.update({name: samples.chosen(sorted(kept)) for name, samples in found.items()})
 
 
 def _cropped(stored: Stored, shape: Shape, crop: Crop) -> Stored:
-    """Cut the middle out of samples that are larger than the data set says; batches may want the whole ones."""
+    """Crop samples that are larger than the data set's shape at the centre; batches may crop the whole ones."""
     whole = stored.load
     return evolve(
         stored, load=lambda indices: cut_middle(whole(indices), shape[1:]), whole=whole if crop == "random" else None
@@ -133,7 +133,7 @@ def _cropped(stored: Stored, shape: Shape, crop: Crop) -> Stored:
 
 
 def oddities(sources: Mapping[Split, Sources], *, skipped: bool = True) -> list[str]:
-    """Say what is odd about the samples of all splits, a line each: what is `skipped`, and what is used anyway."""
+    """Describe oddities of the samples of all splits, one line each; `skipped` includes broken samples."""
     stored = [(split, domain, s) for split in sources for domain, s in sources[split].items() if isinstance(s, Stored)]
     said = [
         f"{len(samples.skipped)} broken samples of {split} {domain} are skipped: {'; '.join(samples.skipped[:3])}"
@@ -141,22 +141,23 @@ def oddities(sources: Mapping[Split, Sources], *, skipped: bool = True) -> list[
         if skipped and samples.skipped
     ]
     for wanted in dict.fromkeys(domain for _, domain, _ in stored):
-        # Train and test samples of a domain are compared, too.
+        # Train and test samples of a domain are compared with each other.
         said += note_lines(note for _, domain, samples in stored if domain == wanted for note in samples.notes)
-    if twice := copies(sources.get("train", {}), sources.get("test", {})):
-        said.append(f"training pictures are test pictures, too, so that tests prove less than they seem: {told(twice)}")
+    if twice := find_duplicates(sources.get("train", {}), sources.get("test", {})):
+        which = describe_duplicates(twice)
+        said.append(f"training pictures are also test pictures, so test results look better than they are: {which}")
     return list(dict.fromkeys(said))
 
 
 def label_of(sources: Sources, field: str) -> Stored:
-    """Return a label of a domain's samples as a field of its own: whole numbers as int64, others as float32.
+    """Return a label of a domain's samples as a field: integers as int64, other numbers as float32.
 
     Args:
         sources: the samples of each domain.
         field: `domain.label`.
 
     Raises:
-        InputError: there is no such label, or it is no number.
+        InputError: the label does not exist, or is not a number.
     """
     import torch
 
@@ -169,24 +170,20 @@ def label_of(sources: Sources, field: str) -> Stored:
     try:
         values = torch.tensor(known[label])
     except (ValueError, TypeError) as error:
-        raise InputError(f"the label '{label}' of domain {domain} is no number: {known[label][0]!r}") from error
+        raise InputError(f"the label '{label}' of domain {domain} is not a number: {known[label][0]!r}") from error
     values = values if values.is_floating_point() else values.long()
     return Stored(len(values), lambda indices: values[torch.as_tensor(indices, dtype=torch.long)])
 
 
 def normal(shape: Shape) -> Drawn:
-    """Return a field that is drawn from N(0, 1)."""
+    """Return a field drawn from N(0, 1)."""
     import torch
 
     return Drawn(lambda count, random: torch.randn(count, *shape, generator=random))
 
 
 def require(sources: Mapping[str, Samples], batch: int) -> None:
-    """Refuse a split that cannot fill a batch.
-
-    Raises:
-        InputError: a domain has too few samples.
-    """
+    """Raise an InputError if a domain has fewer samples than a batch."""
     for domain, samples in sources.items():
         if not isinstance(samples, Drawn) and samples.length < batch:
             raise InputError(

@@ -1,1 +1,1 @@
-"""What is wanted: recipes, read, understood, and locked."""
+"""Recipes: read, resolved to a plan, and locked."""

@@ -1,14 +1,14 @@
-"""From the tables of a recipe to components with their settings, collecting all problems on the way."""
+"""Choose components and their settings from the tables of a recipe, and collect all problems."""
 
 from collections.abc import Iterable
 from typing import Any, TypeVar
 
 from attrs import define, field
 
-from ganforge.components import registry as registries
 from ganforge.components.describe import describe_value
-from ganforge.components.registry import Component, Registry
-from ganforge.components.settings import Key, fill, read_fields
+from ganforge.components.registry import KEYS, Component, Registry
+from ganforge.components.settings import Key, read_fields
+from ganforge.components.structure import fill
 from ganforge.errors import InputError, Problem, nearest
 from ganforge.recipe.layers import Recipe, Table, has, merge
 from ganforge.recipe.plan import Choice, Compute, DataTable, LossTable, Record, Train, ValueTable
@@ -20,18 +20,18 @@ Made = TypeVar("Made", Train, Compute, Record, LossTable, ValueTable, DataTable)
 
 @define
 class Chooser:
-    """Finds the components that tables name, and fills in their settings; `problems` collects what is wrong."""
+    """Finds the components that tables name, and fills in their settings; `problems` collects all faults."""
 
     recipe: Recipe
     registry: Registry[Component]
-    problems: dict[Problem, None] = field(factory=dict)  # in their order, each once
+    problems: dict[Problem, None] = field(factory=dict)  # an ordered set
 
     def report(self, key: Key, message: str, hint: str = "") -> None:
         """Add a problem, once."""
         self.problems[self.recipe.problem(key, message, hint)] = None
 
     def table(self, path: Key) -> Table | None:
-        """Return the table at a path, and report where there is none or something else."""
+        """Return the table at a path; if it is missing or not a table, report that and return None."""
         inner: Any = self.recipe.table
         for key in path:
             inner = inner.get(key) if isinstance(inner, dict) else None
@@ -44,7 +44,7 @@ class Chooser:
         return None
 
     def report_no_table(self, path: Key, value: Any) -> None:
-        """Say that a table is expected at `path`; a text was probably meant as a component's name."""
+        """Report that a table is expected at `path`; a string was probably meant as a component's name."""
         name = f"[{'.'.join(path)}]"
         if isinstance(value, str) and path not in PLAIN:
             self.report(path, "expected a table", f"write {name} use = {describe_value(value)}")
@@ -52,7 +52,7 @@ class Chooser:
             self.report(path, f"expected a table {name}")
 
     def roles(self, kind: str) -> list[str]:
-        """Roles of `[losses.*]` or `[evaluations.*]` that were not removed with `role = false`."""
+        """Return the roles of `[losses.*]` or the like, without those removed by `role = false`."""
         tables = self.recipe.table.get(kind, {})
         if not isinstance(tables, dict):
             hint = f"write [{kind}.{tables}] use = {describe_value(tables)}" if isinstance(tables, str) else ""
@@ -69,10 +69,10 @@ class Chooser:
         over: Key | None = None,
         named: Key | None = None,
     ) -> Choice | None:
-        """Find the component that `use` names in the table at `path`, or in the table given, and fill in its settings.
+        """Find the component that `use` names in the table at `path`, or in `table`, and fill in its settings.
 
-        Of its keys those in `aside` are no settings. Another table, at `over`, may have been laid over it; and the
-        component's name may stand not under `use`, but at `named`.
+        Keys in `aside` are not settings. `over` is the path of a table that was merged into it. `named` is the path of
+        the component's name, if that is not `use`.
         """
         if table is None:
             table = self.table(path)
@@ -101,13 +101,13 @@ class Chooser:
         return Choice(component, values) if len(self.problems) == before else None
 
     def filled(self, cls: type[Made], table: Table, path: Key) -> Made | None:
-        """Make an object of those keys of a table that are its fields; None where one is at fault."""
+        """Make an object from the keys of a table that are its fields; None if one is wrong."""
         fields, before = read_fields(cls), len(self.problems)
         values = fill({key: table[key] for key in fields if key in table}, fields, path, self.report)
         return cls(**values) if len(self.problems) == before else None
 
     def overlaid(self, kind: str, role: str, names: Iterable[str], labels: Iterable[str]) -> Choice | None:
-        """Choose as `[role]` says with the tables `[role.<name>]` over it; all that `labels` name are such tables."""
+        """Choose a component from `[role]` merged with `[role.<name>]`; `labels` are all such names."""
         table = self.table((role,))
         if table is None:
             return None
@@ -126,10 +126,10 @@ class Chooser:
         return {role: choice for role, choice in found.items() if choice}
 
     def parted(self, kind: str, path: Key, cls: type[Made]) -> tuple[Choice, Made] | None:
-        """Choose the component of a table some of whose keys belong to the engine; return both parts."""
+        """Choose the component of a table that also has keys of the engine; return both parts."""
         table = self.table(path)
         if table is None:
             return None
-        choice = self.choose(kind, path, table, aside=registries.KEYS[kind])
+        choice = self.choose(kind, path, table, aside=KEYS[kind])
         engines = self.filled(cls, table, path)
         return (choice, engines) if choice and engines else None

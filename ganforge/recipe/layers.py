@@ -1,4 +1,4 @@
-"""A recipe's text: TOML layers (parents, the file, `--set`), merged, with every key traceable to its line."""
+"""Read recipes: TOML layers (parents, the file, `--set`), merged, with the line of every key."""
 
 import os
 import re
@@ -14,9 +14,9 @@ from attrs import field, frozen
 from ganforge.components.settings import Key
 from ganforge.disk import read_text
 from ganforge.errors import InputError, Problem, RecipeError, nearest
-from ganforge.recipe.places import places
+from ganforge.recipe.line_numbers import line_numbers
 
-# A coupling that has networks of other roles brings a table for each of them.
+# A coupling with networks of other roles adds a table for each role.
 TABLES = (
     *("dataset", "coupling", "generator", "discriminator", "values", "losses", "updates", "optimizer"),
     *("evaluations", "observers", "train", "compute", "record"),
@@ -26,9 +26,9 @@ KEYS = ("extends", "plugins", *TABLES, "lock")
 ROLES = [(table,) for table in ("values", "losses", "updates", "evaluations", "observers")]  # tables of tables
 
 LARGEST = 1 << 20  # characters of a recipe
-DEEPEST = 32  # tables and lists inside of each other
-NAME = r"[a-z][a-z0-9+.-]+:"  # how names that are no paths begin
-TOO_DEEP = f"tables and lists lie more than {DEEPEST} deep in each other"
+DEEPEST = 32  # levels of nested tables and lists
+NAME = r"[a-z][a-z0-9+.-]+:"  # the beginning of names that are not paths
+TOO_DEEP = f"tables and lists are nested more than {DEEPEST} deep"
 
 Table = dict[str, Any]
 
@@ -43,20 +43,22 @@ class Layer:
     folder: Path = field(factory=Path)
 
     def line(self, path: Key) -> int | None:
-        """Return the line at which the statement begins that gives the key at `path`; None where none does."""
+        """Return the first line of the statement that sets the key at `path`; None if none does."""
         if not has(self.table, path):
             return None
-        return next((self.places[path[:end]] for end in range(len(path), 0, -1) if path[:end] in self.places), None)
+        return next(
+            (self.line_numbers[path[:end]] for end in range(len(path), 0, -1) if path[:end] in self.line_numbers), None
+        )
 
     @cached_property
-    def places(self) -> dict[Key, int]:
-        """The line of each key that is named by a statement."""
-        return places(self.text)
+    def line_numbers(self) -> dict[Key, int]:
+        """The line of each key that a statement names."""
+        return line_numbers(self.text)
 
 
 @frozen
 class Recipe:
-    """The merged recipe and the layers it came from, the strongest last."""
+    """The merged recipe and its layers; later layers take precedence."""
 
     name: str
     layers: tuple[Layer, ...]
@@ -64,23 +66,23 @@ class Recipe:
     summary: str = ""
 
     def where(self, path: Key) -> str:
-        """Return `file:line` of the key at `path`, or of the nearest table around it."""
+        """Return `file:line` of the key at `path`, or of the innermost existing table around it."""
         layer, path = self._found(path)
         if not path or layer.name.startswith("--set"):
             return layer.name
         return f"{layer.name}:{layer.line(path) or 1}"
 
     def place(self, path: Key, name: str) -> str:
-        """Return what the key at `path` names: a path, relative to the file that names it, made absolute.
+        """Return the path that the key at `path` names, relative to the file that sets it, as an absolute path.
 
-        What is no file or folder, but looks like a name that plugins may know, such as `hub:NAME`, is left as it is.
+        Names that plugins may know, such as `hub:NAME`, stay as they are unless such a file exists.
         """
         layer, _ = self._found(path)
         file = os.path.abspath(layer.folder / os.path.expanduser(name))
         return name if re.match(NAME, name) and not os.path.exists(file) else file
 
     def _found(self, path: Key) -> tuple[Layer, Key]:
-        """Return the strongest layer that holds the path, or the nearest table around it; else the recipe's file."""
+        """Return the last layer with the path, or with the innermost table around it; else the recipe's file."""
         while path:
             for layer in reversed(self.layers):
                 if has(layer.table, path):
@@ -90,15 +92,15 @@ class Recipe:
 
     @property
     def _file(self) -> Layer:
-        """The recipe itself, without what it extends and what is laid over it."""
+        """The recipe's own layer, without its parents and overrides."""
         return [layer for layer in self.layers if not layer.name.startswith("--set")][-1]
 
     def problem(self, path: Key, message: str, hint: str = "") -> Problem:
-        """Make a located problem of this recipe; where it lies in what is inherited, the hint says how to leave it."""
+        """Make a problem with its place in this recipe; for an inherited role, the hint says how to remove it."""
         return Problem(self.where(path), ".".join(path), message, "; ".join(filter(None, (hint, self._removal(path)))))
 
     def _removal(self, path: Key) -> str:
-        """Say how to leave out the role at `path`, if it is inherited, or at odds with an override."""
+        """Return how to remove the role at `path`, if it is inherited or conflicts with an override."""
         if path[:1] not in ROLES or len(path) < 2:
             return ""
         layer, _ = self._found(path)
@@ -108,7 +110,7 @@ class Recipe:
         return ""
 
     def plugin_files(self) -> Iterator[tuple[Path, Key, Layer]]:
-        """Local plugin files named by any layer, each relative to the file that names it."""
+        """Yield the local plugin files that the layers name, each relative to its layer's file."""
         for layer in self.layers:
             names = layer.table.get("plugins", [])
             for index, name in enumerate(names if isinstance(names, list) else [names]):
@@ -116,9 +118,9 @@ class Recipe:
 
 
 def load(source: str | Path, sets: Sequence[str] = (), shipped: Mapping[str, Path] | None = None) -> Recipe:
-    """Read a recipe, a file's or a shipped one's name, with its parents and overrides `key=value`, the last strongest.
+    """Read a recipe, given as a file or a shipped recipe's name, with its parents and overrides `key=value`.
 
-    A RecipeError says if a file is missing or is not TOML, or if the chain of `extends` closes on itself.
+    Raise a RecipeError if a file is missing or not TOML, or if the chain of `extends` is a cycle.
     """
     path = _find_file(str(source), Path(), shipped or {}, where="")
     layers = [_read(path)]
@@ -129,19 +131,19 @@ def load(source: str | Path, sets: Sequence[str] = (), shipped: Mapping[str, Pat
             raise RecipeError([Problem(where, "extends", "expected the name of one recipe")])
         path = _find_file(parent, layers[0].folder, shipped or {}, where)
         if path.resolve() in seen:
-            raise RecipeError([Problem(layers[0].name, "extends", f"'{path.name}' extends itself, in the end")])
+            raise RecipeError([Problem(layers[0].name, "extends", f"'{path.name}' extends itself in a cycle")])
         seen.append(path.resolve())
         layers.insert(0, _read(path))
     return _merge_layers(seen[0].stem.removesuffix(".lock"), layers, sets)
 
 
 def parse(text: str, name: str, folder: Path, sets: Sequence[str] = ()) -> Recipe:
-    """Make a recipe of one text, such as the lock that lies in the metadata of a weights file."""
+    """Make a recipe from one text, such as the locked recipe in the metadata of a weights file."""
     return _merge_layers("recipe", [Layer(name, text, _loads(text, name), folder)], sets)
 
 
 def _merge_layers(name: str, layers: Sequence[Layer], sets: Sequence[str]) -> Recipe:
-    """Lay the layers and the overrides over each other; a locked recipe keeps the name of its first run."""
+    """Merge the layers and the overrides; a locked recipe keeps its original name."""
     everything = (*layers, *map(_parse_set, sets))
     table: Table = {}
     for layer in everything:
@@ -159,7 +161,7 @@ def summary(text: str) -> str:
 
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> Table:
-    """Lay one table over another; a table whose `use` changes replaces the older one whole.
+    """Merge a table into another; a table whose `use` changes replaces the older one completely.
 
     >>> merge({"use": "a", "x": 1}, {"x": 2}), merge({"use": "a", "x": 1}, {"use": "b"})
     ({'use': 'a', 'x': 2}, {'use': 'b'})
@@ -174,7 +176,7 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> Table:
 
 
 def has(table: Any, path: Key) -> bool:
-    """Tell whether a nested table holds the path; a number in it counts into a list.
+    """Return whether a nested table contains a path; numbers in it index lists.
 
     >>> has({"a": {"b": [1]}}, ("a", "b", "0")), has({"a": 1}, ("a", "b"))
     (True, False)
@@ -190,16 +192,17 @@ def has(table: Any, path: Key) -> bool:
 
 
 def _find_file(source: str, folder: Path, shipped: Mapping[str, Path], where: str) -> Path:
-    """Find a recipe beside the one that names it, else among the shipped ones."""
+    """Find a recipe's file beside the one that names it, else among the shipped ones."""
     path, name = folder / source, source.removesuffix(".toml")
-    if os.path.isfile(path):  # which, unlike the path's own method, takes any name
+    if os.path.isfile(path):  # unlike `Path.is_file`, it accepts any name
         return path
     if name in shipped:
         return shipped[name]
     if several := [other for other in shipped if other.endswith(f"/{name}")]:
         message, hint = f"several plugins ship a recipe '{name}'", nearest("", several)
     elif os.path.exists(path):
-        message, hint = f"expected a recipe, but '{source}' is {'a folder' if path.is_dir() else 'no plain file'}", ""
+        kind = "a folder" if path.is_dir() else "not a regular file"
+        message, hint = f"expected a recipe, but '{source}' is {kind}", ""
     else:
         beside = [other.name for other in path.parent.glob("*.toml") if os.path.isfile(other)]
         message, hint = f"no recipe '{source}'", nearest(path.name, [*shipped, *beside])
@@ -213,7 +216,7 @@ def _read(path: Path) -> Layer:
         message, _, hint = str(error).removeprefix(f"'{path}' ").partition("; ")
         raise RecipeError([Problem(str(path), "", message, hint)]) from error
     if len(text) > LARGEST:
-        raise RecipeError([Problem(str(path), "", f"no recipe is that large: {len(text):,} characters")])
+        raise RecipeError([Problem(str(path), "", f"too large for a recipe: {len(text):,} characters")])
     return Layer(str(path), text, _loads(text, str(path)), path.parent)
 
 
@@ -236,13 +239,13 @@ def _loads(text: str, name: str) -> Table:
 
 
 def _excess(table: Table) -> tuple[Key, str] | None:
-    """Find what is sound TOML, but no recipe's: where and what."""
+    """Find valid TOML that no recipe needs; return its path and a message."""
     waiting: list[tuple[Key, Any]] = [((), table)]
     for path, value in waiting:
         if len(path) > DEEPEST:
             return path, TOO_DEEP
         if isinstance(value, int) and not -(2**63) <= value < 2**63:
-            return path, "a whole number has at most 64 bits"
+            return path, "an integer must fit into 64 bits"
         if isinstance(value, dict | list):
             inner = value.items() if isinstance(value, dict) else enumerate(value)
             waiting += [((*path, str(key)), one) for key, one in inner]
@@ -250,7 +253,7 @@ def _excess(table: Table) -> tuple[Key, str] | None:
 
 
 def _parse_set(text: str) -> Layer:
-    """Read `key=value`: the value is TOML where it parses as such, else text."""
+    """Read `key=value`; a value that is not TOML is a string."""
     key, equals, value = text.partition("=")
     name = f"--set {text}"
     try:
@@ -264,7 +267,7 @@ def _parse_set(text: str) -> Layer:
     (leaf,) = table
     if leaf in ("extends", "plugins", "lock") or table[leaf] == 0:
         hint = ", such as train.steps=1000" if leaf in TABLES else f"; {nearest(leaf, TABLES)}"
-        raise InputError(f"{name}: expected a key inside of a table of recipes{hint}")
+        raise InputError(f"{name}: expected a key inside a table of recipes{hint}")
     inner = table
     while inner[leaf] != 0:
         inner = inner[leaf]
@@ -274,7 +277,7 @@ def _parse_set(text: str) -> Layer:
 
 
 def read_value(text: str) -> Any:
-    """Read what stands after `=`: TOML where it parses as such, else text."""
+    """Read the value after `=`; if it is not TOML, it is a string."""
     try:
         parsed = tomllib.loads(f"value = {text}")
     except (ValueError, RecursionError):

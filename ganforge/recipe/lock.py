@@ -1,4 +1,4 @@
-"""The locked recipe: merged, every default filled in, and what it ran on. It is a recipe that repeats the run."""
+"""The locked recipe: merged, with all defaults and the versions in use. Running it repeats the run."""
 
 import os
 import platform
@@ -9,19 +9,18 @@ from typing import Any
 import tomli_w
 import torch
 
-from ganforge.components.neighbours import copied_as
-from ganforge.components.settings import plain
+from ganforge.components.plugin_folders import copied_as
+from ganforge.components.structure import plain
 from ganforge.errors import InputError
+from ganforge.recipe.layers import Table
 from ganforge.recipe.plan import Choice, DataTable, Plan
-
-Table = dict[str, Any]
 
 
 def lock_text(plan: Plan, notes: Mapping[str, Any], *, passed_on: bool = False) -> str:
     """Return the locked recipe as TOML, with notes in `[lock]`: versions, the device, what was left out.
 
-    In what is passed on, files are named without the folders that they lie in here, and no observers: whom this user
-    tells of a run is not for others. An InputError says which name in it is not UTF-8.
+    If it is passed on to others, it names files without their folders and omits observers, which are this user's own
+    business. Raise an InputError for a name that is not UTF-8.
     """
     train = plain(plan.train)
     if passed_on and os.path.isabs(train.get("start", "")):
@@ -48,12 +47,12 @@ def lock_text(plan: Plan, notes: Mapping[str, Any], *, passed_on: bool = False) 
 
 
 def _require_utf8(text: str) -> str:
-    """Return the text; names of files may be any bytes, but TOML is UTF-8."""
+    """Return the text if it is UTF-8, which file names need not be."""
     try:
         text.encode()
     except UnicodeEncodeError as error:
         line = text[: error.end].rpartition("\n")[2] + text[error.end :].partition("\n")[0]
-        message = f"a name that is not UTF-8 cannot stand in the locked recipe: {line}; rename the file or folder"
+        message = f"the locked recipe cannot contain a name that is not UTF-8: {line}; rename the file or folder"
         raise InputError(message) from error
     return text
 
@@ -85,14 +84,14 @@ def _choices(choices: Mapping[str, Choice], passed_on: bool = False) -> Table:
 
 
 def _networks(plan: Plan, role: str) -> Table:
-    """Write the networks of a role, each under its label, or under its name where several have that label."""
+    """Return the tables of a role's networks, each under its label, or under its name if the label is ambiguous."""
     mine = [(network, choice) for network, choice in plan.networks.values() if network.role == role]
     labels = [network.label for network, _ in mine]
     return _shared(_choices({n.label if labels.count(n.label) == 1 else n.name: choice for n, choice in mine}))
 
 
 def _shared(members: Table) -> Table:
-    """Write the first member's settings as the table, and those members that differ as tables inside of it."""
+    """Return the first member's settings as the table, with tables inside it for the members that differ."""
     first, *others = members
     return {**members[first], **{label: members[label] for label in others if members[label] != members[first]}}
 

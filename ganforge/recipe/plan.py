@@ -1,4 +1,4 @@
-"""A recipe understood: every component found, every setting checked and filled in."""
+"""The plan: a resolved recipe, with every component found and every setting checked and filled in."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,35 +19,35 @@ from ganforge.recipe.layers import Recipe
 
 @frozen
 class Choice:
-    """A component with all of its settings."""
+    """A component with all its settings."""
 
     component: Component
     settings: Mapping[str, Any]
 
     @property
     def schedules(self) -> dict[str, Schedule]:
-        """The settings that change while a run trains."""
+        """The settings that change during a run."""
         return {name: value for name, value in self.settings.items() if isinstance(value, Schedule)}
 
     @property
     def first(self) -> dict[str, Any]:
-        """All settings as they are in the first step."""
+        """All settings with their values in the first step."""
         return {name: at(value, 0) if isinstance(value, Schedule) else value for name, value in self.settings.items()}
 
     def make(self, **given: Any) -> Any:
-        """Call the factory with what it asks for of `given`, and with the settings of the first step."""
+        """Call the factory with the arguments that it asks for from `given`, and the settings of the first step."""
         return self.component.factory(*(given[name] for name in self.component.signature.given), **self.first)
 
 
 @frozen
 class LossTable:
-    """What the engine itself reads of a `[losses.*]` table, beside `use`; every other key is a setting of the loss.
+    """The keys of a `[losses.*]` table that the engine reads, besides `use`; every other key is a setting of the loss.
 
     Attributes:
-        weight: its factor in the sum, a number or a schedule; where it is 0 the loss is not computed.
-        on: for an argument another value than the one of its name.
-        player: the only one for whom the loss counts; by default, all that it has a method for. A function counts for
-            the generator, or for the coupling's last player, if none is named.
+        weight: factor in the sum, a number or a schedule; while it is 0, the loss is not computed.
+        on: binds an argument to a value of another name.
+        player: the only player for which the loss counts; by default, all players that it has a method for. A function
+            counts for the generator, or for the coupling's last player if there is no generator.
     """
 
     weight: Number = 1.0
@@ -68,7 +68,7 @@ class LossPlan:
         return at(self.table.weight, step)
 
     def asked(self, player: str, players: Sequence[str]) -> dict[str, str] | None:
-        """For each argument of the loss the name of the value; None where it does not count for a player."""
+        """Return the value's name for each argument of the loss; None if the loss does not count for the player."""
         asked = self.choice.component.asked(player)
         only = self.table.player
         if only is None and self.choice.component.is_general(player):
@@ -79,17 +79,17 @@ class LossPlan:
 
 
 def usual(players: Sequence[str]) -> str:
-    """Return the player that is meant where none is named."""
+    """Return the default player."""
     return "generator" if "generator" in players else players[-1]
 
 
 @frozen
 class ValueTable:
-    """What the engine itself reads of a `[values.*]` table, beside `use`; every other key is a setting of the value.
+    """The keys of a `[values.*]` table that the engine reads, besides `use`; every other key is a setting of the value.
 
     Attributes:
-        on: for an argument another value than the one of its name.
-        lasts: whether it lasts for the whole step, whatever is updated in between; by default, as it was registered.
+        on: binds an argument to a value of another name.
+        lasts: whether it lasts for the whole step, whatever is updated in between; by default, as registered.
     """
 
     on: dict[str, str] = field(factory=dict)
@@ -98,7 +98,7 @@ class ValueTable:
 
 @frozen
 class ValuePlan:
-    """A value under the name that it is asked for by; `of_recipe` where a recipe says what stands behind the name."""
+    """A value and the name by which it is asked for; `of_recipe` if the recipe defines the name."""
 
     name: str
     choice: Choice
@@ -111,29 +111,29 @@ class ValuePlan:
         return self.choice.component.lasts if self.table.lasts is None else self.table.lasts
 
     def asked(self, player: str) -> dict[str, str] | None:
-        """For each argument the name of another value; None where it cannot be had by a player."""
+        """Return the value's name for each argument; None if a player cannot have this value."""
         asked = self.choice.component.asked(player)
         return None if asked is None else {argument: self.table.on.get(argument, argument) for argument in asked}
 
     def differs(self, players: Sequence[str]) -> bool:
-        """Whether it is made by another method for each player."""
+        """Return whether players have different methods."""
         return not all(self.choice.component.is_general(player) for player in players)
 
 
 def _share(_: object, attribute: Any, value: Any) -> None:
     """0 < x < 1, "own", or a folder."""
     if isinstance(value, float) and not 0 < value < 1:
-        raise ValueError(f"{attribute.name} must lie between 0 and 1")
+        raise ValueError(f"{attribute.name} must be between 0 and 1")
 
 
 @frozen
 class DataTable:
-    """What the engine itself reads of `[dataset]`, beside `use`; every other key is a setting of the data set.
+    """The keys of `[dataset]` that the engine reads, besides `use`; every other key is a setting of the data set.
 
     Attributes:
         validation: samples that choose the checkpoint `best` and are never trained on: a share of the training samples,
-            such as 0.05; a folder; or `own`, those that the data bring. What belongs together stays together. While a
-            run trains it is looked at with these; the test split is looked at once it is done.
+            such as 0.05; a folder; or `own`, those that come with the data. Samples that belong together stay together.
+            During training, evaluations and sample pictures use these; the test split is used after the last step.
     """
 
     validation: float | Literal["own"] | Path | None = field(default=None, validator=_share)
@@ -141,30 +141,30 @@ class DataTable:
 
 @frozen
 class Train:
-    """`[train]`: what changes the result. Intervals are in steps.
+    """`[train]`: settings that change the result. Intervals are in steps.
 
     Attributes:
         steps: number of training steps.
         batch: samples of each domain in a step.
-        seed: everything random follows from it.
-        every: interval of each player's updates, 1 where none is given.
-        alternate: never update two players in one step: where several are due, only the rarest one is
-            (`every = { discriminator = 3 }, alternate = true` is the rhythm D, G, G).
+        seed: seed of all random numbers.
+        every: interval of each player's updates; 1 by default.
+        alternate: never update two players in one step: if several are due, only the rarest one is updated
+            (`every = { discriminator = 3 }, alternate = true` gives the rhythm D, G, G).
         augment: random changes of training pictures, on the device.
-        accumulate: play a batch in so many equal parts, one after the other, which takes less memory: gradients are
-            averaged over the parts before an optimizer steps. Batch normalisation, and losses that look at a whole
-            batch, see each part alone.
-        patience: end the run once so many evaluations in a row were no better than the best one; 0 never does. What is
-            best is said by `record.best`.
-        norm: statistics with which batch normalisation translates outside of training: `recalibrated`, measured anew on
-            training samples of the generator's own domain whenever weights are saved or looked at; `running`, the
-            averages of the training, in which real and translated inputs mix; `batch`, those of each batch itself.
+        accumulate: process a batch in this many equal parts, one after the other, to save memory: gradients are
+            averaged over the parts before an optimizer steps. Batch normalisation, and losses over a whole batch, see
+            each part alone.
+        patience: end the run after this many evaluations in a row without an improvement of `record.best`; 0 disables
+            this.
+        norm: statistics of batch normalisation outside training: `recalibrated`, measured on training samples of the
+            generator's own domain whenever weights are saved or used; `running`, the averages of the training, in which
+            real and translated inputs mix; `batch`, those of each batch itself.
         on_divergence: what to do when losses or weights are no longer finite: `stop`; or `rewind` to the newest
-            checkpoint and go on from there with other batches, up to three times.
+            checkpoint and continue from there with other batches, up to three times.
         start: a run, a checkpoint, a weights file or a folder of weights to start from, relative to the recipe's file,
-            or a name such as `hub:NAME`: networks, and what values and losses hold, begin as they are there;
-            optimizers and the count of steps begin anew.
-        start_lenient: leave out what of the start does not fit, or is not there, and say so, instead of stopping.
+            or a name such as `hub:NAME`. It gives the initial state of networks, values and losses; optimizers and the
+            step count start from scratch.
+        start_lenient: leave out, with a warning, what of `start` is missing or does not fit, instead of stopping.
     """
 
     steps: int = field(validator=validators.ge(1))
@@ -183,7 +183,7 @@ class Train:
     start_lenient: bool = False
 
     def playing(self, players: Sequence[str], step: int) -> tuple[str, ...]:
-        """Return those of the coupling's players that play in a step, in their order.
+        """Return the players that play in a step, in the coupling's order.
 
         >>> train = Train(9, 1, every={"discriminator": 3}, alternate=True)
         >>> ["".join(train.playing(("discriminator", "generator"), step))[0] for step in range(4)]
@@ -199,23 +199,23 @@ class Train:
 
 @frozen
 class Compute:
-    """`[compute]`: how it is computed.
+    """`[compute]`: how the training is computed.
 
     Attributes:
-        precision: of the networks' products: `bf16`, `fp16` (with scaled gradients), `tf32` on CUDA, or
-            `fp32`; weights and losses are fp32 always. `auto`: bf16 for pictures where the device has it natively.
-        channels_last: memory layout of pictures and their networks' weights; `auto`: where it is faster. On a CPU some
-            functions are then computed in another way, equal within rounding; `false` leaves all to torch.
-        compile: `trace` records a step's operations once and replays them without autograd's bookkeeping, with the same
-            results; `true` has them compiled as well, which takes half a minute and a C++ compiler, or Triton on CUDA;
-            `auto`: `trace` for small networks, whose steps are mostly bookkeeping, else `false`.
+        precision: precision of the networks' products: `bf16`, `fp16` (with gradient scaling), `tf32` on CUDA, or
+            `fp32`; weights and losses are always fp32. `auto`: bf16 for pictures if the device supports it natively.
+        channels_last: memory layout of pictures and their networks' weights; `auto`: where it is faster. On a CPU, some
+            functions are then computed by other algorithms, equal within rounding; `false` leaves all to torch.
+        compile: `trace` records a step's operations once and replays them without autograd's overhead, with the same
+            results; `true` also compiles them, which takes half a minute and a C++ compiler, or Triton on CUDA;
+            `auto`: `trace` for small networks, whose steps are mostly overhead, else `false`.
         cuda_graph: launch a step's recorded operations as CUDA graphs; `auto` is `false`.
-        threads: CPU threads, 0 for torch's own choice, but one where a batch is so small that threads would only wait
-            for each other (measured on the toy: two are half as fast as one, and far slower on a busy machine).
+        threads: CPU threads; 0 is torch's default, but one thread for small batches, where threads would only wait for
+            each other (measured on the toy: two are half as fast as one, and far slower on a busy machine).
         residency: where training samples are kept: `device`; `host`, the main memory; `disk`, mapped into memory;
-            `auto` takes the first in which they fit twice. From `host` and `disk` batches are fetched ahead.
-        sync_norm: where several devices share a batch, whether batch normalisation takes the statistics of all of it,
-            so that their number changes nothing; or each device those of its own samples, which is faster.
+            `auto` is the first in which they fit twice. From `host` and `disk`, batches are fetched ahead.
+        sync_norm: if several devices share a batch, whether batch normalisation uses the statistics of the whole batch,
+            so that the number of devices does not matter; or, which is faster, those of each device's samples.
     """
 
     precision: Literal["auto", "fp32", "tf32", "bf16", "fp16"] = "auto"
@@ -229,20 +229,20 @@ class Compute:
 
 @frozen
 class Record:
-    """`[record]`: what is kept and when, beside its `observers`. Intervals are in steps; 0 means never.
+    """`[record]`: what is recorded and when, besides its `observers`. Intervals are in steps; 0 means never.
 
     Attributes:
         log_every: interval of log records, each the mean over the interval.
         checkpoint_every: interval of checkpoints; there is always one at the end.
         sample_every: interval of sample pictures.
         evaluate_every: interval of evaluations; the recipe's evaluations always run at the end.
-        keep: number of newest checkpoints that are kept, 0 keeps all.
+        keep: number of newest checkpoints to keep; 0 keeps all.
         samples: number of fixed test inputs of each domain in the sample pictures.
-        best: a metric of the recipe's evaluations, such as `modes.clean`, the highest value of which picks the
-            checkpoint `best`; with a minus before it the lowest. It is looked at every `evaluate_every` steps, on the
-            samples of `dataset.validation`; where that is not set, on a twentieth of the training samples.
-        on_write_error: what to do when the disk is full, or cannot be written: `stop`; or `go_on`, and try again at the
-            next checkpoint.
+        best: a metric of the recipe's evaluations, such as `modes.clean`, whose highest value selects the checkpoint
+            `best`; with a minus before it, the lowest. It is measured every `evaluate_every` steps on the samples of
+            `dataset.validation`; if that is not set, on a twentieth of the training samples.
+        on_write_error: what to do when the disk is full or not writable: `stop`; or `go_on`, and try again at the next
+            checkpoint.
     """
 
     log_every: int = field(default=50, validator=validators.ge(0))
@@ -257,7 +257,7 @@ class Record:
 
 @frozen
 class Plan:
-    """Everything that a run needs to know; `rivals` are values of one name between which the recipe does not choose."""
+    """Everything that a run needs; `rivals` are values of the same name among which the recipe does not choose."""
 
     recipe: Recipe
     dataset: Choice
@@ -286,7 +286,7 @@ class Plan:
 
     @property
     def watched(self) -> Split:
-        """The split that a run is looked at with while it trains."""
+        """The split that evaluations and sample pictures use during training."""
         return "test" if self.data.validation is None else "validation"
 
     @property
@@ -300,7 +300,7 @@ class Plan:
 
     @contextmanager
     def located(self, path: Key) -> Iterator[None]:
-        """While a component is at work: what it finds wrong with its settings is a problem of the recipe at `path`."""
+        """Within the context, turn errors of a component about its settings into problems of the recipe at `path`."""
         try:
             yield
         except RecipeError:

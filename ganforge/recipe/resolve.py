@@ -1,4 +1,4 @@
-"""From a recipe's table and the registry to a plan, or to all of the recipe's problems at once."""
+"""Resolve a recipe to a plan, or report all of its problems at once."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -25,12 +25,12 @@ from ganforge.recipe.plan import (
     ValueTable,
 )
 
-VALIDATION = 0.05  # share of the training samples that chooses the best checkpoint, if none is set
+VALIDATION = 0.05  # default share of the training samples that chooses the best checkpoint
 SISTERS: Mapping[str, type] = {"train": Train, "compute": Compute, "record": Record}
 
 
 def resolve(recipe: Recipe, registry: Registry[Component], plugin_files: Iterable[Path] = ()) -> Plan:
-    """Find every component of the recipe and check every setting; a RecipeError holds all problems that were found."""
+    """Find every component of the recipe and check every setting; a RecipeError lists all problems."""
     work = _Resolver(recipe, registry)
     dataset, data = work.parted("dataset", ("dataset",), DataTable) or (None, DataTable())
     coupling_choice = work.choose("coupling", ("coupling",))
@@ -78,7 +78,7 @@ def resolve(recipe: Recipe, registry: Registry[Component], plugin_files: Iterabl
 
 @define
 class _Resolver(Chooser):
-    """Looks at one table after the other; `players` are the coupling's, once it is made."""
+    """Resolves the tables one by one; `players` are those of the coupling once it is made."""
 
     players: tuple[str, ...] = PLAYERS
 
@@ -106,7 +106,7 @@ class _Resolver(Chooser):
         return made
 
     def networks(self, coupling: Coupling | None) -> dict[str, tuple[Network, Choice]]:
-        """Choose each network: `[generator]` for all, `[generator.AB]` or `[generator.G_AB]` laid over it for one."""
+        """Choose each network: from `[generator]`, merged with `[generator.AB]` or `[generator.G_AB]`."""
         networks = list(coupling.networks) if coupling else []
         found = {}
         for network in networks:
@@ -117,15 +117,15 @@ class _Resolver(Chooser):
         return found
 
     def optimizers(self) -> dict[str, Choice]:
-        """Choose the optimizer of each player: `[optimizer]` for all, `[optimizer.generator]` laid over it for one."""
+        """Choose the optimizer of each player: from `[optimizer]`, merged with `[optimizer.generator]`."""
         found = {player: self.overlaid("optimizer", "optimizer", (player,), self.players) for player in self.players}
         return {player: choice for player, choice in found.items() if choice}
 
     def values(self, coupling: Choice | None) -> tuple[dict[str, ValuePlan], dict[str, list[str]]]:
-        """Find everything that can be asked for by name: `[values.<name>]`, and what plugins register under a name.
+        """Find all values that can be asked for by name: those of `[values.<name>]` and those that plugins register.
 
-        Returned are what stands behind each name, which the coupling's own plugin has where several register one; and
-        for each name that nobody has the plugins' values that might.
+        If several plugins register a name, the coupling's own plugin takes precedence. Return the value for each name,
+        and the candidates for each name that stays ambiguous.
         """
         registered: dict[str, list[Component]] = {}
         for component in self.registry.of("value"):
@@ -158,7 +158,7 @@ class _Resolver(Chooser):
                     self.report((*path, "player"), f"there is no player '{player}'", nearest(player, self.players))
                 elif all(loss.asked(one, self.players) is None for one in self.players):
                     whom = f"the {player}" if player else f"any of {', '.join(self.players)}"
-                    self.report((*path, "player"), f"'{component.name}' has nothing for {whom}")
+                    self.report((*path, "player"), f"'{component.name}' has no method for {whom}")
                 self.check_on(component, loss.table.on, path)
                 found.append(loss)
         if not roles:
@@ -166,7 +166,7 @@ class _Resolver(Chooser):
         return tuple(found)
 
     def check_on(self, component: Component, on: Mapping[str, str], path: Key) -> None:
-        """Check that `on` binds what the component asks for."""
+        """Check that `on` binds only arguments of the component."""
         arguments = {argument for player in self.players for argument in component.asked(player) or ()}
         for argument in on:
             if argument not in arguments:
@@ -198,7 +198,7 @@ class _Resolver(Chooser):
     def observers(self) -> dict[str, Choice]:
         """Choose the observers: those that `record.observers` lists, and tables `[observers.<role>]`.
 
-        A table that has no `use` is for the observer of its role's name.
+        Without `use`, a table is for the observer of that name.
         """
         tables = self.recipe.table.get("observers")
         tables = tables if isinstance(tables, dict) else {}
@@ -225,12 +225,12 @@ class _Resolver(Chooser):
             return wanted
         hint = f"write observers = [{describe_value(wanted)}]" if isinstance(wanted, str) else ""
         if isinstance(wanted, dict):
-            hint = f"settings stand in a table [observers.{next(iter(wanted), '<role>')}]"
+            hint = f"put settings into a table [observers.{next(iter(wanted), '<role>')}]"
         self.report(path, "expected a list of names", hint)
         return []
 
     def fields(self, name: str, cls: type[Made]) -> Made | None:
-        """Make what one of `SISTERS` says; all but `[train]` may be missing. `observers` are chosen apart from it."""
+        """Read one of the tables in `SISTERS`; all but `[train]` may be missing. `observers` are chosen separately."""
         table = self.table((name,)) if name == "train" or name in self.recipe.table else {}
         known = read_fields(cls)
         for key in table or ():
@@ -240,31 +240,31 @@ class _Resolver(Chooser):
 
 
 def home(key: str) -> str:
-    """Say where a key belongs that stands in the wrong one of the sister tables.
+    """Return a hint for a key in the wrong one of the sister tables.
 
     >>> home("keep"), home("generator_every"), home("oops")
-    ('it belongs into [record]', 'set train.every.generator', '')
+    ('it belongs in [record]', 'set train.every.generator', '')
     """
     for name, cls in SISTERS.items():
         if key in read_fields(cls) or (name, key) == ("record", "observers"):
-            return f"it belongs into [{name}]"
+            return f"it belongs in [{name}]"
     player = key.removesuffix("_every")
     return f"set train.every.{player}" if player in PLAYERS else ""
 
 
 def misfits(coupling: Coupling) -> Iterator[str]:
-    """Say what in a coupling does not fit together."""
+    """Yield the inconsistencies of a coupling."""
     networks, views, players = list(coupling.networks), list(coupling.views), list(coupling.players)
     known = [network.name for network in networks]
     for kind, names in (("network", known), ("view", [view.name for view in views]), ("player", players)):
         yield from (f"two {kind}s are called '{name}'" for name in dict.fromkeys(names) if names.count(name) > 1)
     if not views:
-        yield "it plays no direction: views is empty"
+        yield "it has no direction: views is empty"
     for network in networks:
         if network.player is not None and network.player not in players:
-            yield f"{network.name} is updated by '{network.player}', which is none of its players {', '.join(players)}"
+            yield f"{network.name} is updated by '{network.player}', which is not a player: {', '.join(players)}"
         if network.role in KEYS and network.role not in PLAYERS:
-            yield f"{network.name} has the role '{network.role}', which is a table of every recipe; rename it"
+            yield f"{network.name} has the role '{network.role}', which is a reserved table of recipes; rename it"
         if not network.domains and network.kind != "network":
             yield f"{network.name} names no domain"
     for view in views:

@@ -1,1 +1,1 @@
-"""What stays: runs, checkpoints, and what was trained."""
+"""Runs: their folders, checkpoints and logs, evaluation, and loading trained networks."""

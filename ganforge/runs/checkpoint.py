@@ -1,15 +1,15 @@
-"""Checkpoints: one safetensors file for each network, safetensors and JSON for the rest; written aside, then renamed.
+"""Checkpoints: a safetensors file for each network, safetensors and JSON for the rest, written atomically.
 
-Every file carries a digest of all that is in it, so that no damaged one is ever loaded.
+Every file contains a digest of its content, so that damaged files are never loaded.
 
-checkpoints/step-00001000/G_AB.safetensors ...     weights; the locked recipe lies in the metadata
+checkpoints/step-00001000/G_AB.safetensors ...     weights, with the locked recipe in the metadata
 checkpoints/step-00001000/training.safetensors     tensors of optimizers, random state, running log sums
 checkpoints/step-00001000/state.json               everything else, and where its tensors belong
-checkpoints/step-00001000/metrics.json             what evaluations found of these weights, if there were any
-checkpoints/latest                                 the name of the newest one
-checkpoints/best                                   the name of the one with the best metric, if `record.best` names one
+checkpoints/step-00001000/metrics.json             results of evaluations of these weights, if any
+checkpoints/latest                                 the name of the newest checkpoint
+checkpoints/best                                   the name of the one with the best metric, if `record.best` is set
 
-Whatever reads one raises an InputError where a file is missing, damaged, or was not written by ganforge.
+All readers raise an InputError if a file is missing, damaged, or was not written by ganforge.
 """
 
 import hashlib
@@ -31,7 +31,7 @@ from ganforge.runs.results import METRICS, Measured, Results, read_results
 
 FORMAT = "2"
 POINTERS = ("latest", "best")
-LONGEST = 100  # bytes of a pointer that are read
+LONGEST = 100  # bytes to read of a pointer
 
 
 def save(
@@ -42,14 +42,14 @@ def save(
     recipe: str,
     measured: Measured | None = None,
 ) -> Path:
-    """Write a checkpoint so that whoever looks sees all of it or nothing, point `latest` to it, and return its folder.
+    """Write a checkpoint atomically, point `latest` to it, and return its folder.
 
-    `parent` is the folder `checkpoints`, `step` the number of steps that are done, `weights` those of each network,
-    `training` a nest of dicts, lists, tuples, tensors and JSON values, `recipe` the locked one, and `measured` what
-    evaluations found of it.
+    `parent` is the folder `checkpoints`, `step` the number of completed steps, `weights` those of each network,
+    `training` a nest of dicts, lists, tuples, tensors and JSON values, `recipe` the locked recipe, and `measured` the
+    results of its evaluations.
     """
     name = name_of(step)
-    with parent.making(name) as folder:
+    with parent.stage(name) as folder:
         digests = {
             f"{network}.safetensors": write_weights(folder, step, network, tensors, recipe)
             for network, tensors in weights.items()
@@ -62,18 +62,18 @@ def save(
 
 
 def name_of(step: int) -> str:
-    """Return the name of the checkpoint of a step."""
+    """Return the name of a step's checkpoint."""
     return f"step-{step:08d}"
 
 
 def write_weights(folder: Folder, step: int, network: str, tensors: Mapping[str, Tensor], recipe: str) -> str:
-    """Write the weights of a network after `step` steps, with the locked recipe in them; return their digest."""
+    """Write a network's weights after `step` steps, with the locked recipe; return their digest."""
     about = {"format": "pt", "ganforge": FORMAT, "network": network, "step": str(step), "recipe": recipe}
     return write_tensors(folder, network, tensors, about)
 
 
 def write_training(folder: Folder, step: int, digests: Mapping[str, str], training: Mapping[str, Any]) -> None:
-    """Write what belongs to weights beside them; `digests` are those of their files."""
+    """Write the training state beside the weights; `digests` are those of the weights' files."""
     tensors: dict[str, Tensor] = {}
     packed = pack(training, tensors)
     digest = write_tensors(folder, "training", tensors, {"step": str(step)})
@@ -83,7 +83,7 @@ def write_training(folder: Folder, step: int, digests: Mapping[str, str], traini
 
 
 def prune(parent: Folder, newest: str, keep: int) -> None:
-    """Delete all checkpoints but some newest ones, up to the one just written, and the best; 0 keeps all."""
+    """Delete all checkpoints up to `newest` except the `keep` newest and the best one; 0 keeps all."""
     try:
         best = pointed(parent.path, "best").name
     except InputError:
@@ -95,7 +95,7 @@ def prune(parent: Folder, newest: str, keep: int) -> None:
 
 
 def measured(folder: Path) -> Measured:
-    """Return what evaluations found of a checkpoint; nothing if they were not all done, or if that cannot be read."""
+    """Return the results of a checkpoint's evaluations; empty if there are none or they cannot be read."""
     with suppress(InputError):
         if found := read_results(folder):
             return found.last
@@ -103,7 +103,7 @@ def measured(folder: Path) -> Measured:
 
 
 def pointed(parent: Path, pointer: str) -> Path:
-    """Return the checkpoint's folder that `latest` or `best` names; an InputError says that there is none."""
+    """Return the folder of the checkpoint that `latest` or `best` names; raise an InputError if there is none."""
     path = parent / pointer
     if not path.is_file():
         raise InputError(f"no {pointer} checkpoint in {parent}: the run was stopped before its first one")
@@ -113,26 +113,26 @@ def pointed(parent: Path, pointer: str) -> Path:
     except (OSError, ValueError) as error:
         raise InputError(f"{path} is damaged: {error}") from error
     if not re.fullmatch(r"step-[0-9]+", name) or not (parent / name).is_dir():
-        raise InputError(f"{path} names '{printable(name)}', which is not there")
+        raise InputError(f"{path} names '{printable(name)}', which does not exist")
     return _inside(parent / name)
 
 
 def named(run: Path, pointer: str) -> Path | None:
-    """Return the checkpoint of a run's folder that `latest` or `best` names; None where there is none."""
+    """Return the checkpoint of a run that `latest` or `best` names; None if there is none."""
     with suppress(InputError):
         return pointed(run / "checkpoints", pointer)
     return None
 
 
 def _inside(folder: Path) -> Path:
-    """Return a checkpoint's folder; an InputError says if a link leads out of the run's folder to it."""
+    """Return a checkpoint's folder; raise an InputError if a link leads out of the run's folder to it."""
     if leads_out(folder, folder.parent.parent):
         raise InputError(f"{folder} is reached by a link that leads out of the run's folder")
     return folder
 
 
 def write_tensors(folder: Folder, name: str, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str:
-    """Write a safetensors file with a digest of all that is in it; return that."""
+    """Write a safetensors file with a digest of its content; return the digest."""
     held = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
     digest = _digest(held, metadata)
     folder.write(f"{name}.safetensors", safetensors.torch.save(held, {**metadata, "digest": digest}))
@@ -140,24 +140,24 @@ def write_tensors(folder: Folder, name: str, tensors: Mapping[str, Tensor], meta
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Read a safetensors file that `write_tensors` wrote: its tensors and its metadata."""
-    if not path.is_file():  # a pipe would never end
-        raise InputError(f"{path} cannot be read: there is no such file")
+    """Read the tensors and metadata of a safetensors file that `write_tensors` wrote."""
+    if not path.is_file():  # reading a pipe would never end
+        raise InputError(f"{path} cannot be read: it does not exist or is not a file")
     try:
         with safetensors.safe_open(path, framework="pt") as file:
             metadata = dict(file.metadata() or {})
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  # it is no dict
-    except Exception as error:  # whatever a damaged header makes its parser, or Python's decoder, raise
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  # not a dict
+    except Exception as error:  # any error that a damaged header can cause in the parsers
         raise InputError(f"{path} cannot be read: {error}") from error
     if "digest" not in metadata:
-        raise InputError(f"{path} was not written by ganforge, or is damaged: it holds no digest")
+        raise InputError(f"{path} was not written by ganforge, or is damaged: it has no digest")
     if metadata.pop("digest") != _digest(tensors, metadata):
-        raise InputError(f"{path} is damaged: its content does not fit its digest")
+        raise InputError(f"{path} is damaged: its content does not match its digest")
     return tensors, metadata
 
 
 def _digest(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str:
-    """Digest tensors with their names, types and shapes, and metadata."""
+    """Return a digest of tensors with their names, dtypes and shapes, and of metadata."""
     content = hashlib.blake2b(json.dumps(sorted(metadata.items())).encode(), digest_size=16)
     for name, tensor in sorted(tensors.items()):
         content.update(json.dumps([name, str(tensor.dtype), list(tensor.shape)]).encode())
@@ -170,14 +170,14 @@ def _digest_text(state: Any) -> str:
 
 
 def load_weights(path: Path, network: nn.Module) -> None:
-    """Load one network's weights; an InputError says if they are not the network's."""
+    """Load a network's weights; raise an InputError if they do not fit."""
     tensors, _ = read_tensors(path)
     require_fit(path, tensors, network)
     network.load_state_dict(tensors)
 
 
 def require_fit(path: Path, tensors: Mapping[str, Tensor], network: nn.Module) -> None:
-    """Refuse with an InputError what is not a network's by name, shape and type; that may be of the device `meta`."""
+    """Raise an InputError unless tensors match a network's by name, shape and dtype; it may be on the meta device."""
     wanted = network.state_dict()
     for key in sorted(wanted.keys() | tensors.keys()):
         if (theirs := kind_of(tensors, key)) != (mine := kind_of(wanted, key)):
@@ -185,7 +185,7 @@ def require_fit(path: Path, tensors: Mapping[str, Tensor], network: nn.Module) -
 
 
 def kind_of(state: Mapping[str, Tensor], key: str) -> str:
-    """Say of which type and shape a tensor is."""
+    """Describe the dtype and shape of a tensor."""
     return f"{str(state[key].dtype).removeprefix('torch.')} {list(state[key].shape)}" if key in state else "nothing"
 
 
@@ -193,25 +193,25 @@ def read_recipe(path: Path) -> str:
     """Return the locked recipe from the metadata of a weights file."""
     _, metadata = read_tensors(path)
     if "recipe" not in metadata:
-        raise InputError(f"{path} holds no recipe: it was not written by ganforge")
+        raise InputError(f"{path} contains no recipe: it was not written by ganforge")
     return metadata["recipe"]
 
 
 def read_step(folder: Path) -> int:
-    """Return how many steps were done when a checkpoint was written."""
+    """Return the number of completed steps of a checkpoint."""
     return int(read_state(folder)["step"])
 
 
 def verify(folder: Path) -> None:
-    """Read all of a checkpoint; an InputError says which file is missing, damaged, or of another checkpoint."""
+    """Read a whole checkpoint; raise an InputError if a file is missing, damaged, or from another checkpoint."""
     for name, digest in read_state(folder)["files"].items():
         tensors, metadata = read_tensors(folder / name)
         if _digest(tensors, metadata) != digest:
-            raise InputError(f"{folder / name} is not of this checkpoint")
+            raise InputError(f"{folder / name} belongs to another checkpoint")
 
 
 def newest_sound(parent: Path, say: Callable[[str], None]) -> Path:
-    """Return the newest checkpoint that is not damaged; name those that are. An InputError says if there is none."""
+    """Return the newest undamaged checkpoint and report damaged ones; raise an InputError if there is none."""
     refused = []
     for folder in sorted(parent.glob("step-*"), reverse=True):
         try:
@@ -220,14 +220,14 @@ def newest_sound(parent: Path, say: Callable[[str], None]) -> Path:
             refused.append(str(error))
             continue
         for reason in refused:
-            say(f"{reason}; going on from {folder.name}")
+            say(f"{reason}; continuing from {folder.name}")
         return folder
     missing = f"no checkpoint in {parent}: the run was stopped before its first one"
     raise InputError(*(refused or [missing]))
 
 
 def load_training(folder: Path) -> Any:
-    """Return the nest that was saved as `training`."""
+    """Return the nest saved as `training`."""
     tensors, _ = read_tensors(folder / "training.safetensors")
     try:
         return unpack(read_state(folder)["training"], tensors)
@@ -236,23 +236,23 @@ def load_training(folder: Path) -> Any:
 
 
 def read_state(folder: Path) -> dict[str, Any]:
-    """Return what a checkpoint's `state.json` holds, but its digest, which fits."""
+    """Return the content of a checkpoint's `state.json` without its digest, which is verified."""
     path = folder / "state.json"
     try:
-        state: Any = json.loads(path.read_bytes()) if path.is_file() else None  # a pipe would never end
+        state: Any = json.loads(path.read_bytes()) if path.is_file() else None  # reading a pipe would never end
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path} is damaged: {error}") from error
     if not isinstance(state, dict) or state.keys() != {"format", "step", "files", "training", "digest"}:
-        raise InputError(f"{path} is damaged, or of another version of ganforge")
+        raise InputError(f"{path} is damaged, or from another version of ganforge")
     if state.pop("digest") != _digest_text(state):
-        raise InputError(f"{path} is damaged: its content does not fit its digest")
+        raise InputError(f"{path} is damaged: its content does not match its digest")
     if state["format"] != FORMAT:
-        raise InputError(f"{path} is of another version of ganforge")
+        raise InputError(f"{path} is from another version of ganforge")
     return state
 
 
 def pack(nest: Any, tensors: dict[str, Tensor]) -> Any:
-    """Turn a nest into JSON that keeps tuples and the types of keys; its tensors go to `tensors`.
+    """Convert a nest to JSON that preserves tuples and the types of keys; move its tensors to `tensors`.
 
     >>> tensors = {}
     >>> unpack(json.loads(json.dumps(pack({0: (1, [2.5, None])}, tensors))), tensors)
@@ -270,7 +270,7 @@ def pack(nest: Any, tensors: dict[str, Tensor]) -> Any:
 
 
 def unpack(packed: Any, tensors: Mapping[str, Tensor]) -> Any:
-    """Undo `pack`."""
+    """Invert `pack`."""
     if not isinstance(packed, dict):
         return packed
     ((kind, value),) = packed.items()

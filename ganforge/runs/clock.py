@@ -1,4 +1,4 @@
-"""Where a run's time goes."""
+"""Measure where a run's time goes."""
 
 import time
 from collections.abc import Iterator, Mapping
@@ -6,22 +6,22 @@ from contextlib import contextmanager
 
 
 class Clock:
-    """Counts seconds by what they are spent on; each one once, for what was begun last."""
+    """Counts seconds by activity; nested activities count only once, for the innermost."""
 
     def __init__(self, what: str) -> None:
-        """Begin with something."""
+        """Begin with an activity."""
         self._seconds: dict[str, float] = {}
         self._what, self._since = what, time.monotonic()
 
     @property
     def seconds(self) -> Mapping[str, float]:
-        """The seconds so far for each thing, in the order in which they were first left."""
+        """The seconds spent on each activity so far, in the order in which they first ended."""
         self.turn_to(self._what)
         return self._seconds
 
     @contextmanager
     def on(self, what: str) -> Iterator[None]:
-        """Count what is done meanwhile as something else."""
+        """Count the time within the context for another activity."""
         before = self.turn_to(what)
         try:
             yield
@@ -29,7 +29,7 @@ class Clock:
             self.turn_to(before)
 
     def turn_to(self, what: str) -> str:
-        """Count all from now on as something; return what was counted before."""
+        """Switch to another activity; return the previous one."""
         before, now = self._what, time.monotonic()
         self._seconds[before] = self._seconds.get(before, 0.0) + now - self._since
         self._what, self._since = what, now
@@ -37,7 +37,7 @@ class Clock:
 
 
 def shares(seconds: Mapping[str, float]) -> str:
-    """Say how long something took, and how much of it each part did, the largest first.
+    """Format the total time and the share of each activity, largest first.
 
     >>> shares({"start": 2.0, "steps": 97.5, "samples": 0.5})
     '100.0 s: steps 97.5 %, start 2.0 %, samples 0.5 %'

@@ -1,6 +1,6 @@
-"""Networks for saved weights: made when it is known that the weights fit them, and that memory holds them.
+"""Make the networks of saved weights, after checking that the weights fit and that memory suffices.
 
-Whoever shares weights wrote their recipe, and so chose how large its networks are.
+The recipe of shared weights comes from a stranger, who chose the size of its networks.
 """
 
 import math
@@ -15,20 +15,20 @@ from torch.overrides import TorchFunctionMode
 
 from ganforge.data.dataset import Shape
 from ganforge.errors import GanforgeError, InputError, PluginError
-from ganforge.memory import free_memory
+from ganforge.memory import free_memory, in_gib
 from ganforge.recipe.plan import Plan
 from ganforge.runs import checkpoint
 from ganforge.training.networks import META, make_networks
 
-TENSORS = 100_000  # that are made for all networks, at most
-# What nearly all networks are initialised with.
+TENSORS = 100_000  # largest number of tensors to create for all networks
+# Functions that initialise nearly all networks.
 DRAWING = {Tensor.normal_, Tensor.uniform_, nn.init.normal_, nn.init.uniform_, nn.init.kaiming_uniform_}
 FILLING = {torch.zeros, torch.ones, torch.full, torch.rand, torch.randn, torch.arange, torch.linspace, torch.eye}
-SPARE = 2**30  # bytes of what no file holds, in networks that the device `meta` does not know
+SPARE = 2**30  # bytes allowed for tensors that are in no file, for networks that the meta device does not support
 
 
 class Limit(TorchFunctionMode):
-    """Refuses more bytes of tensors than `most`, and more tensors than any networks have, while they are made."""
+    """Raises an InputError if more than `most` bytes, or more than `TENSORS` tensors, are created within it."""
 
     def __init__(self, most: float = math.inf) -> None:
         super().__init__()
@@ -37,13 +37,13 @@ class Limit(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         if func in DRAWING and (tensor := args[0] if args else kwargs["tensor"]).is_meta:
-            return tensor  # there is nothing to fill; torch would first import what takes seconds
-        if func in FILLING:  # memory counts from when it is filled
+            return tensor  # nothing to fill; torch would import modules for seconds
+        if func in FILLING:  # check before the memory is filled
             options = {key: value for key, value in kwargs.items() if key != "generator"}
             self._add(func(*args, **{**options, "device": META}))
             return func(*args, **kwargs)
         made = func(*args, **kwargs)
-        if isinstance(made, Tensor) and not any(made is given for given in args):  # else it was changed in place
+        if isinstance(made, Tensor) and not any(made is given for given in args):  # not changed in place
             self._add(made)
         return made
 
@@ -51,18 +51,14 @@ class Limit(TorchFunctionMode):
         self.count += 1
         self.bytes += made.nbytes
         if self.bytes > self.most or self.count > TENSORS:
-            raise InputError(f"too large: {self.count:,} tensors of {in_gib(self.bytes)} are not all of it yet")
-
-
-def in_gib(size: float) -> str:
-    """Say a number of bytes."""
-    return f"{size / 2**30:,.1f} GiB"
+            plural = "s" if self.count != 1 else ""
+            raise InputError(f"too large: at least {in_gib(self.bytes)} in {self.count:,} tensor{plural}")
 
 
 def load_networks(
     plan: Plan, shapes: Mapping[str, Shape], files: Mapping[str, Path], device: torch.device
 ) -> dict[str, nn.Module]:
-    """Make all networks of a plan on a device, with the weights of those that have a file; the others are frozen ones.
+    """Make all networks of a plan on a device and load weights from files; networks without a file are frozen ones.
 
     Raises:
         InputError: weights do not fit, or a network is too large.
@@ -73,13 +69,13 @@ def load_networks(
         outlines = outlines_of(plan, shapes)
         for name, path in files.items():
             checkpoint.require_fit(path, tensors[name], outlines[name])
-        # Frozen networks, and buffers that are not saved, lie in no file.
+        # Frozen networks, and buffers that are not saved, are in no file.
         size = sum(held.nbytes for made in outlines.values() for held in (*made.parameters(), *made.buffers()))
         if size > free / 2:
             where = plan.recipe.layers[-1].name
             raise InputError(f"{where}: its networks take {in_gib(size)}, more than half of the free memory")
         remaking: AbstractContextManager[Any] = nullcontext()
-    except NotImplementedError:  # an operation of a network has no meta form: it may be little larger than its file
+    except NotImplementedError:  # without a meta implementation, a network may be only a little larger than its file
         remaking = Limit(SPARE + 4 * sum(tensor.nbytes for held in tensors.values() for tensor in held.values()))
     with remaking, _telling(plan):
         networks = make_networks(plan, shapes, device)
@@ -90,22 +86,22 @@ def load_networks(
 
 
 def outlines_of(plan: Plan, shapes: Mapping[str, Shape]) -> dict[str, nn.Module]:
-    """Make all networks of a plan without memory; a NotImplementedError says that one of them cannot be made so."""
+    """Make all networks of a plan on the meta device; a NotImplementedError means that one does not support it."""
     with Limit(), META, _telling(plan):
         return make_networks(plan, shapes, META)
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
-    """Read the tensors of a weights file; an InputError says if it is damaged, or larger than the free memory."""
+    """Read the tensors of a weights file; raise an InputError if it is damaged, or larger than the free memory."""
     size, free = path.stat().st_size, free_memory()
     if size > free:
-        raise InputError(f"{path} holds {in_gib(size)}, but {in_gib(free)} of memory are free")
+        raise InputError(f"{path} has {in_gib(size)}, but only {in_gib(free)} of memory are free")
     return checkpoint.read_tensors(path)[0]
 
 
 @contextmanager
 def _telling(plan: Plan) -> Iterator[None]:
-    """Tell what goes wrong while networks are made: numbers beyond all bounds are the recipe's fault."""
+    """Convert errors while networks are made; absurd numbers are the recipe's fault."""
     try:
         yield
     except (GanforgeError, NotImplementedError):
@@ -113,7 +109,7 @@ def _telling(plan: Plan) -> Iterator[None]:
     except (RuntimeError, ValueError, OverflowError, MemoryError) as error:
         reason = str(error).partition("\n")[0]
         where = plan.recipe.layers[-1].name
-        raise InputError(f"{where}: the networks cannot be made as its recipe says: {reason}") from error
+        raise InputError(f"{where}: the networks of its recipe cannot be made: {reason}") from error
     except Exception as error:
         names = ", ".join(dict.fromkeys(choice.component.qualified for _, choice in plan.networks.values()))
         raise PluginError(f"one of these networks failed: {names}") from error

@@ -1,4 +1,4 @@
-"""What may end a training early, and what is said of it: signals, memory that runs out, a disk that takes no more."""
+"""Signals, and errors when memory runs out or the disk is full, which may end a training early."""
 
 import os
 import signal
@@ -22,9 +22,9 @@ STOPPING = ("SIGINT", "SIGTERM", "SIGHUP")  # signals that ask to stop
 
 @define
 class Requests:
-    """What signals asked for: the number of the one that asked to stop; and whether one asked to save and go on.
+    """Requests from signals: the number of the signal that asked to stop, and whether one asked to save.
 
-    Where all is saved already, `at_once` has a stop raise a StoppedError.
+    If everything is saved already, `at_once` makes a stop raise a StoppedError.
     """
 
     stop: int | None = None
@@ -34,10 +34,10 @@ class Requests:
 
 @contextmanager
 def handling(wanted: Mapping[str, Handler], older: dict[int, Any] | None = None) -> Iterator[None]:
-    """Have signals, named such as `SIGTERM`, handled by functions meanwhile; put the older handlers into `older`.
+    """Handle signals, such as `SIGTERM`, by functions within the context; store the older handlers in `older`.
 
-    One that this system does not have, or that whoever started the process has it ignore, as `nohup` does, is left
-    alone; so are all of them outside of the main thread.
+    Signals are left alone if the system lacks them, if the process was started to ignore them, as by `nohup`, or
+    outside the main thread.
     """
     older = {} if older is None else older
     if threading.current_thread() is threading.main_thread():
@@ -55,7 +55,7 @@ def handling(wanted: Mapping[str, Handler], older: dict[int, Any] | None = None)
 
 @contextmanager
 def requests() -> Iterator[Requests]:
-    """Collect SIGINT, SIGTERM, SIGHUP (stop after this step; a second one acts at once), SIGUSR1 (save and go on)."""
+    """Collect SIGINT, SIGTERM and SIGHUP (stop after this step; a second acts at once) and SIGUSR1 (save, continue)."""
     found = Requests()
     older: dict[int, Any] = {}
 
@@ -73,21 +73,21 @@ def requests() -> Iterator[Requests]:
 
 
 class Agreement:
-    """What the ranks of a training do next: all the same, whatever each was asked for, and in the same step.
+    """Makes all ranks of a training follow the same requests in the same step, whichever rank got the signal.
 
     Args:
-        asked: what signals ask of this process.
+        asked: the requests to this process.
     """
 
     def __init__(self, asked: Requests) -> None:
         self._asked, self._flags, self._parent = asked, ranks.Flags(2), os.getppid()
 
     def after(self, step: int) -> Requests:
-        """Return what is asked for after a step; what a signal asked of one rank of several, all know a step later."""
+        """Return the requests after a step; with several ranks, all learn of a request one step later."""
         if ranks.world() == 1:
             return self._asked
         ranks.at(f"step {step + 1}", step + 1)
-        if os.getppid() != self._parent:  # nobody would know how it ends
+        if os.getppid() != self._parent:  # the launcher is gone
             self._asked.stop = signal.SIGTERM
         stop, save = self._flags.agree([self._asked.stop or 0, int(self._asked.save)])
         self._asked.save = False
@@ -96,19 +96,19 @@ class Agreement:
 
 @contextmanager
 def telling_of_memory(batch: int, fitting: Callable[[int], int]) -> Iterator[None]:
-    """Say which batch would fit, where memory runs out; `fitting` finds the largest one up to a number."""
+    """If memory runs out within the context, suggest a batch that fits; `fitting` finds one up to a given size."""
     try:
         yield
     except Exception as error:
         if not numerics.out_of_memory(error):
             raise
-        traceback.clear_frames(error.__traceback__)  # they hold what filled the memory
+        traceback.clear_frames(error.__traceback__)  # they hold the tensors that filled the memory
         fits = fitting(max(1, batch // 2))
         raise RunFailedError(f"out of memory at batch {batch}: try --set train.batch={fits}") from None
 
 
 def unwritable(folder: Path, error: OSError) -> RunFailedError:
-    """Say that a run's folder cannot be written, and what is kept."""
+    """Return the error for an unwritable run folder, which names the newest checkpoint."""
     try:
         kept = f"the newest checkpoint is {checkpoint.pointed(folder / 'checkpoints', 'latest').name}"
     except InputError:

@@ -1,4 +1,4 @@
-"""Loading what was trained, from a run's folder, a checkpoint of it, or weights alone."""
+"""Load trained networks from a run's folder, a checkpoint, or weights alone."""
 
 import os
 import re
@@ -13,7 +13,7 @@ import torch
 from attrs import evolve, frozen
 from torch import nn
 
-from ganforge.components.neighbours import copied_as
+from ganforge.components.plugin_folders import copied_as
 from ganforge.components.plugins import Plugins
 from ganforge.disk import read_text
 from ganforge.errors import InputError, nearest
@@ -27,19 +27,19 @@ from ganforge.runs.fit import load_networks
 from ganforge.runs.log import LOCK as LOCK
 from ganforge.runs.trained import Trained, recalibration
 from ganforge.runs.weights import Weights, find_weights
-from ganforge.training import build, norm as norms
+from ganforge.training import batch_norm, build
 from ganforge.training.meter import first_not_finite
 from ganforge.training.networks import META, with_facts
 
-LOCAL = ("dataset", "evaluations", "observers", "record")  # tables in which a lock tells where files lie
+LOCAL = ("dataset", "evaluations", "observers", "record")  # tables of a lock that may contain local paths
 CHECKPOINTS = "checkpoints"
-POINTER_BYTES = 64  # a file called `latest` or `best` that is larger is no pointer
+POINTER_BYTES = 64  # largest size of the pointers `latest` and `best`
 
 
 def located(path: Path, plugins: Plugins) -> Path:
-    """Return where weights lie: the path itself, or the folder that a plugin has for a name such as `hub:NAME`.
+    """Return the path of weights: the path itself, or the folder that a plugin returns for a name such as `hub:NAME`.
 
-    An InputError or a RunFailedError says why a plugin that knows the name cannot have it.
+    Raise an InputError or a RunFailedError if the plugin that knows the name cannot load it.
     """
     if os.path.exists(path) or not re.match(recipe.NAME, str(path)):
         return path
@@ -47,8 +47,8 @@ def located(path: Path, plugins: Plugins) -> Path:
 
 
 def find_run(path: Path) -> tuple[Path | None, Path]:
-    """Find (run folder, checkpoint folder) for either, or for a weights file; an InputError says if it is none."""
-    if not os.path.exists(path):  # which also answers for names that no file can have
+    """Return (run folder, checkpoint folder) for either, or for a weights file; raise an InputError for other paths."""
+    if not os.path.exists(path):  # also False for names that no file can have
         there = path.parent.iterdir() if path.parent.is_dir() else ()
         beside = [other.name for other in there if other.is_dir() or other.suffix == ".safetensors"]
         raise InputError(f"no run at '{path}'; {nearest(path.name, beside)}".removesuffix("; "))
@@ -60,7 +60,7 @@ def find_run(path: Path) -> tuple[Path | None, Path]:
     if path.is_dir() and not any(folder.glob("*.safetensors")):
         runs = sorted(other.name for other in folder.iterdir() if (other / LOCK).is_file())
         hint = f"did you mean '{path / runs[-1]}'?" if runs else f"a run's folder holds {LOCK}"
-        raise InputError(f"'{path}' is neither a run nor a checkpoint of one; {hint}")
+        raise InputError(f"'{path}' is neither a run nor a checkpoint; {hint}")
     run = folder.parent.parent
     return (run if folder.parent.name == CHECKPOINTS and (run / LOCK).is_file() else None), folder
 
@@ -70,16 +70,16 @@ def _is_pointer(path: Path) -> bool:
 
 
 def read_plan(text: str, run: Path | None, plugins: Plugins, name: str, sets: Sequence[str] = ()) -> Plan:
-    """Understand a locked recipe; its local plugins are those copied into the run folder, and no others.
+    """Resolve a locked recipe; its local plugins are the copies in the run's folder, and no others.
 
-    An InputError says which local plugin it names, if there is no run folder to find it in and none was given.
+    Raise an InputError if it needs a local plugin, but there is no run folder and `--plugin` does not give it.
     """
     folder = run or Path()
     locked = recipe.parse(text, name, folder, sets)
     files = [path for path, _, _ in locked.plugin_files()]
     for path in files:
         if path != folder / copied_as(path):
-            raise InputError(f"{name}: plugins: a locked recipe's plugins lie in the run's own folder, not at '{path}'")
+            raise InputError(f"{name}: plugins: a locked recipe's plugins are in the run's own folder, not at '{path}'")
         if path.stem not in plugins.known and run is None:
             raise InputError(f"these weights need the local plugin '{path.name}': add --plugin {path.name}")
         if path.stem not in plugins.known:
@@ -88,7 +88,7 @@ def read_plan(text: str, run: Path | None, plugins: Plugins, name: str, sets: Se
 
 
 def placed(text: str, run: Path | None) -> str:
-    """Return a recipe that was passed on in weights with what the run's own lock tells of where files lie here."""
+    """Return a recipe from weights, with local paths taken from the run's own lock."""
     with suppress(InputError, ValueError, RecursionError):
         if run is not None:
             lock, passed = tomllib.loads(read_text(run / LOCK)), tomllib.loads(text)
@@ -97,7 +97,7 @@ def placed(text: str, run: Path | None) -> str:
 
 
 def _is_of(run: Path, text: str) -> bool:
-    """Whether a run has trained what a recipe in weights says: a stranger's file may lie among its checkpoints."""
+    """Return whether a recipe in weights is that of a run: other files may be among its checkpoints."""
     with suppress(InputError, ValueError, RecursionError):
         lock, passed = tomllib.loads(read_text(run / LOCK)), tomllib.loads(text)
         changeable = {*LOCAL, "train", "compute", "lock"}
@@ -107,28 +107,28 @@ def _is_of(run: Path, text: str) -> bool:
 
 @frozen(eq=False)
 class Saved:
-    """What was trained, as its files and their recipe tell of it; nothing is loaded yet.
+    """A training as described by its files and their recipe; no weights are loaded yet.
 
     Attributes:
-        outline: answers what there is: directions, data set, step; its networks are empty.
+        outline: gives directions, data set and step; its networks are empty.
         weights: the files.
-        norm: the statistics of batch normalisation that are in them.
-        say: is told what the user should know.
+        norm: the kind of batch normalisation statistics in the files.
+        say: called with messages for the user.
     """
 
     outline: Trained
     weights: Weights
-    norm: norms.Norm
+    norm: batch_norm.Norm
     say: Callable[[str], None]
 
     @property
     def directions(self) -> tuple[str, ...]:
-        """The directions whose networks are there; if a file was named, those that its network has a part in."""
+        """The directions whose networks exist; if a file was named, those that use its network."""
         outline, mine = self.outline, self.weights.head.network
         return tuple(d for d in outline.directions if not self.weights.named or mine in outline.needed(d))
 
     def load(self, device: torch.device, direction: str | None = None) -> Trained:
-        """Load the networks onto a device, all or those of one direction; warn of weights that are not finite.
+        """Load all networks, or those of one direction, onto a device; warn if weights are not finite.
 
         Raises:
             InputError: weights are damaged, do not fit their recipe, or are larger than memory.
@@ -141,7 +141,7 @@ class Saved:
         networks = load_networks(chosen, build.shapes_of(plan, dataset), files, device)
         for name, network in networks.items():
             if wrong := first_not_finite(network.state_dict()):
-                self.say(f"warning: the weights {name}.{wrong} hold numbers that are not finite")
+                self.say(f"warning: the weights {name}.{wrong} contain non-finite numbers")
         scheme, held = build.make_scheme(plan, networks, device, {})
         trained = Trained(plan, dataset, scheme, device, self.outline.step, (), self.weights.ignored)
         training = self.training()
@@ -160,12 +160,12 @@ class Saved:
         return trained
 
     def _sound(self) -> set[str]:
-        """Return the networks that are there with all that they are made of."""
+        """Return the existing networks whose facts exist, too."""
         there = self.outline.networks.keys()
         return {name for name in there if with_facts(self.outline.plan, [name]) <= there}
 
     def training(self) -> Any:
-        """Return the state that was saved with these weights; an empty one, if what lies beside them is others'."""
+        """Return the state saved with these weights; empty if the files beside them belong to others."""
         folder = self.weights.folder
         if not (folder / "training.safetensors").exists():
             return {"held": {}}
@@ -180,10 +180,10 @@ class Saved:
         return checkpoint.load_training(folder)
 
     def _uncover(self, networks: dict[str, nn.Module], training: Any) -> None:
-        """Put the running averages back that lie beneath recalibrated statistics."""
-        keeping = {name: kept for name, network in networks.items() if (kept := norms.statistics(network))}
+        """Restore the running averages that recalibrated statistics replaced."""
+        keeping = {name: kept for name, network in networks.items() if (kept := batch_norm.statistics(network))}
         if keeping and "beneath" not in training:
-            message = f"'{self.weights.folder}' holds no training.safetensors, in which the running averages are"
+            message = f"'{self.weights.folder}' has no training.safetensors, which contains the running averages"
             raise InputError(message)
         for name, kept in keeping.items():
             covered = training["beneath"].get(name, {})
@@ -191,12 +191,12 @@ class Saved:
                 networks[name].state_dict()[key].copy_(covered[key])
 
 
-def find_saved(path: Path, plugins: Plugins, norm: norms.Norm | None = None, sets: Sequence[str] = ()) -> Saved:
-    """Find what was trained, without loading its networks, in a run, a checkpoint, a weights file, a folder of weights.
+def find_saved(path: Path, plugins: Plugins, norm: batch_norm.Norm | None = None, sets: Sequence[str] = ()) -> Saved:
+    """Find a training in a run, a checkpoint, a weights file or a folder of weights, without loading its networks.
 
-    It may also be a name that a plugin knows, such as `hub:NAME`. A file that is named says itself which network it is.
-    `norm` says how batch normalisation is to work, if not as the recipe says; `sets` may say where the data lie now, or
-    that there are others. An InputError says what is missing, damaged, or several things at once.
+    The path may also be a name that a plugin knows, such as `hub:NAME`. A weights file says itself which network it
+    contains. `norm` overrides the recipe's `train.norm`; `sets` may set the place of the data, or other data. Raise an
+    InputError if something is missing, damaged or ambiguous.
     """
     path = located(path, plugins)
     run, folder = find_run(path)
@@ -215,7 +215,7 @@ def find_saved(path: Path, plugins: Plugins, norm: norms.Norm | None = None, set
         if not weights.named:
             raise InputError(weights.ignored[name])
     if weights.head.network not in plan.networks:
-        raise InputError(f"{weights.first} holds a network '{weights.head.network}', which its recipe does not have")
+        raise InputError(f"{weights.first} contains the network '{weights.head.network}', which its recipe lacks")
     saved = plan.train.norm
     plan = evolve(plan, train=evolve(plan.train, norm=norm or saved))
     there = [name for name, (network, _) in plan.networks.items() if name in weights.files or network.player is None]
@@ -226,12 +226,11 @@ def find_saved(path: Path, plugins: Plugins, norm: norms.Norm | None = None, set
 
 
 def load_trained(
-    path: Path, plugins: Plugins, device: torch.device, norm: norms.Norm | None = None, sets: Sequence[str] = ()
+    path: Path, plugins: Plugins, device: torch.device, norm: batch_norm.Norm | None = None, sets: Sequence[str] = ()
 ) -> Trained:
-    """Load all networks of what was trained, as `find_saved` finds it, onto a device.
+    """Load all networks of a training, which `find_saved` finds, onto a device.
 
-    `sets` may say where the data lie now, or that there are others; `norm` says how batch normalisation is to work, if
-    not as the recipe says. The data are not needed, unless it is to be recalibrated for weights that were saved without
-    it.
+    `sets` may set the place of the data, or other data; `norm` overrides the recipe's `train.norm`. The data are needed
+    only to recalibrate weights that were saved without recalibration.
     """
     return find_saved(path, plugins, norm, sets).load(device)

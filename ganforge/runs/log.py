@@ -1,7 +1,7 @@
-"""What a run leaves as text, read without trust: `log.jsonl`, the locked recipe; and JSON that is JSON.
+"""Read the text files of a run without trusting them: `log.jsonl`, the locked recipe, and JSON.
 
-A run's folder may be a stranger's, edited, or half written. No reader here waits for a pipe or a device, follows a link
-out of the folder, or holds more than some megabytes.
+A run's folder may come from others, be edited, or half written. No reader here blocks on a pipe or a device, follows a
+link out of the folder, or reads more than some megabytes.
 """
 
 import json
@@ -18,9 +18,9 @@ from ganforge.folder import Folder
 
 LOG = "log.jsonl"
 LOCK = "recipe.lock.toml"
-LINE_BYTES = 1 << 20  # of the log, at most
-TEXT_BYTES = 1 << 18  # of any other text, at most
-DOTS = 1000  # in a line of TOML, at most: its parser takes minutes for a key of 100,000 parts
+LINE_BYTES = 1 << 20  # longest line of the log
+TEXT_BYTES = 1 << 18  # longest other text
+DOTS = 1000  # most dots in a line of TOML: the parser takes minutes for a key of 100,000 parts
 TAIL_BYTES = 1 << 16
 STEPS = 1 << 53  # beyond it a float cannot tell one step from the next
 
@@ -35,8 +35,8 @@ def open_inside(folder: Path, name: str) -> Iterator[BinaryIO]:
     """Open a file of a run's folder for reading.
 
     Raises:
-        FileNotFoundError: it is not there.
-        InputError: it is no regular file, lies outside of the folder, or cannot be read; the message names it.
+        FileNotFoundError: it does not exist.
+        InputError: it is not a regular file, lies outside the folder, or cannot be read; the message names it.
     """
     try:
         with Folder(folder) as held, held.open(name) as file:
@@ -48,7 +48,7 @@ def open_inside(folder: Path, name: str) -> Iterator[BinaryIO]:
 
 
 def read_inside(folder: Path, name: str, most: int = TEXT_BYTES) -> bytes:
-    """Read a file of a run's folder that has at most so many bytes; it raises what `open_inside` raises."""
+    """Read a file of a run's folder with at most `most` bytes; raises the errors of `open_inside`."""
     with open_inside(folder, name) as file:
         content = file.read(most + 1)
     if len(content) > most:
@@ -60,13 +60,13 @@ def read_lock(folder: Path) -> tuple[str, dict[str, Any]]:
     """Return a run's locked recipe as text and as tables.
 
     Raises:
-        FileNotFoundError: it is not there.
-        InputError: it cannot be read, or is no TOML.
+        FileNotFoundError: it does not exist.
+        InputError: it cannot be read, or is not TOML.
     """
     try:
         text = read_inside(folder, LOCK).decode()
         if any(line.count(".") > DOTS for line in text.splitlines()):
-            raise ValueError("too deep a nest")
+            raise ValueError("nested too deeply")
         return text, tomllib.loads(text)
     except (ValueError, RecursionError) as error:
         raise InputError(f"{folder / LOCK}: {error}") from error
@@ -76,15 +76,15 @@ def read_lock(folder: Path) -> tuple[str, dict[str, Any]]:
 
 
 def records(folder: Path) -> Iterator[Record]:
-    """Yield the records of a run's log, each with its `step`; lines that hold none are skipped.
+    """Yield the records of a run's log, each with its `step`; skip other lines.
 
-    A value that is not finite is left out of its table. An InputError names a log that is no file.
+    Values that are not finite are left out. Raise an InputError if the log is not a file.
     """
     return (record for _, record in log_lines(folder) if record is not None)
 
 
 def log_lines(folder: Path) -> Iterator[tuple[bytes, Record | None]]:
-    """Yield each line of a run's log with its record; None where it holds none. It raises what `records` raises."""
+    """Yield each line of a run's log with its record, or None; raises the errors of `records`."""
     try:
         with open_inside(folder, LOG) as file:
             for line in bounded_lines(file):
@@ -94,7 +94,7 @@ def log_lines(folder: Path) -> Iterator[tuple[bytes, Record | None]]:
 
 
 def last_step(folder: Path) -> int:
-    """Return the step of a log's last record, if it is one of its last lines; else 0."""
+    """Return the step of the last record in the last lines of a log; 0 if there is none."""
     try:
         with open_inside(folder, LOG) as file:
             file.seek(max(0, os.fstat(file.fileno()).st_size - TAIL_BYTES))
@@ -105,7 +105,7 @@ def last_step(folder: Path) -> int:
 
 
 def bounded_lines(file: BinaryIO) -> Iterator[bytes]:
-    """Yield the lines of a file with their ends; one of more than `LINE_BYTES` is passed over, and given as empty."""
+    """Yield the lines of a file with their line ends; a line longer than `LINE_BYTES` becomes empty."""
     while line := file.readline(LINE_BYTES):
         whole = line
         while len(whole) == LINE_BYTES and not whole.endswith(b"\n"):
@@ -114,7 +114,7 @@ def bounded_lines(file: BinaryIO) -> Iterator[bytes]:
 
 
 def record_of(line: bytes) -> Record | None:
-    """Return the record that a line of a log holds; None where it holds none.
+    """Return the record in a line of a log, or None.
 
     >>> record_of(b'{"step": 2, "losses": {"a": 0.5, "b": null}}')
     {'step': 2, 'losses': {'a': 0.5}}
@@ -122,7 +122,7 @@ def record_of(line: bytes) -> Record | None:
     """
     try:
         found = {key: FORMS[key](value) if key in FORMS else value for key, value in loads(line).items()}
-        if "diversity" in found:  # as logs of version 0.1 call it
+        if "diversity" in found:  # its name in logs of version 0.1
             found["sample_diversity"] = found.pop("diversity")
         return found if "step" in found else None
     except (ValueError, TypeError, AttributeError):
@@ -130,17 +130,17 @@ def record_of(line: bytes) -> Record | None:
 
 
 def loads(content: bytes) -> Any:
-    """Read JSON in which no key stands twice; a ValueError says that it is none."""
+    """Parse JSON without duplicate keys; raise a ValueError for anything else."""
     try:
         return _decoder.decode(content.decode())
     except RecursionError as error:
-        raise ValueError("too deep a nest") from error
+        raise ValueError("nested too deeply") from error
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     table = dict(pairs)
     if len(table) < len(pairs):
-        raise ValueError("a key stands twice")
+        raise ValueError("duplicate key")
     return table
 
 
@@ -148,14 +148,14 @@ _decoder = json.JSONDecoder(object_pairs_hook=_once, parse_constant=lambda _: No
 
 
 def whole(value: Any) -> int:
-    """Return a count of steps; a ValueError says that it is none."""
+    """Return a number of steps; raise a ValueError for anything else."""
     if type(value) not in (int, float) or not 0 <= value <= STEPS or value != int(value):
-        raise ValueError("expected a whole number")
+        raise ValueError("expected an integer")
     return int(value)
 
 
 def number(value: Any) -> float | None:
-    """Return a finite number; None for one that is not finite."""
+    """Return a number, or None if it is not finite."""
     if value is None:
         return None
     if type(value) not in (int, float):
@@ -176,11 +176,11 @@ def _tables(tables: Any) -> dict[str, dict[str, float]]:
 
 def _text(value: Any) -> str:
     if not isinstance(value, str):
-        raise ValueError("expected a text")
+        raise ValueError("expected a string")
     return value
 
 
-# What is known of a record's parts; others may hold any JSON.
+# Parsers for known keys of a record; other keys may hold any JSON.
 FORMS: Mapping[str, Callable[[Any], Any]] = {
     "step": whole,
     "losses": _numbers,

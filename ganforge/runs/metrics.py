@@ -1,4 +1,4 @@
-"""What a run's evaluations find: its metrics, its figures, and how good a metric says that it is."""
+"""Run evaluations: their metrics and figures, and the metric that chooses the best checkpoint."""
 
 import math
 import sys
@@ -18,18 +18,18 @@ from ganforge.runs import checkpoint
 from ganforge.runs.results import Measured, read_results
 from ganforge.runs.trained import Findings, Trained
 
-FEW = 16  # samples of a domain with which an evaluation is tried before the training
+FEW = 16  # samples per domain for trying evaluations before the training
 
 
 @frozen
 class Evaluated:
-    """What the recipe's evaluations found, by their roles.
+    """The results of the recipe's evaluations, by role.
 
     Attributes:
         metrics: numbers by name.
-        about: what makes them comparable.
-        warnings: what whoever reads the numbers should know.
-        failed: why evaluations failed: one that does, does not keep the others from their work.
+        about: facts that make the numbers comparable.
+        warnings: warnings for readers of the numbers.
+        failed: errors of failed evaluations; the others still run.
     """
 
     metrics: dict[str, Mapping[str, float]] = field(factory=dict)
@@ -39,7 +39,7 @@ class Evaluated:
 
 
 def evaluate(trained: Trained, folder: Folder | None = None, figures: str = "figures") -> Evaluated:
-    """Run the recipe's evaluations on trained networks; write `figures/*.png` into the folder, if there is one."""
+    """Run the recipe's evaluations on trained networks; write `figures/*.png` into a folder, if given."""
     found = Evaluated()
     for role, choice in trained.plan.evaluations.items():
         try:
@@ -48,7 +48,7 @@ def evaluate(trained: Trained, folder: Folder | None = None, figures: str = "fig
             found.warnings.extend(f"{role}: {warning}" for warning in findings.warnings)
             for name, value in findings.metrics.items():
                 if not math.isfinite(value):
-                    found.warnings.append(f"the metric {role}.{name} is not a finite number")
+                    found.warnings.append(f"the metric {role}.{name} is not finite")
             if folder is not None:
                 for name, drawn in findings.figures.items():
                     folder.write(f"{figures}/{name}.png", _as_png(role, drawn))
@@ -58,13 +58,13 @@ def evaluate(trained: Trained, folder: Folder | None = None, figures: str = "fig
 
 
 def rehearse(trained: Trained, warn: Callable[[str], None]) -> None:
-    """Try every evaluation before the training, on a few samples, or on all where these do not suffice.
+    """Try every evaluation before the training, on a few samples, or on all if these do not suffice.
 
-    What one raises because networks that have learnt nothing confuse it is only warned about.
+    Other errors are only warnings, since untrained networks may cause them.
 
     Raises:
-        RecipeError: an evaluation lacks something, or none of them measures what `record.best` names.
-        PluginError: one returns no `Findings` of numbers.
+        RecipeError: an evaluation lacks something, or none measures what `record.best` names.
+        PluginError: one does not return `Findings` with numbers.
     """
     found: dict[str, Mapping[str, float]] = {}
     for role, choice in trained.plan.evaluations.items():
@@ -77,17 +77,17 @@ def rehearse(trained: Trained, warn: Callable[[str], None]) -> None:
         except PluginError as error:
             if error.__cause__ is None:
                 raise
-            warn(f"{error}. That was a trial before the training, which goes on")
+            warn(f"{error}. This was a trial before the training, which continues")
     if trained.plan.record.best and found.keys() == trained.plan.evaluations.keys():
         best_of(trained.plan, found)
 
 
 def _ask(trained: Trained, role: str, choice: Choice) -> Findings:
-    """Run one evaluation, and have its metrics as floats.
+    """Run one evaluation and convert its metrics to floats.
 
     Raises:
         RecipeError: it lacks something.
-        PluginError: it fails otherwise, or returns no `Findings` of numbers.
+        PluginError: it fails otherwise, or does not return `Findings` with numbers.
     """
     try:
         with trained.plan.located(("evaluations", role)), contained():
@@ -105,16 +105,16 @@ def _ask(trained: Trained, role: str, choice: Choice) -> Findings:
         return Findings(metrics, findings.figures, _whole(about), [str(one) for one in findings.warnings])
     except (TypeError, ValueError, RuntimeError, AttributeError) as error:
         where = f"evaluation '{role}' ({choice.component.written})"
-        raise PluginError(f"{where} returns metrics that are no numbers: {error}") from None
+        raise PluginError(f"{where} returns metrics that are not numbers: {error}") from None
 
 
 def _whole(about: Mapping[str, str | float]) -> dict[str, str | float]:
-    """Return numbers of pictures and the like as whole ones."""
+    """Convert whole numbers, such as counts, to integers."""
     return {k: int(v) if isinstance(v, float) and v.is_integer() else v for k, v in about.items()}
 
 
 def _as_png(role: str, drawn: Any) -> bytes:
-    """Draw a figure, and return the file; a PluginError says if it cannot be drawn."""
+    """Draw a figure and return it as PNG; raise a PluginError if it cannot be drawn."""
     buffer = BytesIO()
     try:
         with contained():
@@ -126,7 +126,7 @@ def _as_png(role: str, drawn: Any) -> bytes:
 
 
 def is_finished(folder: Path, plan: Plan) -> bool:
-    """Whether a run's last step is saved and tested where the recipe has evaluations, and the best one, too."""
+    """Return whether a run's last step is saved and, if the recipe has evaluations, tested along with the best one."""
     with suppress(InputError):
         newest = checkpoint.pointed(folder / "checkpoints", "latest")
         steps, found = checkpoint.read_step(newest), checkpoint.measured(newest)
@@ -135,7 +135,7 @@ def is_finished(folder: Path, plan: Plan) -> bool:
         over = steps == plan.train.steps or bool(plan.train.patience and found.stopped)
         if not plan.evaluations or not over:
             return over
-        # That nothing failed is told by the checkpoints; that it is written down, by the file that is written last.
+        # Checkpoints show whether evaluations failed; the run's own file, written last, shows that all is written.
         results = read_results(folder)
         states = [found, results.last if results and results.last.step == steps else Measured(steps)]
         if best := checkpoint.named(folder, "best"):
@@ -145,9 +145,9 @@ def is_finished(folder: Path, plan: Plan) -> bool:
 
 
 def best_of(plan: Plan, metrics: Mapping[str, Mapping[str, float]]) -> float:
-    """Return the metric that picks the best checkpoint, the higher the better; a RecipeError says if it is not one.
+    """Return the metric that chooses the best checkpoint; higher is better, and non-finite values are the worst.
 
-    What is not finite is worse than anything.
+    Raise a RecipeError if `record.best` does not name exactly one metric.
     """
     name, wanted = plan.record.best, plan.record.best.removeprefix("-")
     found = {f"{role}.{metric}": value for role, part in metrics.items() for metric, value in part.items()}

@@ -1,4 +1,4 @@
-"""What evaluations found of a run: `metrics.json`, of its last state and of the best one, on each split."""
+"""The results of a run's evaluations, `metrics.json`: of its last and best state, on each split."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -20,14 +20,14 @@ About = Mapping[str, Mapping[str, str | float]]
 
 @frozen
 class Measured:
-    """What evaluations found of the networks after `step` steps.
+    """The results of evaluations after `step` steps.
 
     Attributes:
-        step: how many steps were done.
-        metrics: for each split that was looked at those of each evaluation; nan where one is not a finite number.
-        about: for the same what makes the numbers comparable, such as how many pictures they are of.
-        failed: for each split the evaluations that failed, by their roles.
-        stopped: whether the run ended here, since its metric had not improved for long enough.
+        step: the number of completed steps.
+        metrics: the metrics of each evaluation, for each evaluated split; nan if a metric is not finite.
+        about: facts that make the numbers comparable, such as the number of pictures.
+        failed: the roles of failed evaluations, for each split.
+        stopped: whether the run ended here, because its metric had stopped improving.
     """
 
     step: int
@@ -41,12 +41,12 @@ class Measured:
         return any(self.metrics.values())
 
     def is_whole(self, split: Split) -> bool:
-        """Whether a split was looked at, and no evaluation failed."""
+        """Return whether a split was evaluated and no evaluation failed."""
         return split in self.metrics and not self.failed.get(split)
 
     @property
     def split(self) -> Split:
-        """The split whose metrics count: `test` once it was looked at."""
+        """The split whose metrics count: `test` once it was evaluated."""
         return "validation" if "validation" in self.metrics and "test" not in self.metrics else "test"
 
     @property
@@ -55,7 +55,7 @@ class Measured:
         return self.metrics.get(self.split, {})
 
     def with_split(self, split: Split, metrics: Metrics, about: About, failed: Sequence[str] = ()) -> "Measured":
-        """Return all that is known once a split was looked at, too."""
+        """Return the results with those of another split added."""
         return evolve(
             self,
             metrics={**self.metrics, split: metrics},
@@ -64,7 +64,7 @@ class Measured:
         )
 
     def plain(self) -> dict[str, Any]:
-        """Return it as JSON has it."""
+        """Return the results as JSON types."""
         named: dict[str, Any] = {split: self.metrics[split] for split in SPLITS if split in self.metrics}
         more = {"about": self.about, "failed": {split: roles for split, roles in self.failed.items() if roles}}
         stopped = {"stopped": True} if self.stopped else {}
@@ -73,9 +73,9 @@ class Measured:
 
 @frozen
 class Results:
-    """What evaluations found of a run: of its last state, and of the best one, if a metric chose one.
+    """The results of a run: of its last state, and of the best one, if a metric chose one.
 
-    `by` is the metric that did, as `record.best` names it, with a minus where the lowest is best.
+    `by` is that metric, as in `record.best`: with a minus if the lowest value is best.
     """
 
     last: Measured
@@ -83,15 +83,15 @@ class Results:
     by: str = ""
 
     def text(self) -> str:
-        """Return what `metrics.json` holds."""
+        """Return the content of `metrics.json`."""
         best = {"best": {"by": self.by, **self.best.plain()}} if self.best is not None else {}
         return to_json({**self.last.plain(), **best}, indent=2) + "\n"
 
 
 def read_results(folder: Path) -> Results | None:
-    """Return what the `metrics.json` of a run or a checkpoint holds; None if it is not there.
+    """Return the results in the `metrics.json` of a run or a checkpoint; None if it does not exist.
 
-    An InputError says that the file cannot be read, or holds something else.
+    Raise an InputError if the file cannot be read or has other content.
     """
     try:
         found = loads(read_inside(folder, METRICS))
@@ -101,7 +101,7 @@ def read_results(folder: Path) -> Results | None:
     except FileNotFoundError:
         return None
     except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise InputError(f"{folder / METRICS} is damaged, or of another version: it holds no metrics") from error
+        raise InputError(f"{folder / METRICS} is damaged, or from another version: it contains no metrics") from error
 
 
 def _measured(table: Mapping[str, Any]) -> Measured:
@@ -127,5 +127,5 @@ def _roles(roles: Any) -> list[str]:
 def _told(tables: Mapping[str, Any]) -> dict[str, dict[str, str | float]]:
     for table in tables.values():
         if any(type(value) not in (str, int, float) for value in table.values()):
-            raise ValueError("expected a text or a number")
+            raise ValueError("expected a string or a number")
     return {role: dict(table) for role, table in tables.items()}

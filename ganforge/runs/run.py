@@ -1,4 +1,4 @@
-"""One training: its folder, its loop, its checkpoints, and the observers that look on."""
+"""A run: the training loop with its folder, checkpoints, evaluations and observers."""
 
 import shutil
 import time
@@ -14,50 +14,50 @@ from torch import Tensor
 
 from ganforge.components.plugins import Plugins
 from ganforge.data.batches import Batches
-from ganforge.data.dataset import Dataset, Stored, derive
-from ganforge.data.reading import Sources, oddities
+from ganforge.data.dataset import Dataset, Sources, Stored, derive
+from ganforge.data.reading import oddities
 from ganforge.data.split import Split
 from ganforge.disk import UNWRITABLE
 from ganforge.errors import DivergedError, GanforgeError, InputError, StoppedError
 from ganforge.folder import Folder
 from ganforge.recipe.lock import lock_text
 from ganforge.recipe.plan import Plan
-from ganforge.runs import checkpoint, judging
+from ganforge.runs import checkpoint, evaluation
 from ganforge.runs.assemble import assemble, probes_of
 from ganforge.runs.changes import changes
 from ganforge.runs.clock import Clock
+from ganforge.runs.consistency import require_same
 from ganforge.runs.interrupts import Agreement, Requests, requests, telling_of_memory, unwritable
+from ganforge.runs.memory_need import check_memory
 from ganforge.runs.metrics import is_finished, rehearse
-from ganforge.runs.need import stated
-from ganforge.runs.origin import Origin
 from ganforge.runs.results import Measured, Results
 from ganforge.runs.saving import Saving
-from ganforge.runs.together import require_same
 from ganforge.runs.trained import LOOKED_AT, Seen, Trained, recalibration
+from ganforge.runs.warm_start import WarmStart
 from ganforge.runs.writer import Writer
 from ganforge.training import ranks
+from ganforge.training.batch_norm import Recalibration
 from ganforge.training.engine import Engine
 from ganforge.training.meter import Meter
-from ganforge.training.norm import Recalibration
 from ganforge.training.state import seed_random
 
 TICK_SECONDS = 0.25
-UNLOGGED = 1000  # steps after which losses are looked at where no log is wanted
+UNLOGGED = 1000  # interval of checks for finite losses without a log
 REWINDS = 3
 
 
 @define(eq=False)
 class Run:
-    """A training run and where it stands: after `step` steps. Observers get it and only read.
+    """A training run after `step` steps. Observers receive it and must not change it.
 
-    Everything that it writes is in `folder`, which the lock `held` keeps other processes out of, and is written through
-    `files`. It goes on from the checkpoint `start`, if there is one; a new one may begin with the weights of `origin`.
-    Of several ranks all but the first one write into a folder of their own, which is gone in the end; `home` is the
-    first one's. What was found odd so far is in `warnings`, what evaluations found in `results`, and why some failed
-    the last time in `failures`. `notes` tell later whether data or plugins have changed; `odd` is what a look at the
-    data found before the run was there. `memory` says what it needs, once it is built. `clock` tells where its time
-    goes. What an observer writes that takes time, such as a picture, it may have written `beside` the steps; what goes
-    wrong there is raised after the next step.
+    A run writes only into `folder`, through `files`; the lock `held` keeps other processes out of it. It continues from
+    the checkpoint `resumed_from`, if there is one; a new run may begin with the weights of `warm_start`. Each rank but
+    the first writes into a temporary folder of its own; `home` is the first one's folder. `warnings` holds what was
+    found odd so far, `results` what the evaluations found, and `failures` why some of them failed the last time.
+    `notes` show later whether data or plugins have changed; `odd` is what was found odd in the data before the run was
+    created. `memory` says how much memory the run needs, once it is built. `clock` measures where the time goes.
+    Observers may pass slow writing, such as of a picture, to the thread `beside`; its errors are raised after the next
+    step.
     """
 
     files: Folder
@@ -69,13 +69,13 @@ class Run:
     held: FileLock = field(repr=False)
     clock: Clock = field(repr=False)
     step: int = 0
-    start: Path | None = None
+    resumed_from: Path | None = None
     notes: Mapping[str, Mapping[str, str]] = field(factory=dict, repr=False)
     odd: Sequence[str] = ()
     warnings: list[str] = field(factory=list)
     results: Results | None = None
     failures: Sequence[GanforgeError] = field(factory=list, repr=False)
-    origin: Origin | None = field(default=None, repr=False)
+    warm_start: WarmStart | None = field(default=None, repr=False)
     home: Path = field(kw_only=True)
     memory: str = field(init=False, default="", repr=False)
     _calibrated_at: int = field(init=False, default=-1, repr=False)
@@ -92,22 +92,22 @@ class Run:
 
     @property
     def folder(self) -> Path:
-        """Where it was when it began."""
+        """The run's folder when it was opened."""
         return self.files.path
 
     @property
     def done(self) -> bool:
-        """Whether there is nothing to do: the last step is done, and tested where the recipe has evaluations."""
+        """Whether nothing is left to do: the last step is done and, if the recipe has evaluations, tested."""
         return is_finished(self.home, self.plan)
 
     @property
     def over(self) -> bool:
-        """Whether no step is to be done any more: the last one is, or the metric no longer improves."""
+        """Whether no steps are left: the last one is done, or the metric has stopped improving."""
         return self.step >= self.plan.train.steps or self._saving.exhausted
 
     @property
     def measured(self) -> Measured:
-        """What evaluations found of the current step."""
+        """The results of evaluations of the current step."""
         measured = self._saving.measured
         return measured if measured.step == self.step else Measured(self.step)
 
@@ -118,26 +118,26 @@ class Run:
 
     @property
     def noted(self) -> dict[str, Mapping[str, str]]:
-        """What the locked recipe notes of data and code, so that later changes can be told."""
+        """The notes on data and code in the locked recipe, to detect later changes."""
         known = self.plugins.known
         used = {choice.component.plugin: known[choice.component.plugin].version for choice in self.plan.choices}
         return {**self.notes, "plugins": {"ganforge": self.plugins.version(), **used}}
 
     def locked(self, *, passed_on: bool = False) -> str:
-        """Return the locked recipe; the one that is passed on in weights does not tell where this user's files lie."""
+        """Return the locked recipe; if it is passed on in weights, without the paths of this user's files."""
         skipped = {f"{split}.{domain}": len(broken) for (split, domain), broken in self._skipped.items()}
         notes = {"device": str(self.device), **self.noted, "skipped": skipped}
         return lock_text(self.plan, notes, passed_on=passed_on)
 
     @property
     def _skipped(self) -> dict[tuple[Split, str], Sequence[str]]:
-        """For a split and a domain what is wrong with each broken sample that is left out."""
+        """The messages on skipped broken samples, by split and domain."""
         sources = [(split, *source) for split in self.sources for source in self.sources[split].items()]
         return {(split, name): s.skipped for split, name, s in sources if isinstance(s, Stored) and s.skipped}
 
     @property
     def trained(self) -> Trained:
-        """The networks as they are now, for evaluation."""
+        """The current networks, for evaluation."""
         shown = [update.shown for update in self.engine.updates]
         if self._recalibration is not None:
             if self.measured_at != self.step:
@@ -156,7 +156,7 @@ class Run:
         )
 
     def _calibrate(self) -> None:
-        """Have all ranks measure batch normalisation's statistics together, before one looks at the networks."""
+        """Measure the statistics of batch normalisation on all ranks, before one rank uses the networks."""
         if self._recalibration is None or ranks.world() == 1 or self._calibrated_at == self.step:
             return
         self._calibrated_at = self.measured_at = self.step
@@ -174,20 +174,20 @@ class Run:
             pass
 
     def warn(self, message: str) -> None:
-        """Record something odd, once, and tell the observers."""
+        """Record a warning, once, and notify the observers."""
         if message not in self.warnings:
             self.warnings.append(message)
             self.notify("ganforge_warned", message=message)
 
     @contextmanager
     def sample(self) -> Iterator[Sequence[Seen]]:
-        """Yield the coupling's directions with fixed test inputs, in evaluation mode: what `translate` would give."""
+        """Yield the coupling's directions with fixed test inputs, in evaluation mode, as `translate` would."""
         trained = self.trained
         with trained.evaluating():
             yield trained.views(self._probes)
 
     def build(self) -> None:
-        """Read the data and make the networks; go on from the checkpoint, if there is one."""
+        """Make the batches and networks, and restore the checkpoint, if there is one."""
 
         def report(what: str, done: int, total: int) -> None:
             self.notify("ganforge_working", what=what, done=done, total=total)
@@ -199,21 +199,21 @@ class Run:
         with telling_of_memory(plan.train.batch, self._fitting):
             self._probes = probes_of(plan, self.sources[plan.watched])
             self.engine, self.batches = assemble(plan, self.dataset, sources, self.device, report)
-            if self.origin is not None:
-                for line in self.origin.lay(plan, self.dataset, self.engine, self.device):
+            if self.warm_start is not None:
+                for line in self.warm_start.apply(plan, self.dataset, self.engine, self.device):
                     self.warn(line)
-                self.origin = None  # its tensors are not needed any more
+                self.warm_start = None  # frees its tensors
             if ranks.world() > 1:
                 require_same(self)
-            resumed = self.start is not None
-            self.memory = stated(plan, self.engine, self._one, self._looked_at, self.warn, resumed=resumed)
+            resumed = self.resumed_from is not None
+            self.memory = check_memory(plan, self.engine, self._one, self._looked_at, self.warn, resumed=resumed)
             if plan.train.norm == "recalibrated":
                 self._recalibration = recalibration(plan, self.engine.scheme, sources, self.device)
         self.meter = Meter(self.engine)
         self._saving = Saving(self)
-        if self.start is not None:
-            self._saving.restore(self.start)
-            self._saving.take_up_best(self.start)
+        if self.resumed_from is not None:
+            self._saving.restore(self.resumed_from)
+            self._saving.take_up_best(self.resumed_from)
             for change in changes(plan, self.noted):
                 self.warn(change)
         elif plan.evaluations:
@@ -223,10 +223,11 @@ class Run:
                     rehearse(evolve(trained, watched=split), self.warn)
 
     def train(self) -> None:
-        """Train until the recipe's last step, or until a metric no longer improves; then test the last and the best.
+        """Train until the recipe's last step, or until a metric stops improving; then test the last and best state.
 
-        A RunFailedError says that losses or weights are no longer finite, that memory ran out, or that the disk cannot
-        be written; a StoppedError that it was asked to stop, with its state saved.
+        Raises:
+            RunFailedError: losses or weights are no longer finite, memory ran out, or the disk is not writable.
+            StoppedError: a signal asked to stop; the state is saved.
         """
         self._logged = (self.step, time.monotonic())
         self.clock.turn_to("steps")
@@ -249,7 +250,7 @@ class Run:
                     signals.at_once = True
                     ranks.at("the test")
                     with self.clock.on("evaluation"):
-                        judging.test(self, self._saving)
+                        evaluation.evaluate_test_split(self, self._saving)
         except OSError as error:
             if error.errno not in UNWRITABLE:
                 raise
@@ -262,14 +263,14 @@ class Run:
             raise StoppedError(asked.stop)
 
     def _loop(self, agreement: Agreement) -> Requests:
-        """Train until the end, or until a signal asks to stop; return what was asked for."""
+        """Train until the end, or until a signal asks to stop; return the requests."""
         ticked, asked = time.monotonic(), Requests()
         while not self.over and asked.stop is None:
             self.meter.add(self.step, self.engine.step(self.step, self.batches(self.step)))
             self.step += 1
             asked = agreement.after(self.step)
             if reason := self.engine.recording.reason:
-                self.warn(f"steps are computed one by one, not recorded: {reason}")
+                self.warn(f"steps are not recorded: {reason}")
             if self.beside.done:
                 with self._told_where_unwritable():
                     self.beside.settle()
@@ -284,32 +285,32 @@ class Run:
             if time.monotonic() - ticked > TICK_SECONDS:
                 ticked = time.monotonic()
                 self.notify("ganforge_ticked")
-        if asked.stop is not None:  # the signal may have come after the step was looked at
+        if asked.stop is not None:  # the signal may have come after the last check
             self._saving.save()
         self._settle()
         return asked
 
     def _settle(self) -> None:
-        """Wait for all that is written beside the steps."""
+        """Wait for all background writing."""
         for settle in (self.beside.settle, self._saving.settle):
             with self._told_where_unwritable():
                 settle()
 
     @contextmanager
     def _told_where_unwritable(self) -> Iterator[None]:
-        """Where the disk cannot be written, warn and go on, if the recipe says so."""
+        """If the disk is not writable, warn and continue, if the recipe says so."""
         try:
             yield
         except OSError as error:
             if error.errno not in UNWRITABLE or self.plan.record.on_write_error == "stop":
                 raise
             told = str(unwritable(self.folder, error))
-            if told != self._unwritable:  # which names the newest checkpoint: once until there is another one
+            if told != self._unwritable:  # it names the newest checkpoint, so this warns once for each
                 self._unwritable = told
-                self.warn(f"step {self.step}: {told}; going on")
+                self.warn(f"step {self.step}: {told}; continuing")
 
     def _after_step(self, asked: Requests) -> None:
-        """Log, draw, evaluate and save what is due."""
+        """Log, sample, evaluate and save if due."""
         record, last = self.plan.record, self.step == self.plan.train.steps
 
         def due(every: int) -> bool:
@@ -323,7 +324,7 @@ class Run:
             self._calibrate()
         if (due(record.evaluate_every) and not last) or (last and split != "test" and self.plan.evaluations):
             with self.clock.on("evaluation"):
-                judging.look(self, self._saving, split)
+                evaluation.evaluate_split(self, self._saving, split)
             last = self.over
         if due(record.sample_every):
             with self.clock.on("samples"):
@@ -333,14 +334,14 @@ class Run:
             self._saving.save()
 
     def _fitting(self, most: int) -> int:
-        """Try which batch fits into memory, on an accelerator alone: a CPU's system might kill the process."""
+        """Find a batch that fits into memory, on accelerators only: with a CPU, the system might kill the process."""
         if self.device.type == "cpu" or not hasattr(self, "engine") or ranks.world() > 1:
             return most
         return self.engine.fitting_batch(self.step, self._one, most)
 
     @property
     def _looked_at(self) -> int:
-        """How many samples are translated at once outside of steps, at most: for pictures, or by evaluations."""
+        """The largest number of samples translated at once outside training steps."""
         sources = self.sources[self.plan.watched].values()
         count = max(s.length if isinstance(s, Stored) else LOOKED_AT for s in sources)
         drawn = self.plan.record.samples if self.plan.record.sample_every else 0
@@ -352,11 +353,11 @@ class Run:
         return {domain: probe[:1].to(self.device) for domain, probe in self._probes.items()}
 
     def _rewind(self, error: DivergedError) -> None:
-        """Go back to the newest checkpoint and on from there with other batches, if the recipe says so."""
+        """Go back to the newest checkpoint and continue with other batches, if the recipe says so."""
         self._settle()
         if self.plan.train.on_divergence == "stop" or self._saving.rewinds >= REWINDS:
             raise error
-        ranks.meet("going back to a checkpoint")  # which the first rank may still have been writing
+        ranks.meet("going back to a checkpoint")  # rank 0 may still have been writing it
         try:
             folder = checkpoint.newest_sound(self.home / "checkpoints", self.warn)
         except InputError:
@@ -365,18 +366,18 @@ class Run:
         self._saving.rewinds += 1
         self._saving.restore(folder, rewinds=self._saving.rewinds)
         rewinds = f"{self._saving.rewinds} of {REWINDS} times"
-        self.warn(f"{error}: back to step {self.step}, and on with other batches ({rewinds})")
+        self.warn(f"{error}: back to step {self.step}, continuing with other batches ({rewinds})")
         self.notify("ganforge_started")
 
     def close(self) -> None:
-        """Let another process have the run's folder."""
+        """Release the run's folder for other processes."""
         self.held.release()
         self.files.close()
         if not ranks.is_lead():
             shutil.rmtree(self.folder, ignore_errors=True)
 
     def _log(self) -> None:
-        """Hand the means since the last record to the observers; this is where the loop waits for the device."""
+        """Pass the mean losses since the last record to the observers; here the loop waits for the device."""
         self._saving.require_finite()
         means = self.meter.means()
         self.meter.clear()

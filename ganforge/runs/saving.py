@@ -1,4 +1,4 @@
-"""What a run saves: its checkpoints, each step once, which of them is the best, and what is put back from them."""
+"""Save and restore the checkpoints of a run, and keep track of the best one."""
 
 import math
 from collections.abc import Mapping
@@ -29,15 +29,16 @@ if TYPE_CHECKING:
 class Saving:
     """The checkpoints of a run.
 
-    A step is done once its checkpoint has its name, and evaluated once that holds the metrics, whatever else was
-    written before: so a run may be killed at any moment. A thread writes it, from copies, while the run goes on.
+    A step is done once its checkpoint has its final name, and evaluated once the checkpoint contains the metrics,
+    whatever else was written before: so a run may be killed at any moment. A thread writes checkpoints, from copies,
+    while the run continues.
 
     Attributes:
-        newest: the name of the newest checkpoint that is written.
-        saved_at: the step of the newest one, which may still be written.
-        measured: what evaluations found of the step that was evaluated last.
-        best: the best value of the metric `record.best` so far; the higher, the better.
-        waited: how many evaluations in a row have found nothing better.
+        newest: the name of the newest written checkpoint.
+        saved_at: the step of the newest checkpoint, which may still be being written.
+        measured: the results of the step that was evaluated last.
+        best: the best value of the metric `record.best` so far; higher is better.
+        waited: the number of evaluations in a row without an improvement.
         rewinds: how often the run went back.
     """
 
@@ -53,19 +54,22 @@ class Saving:
 
     @property
     def _learnt(self) -> Mapping[str, nn.Module]:
-        """The networks that a player learns; one that is frozen is not saved, but made anew from its settings."""
+        """The networks with a player; frozen ones are not saved, but made again from their settings."""
         networks, plan = self._run.engine.networks, self._run.plan
         return {name: networks[name] for name in networks if plan.networks[name][0].player is not None}
 
     def save(self, best: bool = False) -> None:
-        """Have a checkpoint written, unless this step has one; `best` if none has a better metric.
+        """Start writing a checkpoint, unless this step has one; `best` if no other has a better metric.
 
-        Its weights are ready for use in evaluation mode. A DivergedError says that losses or weights are no longer
-        finite, and not worth keeping; an OSError that the checkpoint before could not be written.
+        Its weights are ready for use in evaluation mode.
+
+        Raises:
+            DivergedError: losses or weights are no longer finite, so that they are not saved.
+            OSError: the previous checkpoint could not be written.
         """
         try:
             self.settle()
-        finally:  # also where the one before could not be written: this one may be
+        finally:  # even if the previous one could not be written
             if self.saved_at == self._run.step:
                 self._sort(self.newest, best)
             else:
@@ -74,7 +78,7 @@ class Saving:
                     self._begin(best)
 
     def settle(self) -> None:
-        """Wait until what is to be written is, and tell of it; an OSError says that it cannot be."""
+        """Wait until the checkpoint is written, and notify observers; raise an OSError if it cannot be written."""
         with self._run.clock.on("saving"):
             try:
                 self._writer.settle()
@@ -84,11 +88,11 @@ class Saving:
 
     @property
     def unsettled(self) -> bool:
-        """Whether something was written that is not told of yet, or could not be written."""
+        """Whether a finished or failed write awaits `settle`."""
         return self._writer.done
 
     def _begin(self, best: bool) -> None:
-        """Copy all that makes a checkpoint, and begin to write it."""
+        """Copy the content of a checkpoint and start writing it."""
         run = self._run
         for name, network in run.engine.networks.items():
             if wrong := first_not_finite(network.state_dict()):
@@ -105,7 +109,7 @@ class Saving:
         trained = run.trained
         with looking(run.engine.modules, 0), laid_over(trained.networks, trained.shown) as beneath:
             training["beneath"] = beneath
-            if not ranks.is_lead():  # which has the same, and writes it
+            if not ranks.is_lead():  # rank 0 has the same state and writes it
                 self.saved_at = run.step
                 return
             state = {name: network.state_dict() for name, network in self._learnt.items()}, training
@@ -114,7 +118,7 @@ class Saving:
             parent, step, recipe, measured = self._folder, run.step, run.locked(passed_on=True), run.measured
 
             def write() -> None:
-                run.beside.wait()  # the step's sample picture is not drawn again by who goes on from here
+                run.beside.wait()  # a run resumed from here does not draw this step's sample picture again
                 folder = checkpoint.save(parent, step, weights, training, recipe, measured)
                 self._sort(folder.name, best)
 
@@ -124,7 +128,7 @@ class Saving:
                 self._writer.wait()
 
     def _sort(self, newest: str, best: bool) -> None:
-        """Point to the newest checkpoint as the best one, if it is, and delete older ones."""
+        """Point `best` to the newest checkpoint, if it is the best, and delete older ones."""
         if best:
             self._folder.write("best", newest)
         checkpoint.prune(self._folder, newest, self._run.plan.record.keep)
@@ -134,9 +138,9 @@ class Saving:
         self._run.notify("ganforge_checkpointed", folder=folder)
 
     def restore(self, folder: Path, rewinds: int | None = None) -> None:
-        """Put everything back as a checkpoint has it; after a rewind, go on with the batches of that one.
+        """Restore everything from a checkpoint; after the rewind number `rewinds`, use that rewind's batches.
 
-        An InputError says that the checkpoint is not of this recipe.
+        Raise an InputError if the checkpoint does not fit the recipe.
         """
         run, training = self._run, checkpoint.load_training(folder)
         try:
@@ -164,38 +168,38 @@ class Saving:
 
     @property
     def exhausted(self) -> bool:
-        """Whether the metric has not improved for as long as the recipe waits."""
+        """Whether the recipe's patience is exhausted."""
         return 0 < self._run.plan.train.patience <= self.waited
 
     @property
     def best_one(self) -> Path | None:
-        """The checkpoint with the best metric, if there is one, once it is written."""
+        """The checkpoint with the best metric, if there is one; waits until it is written."""
         self.settle()
         return checkpoint.named(self._run.folder, "best")
 
     def evaluated(self, split: Split, found: Evaluated) -> Measured:
-        """Keep what evaluations found of the current step on a split, and its checkpoint if it is best; return it."""
+        """Store the results of the current step on a split, and save a checkpoint if it is best; return the results."""
         self.measured = self._run.measured.with_split(split, found.metrics, found.about, list(found.failed))
         if split == "validation" and (value := self._value(found.metrics)) is not None:
-            value = ranks.exchange("how good it is", value)[0]  # rounding may differ from machine to machine
+            value = ranks.exchange("the metric", value)[0]  # rounding may differ between machines
             self.waited += 1
             if value > self.best:
                 self.best, self.waited = value, 0
                 self.save(best=True)
             self.measured = evolve(self.measured, stopped=self.exhausted)
         self.settle()
-        if self.saved_at == self._run.step and ranks.is_lead():  # only now is the step all done
+        if self.saved_at == self._run.step and ranks.is_lead():  # only now is the step complete
             self._folder.write(f"{self.newest}/{METRICS}", Results(self.measured).text())
         return self.measured
 
     def tested(self, folder: Path, found: Evaluated) -> Measured:
-        """Keep what evaluations found of a checkpoint on the test split; return all that is known of it."""
+        """Store the results of a checkpoint on the test split; return all of its results."""
         measured = checkpoint.measured(folder).with_split("test", found.metrics, found.about, list(found.failed))
         self._folder.write(f"{folder.name}/{METRICS}", Results(measured).text())
         return measured
 
     def take_up_best(self, start: Path) -> None:
-        """Find the best metrics so far: also those of a run that was killed before it noted that they are."""
+        """Find the best metric so far, even if the run was killed before it recorded that."""
         states = [start] if self.best_one is None else [self.best_one, start]
         for folder in states:
             value = self._value(checkpoint.measured(folder).metrics.get("validation", {}))
@@ -205,18 +209,18 @@ class Saving:
         self.best = ranks.exchange("the best one", self.best)[0]
 
     def _value(self, metrics: Metrics) -> float | None:
-        """Return how good metrics are, the higher the better; None where the one that chooses is not among them."""
+        """Return the metric that chooses the best checkpoint, higher is better; None if it is missing."""
         plan = self._run.plan
         try:
             return best_of(plan, metrics) if plan.record.best and metrics else None
-        except RecipeError as error:  # the evaluation failed, or its metrics are not always the same ones
+        except RecipeError as error:  # the evaluation failed, or its metrics vary
             self._run.warn(str(error))
             return None
 
     def require_finite(self) -> None:
-        """Refuse with a DivergedError to go on where losses are no longer finite."""
+        """Raise a DivergedError if losses are no longer finite."""
         if culprit := self._run.meter.culprit():
             raise DivergedError(
                 f"the loss '{culprit.name}' is {culprit.value} at step {culprit.step}; "
-                "checkpoints from before are kept. Try a lower learning rate"
+                "earlier checkpoints are kept. Try a lower learning rate"
             )

@@ -1,4 +1,4 @@
-"""Trained networks with their recipe: what evaluations, sample pictures and translation work on."""
+"""Trained networks with their recipe, for evaluations, sample pictures and translation."""
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -10,12 +10,12 @@ import torch
 from attrs import evolve, field, frozen
 from torch import Tensor, nn
 
-from ganforge.data.dataset import Dataset, Drawn, PictureDataset, Stored, derive, random_generator
-from ganforge.data.reading import Sources, mean, normal
+from ganforge.data.dataset import Dataset, Drawn, PictureDataset, Sources, Stored, derive, random_generator
+from ganforge.data.reading import mean, normal
 from ganforge.data.split import Split
 from ganforge.errors import InputError, nearest
 from ganforge.recipe.plan import Plan, usual
-from ganforge.training import build, norm as norms, ranks, sharing
+from ganforge.training import batch_norm, build, ranks, sharing
 from ganforge.training.networks import make_networks, with_facts
 from ganforge.training.state import held_by, looking
 from ganforge.training.values import Scheme, Values, Wiring
@@ -23,20 +23,20 @@ from ganforge.training.values import Scheme, Values, Wiring
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-LOOKED_AT = 64  # samples that are translated at a time
-CALIBRATION = 512  # samples on which batch normalisation is recalibrated, about
+LOOKED_AT = 64  # samples translated at a time
+CALIBRATION = 512  # samples for recalibrating batch normalisation, about
 
 
 @frozen
 class Findings:
-    """What an evaluation returns.
+    """The result of an evaluation.
 
     Attributes:
-        metrics: numbers by name; one that is not finite is stored as null, and reported.
-        figures: pictures, or functions that draw them after the last step only. One named `x_initial`, of the state
-            before training, comes first in the row of `x` when recipes are compared.
-        about: what makes the numbers comparable: a network, a resizing, how many pictures each is based on.
-        warnings: what readers of the numbers should know, such as that they are biased; a sentence each.
+        metrics: numbers by name; non-finite ones are stored as null and reported.
+        figures: figures, or functions that draw them, called only after the last step. A figure `x_initial`, of the
+            state before training, comes first in the row of `x` when recipes are compared.
+        about: facts that make the numbers comparable: a network, a resizing, the number of pictures.
+        warnings: caveats for readers of the numbers, such as a bias; one sentence each.
     """
 
     metrics: Mapping[str, float]
@@ -46,9 +46,9 @@ class Findings:
 
 
 class Seen:
-    """One direction outside of training: `seen["fake"]`, `"reconstructed" in seen`.
+    """A direction outside training: `seen["fake"]`, `"reconstructed" in seen`.
 
-    `name` is such as `AB`, `domains` are where it comes from and leads to, `fields` are the batch's, by value.
+    `name` is the direction, such as `AB`, `domains` are source and target, and `fields` maps values to batch fields.
     """
 
     def __init__(self, wiring: Wiring, values: Values, player: str) -> None:
@@ -59,7 +59,7 @@ class Seen:
         return self._wiring.offers(name, self._player)
 
     def __getitem__(self, name: str) -> Any:
-        """Return a value; it is made on first use. A KeyError says if the direction does not offer it."""
+        """Return a value, computed on first use; raise a KeyError if the direction does not offer it."""
         if name not in self:
             raise KeyError(f"the direction {self.name} offers no '{name}'")
         return self._values.ask(self.name, name, self._player)
@@ -67,15 +67,14 @@ class Seen:
 
 @frozen(eq=False)
 class Trained:
-    """The networks of a run after `step` training steps on `dataset`, in evaluation mode while used through it.
+    """The networks of a run after `step` training steps on `dataset`, in evaluation mode inside `evaluating()`.
 
-    `plan.train.norm` says how batch normalisation then works. `scheme` holds the networks and how values are made of
-    them. Each of `shown` returns tensors that are laid over the weights of a network while it is looked at. `ignored`
-    says of networks that are not there why the files that seem to hold them are none of these weights. Where
-    `rehearsal` is not 0, evaluations are only tried: on so many samples of each domain at most, and with as little work
-    as shows whether they can do it. `watched` is the split whose samples are given for those of the test split: that of
-    validation, while a run trains. `sources` are what was read of the data so far. `together` has the ranks of a
-    training share what is translated: all of them must then ask for the same.
+    `plan.train.norm` says how batch normalisation then works. `scheme` holds the networks and computes values. Each
+    function in `shown` returns tensors that replace weights of a network outside training. `ignored` says, for missing
+    networks, why files that seem to contain them were ignored. If `rehearsal` is not 0, evaluations are only tried: on
+    at most that many samples of each domain, and with as little work as possible. `watched` is the split that replaces
+    the test split: `validation`, while a run trains. `sources` are the data read so far. With `together`, the ranks of
+    a training share translations: all of them must then ask for the same.
     """
 
     plan: Plan
@@ -97,13 +96,13 @@ class Trained:
 
     @property
     def player(self) -> str:
-        """As whom values are asked for."""
+        """The player for which values are computed."""
         return usual(self.plan.coupling.players)
 
     def views(self, batch: Mapping[str, Tensor]) -> list[Seen]:
-        """Return the coupling's directions with any batch; use them inside of `evaluating()`.
+        """Return the coupling's directions for a batch; use them inside `evaluating()`.
 
-        Fields that are drawn, and are not in the batch, are drawn for it.
+        Drawn fields that are not in the batch are added.
         """
         count = len(next(iter(batch.values()))) if batch else 1
         drawn = {
@@ -117,7 +116,7 @@ class Trained:
     def samples(self, split: Split) -> Sources:
         """Return the samples of each domain in a split, ready to load, and the fields that are drawn.
 
-        While a run trains, and has samples for validation, it gives these for `test`: its test split stays untouched.
+        While a run with validation samples trains, it returns these for `test`: the test split stays unused.
         """
         split = self.watched if split == "test" else split
         if split not in self.sources:
@@ -125,7 +124,7 @@ class Trained:
         return {name: self._few(samples) for name, samples in self.sources[split].items()}
 
     def _few(self, samples: Stored | Drawn) -> Stored | Drawn:
-        """Return the samples, but not more of them than a rehearsal wants."""
+        """Return the samples, limited to those of a rehearsal."""
         if not self.rehearsal or isinstance(samples, Drawn) or samples.length <= self.rehearsal:
             return samples
         labels = {name: values[: self.rehearsal] for name, values in samples.labels.items()}
@@ -143,19 +142,19 @@ class Trained:
     ) -> Tensor:
         """Translate float [N, *source shape], pictures in [0, 1], to float [N, *target shape] on the CPU, by batches.
 
-        Where a batch's own statistics normalise it, it has no more samples than one of the training.
+        With `train.norm = "batch"`, a batch has at most as many samples as in training.
 
-        Use it inside of `evaluating()`. Another `value` than the translation may be wanted: `reconstructed`, say. What
-        is drawn besides follows from `seed`; `alike` gives every sample what the first one is given, such as one style.
-        Networks that say `multiple` take pictures of other sizes, too. An InputError says if the coupling has no such
+        Use it inside `evaluating()`. `value` may name another value, such as `reconstructed`. Random inputs follow from
+        `seed`; with `alike`, all samples get those of the first one, such as the same style. Networks with the
+        attribute `multiple` also take pictures of other sizes. Raise an InputError if the coupling has no such
         direction.
         """
         return self._made(direction, value, len(samples), batch, seed, {self.source(direction): samples}, alike=alike)
 
     def draw(self, direction: str, count: int, batch: int = LOOKED_AT, seed: int = 0) -> Tensor:
-        """Make samples of a direction that needs no source, [count, *target shape]; use it inside of `evaluating()`.
+        """Generate samples of a direction without a source, [count, *target shape]; use it inside `evaluating()`.
 
-        An InputError says if the coupling has no such direction, or if it translates.
+        Raise an InputError if the coupling has no such direction, or if it translates.
         """
         return self._made(direction, "fake", count, batch, seed, {})
 
@@ -170,26 +169,26 @@ class Trained:
         *,
         alike: bool = False,
     ) -> Tensor:
-        """Make a value of the fields that are given and of those that it needs besides, which must be drawn ones."""
+        """Compute a value from the given fields and the other fields that it needs, which must be drawn ones."""
         needed = self._wiring(direction, value).fields_of(value, self.player) - given.keys()
         drawn = self._drawn_of(needed)
         if self.plan.train.norm == "batch":
             batch = min(batch, self.plan.train.batch)
         if missing := sorted(needed - drawn.keys()):
-            raise InputError(f"the direction {direction} needs '{missing[0]}', which is neither given nor drawn")
+            raise InputError(f"the direction {direction} needs the field '{missing[0]}', neither given nor drawn")
         parts, world = [], ranks.world() if self.together else 1
         for start in range(0, count, batch):
             if start // batch % world != ranks.rank() % world:
                 continue
-            # Each batch has a seed of its own, so that it is the same whoever makes it.
+            # Each batch has its own seed, so that it is the same on any rank.
             torch.manual_seed(self._seed(seed) if start == 0 else derive(self._seed(seed), start))
             stop = min(start + batch, count)
             alone = self.plan.train.norm == "batch" and stop - start == 1 < min(batch, count)
-            # A last sample that is alone could not be normalised by its batch: the one before it comes along.
+            # A batch of one sample cannot be normalised by its own statistics: add the sample before it.
             rows, size = ([start, start - 1], 2) if alone else (slice(start, stop), stop - start)
             fields = {name: samples[rows] for name, samples in given.items()}
             for name, source in drawn.items():
-                # A whole batch always, so that a larger count begins with the same samples.
+                # Always draw a whole batch, so that a larger count begins with the same samples.
                 made = source.draw(batch, random_generator(seed, "draw", name, 0 if alike else start))
                 fields[name] = made[:1].expand(size, *made.shape[1:]) if alike else made[:size]
             values = Values(self.scheme, {name: samples.to(self.device) for name, samples in fields.items()})
@@ -199,100 +198,100 @@ class Trained:
 
     @cached_property
     def drawn(self) -> Mapping[str, Drawn]:
-        """The fields that are drawn afresh, not read: the coupling's noise, and such domains of the data set."""
+        """The fields that are drawn, not read: the coupling's noise, and drawn domains of the data set."""
         found = {name: normal(shape) for name, shape in self.plan.coupling.noise.items()}
-        if not isinstance(self.dataset, PictureDataset):  # whose samples are files, which need not be here any more
+        if not isinstance(self.dataset, PictureDataset):  # whose samples are files, which may be gone
             with suppress(InputError):
                 found |= {name: s for name, s in self.dataset.open("test").items() if isinstance(s, Drawn)}
         return found
 
     def translates(self, direction: str) -> bool:
-        """Whether a direction translates, or only draws; an InputError says if there is no such one."""
+        """Return whether a direction translates or only draws; raise an InputError if it does not exist."""
         fields = self._wiring(direction).fields_of("fake", self.player)
         return bool(fields - self._drawn_of(fields).keys())
 
     def _drawn_of(self, fields: set[str]) -> dict[str, Drawn]:
-        """Return those of the fields that are drawn; the data set is asked only where the coupling draws not all."""
+        """Return the drawn fields among `fields`; the data set is opened only if the coupling does not draw all."""
         noise = {name: normal(shape) for name, shape in self.plan.coupling.noise.items()}
         drawn = noise if fields <= noise.keys() else self.drawn
         return {name: samples for name, samples in drawn.items() if name in fields}
 
     def source(self, direction: str) -> str:
-        """Return the domain whose samples a direction translates; an InputError says if there are none."""
+        """Return the source domain of a direction; raise an InputError if it only draws."""
         view = self._wiring(direction).view
         if not self.translates(direction) or "source" not in view.fields:
-            raise InputError(f"the direction {direction} translates nothing: it draws; see `ganforge draw`")
+            raise InputError(f"the direction {direction} does not translate, it draws; see `ganforge draw`")
         return view.fields["source"]
 
     def target(self, direction: str) -> str:
-        """Return the domain that a direction leads to."""
+        """Return the target domain of a direction."""
         return self._wiring(direction).view.domains[-1]
 
     @property
     def directions(self) -> tuple[str, ...]:
-        """The directions whose networks are there, such as `AB`."""
+        """The directions whose networks exist, such as `AB`."""
         making = [name for name, wiring in self.scheme.wirings.items() if wiring.offers("fake", self.player)]
         return tuple(name for name in making if not self._absent(name))
 
     def needed(self, direction: str, value: str = "fake") -> set[str]:
-        """Return the names of the networks that a direction's translations, samples or other values are made with."""
+        """Return the names of the networks that a value of a direction needs."""
         return with_facts(self.plan, self.scheme.wirings[direction].networks_of(value, self.player))
 
     def multiple(self, direction: str) -> int | None:
-        """Return what height and width must be multiples of; None if a direction takes the size of the training only.
+        """Return the number that height and width must be multiples of; None if only the training's size works.
 
-        A network that takes pictures of any size says so: its attribute `multiple` is the number that their height and
-        width must be multiples of, and its attribute `least`, if it has one, the smallest height and width.
+        Networks for any size have the attribute `multiple`, which height and width must be multiples of, and possibly
+        `least`, their minimum.
         """
         multiples = [getattr(self.networks[name], "multiple", None) for name in self.needed(direction)]
         known = [multiple for multiple in multiples if isinstance(multiple, int)]
         return math.lcm(*known) if len(known) == len(multiples) else None
 
     def least(self, direction: str) -> int:
-        """Return the smallest height and width that a direction takes."""
+        """Return the smallest height and width that a direction accepts."""
         return max(int(getattr(self.networks[name], "least", 1)) for name in self.needed(direction))
 
     def _absent(self, direction: str, value: str = "fake") -> list[str]:
         return sorted(self.needed(direction, value) - self.scheme.modules.keys())
 
     def _wiring(self, direction: str, value: str = "fake") -> Wiring:
-        """Return the wiring of a direction that can be made; an InputError says if none is, or a network lacks."""
+        """Return the wiring of a direction; raise an InputError if it does not exist, or a network is missing."""
         wiring = self.scheme.wirings.get(direction)
         if wiring is None or not wiring.offers("fake", self.player):
             coupling = self.plan.coupling_choice.component.name
             hint = nearest(direction, self.directions)
-            raise InputError(f"the coupling '{coupling}' has no generator of direction {direction}; {hint}")
+            raise InputError(f"the coupling '{coupling}' has no generator for the direction {direction}; {hint}")
         if absent := self._absent(direction, value):
             what = "" if value == "fake" else f" for '{value}'"
             lacking = f"the direction {direction} needs the network {absent[0]}{what}"
-            raise InputError(f"{lacking}: {self.ignored.get(absent[0], 'its weights are not beside the others')}")
+            raise InputError(f"{lacking}: {self.ignored.get(absent[0], 'its weights are missing')}")
         return wiring
 
     @contextmanager
     def evaluating(self) -> Iterator[None]:
-        """Put the networks into evaluation mode, without gradients, as they are shown, and back again."""
+        """Put the networks into evaluation mode without gradients, with the tensors of `shown`, and restore them."""
         held = self._held()
         with looking({**self.scheme.modules, **held}, self._seed(0)), laid_over(self.networks, self.shown):
             if self.plan.train.norm == "batch":
-                norms.by_batch(self.networks)
+                batch_norm.by_batch(self.networks)
             self.scheme.evaluating = True
             try:
                 yield
             finally:
                 self.scheme.evaluating = False
-                for label in self._held().keys() - held.keys():  # made meanwhile, to look at
+                for label in self._held().keys() - held.keys():  # created within the context
                     self._held()[label].train()
 
     def _held(self) -> dict[str, nn.Module]:
-        """Return the modules that values hold, as far as they were made."""
+        """Return the modules of the values that exist so far."""
         return {f.label: m for f in self.scheme.formulas.values() if (m := held_by(f.made)) is not None}
 
     def _seed(self, seed: int) -> int:
-        """Return the seed of what networks and values draw while they are looked at."""
+        """Return the seed of random numbers outside training."""
         return derive(self.plan.train.seed, "look", *([seed] if seed else []))
 
     def initial(self) -> "Trained":
-        """Return the same networks as they were before the first step."""
+        """Return the networks as they were before the first step."""
         sources, shapes = self.samples("train"), build.shapes_of(self.plan, self.dataset)
 
         def mean_of(domain: str) -> Tensor:
@@ -307,7 +306,7 @@ class Trained:
 def laid_over(
     networks: Mapping[str, nn.Module], shown: Sequence[Callable[[str], Mapping[str, Tensor]]]
 ) -> Iterator[dict[str, dict[str, Tensor]]]:
-    """Lay tensors over networks' weights, layer by layer, and yield what they cover; take them off again."""
+    """Replace weights by the tensors of `shown`, one after the other; yield the originals, and restore them."""
     beneath: dict[str, dict[str, Tensor]] = {name: {} for name in networks}
     try:
         for show in shown:
@@ -324,8 +323,8 @@ def laid_over(
                 state[key].data.copy_(value)
 
 
-def recalibration(plan: Plan, scheme: Scheme, sources: Sources, device: torch.device) -> norms.Recalibration:
-    """Measure batch normalisation's statistics anew on training samples of each field, as they are stored."""
+def recalibration(plan: Plan, scheme: Scheme, sources: Sources, device: torch.device) -> batch_norm.Recalibration:
+    """Prepare the recalibration of batch normalisation on training samples of each field, as stored."""
     batch, found = plan.train.batch, {}
     for name, samples in sources.items():
         random = random_generator(plan.train.seed, "norm", name.partition(".")[0])
@@ -335,4 +334,4 @@ def recalibration(plan: Plan, scheme: Scheme, sources: Sources, device: torch.de
             found[name] = samples.load(chosen.tolist())
         else:
             found[name] = samples.draw(max(1, CALIBRATION // batch) * batch, random)
-    return norms.Recalibration(scheme, usual(plan.coupling.players), found, batch, device)
+    return batch_norm.Recalibration(scheme, usual(plan.coupling.players), found, batch, device)

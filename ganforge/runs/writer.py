@@ -1,4 +1,4 @@
-"""Writing beside the steps: a thread for what takes time, and copies of tensors that the steps do not change."""
+"""Write in the background: a thread for slow jobs, and copies of tensors that training steps do not change."""
 
 import threading
 from collections.abc import Callable, Mapping
@@ -12,7 +12,7 @@ from ganforge.training.formula import tensors_of
 
 
 class Writer:
-    """Does one job at a time in a thread of its own; a process ends only once that is done."""
+    """Runs one job at a time in its own thread; the process ends only after the job."""
 
     def __init__(self) -> None:
         self._thread: threading.Thread | None = None
@@ -20,16 +20,16 @@ class Writer:
         self._then: Callable[[], None]
 
     def begin(self, job: Callable[[], None], then: Callable[[], None] = lambda: None) -> None:
-        """Settle the job before, and begin one, of what the steps do not change.
+        """Settle the previous job and start a new one, which must not use data that training steps change.
 
-        `then` is called by `settle` once it has succeeded.
+        `settle` calls `then` after the job has succeeded.
         """
         self.settle()
 
         def work() -> None:
             try:
                 job()
-            except BaseException as error:  # whoever settles it raises it
+            except BaseException as error:  # `settle` raises it
                 self._error = error
 
         self._then = then
@@ -37,17 +37,17 @@ class Writer:
         self._thread.start()
 
     def wait(self) -> None:
-        """Wait until the job is done, whether it succeeded or not; any thread but its own may."""
+        """Wait until the job is done, whether it succeeded or not; not for the job's own thread."""
         if (thread := self._thread) is not None:
             thread.join()
 
     @property
     def done(self) -> bool:
-        """Whether a job is done that is not settled yet."""
+        """Whether a job has finished and is not settled yet."""
         return self._thread is not None and not self._thread.is_alive()
 
     def settle(self) -> None:
-        """Wait for the job; then do what comes then, or raise what it raised."""
+        """Wait for the job; then call `then`, or raise the job's error."""
         if self._thread is None:
             return
         self._thread.join()
@@ -58,22 +58,22 @@ class Writer:
 
 
 class Copies:
-    """Copies of tensors in the host's memory, which is kept for the next ones."""
+    """Copies of tensors in the host's memory, which later copies reuse."""
 
     def __init__(self) -> None:
         self._kept: dict[tuple[Any, ...], Tensor] = {}
 
     def of(self, nest: Any) -> Any:
-        """Return a nest of dicts, lists and tuples with copies of its tensors, which hold until the next call."""
+        """Return a nest with copies of its tensors, which are valid until the next call."""
         before, self._kept = self._kept, {}
         copied = self._copied(nest, (), before)
-        # Waiting here rather than in the thread: a look at a CUDA device there would spoil a graph that is captured.
+        # Wait here, not in the thread, where synchronising would break the capture of a CUDA graph.
         for device in {tensor.device for tensor in tensors_of(nest) if tensor.is_cuda}:
             torch.cuda.current_stream(device).synchronize()
         return copied
 
     def fit(self, nest: Any) -> bool:
-        """Whether there is memory for copies of a nest's tensors, and as much again."""
+        """Return whether the free memory is twice that of a nest's tensors."""
         return bool(self._kept) or 2 * sum(tensor.nbytes for tensor in tensors_of(nest)) < free_memory()
 
     def _copied(self, nest: Any, place: tuple[Any, ...], before: Mapping[tuple[Any, ...], Tensor]) -> Any:

@@ -1,1 +1,1 @@
-"""What happens: the step, its values, its numbers."""
+"""Training: the step, its values and losses, and how they are computed."""

@@ -1,4 +1,4 @@
-"""From a plan to an engine: values and losses bound to the coupling's views, with networks, players and optimizers."""
+"""Build the engine of a plan: networks, players and optimizers, with values and losses bound to views."""
 
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -9,11 +9,11 @@ from attrs import evolve
 from torch import nn
 
 from ganforge.components.coupling import View
-from ganforge.data import divide
+from ganforge.data import held_out
 from ganforge.data.batches import Batches
-from ganforge.data.dataset import Dataset, Decided, Drawn, Report, Samples, Shape, derive, random_generator
+from ganforge.data.dataset import Dataset, Decided, Drawn, Report, Samples, Shape, Sources, derive, random_generator
 from ganforge.data.files import listed_once
-from ganforge.data.reading import Ready, Sources, normal, read, silent
+from ganforge.data.reading import Ready, normal, read, silent
 from ganforge.data.split import Split
 from ganforge.errors import PluginError, RecipeError
 from ganforge.recipe.plan import Choice, LossPlan, Plan
@@ -25,11 +25,11 @@ from ganforge.training.player import Player, Term, Update, learnable
 from ganforge.training.state import Held, held_by
 from ganforge.training.values import Scheme, Wiring
 
-Bound = Mapping[str, Sequence[tuple[LossPlan, str, Mapping[str, str]]]]  # a player's losses, each with view and asks
+Bound = Mapping[str, Sequence[tuple[LossPlan, str, Mapping[str, str]]]]  # each player's losses, with view and asks
 
 
 def make_dataset(plan: Plan) -> Dataset:
-    """Make the data set object; nothing is read yet."""
+    """Make the data set object without reading anything."""
     with plan.located(("dataset",)):
         dataset = plan.dataset.make()
     if not isinstance(dataset, Dataset):
@@ -41,10 +41,10 @@ def make_dataset(plan: Plan) -> Dataset:
 def decide(
     plan: Plan, dataset: Dataset, report: Report = silent, ready: Ready | None = None
 ) -> tuple[Plan, Dataset, Decided]:
-    """Have the data set decide what its settings leave open, and make it anew with what it decided.
+    """Let the data set decide open settings, and make it again with these.
 
-    `ready` makes samples ready that it wants to look at, by default the plan's cache. A RecipeError says that the data
-    are not there.
+    `ready` makes the samples ready that it inspects; the default is the plan's cache. Raise a RecipeError if data are
+    missing.
     """
     with plan.located(("dataset",)):
         decided = dataset.decide(ready or ready_of(plan), report)
@@ -57,17 +57,17 @@ def decide(
 def decide_and_read(
     plan: Plan, dataset: Dataset, report: Report = silent
 ) -> tuple[Plan, Dataset, Decided, dict[Split, Sources]]:
-    """Do as `decide` and then as `read_data`; folders are listed once for both."""
+    """Call `decide`, then `read_data`; folders are listed once for both."""
     with listed_once():
         plan, dataset, decided = decide(plan, dataset, report)
         return plan, dataset, decided, read_data(plan, dataset, report)
 
 
 def read_data(plan: Plan, dataset: Dataset, report: Report = silent) -> dict[Split, Sources]:
-    """Read all splits, and prepare what is not in the cache yet; `validation` is among them if the recipe has it.
+    """Read all splits, including `validation` if the recipe has it, and prepare what is not in the cache yet.
 
     Raises:
-        RecipeError: the data are not there, are broken, or are too few for a batch or for validation.
+        RecipeError: data are missing, broken, or too few for a batch or for validation.
     """
     return {
         **read_split(plan, dataset, "train", report, plan.train.batch),
@@ -78,7 +78,7 @@ def read_data(plan: Plan, dataset: Dataset, report: Report = silent) -> dict[Spl
 def read_split(
     plan: Plan, dataset: Dataset, split: Split, report: Report = silent, batch: int = 0
 ) -> dict[Split, Sources]:
-    """Read a split as `read_data` does; all of them where samples are set aside for validation."""
+    """Read a split as `read_data` does; with validation samples, any split but `test` reads all splits."""
     noise: Sources = {field: normal(shape) for field, shape in plan.coupling.noise.items()}
     validation = plan.data.validation
     with plan.located(("dataset",)):
@@ -87,14 +87,14 @@ def read_split(
         if validation is None or split == "test":
             found = {split: read(dataset, split, *rest)}
         else:
-            found = divide.read_divided(dataset, validation, *rest)
+            found = held_out.read_divided(dataset, validation, *rest)
     for sources in found.values():
         _require_shapes(plan, dataset, sources)
     return {name: {**noise, **sources} for name, sources in found.items()}
 
 
 def _require_shapes(plan: Plan, dataset: Dataset, sources: Sources) -> None:
-    """Refuse samples of another shape than the data set says."""
+    """Raise a PluginError if samples do not have the shape that the data set declares."""
     component = plan.dataset.component
     for domain, shape in dataset.shapes.items():
         samples = sources.get(domain)
@@ -105,26 +105,23 @@ def _require_shapes(plan: Plan, dataset: Dataset, sources: Sources) -> None:
         else:
             continue
         if tuple(one.shape) != (1, *shape):
-            got = f"samples of shape {list(one.shape[1:])} in domain {domain}, but says that it is {list(shape)}"
-            raise PluginError(f"dataset '{component.qualified}' makes {got} ({component.written})")
+            got = f"samples of shape {list(one.shape[1:])} in domain {domain}, but declares {list(shape)}"
+            raise PluginError(f"dataset '{component.qualified}' returns {got} ({component.written})")
 
 
 def open_all(plan: Plan, dataset: Dataset) -> dict[Split, Mapping[str, Samples]]:
-    """Open all that the data bring, validation samples among them if these are no share of the training samples.
-
-    A RecipeError says that the data are not there.
-    """
+    """Open all splits, including separate validation samples; raise a RecipeError if data are missing."""
     with plan.located(("dataset",)):
-        return divide.open_all(dataset, plan.data.validation)
+        return held_out.open_all(dataset, plan.data.validation)
 
 
 def ready_of(plan: Plan) -> Ready | None:
-    """Return what makes prepared samples ready, if a plugin offers it."""
+    """Return the cache, which makes prepared samples ready, if a plugin offers one."""
     return plan.cache.make if plan.cache else None
 
 
 def shapes_of(plan: Plan, dataset: Dataset) -> dict[str, Shape]:
-    """Return the shape of a sample of each domain, and of each field that the coupling draws."""
+    """Return the sample shape of each domain, and of each field that the coupling draws."""
     return {**dataset.shapes, **plan.coupling.noise}
 
 
@@ -137,13 +134,13 @@ def labels_of(plan: Plan) -> list[str]:
 def make_scheme(
     plan: Plan, networks: Mapping[str, nn.Module], device: torch.device, bound: Bound
 ) -> tuple[Scheme, dict[str, Held]]:
-    """Make what makes values, with the modules that are held by it.
+    """Make the scheme that computes values, and the modules that its formulas hold.
 
     Args:
-        plan: says how.
-        networks: by name.
-        device: where they are.
-        bound: the losses of each player, as `check` returned them; without any, nothing is learnt.
+        plan: the plan.
+        networks: the networks by name.
+        device: the device of the networks.
+        bound: the losses of each player, as `check` returned them; empty if nothing is trained.
     """
     held: dict[str, Held] = {}
 
@@ -166,19 +163,19 @@ def make_scheme(
 
 
 def _let_learn(scheme: Scheme, player: str, label: str, held: Mapping[str, Held]) -> None:
-    """Have a player learn what the formula that it asks for holds."""
+    """Let a player train the parameters of a formula that it asks for."""
     if label in held and held[label].parameters:
         scheme.modules[label] = held[label].module
         scheme.learns[player].add(label)
 
 
 def _placed(view: View, device: torch.device) -> View:
-    """Put the tensors among a view's constants where the networks are."""
+    """Move the tensors among a view's constants to the device."""
     return evolve(view, constants=mapped(lambda tensor: tensor.to(device), dict(view.constants)))
 
 
 def _further_views(plan: Plan) -> list[View]:
-    """Return a view for each generator that the coupling has only for another direction's sake, such as a way back."""
+    """Return a view for each generator that only serves another direction, such as the inverse of one."""
     taken = {view.name for view in plan.coupling.views}
     used = {view.networks.get("generator") for view in plan.coupling.views}
     return [
@@ -196,7 +193,7 @@ def _further_views(plan: Plan) -> list[View]:
 def _make_formula(
     plan: Plan, label: str, choice: Choice, device: torch.device, held: dict[str, Held], *, lasts: bool = False
 ) -> Formula:
-    """Make a value, loss or update, with random numbers of its own; what it holds is added to `held`."""
+    """Make a value, loss or update, with its own random state; add the modules that it holds to `held`."""
     made: Any = partial(choice.component.factory, **choice.first)
     if isinstance(choice.component.factory, type):
         with torch.random.fork_rng(devices=[]), plan.located(tuple(label.split(".")[:2])):
@@ -208,10 +205,10 @@ def _make_formula(
 
 
 def make_engine(plan: Plan, bound: Bound, batches: Batches, shapes: Mapping[str, Shape]) -> Engine:
-    """Make the engine of a fresh run, with initialised networks and optimizers; nothing in the plan is `auto`.
+    """Make the engine of a new run, with initialised networks and optimizers; nothing in the plan may be `auto`.
 
     Raises:
-        RecipeError: a player has losses, but no parameter to learn, or a number of its optimizer cannot change.
+        RecipeError: a player has losses but no parameters, or a setting of its optimizer cannot follow a schedule.
     """
     device = batches.device
     networks = make_networks(plan, shapes, device, batches.mean)
@@ -228,7 +225,7 @@ def make_engine(plan: Plan, bound: Bound, batches: Batches, shapes: Mapping[str,
     for name, losses in bound.items():
         terms = []
         for loss, view, asks in losses:
-            label = f"losses.{loss.role}.{view}"  # one object for each view, also if it counts for several players
+            label = f"losses.{loss.role}.{view}"  # one object for each view, even if it counts for several players
             if label not in scheme.losses:
                 scheme.losses[label] = _make_formula(plan, label, loss.choice, device, held)
             _let_learn(scheme, name, label, held)
@@ -237,12 +234,12 @@ def make_engine(plan: Plan, bound: Bound, batches: Batches, shapes: Mapping[str,
             players[name] = _make_player(plan, name, terms, scheme, updates, device)
     rhythm = partial(plan.train.playing, tuple(players))
     parts = plan.train.accumulate
-    # What ranks tell each other, and what parts draw alike, is no part of a program.
+    # Communication between ranks, and random numbers shared by parts of a batch, cannot be recorded.
     divided = parts * ranks.world() > 1
     recorder = plan.recorder.make if plan.recorder and not divided else None
     engine = Engine(networks, scheme, players, rhythm, updates, held, plan.compute, device, recorder, parts)
     if divided and (plan.compute.compile is True or plan.compute.cuda_graph is True):
-        engine.recording.reason = "a batch is played in parts, or by several devices"
+        engine.recording.reason = "the batch is divided into parts or among devices"
     return engine
 
 
@@ -253,7 +250,7 @@ def _make_player(
     parameters = [parameter for _, parameter in learnable(modules)]
     choice = plan.optimizers[name]
     if not parameters:
-        message = f"the {name} has losses, but no network of the coupling is updated by it"
+        message = f"the {name} has losses, but no network to update"
         raise RecipeError([plan.recipe.problem(("coupling",), message)])
     with plan.located(("optimizer",)):
         optimizer = choice.make(parameters=parameters)
@@ -263,7 +260,7 @@ def _make_player(
         raise PluginError(f"optimizer '{component.qualified}' {problem}")
     for setting in choice.schedules:
         if setting not in optimizer.param_groups[0]:
-            message = f"'{choice.component.name}' does not let '{setting}' change while it trains"
+            message = f"'{choice.component.name}' cannot change '{setting}' during training"
             raise RecipeError([plan.recipe.problem(("optimizer", setting), message)])
     scaler = torch.amp.GradScaler(device.type, enabled=plan.compute.precision == "fp16")
     player = Player(name, terms, modules, optimizer, choice.schedules, updates, scaler)
@@ -272,5 +269,5 @@ def _make_player(
         wiring = scheme.wirings[view]
         player.watched[view] = [value for value in wanted if wiring.offers(value, name)]
         for made in (made for value in player.watched[view] for made in wiring.way_to(value, name)):
-            scheme.formula(view, made)  # now, so that what it holds is saved and restored
+            scheme.formula(view, made)  # made now, so that its state is saved and restored
     return player

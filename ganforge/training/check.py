@@ -1,4 +1,4 @@
-"""Whether all parts of a plan fit together, found without memory or arithmetic before anything is built."""
+"""Check that all parts of a plan fit together, on the meta device: without memory or arithmetic."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -18,10 +18,10 @@ from ganforge.training.values import Values, Wiring
 
 
 def check(plan: Plan, dataset: Dataset) -> Bound:
-    """Build everything without memory or arithmetic and bind the losses to the coupling's views.
+    """Build everything on the meta device and bind the losses to the coupling's views.
 
     Raises:
-        RecipeError: networks do not take these shapes, or a loss asks for what no view offers.
+        RecipeError: networks do not accept the shapes, or a loss asks for a value that no view offers.
     """
     problems: list[Problem] = []
 
@@ -32,7 +32,7 @@ def check(plan: Plan, dataset: Dataset) -> Bound:
     shapes = shapes_of(plan, dataset)
     if plan.train.augment and all(len(shape) != 3 for shape in dataset.shapes.values()):
         domain, shape = next(iter(dataset.shapes.items()))
-        report(("train", "augment"), f"only pictures can be changed at random; domain {domain} holds {list(shape)}")
+        report(("train", "augment"), f"only pictures can be augmented; samples of domain {domain} are {list(shape)}")
     for view in plan.coupling.views:
         for field in view.fields.values():
             if field.partition(".")[0] not in shapes:
@@ -55,7 +55,7 @@ def check(plan: Plan, dataset: Dataset) -> Bound:
                 if not fitting:
                     _tell_of_missing(plan, loss, asks, wirings, player, report)
     for role, choice in plan.updates.items():
-        # An update would never be called if no direction offered what it asks for.
+        # Otherwise the update would never be called.
         wanted = values_of(choice.component.factory)
         if not any(all(w.offers(name, player) for name in wanted) for w in wirings for player in players):
             missing = [name for name in wanted if not any(w.offers(name, p) for w in wirings for p in players)]
@@ -78,7 +78,7 @@ def _check_values(
     bound: Bound,
     report: Callable[..., None],
 ) -> None:
-    """Make what losses ask for without memory or arithmetic: a generator may ask for more, or channels not fit."""
+    """Compute the values of losses on the meta device: a generator may need more arguments, or channels may differ."""
     pictures = {domain: shape[0] for domain, shape in shapes.items() if len(shape) == 3}
     differing = ", ".join(f"{domain} has {count}" for domain, count in pictures.items())
     with META:
@@ -89,19 +89,19 @@ def _check_values(
         for player, loss, view, name in [(p, loss, v, name) for p, loss, v, asks in every for name in asks.values()]:
             try:
                 values.ask(view, name, player)
-            except Exception as error:  # of any kind: the first step tells what cannot be told without arithmetic
+            except Exception as error:  # any kind: the first step reports what this check cannot
                 generator = scheme.wirings[view].view.networks.get("generator")
                 if generator and (fault := _misfit_of_call(str(error.__cause__))):
                     network, choice = plan.networks[generator]
                     names = choice.component.name, plan.coupling_choice.component.name
                     report((network.role, "use"), fault.format(*names))
                 elif len(set(pictures.values())) > 1 and _is_misfit(error.__cause__):
-                    message = f"'{name}' in the direction {view} needs domains of the same channels; here {differing}"
+                    message = f"'{name}' in the direction {view} needs domains with equal channels, but {differing}"
                     report(("losses", loss.role, "use"), message)
 
 
 def _misfit_of_call(reason: str) -> str:
-    """Say, of generator {0} and coupling {1}, that one asks for more than the other gives; nothing if it is not so."""
+    """Describe a mismatch between the arguments of generator {0} and those of coupling {1}; "" if there is none."""
     if lacking := re.search(r"forward\(\) missing .+ arguments?: (.+)", reason):
         return f"'{{0}}' asks for {lacking[1]} besides a sample, which the coupling '{{1}}' does not give"
     if re.search(r"forward\(\) takes .+ were given", reason):
@@ -110,7 +110,7 @@ def _misfit_of_call(reason: str) -> str:
 
 
 def _is_misfit(error: BaseException | None) -> bool:
-    """Tell whether shapes do not fit together, and it is not that something cannot be done without numbers."""
+    """Return whether an error means that shapes do not fit, not that the meta device lacks an operation."""
     fault = isinstance(error, RuntimeError | ValueError) and not isinstance(error, NotImplementedError)
     return fault and "meta" not in str(error)
 
@@ -123,11 +123,11 @@ def _tell_of_missing(
     player: str,
     report: Callable[..., None],
 ) -> None:
-    """Say what a loss asks for in vain."""
+    """Report the values that a loss asks for and no direction offers."""
     name, path = loss.choice.component.name, ("losses", loss.role)
     lacking = {arg: [w.missing(value, player) for w in wirings] for arg, value in asks.items()}
     if all(None in missing for missing in lacking.values()):
-        report((*path, "use"), f"no direction offers all that '{name}' asks for: {', '.join(asks)}")
+        report((*path, "use"), f"no direction offers everything that '{name}' asks for: {', '.join(asks)}")
     for argument, missing in lacking.items():
         value, first = asks[argument], missing[0]
         if first is None or None in missing:

@@ -1,15 +1,15 @@
-"""What a CPU computes faster in another way, in fp32 and channels last: the same within rounding.
+"""Faster CPU algorithms for fp32 and channels last, equal to torch's within rounding.
 
-* Convolutions onto small maps are one matrix product each. oneDNN reorders the weights in every call and fills its
-  registers badly where a map has few places.
-* Convolutions of 3x3 with many channels take Winograd's form F(4x4, 3x3), with a quarter of the multiplications (Lavin
-  and Gray, "Fast Algorithms for Convolutional Neural Networks", CVPR 2016).
-* Instance normalisation goes sample by sample, since torch's copies channels-last maps into the other layout and back.
-  A single sample always goes this way, in half precision, too: there torch 2.15 takes a gradient that is laid out
-  channels last for one that is not, and returns a wrong one without a word.
+* Convolutions onto small maps become one matrix product each. oneDNN reorders the weights in every call and uses its
+  registers badly if a map has few places.
+* Convolutions of 3x3 with many channels use Winograd's F(4x4, 3x3), with a quarter of the multiplications (Lavin and
+  Gray, "Fast Algorithms for Convolutional Neural Networks", CVPR 2016).
+* Instance normalisation runs sample by sample, since torch copies channels-last maps into the other layout and back. A
+  single sample always takes this path, also in half precision: there torch 2.15 misreads the layout of a channels-last
+  gradient and silently returns a wrong one.
 
-Measurements are in docs/results/speed.md. Which way is taken depends on shapes alone, so that a resumed run takes the
-same; before a shape's first use it is proved to be the same as torch's, gradients included.
+Measurements are in docs/results/speed.md. The choice of algorithm depends on shapes alone, so that a resumed run makes
+the same; before a shape's first use, result and gradients are compared with torch's.
 """
 
 from collections.abc import Callable, Sequence
@@ -25,14 +25,15 @@ from torch.utils._python_dispatch import _disable_current_modes
 
 from ganforge.training.windows import Columns, Fold, Pair, Window
 
-FEW_PLACES = 16  # of the smaller map of a sample, up to which a product is faster
-FEW_ROWS = 256  # places of a batch's smaller maps together, up to which it is
-MANY_CHANNELS = 128  # on both sides, from which Winograd's form is faster
-MANY_TILES = 256  # of 4x4 places in a batch, from which it is
-LARGE_SAMPLE = 1 << 15  # numbers, from which normalising sample by sample is faster
-TOLERANCE = 1e-3  # of the largest number, by which two ways may differ
+# Thresholds for the faster algorithm.
+FEW_PLACES = 16  # a product: at most this many places in a sample's smaller map,
+FEW_ROWS = 256  # or in the smaller maps of a batch together
+MANY_CHANNELS = 128  # Winograd: at least this many channels on both sides,
+MANY_TILES = 256  # and tiles of 4x4 places in a batch
+LARGE_SAMPLE = 1 << 15  # normalising sample by sample: at least this many numbers in a sample
+TOLERANCE = 1e-3  # largest difference between two algorithms, relative to the largest number
 
-Way = Callable[[Tensor, Any, Any], Tensor]  # of maps, weights and bias; equal ones are interchangeable
+Way = Callable[[Tensor, Any, Any], Tensor]  # an algorithm, called with maps, weights and bias
 
 
 @frozen
@@ -65,7 +66,7 @@ def _matrix(weight: Tensor) -> Tensor:
     return weight.permute(0, 2, 3, 1).reshape(weight.shape[0], -1)
 
 
-# Lavin and Gray, section 4.3: what tiles of 6x6 become, the kernel of 3x3 becomes, and gives the 4x4 places.
+# Lavin and Gray, section 4.3: the transforms of 6x6 tiles, of the 3x3 kernel, and to the 4x4 places.
 _TILE = [[4, 0, -5, 0, 1, 0], [0, -4, -4, 1, 1, 0], [0, 4, -4, -1, 1, 0]]
 _TILE += [[0, -2, -1, 2, 1, 0], [0, 2, -1, -2, 1, 0], [0, 4, 0, -5, 0, 1]]
 _KERNEL = [[6, 0, 0], [-4, -4, -4], [-4, 4, -4], [1, 2, 4], [1, -2, 4], [0, 0, 24]]  # times 24
@@ -74,7 +75,7 @@ _PLACES = [[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0], [0, 1, 
 
 @lru_cache(maxsize=1)
 def _transforms() -> list[Tensor]:
-    """Return the three transforms, both dimensions at once: [36, 36], [36, 9], [16, 36]."""
+    """Return the three transforms for both dimensions at once: [36, 36], [36, 9], [16, 36]."""
     found = [torch.tensor(rows, dtype=torch.float64) for rows in (_TILE, _KERNEL, _PLACES)]
     found[1] /= 24
     return [torch.kron(one, one) for one in found]
@@ -82,7 +83,7 @@ def _transforms() -> list[Tensor]:
 
 @frozen
 class Winograd:
-    """`torch.conv2d` with kernels of 3x3 and stride 1 as F(4x4, 3x3); `padding` is that of zeros."""
+    """`torch.conv2d` with 3x3 kernels, stride 1 and zero padding as F(4x4, 3x3)."""
 
     padding: Pair
 
@@ -121,7 +122,7 @@ class SampleBySample:
 
 Choice = tuple[
     Way, tuple[Tensor, Tensor | None, Tensor | None], dict[str, Any]
-]  # a way, its tensors, torch's further arguments
+]  # an algorithm, its tensors, torch's other arguments
 
 
 def _conv2d(
@@ -192,7 +193,7 @@ def _instance_norm(
 
 
 def _is_small(window: Window, times: float) -> bool:
-    """Whether a convolution is faster as a product, of a batch so many times as large."""
+    """Return whether a convolution is faster as a product, for a batch `times` as large."""
     places = window.small[0] * window.small[1]
     rows = times * window.batch * places
     strided = min(window.stride) > 1 or places == 1
@@ -214,8 +215,8 @@ def _pair(value: Any) -> Pair:
 
 @lru_cache(maxsize=4096)
 def _is_proved(function: Any, way: Way, shapes: Sequence[Any], options: Sequence[tuple[str, Any]]) -> bool:
-    """Whether both ways give the same for some shapes: the result, and its gradients."""
-    # Whatever watches what is computed, as a recorder does, is not to see this.
+    """Return whether an algorithm gives the same result and gradients as torch for these shapes."""
+    # Modes that intercept torch functions, such as a recorder, must not see this.
     with torch._C.DisableTorchFunction(), _disable_current_modes(), torch.enable_grad():
         random = torch.Generator().manual_seed(0)
         given: list[Any] = [
@@ -225,7 +226,7 @@ def _is_proved(function: Any, way: Way, shapes: Sequence[Any], options: Sequence
         try:
             plain = function(maps, weight=weight, bias=bias, **dict(options))
         except RuntimeError:
-            return False  # torch says what does not fit
+            return False  # torch's own call will report the error
         found = way(maps, weight, bias)
         inputs = [one for one in given if one is not None]
         direction = torch.randn(plain.shape, generator=random)
@@ -245,11 +246,11 @@ _CHOOSE: dict[Callable[..., Tensor], Callable[..., Choice | None]] = {
 
 
 class Faster(TorchFunctionMode):
-    """Has functions of torch computed in another way where that is faster on a CPU, and proved to be the same.
+    """Replaces torch functions by faster algorithms for CPUs whose results were verified.
 
     Args:
-        products: also convolutions, not only norms.
-        times: choose as for a batch so many times as large, whose memory is to be known.
+        products: also replace convolutions, not only norms.
+        times: choose as for a batch this many times as large, to measure its memory.
     """
 
     def __init__(self, products: bool = True, times: float = 1.0) -> None:
@@ -260,7 +261,7 @@ class Faster(TorchFunctionMode):
     def __torch_function__(
         self, function: Any, types: Any, arguments: tuple[Any, ...] = (), options: dict[str, Any] | None = None
     ) -> Any:
-        """Call a function of torch, or what stands for it."""
+        """Call a torch function or its replacement."""
         options = options or {}
         if function in self.choose and (choice := self.choose[function](*arguments, **options, times=self.times)):
             way, tensors, further = choice

@@ -1,4 +1,4 @@
-"""The training step. It knows players, values and losses, and no network, no formula and no data set."""
+"""The training step. It knows players, values and losses, but no network, formula or data set."""
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,13 +16,13 @@ from ganforge.training.rows import Rows, Tape
 from ganforge.training.state import Held
 from ganforge.training.values import Scheme, Values
 
-KEPT = 1000  # weights as tensors, at most
+KEPT = 1000  # loss weights to keep as tensors, at most
 Turn = tuple[str, Tensor, Sequence[Tensor | None]]  # a player, its losses, the gradients of its parameters
-Weights = Mapping[str, Mapping[int, float]]  # for each player of a step its losses, by place, with their weights
+Weights = Mapping[str, Mapping[int, float]]  # for each player of a step, the weights of its losses by index
 
 
 class Steps:
-    """Plays steps as they are. A recorder does the same, and may replay them; `reason` says why it does not."""
+    """Plays steps without recording. A recorder may replay them instead; `reason` says why it does not."""
 
     reason = ""
 
@@ -37,24 +37,24 @@ class Steps:
         """Play a step: yield its players, each with its losses and gradients.
 
         Args:
-            play: plays the step as it is.
+            play: plays the step without recording.
             inputs: all tensors that differ from step to step.
-            like: names everything else that differs.
-            names: returns what a player's losses are called.
-            steady: tensors that are the same in all steps of that name.
+            like: identifies everything else that differs.
+            names: returns the names of a player's losses.
+            steady: tensors that are the same in all steps with the same `like`.
         """
         return play(inputs)
 
 
 @frozen
 class Like:
-    """What a step is like.
+    """The properties that distinguish kinds of steps.
 
     Attributes:
-        weights: of the losses that count, for each player.
-        names: what `Engine.step` returns for each player is called so in logs.
+        weights: for each player, the weights of the losses that count.
+        names: for each player, the names in logs of what `Engine.step` returns.
         factors: the weights as tensors.
-        text: names what two steps must have in common to be replayed by one program.
+        text: identifies the kind; steps with the same text can be replayed by the same program.
     """
 
     weights: Weights
@@ -64,19 +64,19 @@ class Like:
 
 
 class Engine:
-    """Networks, the values between them, and the players with their losses: all that a training step needs.
+    """Networks, values, and players with their losses: everything that a training step needs.
 
     Args:
-        networks: by name.
-        scheme: how values are made.
-        players: in the order in which they play.
-        rhythm: names the players of a step.
-        updates: what happens around the players' optimizers.
-        held: what else holds state: losses, values, updates and the coupling, by their labels.
+        networks: the networks by name.
+        scheme: computes values.
+        players: the players in the order in which they play.
+        rhythm: returns the players of a step.
+        updates: the updates around optimizer steps.
+        held: other state: the modules of losses, values, updates and the coupling, by label.
         compute: precision and memory layout.
-        device: where it is computed.
-        recorder: makes what plays the steps.
-        parts: in which a batch is played, one after the other.
+        device: the device.
+        recorder: makes the object that plays the steps.
+        parts: the number of parts in which a batch is played, one after the other.
     """
 
     def __init__(
@@ -111,12 +111,12 @@ class Engine:
         self._device = device
 
     def step(self, step: int, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Play one step; return for each player its weighted sum and every unweighted loss, as one tensor."""
+        """Play one step; return for each player a tensor of its weighted sum and its unweighted losses."""
         batch = {
             name: numerics.laid_out(samples, self.compute.channels_last is True) for name, samples in batch.items()
         }
         like = self._like(step)
-        # A weight that moves in every step is an input; others are part of what a step is like.
+        # Weights that change in every step are inputs; others are part of the step's kind.
         moving, steady = (like.factors, []) if self._moving else ([], like.factors)
         play = partial(self.play, like.weights, list(batch), steady)
         losses: dict[str, Tensor] = {}
@@ -128,20 +128,20 @@ class Engine:
         return losses
 
     def turns(self, step: int, batch: Mapping[str, Tensor]) -> Iterator[Turn]:
-        """Play a step as it is, with no update: for measurements."""
+        """Play a step without recording and without updates: for measurements."""
         weights = self.weights(step)
         return self.play(weights, list(batch), self._factors(weights), list(batch.values()))
 
     def play(
         self, weights: Weights, fields: Sequence[str], steady: Sequence[Tensor], inputs: Sequence[Tensor]
     ) -> Iterator[Turn]:
-        """Yield player after player with its losses and gradients; its networks are updated before the next one.
+        """Yield each player with its losses and gradients; the caller updates its networks before the next one.
 
         Args:
-            weights: of the losses that count in this step.
-            fields: the names of the batch.
-            steady: the weights as tensors, unless they are inputs.
-            inputs: the batch's fields.
+            weights: the weights of the losses that count in this step.
+            fields: the names of the batch's fields.
+            steady: the weights as tensors, unless they are among the inputs.
+            inputs: the batch's fields, then weights that change in every step.
         """
         batch, factors = dict(zip(fields, inputs, strict=False)), iter((*steady, *inputs[len(fields) :]))
         tape = Tape()
@@ -160,7 +160,7 @@ class Engine:
             yield name, torch.cat([(found * torch.stack(scales)).sum()[None], found]), gradients
 
     def _parts(self, batch: Mapping[str, Tensor], playing: list[str], tape: Tape) -> list[Values]:
-        """Return what makes the values of each part in which a batch is played."""
+        """Return the values of each part of the batch."""
         count, world = min(map(len, batch.values()), default=1), ranks.world()
         parts = math.gcd(self.parts, count)
         if parts == world == 1:
@@ -176,8 +176,8 @@ class Engine:
     def _turn(
         self, player: Player, counting: Mapping[int, float], scales: Sequence[Tensor], values: Values
     ) -> tuple[Tensor, list[Tensor | None]]:
-        """Return the losses of a player, and the gradients of their weighted sum."""
-        # Losses ask for values; these are made now, or still hold from when they were made for somebody before.
+        """Return the losses of a player and the gradients of their weighted sum."""
+        # Losses ask for values, which are computed now unless they still hold from an earlier player.
         losses = [player.terms[place].value(values, player.name) for place in counting]
         # The gradient of the weighted sum is that of each loss times its weight.
         gradients = player.differentiate(losses, scales)
@@ -189,7 +189,7 @@ class Engine:
         return torch.stack(losses).detach(), gradients
 
     def weights(self, step: int) -> dict[str, dict[int, float]]:
-        """Return the players of a step, each with the losses that count and their weights; those of weight 0 do not."""
+        """Return the players of a step, each with the weights of its losses; losses of weight 0 are left out."""
         found = {}
         for name in self.rhythm(step):
             weighed = {place: term.loss.weight_at(step) for place, term in enumerate(self.players[name].terms)}
@@ -198,11 +198,11 @@ class Engine:
         return found
 
     def loss_names(self, player: str, step: int) -> list[str]:
-        """Name what `step` returns for a player, in order, as the log does."""
+        """Return the names of what `step` returns for a player, in order, as in the log."""
         return self._like(step).names[player]
 
     def _like(self, step: int) -> Like:
-        """Say what a step is like; where no number changes, that depends on who plays alone."""
+        """Return the kind of a step; without schedules, it depends only on the players."""
         playing = tuple(self.rhythm(step))
         if self._changing or playing not in self._likes:
             weights = self.weights(step)
@@ -216,7 +216,7 @@ class Engine:
         return self._likes[playing]
 
     def let_learn(self, player: str) -> None:
-        """Have the parameters of a player's modules require gradients, and no others."""
+        """Make the parameters of a player's modules require gradients, and no others."""
         if player == self._learning:
             return
         self._learning = player
@@ -227,12 +227,12 @@ class Engine:
                     parameter.requires_grad_(name in learns)
 
     def fitting_batch(self, step: int, one: Mapping[str, Tensor], size: int) -> int:
-        """Halve a batch until a step has memory for it; nothing is learnt.
+        """Halve the batch until a step fits into memory; no parameter is updated.
 
         Args:
-            step: of which the losses' weights are taken.
+            step: the step whose loss weights are used.
             one: a sample of each field, [1, ...].
-            size: of the first batch that is tried.
+            size: the first batch size to try.
         """
         weights = self.weights(step)
         while size > 1:
@@ -249,7 +249,7 @@ class Engine:
         return max(1, size)
 
     def _factors(self, weights: Weights) -> list[Tensor]:
-        """Return weights as tensors, in the order of the losses; the same ones as long as they stay the same."""
+        """Return weights as tensors, in the order of the losses; equal weights share a tensor."""
         kind = next((p[0].dtype for p in self._parameters.values() if p), torch.float32)
         if len(self._scales) > KEPT:
             self._scales.clear()
@@ -261,7 +261,7 @@ class Engine:
 
 
 def _add(sums: Sequence[Tensor | None], further: Sequence[Tensor | None]) -> None:
-    """Add gradients to others, in place; parts of a batch have them for the same parameters."""
+    """Add gradients in place; all parts of a batch have gradients for the same parameters."""
     pairs = [(one, other) for one, other in zip(sums, further, strict=True) if one is not None and other is not None]
     torch._foreach_add_([one for one, _ in pairs], [other for _, other in pairs])
 

@@ -1,4 +1,4 @@
-"""A value or a loss, made for one view: what is called for each player, and in which precision."""
+"""Formulas: values and losses bound to one view, called for each player in the right precision."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -17,12 +17,12 @@ from ganforge.training.rows import Draws
 
 @frozen(eq=False)
 class Formula:
-    """A component that computes something of named values.
+    """A component that computes a result from named values.
 
     Attributes:
-        label: where it stands, such as `losses.adversarial.AB`; what it holds is saved under it.
+        label: identifies it, such as `losses.adversarial.AB`; its state is saved under this label.
         choice: the component with its settings.
-        made: the object that was made of it; of a function, the function itself.
+        made: the object made from it; for a function, the function with its settings.
         lasts: whether its value lasts for the whole step, whatever is updated in between.
     """
 
@@ -32,11 +32,11 @@ class Formula:
     lasts: bool = False
 
     def compute(self, player: str, given: Mapping[str, Any], precision: Precision, draws: Draws | None = None) -> Any:
-        """Compute it for a player; products are made in the precision, and what comes out is fp32 again.
+        """Compute the result for a player: products in the given precision, results in fp32.
 
         Raises:
-            PluginError: it raised.
-            InputError: a network in it normalises over a single value.
+            PluginError: the component raised.
+            InputError: one of its networks normalises over a single value.
         """
         call = self.call(player)
         try:
@@ -50,10 +50,10 @@ class Formula:
             if out_of_memory(error):
                 raise
             if whole := single_value(error):
-                hint = "take larger samples, or another network"
+                hint = "use larger samples or another network"
                 if whole == "batch":
-                    hint = "set train.batch to 2 or more; for one sample alone take another norm than 'batch'"
-                problem = f"a network normalises over one value for each channel of a {whole}"
+                    hint = "set train.batch to 2 or more, or use another norm than 'batch'"
+                problem = f"a network normalises over a single value per channel of a {whole}"
                 raise InputError(f"{self.label}: {problem}; {hint}") from error
             problem = f"'{self.choice.component.qualified}' raised {brief(error)}"
             if nothing := [name for name, value in given.items() if value is None]:
@@ -61,13 +61,13 @@ class Formula:
             raise PluginError(f"{self.label}: {problem}") from error
 
     def call(self, player: str) -> Callable[..., Any]:
-        """Return what is called for a player."""
+        """Return the function or method for a player."""
         if not isinstance(self.choice.component.factory, type):
             return self.made  # type: ignore[no-any-return]
         return getattr(self.made, self.choice.component.method(player) or "")  # type: ignore[no-any-return]
 
     def set_step(self, step: int) -> str:
-        """Give settings that follow a schedule their numbers of this step; name these."""
+        """Set scheduled settings to their values at a step; return a text that identifies these."""
         if not self.choice.schedules:
             return ""
         now = {name: schedule.at(step) for name, schedule in self.choice.schedules.items()}
@@ -80,7 +80,7 @@ class Formula:
 
 
 def mapped(change: Callable[[Tensor], Tensor], nest: Any) -> Any:
-    """Change every tensor in a nest of tuples, lists and dicts."""
+    """Apply a function to every tensor in a nest of tuples, lists and dicts."""
     if isinstance(nest, Tensor):
         return change(nest)
     if isinstance(nest, tuple) and hasattr(nest, "_fields"):
@@ -93,13 +93,13 @@ def mapped(change: Callable[[Tensor], Tensor], nest: Any) -> Any:
 
 
 def paired(join: Callable[[Tensor, Tensor], Tensor], one: Any, other: Any) -> Any:
-    """Join every tensor in a nest with the one at its place in a nest of the same form."""
+    """Combine the corresponding tensors of two nests of the same structure."""
     others = iter(tensors_of(other))
     return mapped(lambda tensor: join(tensor, next(others)), one)
 
 
 def tensors_of(nest: Any) -> list[Tensor]:
-    """List every tensor in a nest of tuples, lists and mappings."""
+    """Return all tensors in a nest of tuples, lists and mappings."""
     if isinstance(nest, Tensor):
         return [nest]
     if isinstance(nest, Mapping):
@@ -108,7 +108,7 @@ def tensors_of(nest: Any) -> list[Tensor]:
 
 
 def cut(nest: Any) -> Any:
-    """Cut a value off from the graph that made it."""
+    """Detach all tensors of a value from their graph."""
     return mapped(Tensor.detach, nest)
 
 

@@ -1,4 +1,4 @@
-"""Losses kept where they are computed, so that the loop waits for the device only when they are read."""
+"""Collect losses on the device, so that the training loop waits for it only when they are read."""
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
@@ -14,7 +14,7 @@ from ganforge.training.engine import Engine
 
 @frozen
 class Culprit:
-    """The first loss that was not finite."""
+    """The first loss that is not finite."""
 
     name: str
     step: int
@@ -22,31 +22,31 @@ class Culprit:
 
 
 class Meter:
-    """All losses since they were last cleared; of several ranks their means, for which all ranks must ask together."""
+    """All losses since the last `clear`; with several ranks their means, which all ranks must ask for together."""
 
     def __init__(self, engine: Engine) -> None:
-        """Take the engine whose losses are added; it knows their names."""
+        """Take the engine, which knows the names of the losses."""
         self.engine = engine
         self._rows: dict[tuple[str, ...], list[Tensor]] = {}
         self._steps: dict[tuple[str, ...], list[int]] = {}
 
     def add(self, step: int, losses: Mapping[str, Tensor]) -> None:
-        """Add what the engine returned for a step."""
+        """Add the losses that the engine returned for a step."""
         for player, values in losses.items():
             names = tuple(self.engine.loss_names(player, step))
-            # The next step may overwrite the values where a step is replayed as a CUDA graph.
+            # A CUDA graph that replays the next step may overwrite the values.
             self._rows.setdefault(names, []).append(values.clone())
             self._steps.setdefault(names, []).append(step)
 
     def _tables(self) -> Iterator[tuple[tuple[str, ...], Tensor]]:
-        """Yield the losses of each kind of turn, [steps, losses], with their names."""
+        """Yield the names and values, [steps, losses], of each set of losses that a player computes together."""
         for names, rows in self._rows.items():
             table = torch.stack(rows)
             sharing.average([table], "the losses")
             yield names, table
 
     def means(self) -> dict[str, float]:
-        """Return the mean of each loss over the steps that computed it, by its name; this waits for the device."""
+        """Return the mean of each loss over the steps that computed it, by name; this waits for the device."""
         found: dict[str, list[tuple[int, float]]] = {}
         for names, table in self._tables():
             for name, mean in zip(names, table.mean(0).tolist(), strict=True):
@@ -57,7 +57,7 @@ class Meter:
         }
 
     def culprit(self) -> Culprit | None:
-        """Return the first loss that was not finite; a single one, rather than the sum that it spoilt."""
+        """Return the first loss that is not finite; an individual loss rather than the sum that contains it."""
         found = []
         for names, table in self._tables():
             wrong = ~table.isfinite()
@@ -68,7 +68,7 @@ class Meter:
         return min(found, key=lambda culprit: culprit.step, default=None)
 
     def clear(self) -> None:
-        """Begin anew."""
+        """Remove all losses."""
         self._rows, self._steps = {}, {}
 
     def state_dict(self) -> list[Any]:
@@ -84,7 +84,7 @@ class Meter:
 
 
 def first_not_finite(tensors: Mapping[str, Tensor]) -> str | None:
-    """Return the name of the first tensor that holds a number that is not finite."""
+    """Return the name of the first tensor that contains a non-finite number."""
     for name, tensor in tensors.items():
         if tensor.is_floating_point() and not math.isfinite(float(tensor.detach().abs().sum())):
             return name

@@ -1,4 +1,4 @@
-"""From a plan to networks; and the proof, on the meta device, that they take the data set's shapes."""
+"""Make the networks of a plan, and check on the meta device that they accept the data set's shapes."""
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping
@@ -18,18 +18,18 @@ from ganforge.training.numerics import single_value
 
 META = torch.device("meta")
 Mean = Callable[[str], Tensor]
-Problems = Callable[[Key, str, str], None]  # is told of (key, message, hint)
+Problems = Callable[[Key, str, str], None]  # called with (key, message, hint)
 
 
 def make_networks(
     plan: Plan, shapes: Mapping[str, Shape], device: torch.device, mean: Mean | None = None
 ) -> dict[str, nn.Module]:
-    """Make and initialise every network; one of the same name starts alike in every recipe of the same seed.
+    """Make and initialise all networks; equal names and seeds give equal weights in every recipe.
 
     Args:
-        plan: says which.
-        shapes: of a sample of each domain.
-        device: where they will live; they are initialised on the CPU, so that every device starts alike.
+        plan: the plan.
+        shapes: the sample shape of each domain.
+        device: their device; they are initialised on the CPU, so that every device starts with the same weights.
         mean: returns the mean training sample of a domain; needed only before a training.
     """
     mean = mean or (lambda domain: torch.zeros(shapes[domain]))
@@ -45,7 +45,7 @@ def make_networks(
 
 
 def with_facts(plan: Plan, names: Iterable[str]) -> set[str]:
-    """Return the names of networks and of all those that they are made of: what their facts name, and so on."""
+    """Return the names of networks and of all networks that their facts contain, directly or indirectly."""
     found: set[str] = set()
     waiting = list(names)
     while waiting:
@@ -57,12 +57,12 @@ def with_facts(plan: Plan, names: Iterable[str]) -> set[str]:
 
 
 def check_networks(plan: Plan, shapes: Mapping[str, Shape], report: Problems) -> dict[str, nn.Module]:
-    """Make every network without memory or arithmetic, look at what comes out of it, and return them."""
+    """Make all networks on the meta device, check their outputs, and return them."""
     zeros = {domain: torch.zeros(shape, device=META) for domain, shape in shapes.items()}
     made: dict[str, nn.Module] = {}
     for name, (network, choice) in plan.networks.items():
         if any(isinstance(fact, Network) and fact.name not in made for fact in network.facts.values()):
-            continue  # what is wrong with the network that it is made of was told
+            continue  # the problem of the network that it contains was reported
         try:
             with META:
                 made[name] = _make_network(network, choice, shapes, zeros.__getitem__, made)
@@ -70,12 +70,12 @@ def check_networks(plan: Plan, shapes: Mapping[str, Shape], report: Problems) ->
         except PluginError:
             raise
         except NotImplementedError:
-            continue  # an operation of it has no meta form: the first step will tell
+            continue  # it has an operation without a meta implementation: the first step checks it
         except (InputError, ValueError, RuntimeError, OverflowError) as error:
             if whole := single_value(error):
                 small = whole == "batch" and plan.train.batch == 1
-                hint = "set train.batch to 2 or more" if small else "take larger samples, or another network"
-                message = f"the {network.role} normalises over one value for each channel of a {whole}"
+                hint = "set train.batch to 2 or more" if small else "use larger samples or another network"
+                message = f"the {network.role} normalises over a single value per channel of a {whole}"
                 report(("train", "batch") if small else (network.role,), message, hint)
             else:
                 report((network.role,), str(error).partition("\n")[0], "")
@@ -87,10 +87,10 @@ def check_networks(plan: Plan, shapes: Mapping[str, Shape], report: Problems) ->
 def _make_network(
     network: Network, choice: Choice, shapes: Mapping[str, Shape], mean: Mean, made: Mapping[str, nn.Module]
 ) -> nn.Module:
-    """Make a network of what its component asks for: shapes of its domains, and facts that the coupling gives."""
+    """Make a network from the arguments that its component asks for: shapes of its domains, and facts."""
     for domain in network.domains:
         if domain not in shapes:
-            raise InputError(f"{network.name} needs a domain {domain}; the data set has {', '.join(shapes)}")
+            raise InputError(f"{network.name} needs the domain {domain}; the data set has {', '.join(shapes)}")
     asked = choice.component.signature.given
     given: dict[str, Any] = {"shapes": shapes}
     if network.domains:
@@ -116,7 +116,7 @@ def _make_network(
 def _check_network(
     module: nn.Module, network: Network, choice: Choice, shapes: Mapping[str, Shape], count: int
 ) -> None:
-    """Run one or two samples through a network on the meta device and look at what comes out."""
+    """Run one or two samples through a network on the meta device and check the output."""
     label = f"{network.role} '{choice.component.qualified}' ({choice.component.written})"
     if network.kind == "generator" and takes_one(module):
         made = module(torch.zeros(count, *shapes[network.domains[0]]))
@@ -131,6 +131,6 @@ def _check_network(
 
 
 def takes_one(module: nn.Module) -> bool:
-    """Whether a network can be called with one tensor alone; others take more, such as a label."""
+    """Return whether a network can be called with one tensor; others need more arguments, such as a label."""
     needed = [p for p in inspect.signature(module.forward).parameters.values() if p.default is p.empty]
     return len([p for p in needed if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]) <= 1

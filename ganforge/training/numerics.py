@@ -1,4 +1,4 @@
-"""How numbers are computed: which precision and memory layout a device is fastest with."""
+"""Precision, memory layout and threads: the settings that are fastest on a device."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -15,7 +15,7 @@ from ganforge.training import ranks
 from ganforge.training.cpu import Faster
 from ganforge.training.rows import Draws, Rows, Shared
 
-SMALL_BATCH = 10_000  # numbers in a batch below which a step is bound by overhead, not by arithmetic
+SMALL_BATCH = 10_000  # numbers in a batch; below this, overhead dominates a step, not arithmetic
 HALVES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -24,13 +24,13 @@ class Precision:
     """How formulas are computed.
 
     Attributes:
-        device: where.
-        half: the precision of products; None if they are as precise as their inputs.
-        faster: whether some functions are computed in another way, as a CPU is faster so.
-        compiled: whether products are left to a compiler, which cannot take the other ways.
-        rows: those of the step's batch that are played, where these are not all.
-        sync: whether batch normalisation then takes the statistics of all ranks' rows.
-        times: by which a batch stands for one that is so many times as large, whose memory is to be known.
+        device: the type of the device.
+        half: the precision of products; None for that of their inputs.
+        faster: whether faster algorithms for CPUs are used.
+        compiled: whether products are left to a compiler, which cannot use these algorithms.
+        rows: the rows of the step's batch that are played; None for all.
+        sync: whether batch normalisation then uses the statistics of all ranks' rows.
+        times: choose algorithms as for a batch this many times as large, to measure its memory.
     """
 
     device: str = "cpu"
@@ -43,16 +43,16 @@ class Precision:
 
     @classmethod
     def of(cls, compute: Compute, device: torch.device) -> "Precision":
-        """Return the one that a recipe asks for."""
+        """Return the precision that a recipe asks for."""
         faster = device.type == "cpu" and compute.channels_last is True
         sync = compute.sync_norm and ranks.world() > 1
         return cls(device.type, HALVES.get(compute.precision), faster, compute.compile is True, sync=sync)
 
     @contextmanager
     def around(self, full: bool, draws: Draws | None = None) -> Iterator[None]:
-        """Compute something with products in half precision, unless `full`; draw as `draws` says, if there are some."""
+        """Within the context, compute products in half precision unless `full`, and draw as recorded in `draws`."""
         half = None if full else self.half
-        if not (half or self.faster or self.rows):  # small networks notice every context
+        if not (half or self.faster or self.rows):  # contexts slow down small networks
             yield
             return
         with (
@@ -67,14 +67,14 @@ AS_IT_IS = Precision()
 
 
 def settle(compute: Compute, batch: int, shapes: Mapping[str, Shape], device: torch.device) -> Compute:
-    """Replace every `auto` by what suits the device and the size of a batch; the lock then holds the choice.
+    """Replace every `auto` by what suits the device and the batch size; the lock then records the choice.
 
-    Pictures are computed in bfloat16 where the hardware multiplies it natively (measured on a CPU with AVX512-BF16 and
-    AMX: 2.2 times as fast as fp32), and in the memory layout channels_last. Small batches of points gain by neither,
-    but by having their steps recorded (1.8 times as fast).
+    Pictures are computed in bfloat16 if the hardware multiplies it natively (measured on a CPU with AVX512-BF16 and
+    AMX: 2.2 times as fast as fp32), and in the memory layout channels_last. Small batches of points gain from neither,
+    but from recorded steps (1.8 times as fast).
 
     Raises:
-        InputError: what is asked for does not go together.
+        InputError: the settings conflict.
     """
     size = batch * max(math.prod(shape) for shape in shapes.values())
     large = size >= SMALL_BATCH and any(len(shape) == 3 for shape in shapes.values())
@@ -87,7 +87,7 @@ def settle(compute: Compute, batch: int, shapes: Mapping[str, Shape], device: to
     if compute.cuda_graph is True and device.type != "cuda":
         raise InputError(f"compute.cuda_graph: CUDA graphs need a CUDA device, not '{device.type}'")
     if precision == "fp16" and (compute.compile in (True, "trace") or compute.cuda_graph is True):
-        raise InputError("compute.compile: a step in fp16, whose gradients' scale moves, cannot be recorded; try bf16")
+        raise InputError("compute.compile: fp16 steps cannot be recorded: their gradient scale changes; try bf16")
     recorded = compute.compile
     if recorded == "auto":
         recorded = "trace" if size < SMALL_BATCH and device.type in ("cpu", "cuda") and precision != "fp16" else False
@@ -110,8 +110,8 @@ def _multiplies_bf16(device: torch.device) -> bool:
 
 
 def apply(compute: Compute) -> None:
-    """Set what is set for the whole process: threads, denormal numbers, and how fp32 products are made on CUDA."""
-    # Weights that decay to nothing pass through denormal numbers, on which a CPU is several times slower.
+    """Apply the settings of the whole process: threads, denormal numbers, and fp32 products on CUDA."""
+    # Weights that decay to zero pass through denormal numbers, which make a CPU several times slower.
     torch.set_flush_denormal(True)
     if compute.threads:
         torch.set_num_threads(compute.threads)
@@ -121,18 +121,18 @@ def apply(compute: Compute) -> None:
 
 
 def laid_out(samples: Tensor, channels_last: bool) -> Tensor:
-    """Return pictures in the memory layout that is wanted; anything else as it is."""
+    """Return pictures in the wanted memory layout, and anything else unchanged."""
     if not channels_last or samples.ndim != 4:
         return samples
     return samples.contiguous(memory_format=torch.channels_last)
 
 
 def out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory ran out; the CPU's allocator has no class of its own for it."""
+    """Return whether an error means that memory ran out; the CPU allocator has no class of its own for it."""
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
 
 
 def single_value(error: BaseException) -> str:
-    """Of what a normalising layer had a single value for each channel, a `batch` or a `sample`; else nothing."""
+    """Return what gave a normalising layer a single value per channel, `batch` or `sample`; "" for other errors."""
     told = {"Expected more than 1 value per channel": "batch", "Expected more than 1 spatial element": "sample"}
     return next((whole for words, whole in told.items() if words in str(error)), "")

@@ -1,4 +1,4 @@
-"""How much arithmetic there is: counted, without memory or arithmetic where it is counted on the meta device."""
+"""Count floating-point operations; on the meta device without memory or arithmetic."""
 
 import math
 from types import SimpleNamespace
@@ -15,13 +15,13 @@ from ganforge.training import build
 from ganforge.training.check import check
 from ganforge.training.networks import META
 
-SAMPLES = 2  # of a batch that is counted: some networks normalise over it
+SAMPLES = 2  # batch size for counting; not 1, since some networks normalise over the batch
 
 
 class Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Adds up the floating-point operations, two for each multiply-add, of products and convolutions within it.
+    """Counts the floating-point operations of products and convolutions, two for each multiply-add.
 
-    It counts by torch's formulas; torch's own counter follows modules, too, and fails in a gradient of a gradient.
+    It uses torch's formulas; torch's own counter also follows modules, and fails in a gradient of a gradient.
     """
 
     operations = 0.0
@@ -35,16 +35,16 @@ class Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 def cost_of_step(plan: Plan, dataset: Dataset) -> dict[str, Any]:
-    """Count what a step takes: forward passes, losses and gradients of all players, on average over their rhythm.
+    """Count the operations of a step: forward passes, losses and gradients of all players, averaged over the rhythm.
 
-    A batch counts as played in one part; in several, what players share is computed once more for each.
+    The batch counts as one part; with several parts, values that players share are recomputed.
 
     Returns:
-        `gflop`, of one step with the recipe's whole batch; `parameters` of each network by its name.
+        `gflop` of one step with the recipe's whole batch, and the `parameters` of each network by name.
 
     Raises:
         RecipeError: the parts of the plan do not fit together.
-        Exception: a part of it has no meta form, of any kind.
+        Exception: some operation, of any component, has no meta implementation.
     """
     plain = Compute(precision="fp32", channels_last=False, compile=False, cuda_graph=False)
     plan = evolve(plan, compute=plain, train=evolve(plan.train, accumulate=1))

@@ -1,4 +1,4 @@
-"""Who plays in a step: whose parameters a sum of losses updates, with an optimizer, a rhythm and updates of its own."""
+"""Players: the parameters that a sum of losses updates, with their optimizer, schedules and updates."""
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,7 +20,7 @@ from ganforge.training.values import Values
 
 @frozen(eq=False)
 class Term:
-    """One loss on one view for one player; `asks` gives the value's name for each argument."""
+    """A loss on one view for one player; `asks` maps each argument to the name of a value."""
 
     loss: LossPlan
     view: str
@@ -29,14 +29,14 @@ class Term:
 
     @property
     def name(self) -> str:
-        """`role.direction`, such as `adversarial.AB`: its key in logs."""
+        """Its key in logs: `role.direction`, such as `adversarial.AB`."""
         return f"{self.loss.role}.{self.view}"
 
     def value(self, values: Values, player: str) -> Tensor:
         """Compute the loss, a scalar tensor.
 
         Raises:
-            PluginError: the loss raised, gives no gradient, or is something else than a scalar on its inputs' device.
+            PluginError: the loss raised, gives no gradient, or is not a real scalar on its inputs' device.
         """
         given = {argument: values.ask(self.view, name, player) for argument, name in self.asks.items()}
         values.let_learn(player)
@@ -50,7 +50,7 @@ class Term:
         elif value.is_complex():
             problem = f"must return a real number, got one of {value.dtype}"
         elif not value.requires_grad:
-            problem = f"gives no gradient to the {player}: what it returns is cut off from the {player}'s networks"
+            problem = f"gives no gradient to the {player}: its result is detached from the {player}'s networks"
         else:
             return value
         component = self.loss.choice.component
@@ -58,9 +58,9 @@ class Term:
 
 
 class Update:
-    """What happens around an optimizer's step: an object with any of the methods `before`, `after` and `shown`.
+    """An update around optimizer steps: an object with any of the methods `before`, `after` and `shown`.
 
-    Its attribute `players`, if it has one that is not empty, says for whom it is called.
+    If the object's attribute `players` is not empty, it is called only for these players.
 
     Attributes:
         asks: names of the values that `after` asks for.
@@ -73,20 +73,20 @@ class Update:
         self.asks = values_of(made)
 
     def serves(self, player: str) -> bool:
-        """Whether it is called when a player steps."""
+        """Return whether it is called for a player."""
         players = getattr(self.made, "players", ())
         return not players or player in players
 
     def before(self, **offered: Any) -> bool:
-        """Call `before` with what it asks for; False means that the optimizer shall not step yet."""
+        """Call `before` with the arguments that it asks for; False means that the optimizer must not step yet."""
         return self._call("before", offered) is not False
 
     def after(self, **offered: Any) -> None:
-        """Call `after` with what it asks for."""
+        """Call `after` with the arguments that it asks for."""
         self._call("after", offered)
 
     def shown(self, network: str) -> Mapping[str, Tensor]:
-        """Return the tensors that are laid over a network's weights whenever it is looked at."""
+        """Return the tensors that replace a network's weights outside training."""
         return self._call("shown", {"network": network}) or {}
 
     def _call(self, name: str, offered: Mapping[str, Any]) -> Any:
@@ -104,21 +104,21 @@ class Update:
 
 
 class Player:
-    """One player: its losses, the parameters that they update, and how.
+    """A player: its losses, the parameters that they update, and how.
 
     Args:
-        name: such as `generator`.
+        name: its name, such as `generator`.
         terms: its losses on the views of the coupling.
-        modules: what it updates, by name.
-        optimizer: of their parameters.
-        schedules: numbers of the optimizer that change, by their name in its groups.
-        updates: what happens around the optimizer's step.
-        scaler: scales the gradients where their precision has few exponent bits.
+        modules: the modules that it updates, by name.
+        optimizer: the optimizer of their parameters.
+        schedules: schedules of the optimizer's settings, by their keys in its parameter groups.
+        updates: the updates around its optimizer steps.
+        scaler: scales gradients for fp16.
 
     Attributes:
-        names: of the parameters, in the order of the gradients.
-        pending: gradients that wait to be added to the next ones, as an update wants it.
-        watched: for each view the values that updates want to see after the step.
+        names: the names of the parameters, in the order of the gradients.
+        pending: gradients that an update holds back, to be added to the next ones.
+        watched: for each view, the values that updates ask for after the step.
     """
 
     def __init__(
@@ -146,10 +146,10 @@ class Player:
         return float(self.optimizer.param_groups[0]["lr"])
 
     def differentiate(self, losses: Sequence[Tensor], scales: Sequence[Tensor]) -> list[Tensor | None]:
-        """Return the gradients of a weighted sum of losses; None for parameters that it does not depend on.
+        """Return the gradients of a weighted sum of losses; None for parameters on which it does not depend.
 
         Raises:
-            PluginError: the sum cannot be differentiated, as where a loss changed a value in place.
+            PluginError: the sum cannot be differentiated, for example because a loss changed a value in place.
         """
         scales = [self.scaler.scale(scale) for scale in scales]
         try:
@@ -163,7 +163,7 @@ class Player:
         return _separate(found, self.parameters)
 
     def watch(self, values: Values) -> None:
-        """Remember the values that updates ask for, as they are now; after those of earlier parts of the batch."""
+        """Store the current values that updates ask for, appended to those of earlier parts of the batch."""
         for view, names in self.watched.items():
             seen = self._seen.setdefault(view, {})
             for name in names:
@@ -174,7 +174,7 @@ class Player:
                 seen[name] = value
 
     def update(self, step: int, gradients: Sequence[Tensor | None]) -> None:
-        """Have the optimizer step, with what the updates do before and after it."""
+        """Step the optimizer, with the updates before and after it."""
         for parameter, gradient in zip(self.parameters, gradients, strict=True):
             parameter.grad = gradient
         for name, schedule in self.schedules.items():
@@ -193,7 +193,7 @@ class Player:
         self._seen = {}
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what a checkpoint must keep."""
+        """Return the state for a checkpoint."""
         return {
             "optimizer": self.optimizer.state_dict(),
             "scaler": self.scaler.state_dict(),
@@ -209,7 +209,7 @@ class Player:
         self.pending = state["pending"] and [None if g is None else g.to(device) for g in state["pending"]]
 
     def _is_due(self, step: int) -> bool:
-        """Ask the updates whether to step, one after the other; where one says no, the others are not asked."""
+        """Ask the updates in turn whether to step; once one says no, the others are not asked."""
         if self.scaler.is_enabled():
             self.scaler.unscale_(self.optimizer)
         for parameter, waiting in zip(self.parameters, self.pending or (), strict=False):
@@ -228,19 +228,19 @@ class Player:
 
 
 def values_of(update: Any) -> list[str]:
-    """Name the values that the method `after` of an update, or of its class, asks for."""
+    """Return the names of the values that the method `after` of an update, or of its class, asks for."""
     method = getattr(update, "after", None)
     return [name for name in _asked(method) if name not in ("self", "player", "networks", "step")] if method else []
 
 
 def _asked(method: Callable[..., Any]) -> list[str]:
-    """Name the parameters of a method; what would take any others is given none."""
+    """Return the names of a method's parameters, without variadic ones."""
     parameters = inspect.signature(method).parameters.values()
     return [p.name for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
 
 
 def learnable(modules: Mapping[str, nn.Module]) -> Iterator[tuple[str, nn.Parameter]]:
-    """Yield the parameters that are not frozen, with the names of their modules."""
+    """Yield the trainable parameters, each with its module's name and its own."""
     for name, module in modules.items():
         for key, parameter in module.named_parameters():
             if parameter.requires_grad:
@@ -252,8 +252,8 @@ def _joined(one: Tensor, other: Tensor) -> Tensor:
 
 
 def _separate(gradients: Sequence[Tensor | None], parameters: Sequence[Tensor]) -> list[Tensor | None]:
-    """Give each gradient a memory of its own, laid out as its parameter: what follows works in place."""
-    with torch._C.DisableTorchFunction():  # a recorder must not take this for a look at values
+    """Give each gradient its own memory, laid out like its parameter: later code works in place."""
+    with torch._C.DisableTorchFunction():  # a recorder must not count this as reading values
         places = [None if gradient is None else gradient.untyped_storage().data_ptr() for gradient in gradients]
     found: list[Tensor | None] = []
     for place, (gradient, parameter) in enumerate(zip(gradients, parameters, strict=True)):
@@ -265,7 +265,7 @@ def _separate(gradients: Sequence[Tensor | None], parameters: Sequence[Tensor]) 
 
 
 def _lay_out_alike(optimizer: torch.optim.Optimizer) -> None:
-    """Give loaded averages the memory layout of their parameters, on which fused optimizers rely."""
+    """Give loaded optimizer state the memory layout of its parameters, on which fused optimizers rely."""
     for parameter, state in optimizer.state.items():
         for name, value in state.items():
             if isinstance(value, Tensor) and value.shape == parameter.shape and value.stride() != parameter.stride():

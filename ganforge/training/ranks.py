@@ -1,7 +1,7 @@
-"""What the processes of one training, its ranks, do together; a process that is alone is rank 0 of 1.
+"""Communication between the processes of a training, its ranks; a single process is rank 0 of 1.
 
-torchrun says who there is (its environment variables are read here), and torch.distributed carries what they tell each
-other: NCCL between CUDA devices, gloo between CPUs. What they share of a batch is in `sharing`.
+torchrun starts the ranks (its environment variables are read here), and torch.distributed connects them: NCCL between
+CUDA devices, gloo between CPUs. How they share a batch is in `sharing`.
 """
 
 import json
@@ -20,12 +20,12 @@ from attrs import define
 
 from ganforge.errors import GanforgeError, InputError, RunFailedError
 
-TOLD = "GANFORGE_RANKS"  # the folder in which ranks tell `ganforge run --devices` how they are
+TOLD = "GANFORGE_RANKS"  # the folder in which ranks report their state to `ganforge run --devices`
 RESTARTS = "TORCHELASTIC_RESTART_COUNT"
-TIMEOUT = "GANFORGE_TIMEOUT"  # seconds that a rank waits for the others in one step
-PATIENCE = timedelta(days=30)  # where one rank works alone, as while data are prepared
-DIGITS = 20  # of a step
-GRACE_SECONDS = 3.0  # in which all ranks that wait in vain say so
+TIMEOUT = "GANFORGE_TIMEOUT"  # seconds that a rank waits for the others in a step
+PATIENCE = timedelta(days=30)  # while one rank works alone, such as to prepare data
+DIGITS = 20  # of a step number
+GRACE_SECONDS = 3.0  # for all waiting ranks to report that they wait
 
 
 class LostRankError(RunFailedError):
@@ -33,22 +33,23 @@ class LostRankError(RunFailedError):
 
 
 class SilentRankError(LostRankError):
-    """Another rank does not answer."""
+    """Another rank does not respond."""
 
 
 @define
 class _Group:
-    """The ranks that this process has met.
+    """The ranks that this process is connected to.
 
     Attributes:
-        rank: of this process.
-        world: how many ranks there are.
-        store: where each may leave words for the others.
-        lasting: where words stay when torchrun starts all ranks again, as far as its store does.
-        control: carries what is no gradient.
-        count: of what was exchanged.
-        where: what this process does, for errors.
-        memory: where the launcher looks for the step.
+        rank: the rank of this process.
+        world: the number of ranks.
+        store: a key-value store that all ranks share.
+        lasting: a store that survives when torchrun restarts all ranks, as far as torchrun's own store does.
+        control: the process group for everything but gradients.
+        seconds: how long to wait for other ranks in a step.
+        count: the number of exchanges so far.
+        where: what this process is doing, for errors.
+        memory: shared memory in which the launcher reads the step.
     """
 
     rank: int
@@ -66,47 +67,47 @@ _group: _Group | None = None
 
 
 def rank() -> int:
-    """Return which rank this process is."""
+    """Return the rank of this process."""
     return _group.rank if _group else 0
 
 
 def world() -> int:
-    """Return how many ranks there are."""
+    """Return the number of ranks."""
     return _group.world if _group else 1
 
 
 def is_lead() -> bool:
-    """Whether this process is the one that writes and tells."""
+    """Return whether this process is rank 0, which writes files and prints."""
     return rank() == 0
 
 
 def wanted() -> int:
-    """Return how many ranks torchrun has started; 1 where it did not start this process."""
+    """Return the number of ranks that torchrun has started; 1 if it did not start this process."""
     words = [os.environ.get(name, "") for name in ("WORLD_SIZE", "RANK", "MASTER_ADDR", "MASTER_PORT")]
     return int(words[0]) if all(words) and words[0].isdecimal() else 1
 
 
 def control() -> Any:
-    """Return the group of torch.distributed that carries what is no gradient, between CPUs."""
+    """Return the process group between CPUs, for everything but gradients."""
     return _group and _group.control
 
 
 def local() -> int:
-    """Return which rank of its own machine this process is."""
+    """Return the rank of this process on its machine."""
     return int(os.environ.get("LOCAL_RANK", 0)) if wanted() > 1 else 0
 
 
 def beside() -> int:
-    """Return how many ranks share this machine."""
+    """Return the number of ranks on this machine."""
     return int(os.environ.get("LOCAL_WORLD_SIZE", 1)) if wanted() > 1 else 1
 
 
 @contextmanager
 def joined(device: torch.device) -> Iterator[None]:
-    """Meet the other ranks, where torchrun has started several.
+    """Connect to the other ranks, if torchrun has started several.
 
     Raises:
-        InputError: they cannot be met, as where this torch has no way to.
+        InputError: the connection fails, for example because this torch lacks a backend.
     """
     global _group
     if wanted() < 2:
@@ -116,8 +117,7 @@ def joined(device: torch.device) -> Iterator[None]:
     try:
         met = dist.rendezvous("env://", timeout=timedelta(seconds=seconds))  # type: ignore[attr-defined]
         store, number, count = next(met)
-        # torchrun keeps its store when it starts ranks again: what was said before must not be heard, but where it is
-        # asked for.
+        # torchrun keeps its store when it restarts ranks: keys from before must only be visible in `lasting`.
         lasting = dist.PrefixStore("lasting", store)  # type: ignore[attr-defined]
         store = dist.PrefixStore(os.environ.get(RESTARTS, "0"), store)  # type: ignore[attr-defined]
         dist.init_process_group(
@@ -125,18 +125,19 @@ def joined(device: torch.device) -> Iterator[None]:
             store=dist.PrefixStore("default", store),  # type: ignore[attr-defined]
             rank=number,
             world_size=count,
-            timeout=timedelta(seconds=seconds * (1 + (device.type == "cuda"))),  # control tells more, so it is first
+            # Longer on CUDA, so that `control`, whose errors say more, times out first.
+            timeout=timedelta(seconds=seconds * (1 + (device.type == "cuda"))),
         )
         control = dist.new_group(backend="gloo", timeout=timedelta(seconds=seconds))
     except (RuntimeError, ValueError, OSError) as error:
         reason = str(error).partition("\n")[0]
-        raise InputError(f"rank {os.environ['RANK']} cannot meet the others: {reason}") from error
+        raise InputError(f"rank {os.environ['RANK']} cannot connect to the others: {reason}") from error
     told = dist.PrefixStore("ganforge", store)  # type: ignore[attr-defined]
     _group = _Group(number, count, told, lasting, control, seconds, memory=_memory(number))
     try:
         yield
         meet("the end")
-        dist.destroy_process_group()  # not after an error: it would wait for those who are gone
+        dist.destroy_process_group()  # not after an error: it would wait for ranks that are gone
     finally:
         _group = None
 
@@ -148,16 +149,16 @@ def _seconds() -> float:
     except ValueError:
         seconds = 0.0
     if not 0 < seconds < PATIENCE.total_seconds():
-        raise InputError(f"{TIMEOUT}: expected seconds, got '{text}'")
+        raise InputError(f"{TIMEOUT}: expected a number of seconds, got '{text}'")
     return seconds
 
 
 @contextmanager
 def doing(what: str) -> Iterator[None]:
-    """While ranks wait for each other: say what for, where one does not come.
+    """Wrap an operation of all ranks: `what` names it in errors.
 
     Raises:
-        LostRankError: one is gone, or does not answer in time.
+        LostRankError: another rank is gone, or does not respond in time.
     """
     try:
         yield
@@ -175,16 +176,16 @@ def doing(what: str) -> Iterator[None]:
 
 
 def _missing(group: _Group, what: str) -> str:
-    """Say which ranks do not wait as well."""
+    """Return a message that names the ranks which do not respond."""
     group.store.set(f"stuck/{group.rank}", what)
     time.sleep(GRACE_SECONDS)
     silent = [str(other) for other in range(group.world) if not group.store.check([f"stuck/{other}"])]
-    who = f"rank {', '.join(silent)} did" if silent else "all ranks wait, but none did"
-    return f"{group.where}: {who} not answer within {group.seconds:.0f} s ({what}); {TIMEOUT} sets how long to wait"
+    who = f"rank {', '.join(silent)} did" if silent else "all ranks are waiting, but the others did"
+    return f"{group.where}: {who} not respond within {group.seconds:.0f} s ({what}); {TIMEOUT} sets how long to wait"
 
 
 def at(where: str, step: int = 0) -> None:
-    """Remember what this process does, such as `step 57`."""
+    """Set what this process is doing, such as `step 57`, for errors."""
     if _group:
         _group.where = where
         if _group.memory and step:
@@ -192,7 +193,7 @@ def at(where: str, step: int = 0) -> None:
 
 
 def _memory(number: int) -> mmap.mmap | None:
-    """Tell the launcher, if there is one, which process this rank is, and have it see at which step it is."""
+    """Report this rank's process to the launcher, if there is one; return the memory that shows it the step."""
     if TOLD not in os.environ:
         return None
     place = Path(os.environ[TOLD])
@@ -203,24 +204,24 @@ def _memory(number: int) -> mmap.mmap | None:
 
 
 def tell_run(folder: Path) -> None:
-    """Tell the launcher, if there is one, where the run is."""
+    """Report the run's folder to the launcher, if there is one."""
     if TOLD in os.environ and is_lead():
         (Path(os.environ[TOLD]) / "run").write_text(str(folder.absolute()))
 
 
 def remember(name: str, text: str) -> None:
-    """Keep a word for the ranks that torchrun starts if it starts all of them again."""
+    """Store a text for the ranks that torchrun starts if it restarts all of them."""
     if _group:
         _group.lasting.set(name, text)
 
 
 def remembered(name: str) -> str:
-    """Return a word that was kept before the ranks were started again; "" where there is none."""
+    """Return a text that was stored before a restart; "" if there is none."""
     return _group.lasting.get(name).decode() if _group and _group.lasting.check([name]) else ""
 
 
 def report(error: GanforgeError, further: Sequence[str]) -> bool:
-    """Leave it to the launcher to say what went wrong, if there is one; return whether there is."""
+    """Report an error to the launcher, which prints it; return False if there is no launcher."""
     if wanted() < 2 or TOLD not in os.environ:
         return False
     about = {
@@ -236,9 +237,9 @@ def report(error: GanforgeError, further: Sequence[str]) -> bool:
 
 
 def exchange(what: str, value: Any) -> list[Any]:
-    """Return what each rank gives, something that JSON holds; all of them must ask, in the same order.
+    """Return the value of every rank, which must be JSON; all ranks must call this, in the same order.
 
-    A LostRankError says that a rank is gone.
+    Raise a LostRankError if a rank is gone.
     """
     if _group is None:
         return [value]
@@ -249,13 +250,13 @@ def exchange(what: str, value: Any) -> list[Any]:
         keys = [f"{number}/{other}" for other in range(group.world)]
         group.store.wait(keys, timedelta(seconds=group.seconds))
         found = [json.loads(group.store.get(key)) for key in keys]
-    if number:  # everybody has read what was exchanged before
+    if number:  # all ranks have read the exchange before
         group.store.delete_key(f"{number - 1}/{group.rank}")
     return found
 
 
 def meet(what: str) -> None:
-    """Wait, however long, until all ranks are here: one of them may have worked alone."""
+    """Wait until all ranks are here, for as long as it takes: one of them may have worked alone."""
     if _group is None:
         return
     with doing(what):
@@ -267,10 +268,10 @@ def meet(what: str) -> None:
 
 @contextmanager
 def in_turn(what: str, say: Callable[[str], None]) -> Iterator[None]:
-    """Let rank 0 go first, then one rank of each other machine, then all others: what is prepared is prepared once.
+    """Let rank 0 go first, then one rank of each other machine, then all others, so that work is done only once.
 
-    All must come. What goes wrong on one is told by it; whoever waits for it is ended by what started them all. `say`
-    is told what another machine waits for.
+    All ranks must call this. A rank that fails reports its own error; whatever started the ranks ends those that wait
+    for it. Other machines pass what they wait for to `say`.
     """
     if _group is None:
         yield
@@ -283,7 +284,7 @@ def in_turn(what: str, say: Callable[[str], None]) -> Iterator[None]:
     before = [f"{number}/done/{other}" for other, its in enumerate(hosts) if its < turn]
     if before:
         if local() == 0:
-            say(f"waits for rank 0: {what}")
+            say(f"waiting for rank 0: {what}")
         with doing(what):
             group.store.wait(before, PATIENCE)
     yield
@@ -291,9 +292,9 @@ def in_turn(what: str, say: Callable[[str], None]) -> Iterator[None]:
 
 
 class Flags:
-    """Numbers that any rank may raise, known to all one call later: nobody waits for what is on its way.
+    """Numbers whose maximum over the ranks is known one call later, so that no rank waits for communication.
 
-    Every rank must call in every step.
+    Every rank must call `agree` in every step.
     """
 
     def __init__(self, count: int) -> None:
@@ -301,19 +302,19 @@ class Flags:
         self._work: Any = None
 
     def agree(self, mine: Sequence[int]) -> list[int]:
-        """Return the largest of each number over the ranks, of the call before; send these."""
+        """Send numbers; return the maximum of each over the ranks, from the previous call."""
         if _group is None:
             return list(mine)
         found = self.last()
         self._sent = torch.tensor(list(mine), dtype=torch.int64)
-        with doing("whether to go on"):
+        with doing("whether to continue"):
             self._work = dist.all_reduce(self._sent, dist.ReduceOp.MAX, group=_group.control, async_op=True)
         return found
 
     def last(self) -> list[int]:
-        """Wait for what was sent, and return it."""
+        """Wait for the last communication and return its result."""
         if self._work is not None:
-            with doing("whether to go on"):
+            with doing("whether to continue"):
                 self._work.wait()
             self._work = None
         return [int(number) for number in self._sent]

@@ -1,8 +1,8 @@
-"""Some rows of a step's batch, played as if the whole batch were there: what is drawn, and what is normalised.
+"""Play some rows of a step's batch as if the whole batch were there: random draws and batch normalisation.
 
-Where several processes share a batch, or one plays it part by part, each has some of its rows. What is drawn at random
-for a batch is drawn for all of it, and each takes its rows; so everybody's random state stays the same. Batch
-normalisation takes the statistics of all ranks' rows.
+If several processes share a batch, or one plays it part by part, each part has some of the rows. Random numbers are
+drawn for the whole batch, and each part uses its rows, so that all processes keep the same random state. Batch
+normalisation uses the statistics of all ranks' rows.
 """
 
 from collections.abc import Callable, Hashable, Sequence, Set
@@ -19,12 +19,12 @@ from ganforge.training import ranks, sharing
 
 @frozen
 class Rows:
-    """Those rows of a batch that are played.
+    """The rows of a batch that are played.
 
     Attributes:
-        whole: samples of the batch.
-        start: the first one that is played.
-        count: how many are.
+        whole: number of samples in the batch.
+        start: the first row.
+        count: number of rows.
     """
 
     whole: int
@@ -32,18 +32,18 @@ class Rows:
     count: int
 
     def of(self, samples: Tensor) -> Tensor:
-        """Return these rows of the whole batch's."""
+        """Return these rows of a whole batch."""
         return samples[self.start : self.start + self.count]
 
 
 @define
 class Draws:
-    """The states of the random generator before each draw of a formula, so that it can draw the same once more."""
+    """The random states before each draw of a formula, so that it can repeat the draws."""
 
     states: list[Tensor] = field(factory=list)
 
     def draw(self, place: int, device: torch.device, made: Callable[[], Any]) -> Any:
-        """Draw for the first time, or as at the first time; then random state is as if nothing was drawn."""
+        """Draw, or repeat the draw number `place` and leave the random state unchanged."""
         now = _state(device)
         if place == len(self.states):
             self.states.append(now)
@@ -56,17 +56,17 @@ class Draws:
 
 
 class Tape:
-    """The draws of all formulas in a step that is played part by part: each part draws the same, and takes its rows."""
+    """The draws of all formulas in a step that is played in parts: each part repeats them and uses its rows."""
 
     def __init__(self) -> None:
         self._draws: dict[Hashable, tuple[Draws, frozenset[str]]] = {}
 
     def of(self, key: Hashable, through: frozenset[str] = frozenset()) -> Draws:
-        """Return the draws of what is made under a key, and comes through these modules."""
+        """Return the draws of the value or loss under a key, which comes through these modules."""
         return self._draws.setdefault(key, (Draws(), through))[0]
 
     def updated(self, learnt: Set[str]) -> None:
-        """Forget the draws of what came through modules that were updated: it is made anew."""
+        """Forget the draws of values that came through updated modules: these are recomputed."""
         self._draws = {key: one for key, one in self._draws.items() if not one[1] & learnt}
 
 
@@ -81,9 +81,9 @@ def _set_state(device: torch.device, state: Tensor) -> None:
         torch.set_rng_state(state)
 
 
-_FACTORIES = {torch.rand, torch.randn, torch.randint}  # of a size
-_LIKE = {torch.rand_like, torch.randn_like, torch.randint_like}  # another tensor
-_MASKS = {  # what is drawn multiplies a tensor
+_FACTORIES = {torch.rand, torch.randn, torch.randint}  # take a size
+_LIKE = {torch.rand_like, torch.randn_like, torch.randint_like}  # take a tensor of that size
+_MASKS = {  # multiply a tensor by random numbers
     functional.dropout,
     functional.dropout1d,
     functional.dropout2d,
@@ -99,7 +99,7 @@ _IN_PLACE = {
     Tensor.log_normal_,
     Tensor.geometric_,
 }
-# These are drawn for the rows alone: what they draw from is known of no other.
+# These draw for the rows alone: their distribution depends on data that other rows do not have here.
 _OTHERS = {
     torch.randperm,
     torch.normal,
@@ -114,13 +114,13 @@ _DRAWING = _FACTORIES | _LIKE | _MASKS | _IN_PLACE | _OTHERS
 
 
 class Shared(TorchFunctionMode):
-    """Has functions of torch draw for a whole batch, and normalise by it.
+    """Makes torch functions draw for the whole batch, and normalise over it.
 
     Args:
-        rows: those that are there.
-        device: where it is computed.
-        sync: whether batch normalisation takes the statistics of all ranks' rows.
-        draws: of what is computed, where it may be computed more than once.
+        rows: the rows that are played.
+        device: the device.
+        sync: whether batch normalisation uses the statistics of all ranks' rows.
+        draws: the formula's draws, if it may be computed more than once.
     """
 
     def __init__(self, rows: Rows, device: torch.device, sync: bool, draws: Draws | None) -> None:
@@ -131,7 +131,7 @@ class Shared(TorchFunctionMode):
     def __torch_function__(
         self, function: Any, types: Any, arguments: tuple[Any, ...] = (), options: dict[str, Any] | None = None
     ) -> Any:
-        """Call a function of torch, or what stands for it."""
+        """Call a torch function or its replacement."""
         options = options or {}
         if function is functional.batch_norm and self.sync:
             return batch_norm(*arguments, **options)
@@ -158,14 +158,14 @@ class Shared(TorchFunctionMode):
         return function(*arguments, **options)
 
     def _like(self, rows: Tensor) -> Tensor:
-        """Return room for the whole batch, laid out as its rows are."""
+        """Return an empty tensor for the whole batch, with the memory layout of the rows."""
         last = rows.ndim == 4 and rows.is_contiguous(memory_format=torch.channels_last) and not rows.is_contiguous()
         layout = torch.channels_last if last else torch.contiguous_format
         size = (self.rows.whole, *rows.shape[1:])
         return torch.empty(size, dtype=rows.dtype, device=rows.device, memory_format=layout)
 
     def _sized(self, arguments: tuple[Any, ...], options: dict[str, Any]) -> tuple[tuple[Any, ...], Any] | None:
-        """Return the arguments of a factory with the whole batch's size; None where it is not of the batch."""
+        """Return a factory's arguments with the size of the whole batch; None if its size is not that of the rows."""
         if "size" in options:
             size = self._whole(options["size"])
             return None if size is None else (arguments, {**options, "size": size})
@@ -192,7 +192,7 @@ def batch_norm(
 ) -> Tensor:
     """Compute `torch.nn.functional.batch_norm` with the statistics of all ranks' rows (Ioffe & Szegedy 2015).
 
-    It may be differentiated any number of times.
+    It is differentiable any number of times.
     """
     if not training:
         return functional.batch_norm(maps, running_mean, running_var, weight, bias, training, momentum, eps)

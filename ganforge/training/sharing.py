@@ -1,7 +1,7 @@
-"""What the ranks of a training share of a step's batch: averages of gradients, rows of all, translations in turn.
+"""Share a batch among ranks: average gradients, gather rows and translations.
 
-Each rank plays its own rows. Gradients are averaged before an optimizer steps, so that weights, optimizers, what else
-is saved, and random state are the same on every rank.
+Each rank plays its own rows. Gradients are averaged before an optimizer steps, so that weights, optimizers, other saved
+state and random state are the same on every rank.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -13,13 +13,13 @@ from torch import Tensor
 
 from ganforge.training import ranks
 
-BUCKET = 25 * 2**20  # bytes of gradients that travel at a time
+BUCKET = 25 * 2**20  # bytes of gradients sent at a time
 
 
 def average(gradients: Iterable[Tensor | None], what: str) -> None:
-    """Average gradients over the ranks, in place; on every rank they are gradients of the same tensors.
+    """Average gradients over the ranks, in place; every rank must pass gradients of the same tensors.
 
-    A LostRankError says that a rank is gone.
+    Raise a LostRankError if a rank is gone.
     """
     if ranks.world() == 1:
         return
@@ -36,7 +36,7 @@ def average(gradients: Iterable[Tensor | None], what: str) -> None:
 
 
 def _buckets(gradients: Sequence[Tensor]) -> Iterator[list[Tensor]]:
-    """Divide gradients into lists of one type, of about 25 MiB each, in their order."""
+    """Divide gradients, in order, into lists of one dtype and at most about 25 MiB."""
     bucket: list[Tensor] = []
     size = 0
     for gradient in gradients:
@@ -50,7 +50,7 @@ def _buckets(gradients: Sequence[Tensor]) -> Iterator[list[Tensor]]:
 
 
 def gather(rows: Tensor) -> Tensor:
-    """Return the rows of all ranks, [world * N, ...] of [N, ...] each; gradients lead back to each one's own."""
+    """Return the rows of all ranks, [world * N, ...] from [N, ...] each; gradients flow back to each rank's rows."""
     if ranks.world() == 1:
         return rows
     gathered: Tensor = _Gather.apply(rows)
@@ -58,16 +58,16 @@ def gather(rows: Tensor) -> Tensor:
 
 
 def batch_mean(rows: Tensor) -> Tensor:
-    """Return the mean over a step's batch, [...] of [N, ...], where several devices share it: over all of their rows.
+    """Return the mean over a step's batch, [...] from [N, ...], including the rows of all devices.
 
-    Every formula that compares with a mean over the batch asks for it here, and so does not depend on the devices.
+    Formulas that use a mean over the batch call this, so that they do not depend on the number of devices.
     """
     mean = rows.mean(0)
     return mean if ranks.world() == 1 else gather(mean[None]).mean(0)
 
 
 class _Gather(torch.autograd.Function):
-    """The rows of all ranks. Each rank's result counts, so that a gradient is the sum over ranks."""
+    """The rows of all ranks. Every rank uses the result, so the gradient is the sum over ranks."""
 
     @staticmethod
     def forward(context: Any, rows: Tensor) -> Tensor:
@@ -83,7 +83,7 @@ class _Gather(torch.autograd.Function):
 
 
 class _Scatter(torch.autograd.Function):
-    """The sum over ranks, of which each keeps its own rows: what `_Gather` is transposed, and the other way round."""
+    """The sum over ranks, of which each keeps its own rows: the transpose of `_Gather`, and vice versa."""
 
     @staticmethod
     def forward(context: Any, whole: Tensor) -> Tensor:
@@ -98,9 +98,10 @@ class _Scatter(torch.autograd.Function):
 
 
 def shared(mine: Sequence[Tensor]) -> list[Tensor]:
-    """Return the tensors of all ranks, on the CPU, in turn: the first of each, the second of each, and so on.
+    """Return the tensors of all ranks, on the CPU, interleaved: the first of each, the second of each, and so on.
 
-    Rank 0 has as many as any other, and no rank lacks more than the last one; but for that one, all have one shape.
+    Rank 0 has at least as many tensors as any other, and no rank lacks more than the last one. All tensors but the
+    last have the same shape.
     """
     if ranks.world() == 1:
         return list(mine)

@@ -1,4 +1,4 @@
-"""State lies in modules: what of it is saved, and how everything is put back that looking on may have moved."""
+"""State of modules and random generators: what is saved, and how it is restored after evaluation."""
 
 import random
 from collections.abc import Iterator, Mapping
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 
 def held_by(made: object) -> nn.Module | None:
-    """Return the modules that a component's object is, or holds in its fields; None where it holds none."""
+    """Return the module that an object is, or the modules in its fields; None if it holds none."""
     if isinstance(made, nn.Module):
         return made
     if not attrs.has(type(made)):
@@ -23,9 +23,9 @@ def held_by(made: object) -> nn.Module | None:
 
 
 class Held:
-    """A module that is no network: a loss, a value, an update, or what these hold.
+    """A module that is not a network: a loss, a value, an update, or modules in their fields.
 
-    Its buffers and what it learns are saved. Frozen parameters are not, as long as they are as they were made.
+    Its buffers and trainable parameters are saved. Frozen parameters are saved only once they have changed.
     """
 
     def __init__(self, module: nn.Module) -> None:
@@ -34,7 +34,7 @@ class Held:
         self._frozen = {name: p._version for name, p in module.named_parameters() if not p.requires_grad}
 
     def state(self) -> dict[str, Tensor]:
-        """Return what must be saved, by name."""
+        """Return the state to save, by name."""
         parameters = dict(self.module.named_parameters())
         unchanged = {name for name, version in self._frozen.items() if parameters[name]._version == version}
         return {
@@ -44,10 +44,10 @@ class Held:
         }
 
     def restore(self, state: Mapping[str, Tensor], device: torch.device) -> None:
-        """Put back what `state` returned; a buffer may have another shape by now, or may not be there yet.
+        """Restore what `state` returned; a buffer may have another shape, or not exist yet.
 
         Raises:
-            ValueError: a module is not there, or a parameter has another shape.
+            ValueError: a module does not exist, or a parameter has another shape.
         """
         with torch.no_grad():
             for name, value in state.items():
@@ -59,7 +59,8 @@ class Held:
                 if leaf in module._parameters:
                     parameter = module._parameters[leaf]
                     if parameter is None or parameter.shape != value.shape:
-                        raise ValueError(f"the saved state '{name}' has the shape {list(value.shape)}")
+                        mine = "no parameter" if parameter is None else f"shape {list(parameter.shape)}"
+                        raise ValueError(f"the saved state '{name}' has shape {list(value.shape)}, expected {mine}")
                     parameter.copy_(value)
                 elif leaf in module._buffers:
                     module._buffers[leaf] = value.to(device)
@@ -68,7 +69,7 @@ class Held:
 
 
 def random_state() -> dict[str, Any]:
-    """Return the state of every global random generator: torch's of each device, NumPy's and Python's."""
+    """Return the state of all global random generators: torch's for each device, NumPy's and Python's."""
     kind, keys, *rest = numpy.random.get_state(legacy=True)
     state: dict[str, Any] = {
         "cpu": torch.get_rng_state(),
@@ -81,7 +82,7 @@ def random_state() -> dict[str, Any]:
 
 
 def set_random_state(state: Mapping[str, Any]) -> None:
-    """Restore what `random_state` returned, as far as this machine has the devices."""
+    """Restore what `random_state` returned; CUDA states only if this machine has the same number of devices."""
     torch.set_rng_state(state["cpu"])
     random.setstate(state["python"])
     kind, keys, *rest = state["numpy"]
@@ -99,7 +100,7 @@ def seed_random(seed: int) -> None:
 
 @contextmanager
 def drawn_from(seed: int) -> Iterator[None]:
-    """Draw everything at random from a seed, and go on afterwards as if nothing had been drawn."""
+    """Seed all random generators within the context, and restore their states afterwards."""
     before = random_state()
     seed_random(seed)
     try:
@@ -109,7 +110,7 @@ def drawn_from(seed: int) -> Iterator[None]:
 
 
 class Snapshot:
-    """The buffers of modules and all random state, to be put back or compared."""
+    """The buffers of modules and all random state, to be restored or compared."""
 
     def __init__(self, modules: Mapping[str, nn.Module]) -> None:
         self.modules = modules
@@ -120,7 +121,7 @@ class Snapshot:
         self.random = random_state()
 
     def put_back(self) -> None:
-        """Put everything back as it was, without a word to autograd, which may hold buffers for a gradient to come."""
+        """Restore everything, unseen by autograd, which may hold buffers for a later backward pass."""
         known = {(id(module), key) for _, module, key, _, _ in self.buffers}
         for _, module, key, _ in buffers_of(self.modules):
             if (id(module), key) not in known:
@@ -133,7 +134,7 @@ class Snapshot:
 
 
 def buffers_of(modules: Mapping[str, nn.Module]) -> list[tuple[str, nn.Module, str, Tensor | None]]:
-    """List all buffers: (its whole name, the module, its key there, the buffer)."""
+    """Return all buffers as (full name, module, key in the module, buffer)."""
     return [
         (f"{root}.{name}.{key}".replace("..", "."), module, key, buffer)
         for root, made in modules.items()
@@ -144,11 +145,11 @@ def buffers_of(modules: Mapping[str, nn.Module]) -> list[tuple[str, nn.Module, s
 
 @contextmanager
 def looking(modules: Mapping[str, nn.Module], seed: int) -> Iterator[None]:
-    """Put modules into evaluation mode for a look that changes nothing: no mode, no buffer, no random number.
+    """Put modules into evaluation mode within the context; restore modes, buffers and random state afterwards.
 
     Args:
-        modules: every module that may be looked at.
-        seed: of what is drawn while looking, so that every look draws the same.
+        modules: all modules that may be used.
+        seed: seed of random numbers within the context, so that they are always the same.
     """
     before = Snapshot(modules)
     modes = [(module, module.training) for root in modules.values() for module in root.modules()]

@@ -1,8 +1,8 @@
-"""A step as a set of named values, each made by a function that asks for others by name.
+"""A step as a set of named values, each computed by a function that asks for others by name.
 
-One rule says what is shared, cut off and made anew: a value holds until a network that it came through is updated. A
-player is given a value that came through none of its own networks cut off from its graph, and one that no network made
-as it is.
+One rule says what is shared, detached and recomputed: a value holds until a network that it came through is updated. A
+value that came through other players' networks only is detached for a player, and one that came through no network is
+passed unchanged.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,13 +24,13 @@ from ganforge.training.state import held_by
 
 @frozen(eq=False)
 class Wiring:
-    """A view and the definitions behind its names: what it offers, known from signatures before anything is built."""
+    """A view and the definitions of its values: what it offers is known from signatures before anything is built."""
 
     view: View
     definitions: Mapping[str, ValuePlan]
 
     def asks(self, name: str, player: str) -> Mapping[str, str] | None:
-        """For each argument of a value the name behind it; None where a value is not made but given, or not known."""
+        """Return the value's name for each argument; None if the value is given, not computed, or unknown."""
         if name in self.view.networks or name not in self.definitions:
             return None
         definition = self.definitions[name]
@@ -38,7 +38,7 @@ class Wiring:
         return None if given and not definition.of_recipe else definition.asked(player)
 
     def missing(self, name: str, player: str, above: tuple[str, ...] = ()) -> str | None:
-        """Return the first name on the way to a value that nothing stands behind; None where it can be had."""
+        """Return the first undefined name that a value depends on; None if it can be computed."""
         asks = self.asks(name, player)
         if asks is None:
             wired = name in self.view.networks or name in self.view.fields or name in self.view.constants
@@ -49,17 +49,17 @@ class Wiring:
         return next((found for found in missing if found is not None), None)
 
     def offers(self, name: str, player: str) -> bool:
-        """Whether a player can have a value here."""
+        """Return whether this view offers a value to a player."""
         return self.missing(name, player) is None
 
     def names(self, player: str) -> list[str]:
-        """Everything that a player can have here."""
+        """Return the names of all values that this view offers to a player."""
         view = self.view
         known = {*view.networks, *view.fields, *view.constants, *self.definitions}
         return sorted(name for name in known if self.offers(name, player))
 
     def way_to(self, name: str, player: str) -> Iterator[str]:
-        """Yield the names of the values that must be made for a value, itself included; some more than once."""
+        """Yield the names of the values to compute for a value, including itself; some more than once."""
         asks = self.asks(name, player)
         if asks is not None:
             yield name
@@ -67,31 +67,31 @@ class Wiring:
                 yield from self.way_to(asked, player)
 
     def fields_of(self, name: str, player: str) -> set[str]:
-        """Return the fields of the batch that a value is made of."""
+        """Return the fields of the batch that a value depends on."""
         return {self.view.fields[one] for one in self._given(name, player) if one in self.view.fields}
 
     def networks_of(self, name: str, player: str) -> set[str]:
-        """Return the networks that a value is made with."""
+        """Return the networks that a value depends on."""
         return {self.view.networks[one] for one in self._given(name, player) if one in self.view.networks}
 
     def _given(self, name: str, player: str) -> set[str]:
-        """Return the names at the ends of all ways to a value, which are not made."""
+        """Return the names that a value depends on and that are given, not computed."""
         asked = {name, *(a for one in self.way_to(name, player) for a in (self.asks(one, player) or {}).values())}
         return {one for one in asked if self.asks(one, player) is None}
 
 
 @frozen(eq=False)
-class Making:
-    """How a player comes by a value.
+class Derivation:
+    """How a value is computed for a player.
 
     Attributes:
-        key: under which it is held; two players that may share it find it under the same one.
-        formula: makes it.
-        asks: for each argument the value that is handed over.
-        asker: the player as whom the arguments are asked for.
-        learner: the player whose networks the graph leads to; None where no graph is needed.
-        through: the networks that it came through.
-        cut: whether the player is given it cut off.
+        key: the key under which it is stored; players that can share the value have the same key.
+        formula: computes it.
+        asks: the value's name for each argument.
+        asker: the player for whom the arguments are computed.
+        learner: the player whose networks the graph leads to; None if no graph is needed.
+        through: the modules that it came through.
+        cut: whether the player is given the value detached.
     """
 
     key: tuple[str, ...]
@@ -107,15 +107,15 @@ class Scheme:
     """Everything about values that stays the same from step to step.
 
     Args:
-        wirings: of all views.
+        wirings: the wirings of all views.
         make: makes the formula of a value in a view.
-        modules: all networks, by name; whatever else holds parameters is added.
+        modules: all networks by name; other modules with parameters are added.
         learns: the names of the modules that each player updates, in the order in which they play.
 
     Attributes:
-        formulas: what makes the value of a view, as far as it was asked for.
+        formulas: the formulas of values that were asked for, by view and name.
         losses: the formulas of the losses, by label.
-        evaluating: whether modules that are made now begin in evaluation mode.
+        evaluating: whether new modules start in evaluation mode.
     """
 
     def __init__(
@@ -132,11 +132,11 @@ class Scheme:
         self.evaluating = False
         self._make = make
         self._through: dict[tuple[str, str, str], frozenset[str]] = {}
-        self._making: dict[tuple[str, str, str], Making | None] = {}
+        self._derivations: dict[tuple[str, str, str], Derivation | None] = {}
         self._of_batch: dict[tuple[str, str, str], bool] = {}
 
     def formula(self, view: str, name: str) -> Formula:
-        """Return what makes a value of a view."""
+        """Return the formula of a value in a view."""
         if (view, name) not in self.formulas:
             made = self.formulas[view, name] = self._make(view, name)
             if self.evaluating and (module := held_by(made.made)) is not None:
@@ -144,7 +144,7 @@ class Scheme:
         return self.formulas[view, name]
 
     def through(self, view: str, name: str, player: str) -> frozenset[str]:
-        """Return the names of the modules that a value comes through on its way to a player."""
+        """Return the names of the modules that a value for a player comes through."""
         key = (view, name, player)
         if key not in self._through:
             wiring = self.wirings[view]
@@ -160,20 +160,20 @@ class Scheme:
         return self._through[key]
 
     def is_of_batch(self, view: str, name: str, player: str) -> bool:
-        """Whether a value is made of fields of the batch, so that its first dimension is that of the samples."""
+        """Return whether a value depends on fields of the batch, so that its first dimension is that of the samples."""
         key = (view, name, player)
         if key not in self._of_batch:
             self._of_batch[key] = bool(self.wirings[view].fields_of(name, player))
         return self._of_batch[key]
 
-    def making(self, view: str, name: str, player: str) -> Making | None:
-        """Say how a player comes by a value; None where it is not made but given."""
+    def derivation(self, view: str, name: str, player: str) -> Derivation | None:
+        """Return how a value is computed for a player; None if it is given."""
         key = (view, name, player)
-        if key not in self._making:
-            self._making[key] = self._plan(view, name, player)
-        return self._making[key]
+        if key not in self._derivations:
+            self._derivations[key] = self._plan(view, name, player)
+        return self._derivations[key]
 
-    def _plan(self, view: str, name: str, player: str) -> Making | None:
+    def _plan(self, view: str, name: str, player: str) -> Derivation | None:
         asks = self.wirings[view].asks(name, player)
         if asks is None:
             return None
@@ -182,16 +182,16 @@ class Scheme:
         owners = [other for other, learns in self.learns.items() if through & learns]
         own = player in owners
         if self._differs(view, name) or (own and len(owners) > 1):
-            # What came through networks of several players is cut off for each of them at another place.
+            # A value that came through networks of several players is detached at another place for each of them.
             key, asker, learner = (view, name, player), player, player if own else None
         elif len(owners) == 1:
             key, asker, learner = (view, name), owners[0], owners[0]
         else:
             key, asker, learner = (view, name, ""), player, None
-        return Making(key, self.formula(view, name), asks, asker, learner, through, cut=bool(through) and not own)
+        return Derivation(key, self.formula(view, name), asks, asker, learner, through, cut=bool(through) and not own)
 
     def _differs(self, view: str, name: str) -> bool:
-        """Whether a value, or one that it is made of, is made by another method for each player."""
+        """Return whether a value, or one that it depends on, has different methods for players."""
         wiring = self.wirings[view]
         for player in self.learns:
             asks = wiring.asks(name, player)
@@ -203,15 +203,15 @@ class Scheme:
 
 
 class Values:
-    """The values of one batch, each made when a player first asks for it.
+    """The values of one batch, each computed when a player first asks for it.
 
     Args:
-        scheme: what is known beforehand.
+        scheme: what stays the same from step to step.
         batch: the fields.
-        playing: the players of this step, in their order; without any, values are looked at and no graph is made.
-        let_learn: called with a player: parameters of its modules are to require gradients, and no others.
+        playing: the players of this step, in order; if empty, no graph is built.
+        let_learn: called with a player; makes the parameters of its modules require gradients, and no others.
         precision: how formulas are computed.
-        tape: of the step, where it is played part by part, and values of one part are made anew for each player.
+        tape: the random draws of a step that is played in parts, whose values are recomputed for each player.
     """
 
     def __init__(
@@ -226,38 +226,37 @@ class Values:
         self.scheme, self.batch, self.let_learn, self.precision = scheme, batch, let_learn, precision
         self._tape = tape
         self._waiting = list(playing)
-        self._held: dict[tuple[str, ...], tuple[Any, Making]] = {}
+        self._held: dict[tuple[str, ...], tuple[Any, Derivation]] = {}
 
     def ask(self, view: str, name: str, player: str) -> Any:
-        """Return a value as a player may have it."""
-        making = self.scheme.making(view, name, player)
-        if making is None:
+        """Return a value for a player, detached if the rule says so."""
+        derivation = self.scheme.derivation(view, name, player)
+        if derivation is None:
             wired = self.scheme.wirings[view].view
             if name in wired.networks:
                 if wired.networks[name] not in self.scheme.modules:
-                    raise InputError(
-                        f"the direction {view} needs the network {wired.networks[name]}, which is not there"
-                    )
+                    raise InputError(f"the direction {view} needs the network {wired.networks[name]}, which is missing")
                 return self.scheme.modules[wired.networks[name]]
             if name not in wired.fields:
                 return wired.constants[name]
             if wired.fields[name] not in self.batch:
-                raise InputError(f"the direction {view} needs '{wired.fields[name]}', which is not among what is given")
+                raise InputError(f"the direction {view} needs the field '{wired.fields[name]}', which is not given")
             return self.batch[wired.fields[name]]
-        if making.key not in self._held:
-            self._held[making.key] = (self._make(view, making), making)
-        value = self._held[making.key][0]
-        return cut(value) if making.cut else value
+        if derivation.key not in self._held:
+            self._held[derivation.key] = (self._make(view, derivation), derivation)
+        value = self._held[derivation.key][0]
+        return cut(value) if derivation.cut else value
 
-    def _make(self, view: str, making: Making) -> Any:
-        given = {argument: self.ask(view, asked, making.asker) for argument, asked in making.asks.items()}
-        learns = making.learner in self._waiting
-        if learns and making.learner:
-            self.let_learn(making.learner)
+    def _make(self, view: str, derivation: Derivation) -> Any:
+        given = {argument: self.ask(view, asked, derivation.asker) for argument, asked in derivation.asks.items()}
+        learns = derivation.learner in self._waiting
+        if learns and derivation.learner:
+            self.let_learn(derivation.learner)
         with torch.set_grad_enabled(learns):
-            # What lasts is not made anew once it is there, so that what was drawn for it stays.
-            through = frozenset() if making.formula.lasts else making.through
-            return self.compute(making.formula, view, making.asks, given, making.asker, making.key, through)
+            # A value that lasts is never recomputed in a step, so its random draws stay.
+            through = frozenset() if derivation.formula.lasts else derivation.through
+            formula, asks = derivation.formula, derivation.asks
+            return self.compute(formula, view, asks, given, derivation.asker, derivation.key, through)
 
     def compute(
         self,
@@ -269,16 +268,16 @@ class Values:
         key: tuple[str, ...],
         through: frozenset[str] = frozenset(),
     ) -> Any:
-        """Compute a formula of a view: with the rows that are played, or with those of all ranks if it wants them.
+        """Compute a formula of a view, from the rows that are played, or from those of all ranks if it is `whole`.
 
         Args:
-            formula: what is computed.
+            formula: the formula.
             view: the view's name.
-            asks: for each argument the value behind it.
+            asks: the value's name for each argument.
             given: these values.
-            player: for whom it is computed.
-            key: what is drawn is told apart by it.
-            through: the modules whose update makes it draw anew.
+            player: the player.
+            key: identifies its random draws.
+            through: the modules whose update makes it draw again.
         """
         if self.precision.rows is None:
             return formula.compute(player, given, self.precision)
@@ -294,26 +293,26 @@ class Values:
         return mapped(lambda one: one[first : first + count] if one.shape[:1] == size else one, made)
 
     def updated(self, player: str) -> None:
-        """Drop what came through the networks of a player that has just played; what lasts stays, cut off."""
+        """Drop values that came through the networks of a player that has played; detach those that last."""
         if player in self._waiting:
             self._waiting.remove(player)
         learnt = self.scheme.learns[player]
-        for key, (value, making) in list(self._held.items()):
-            if making.through & learnt:
-                if making.formula.lasts:
-                    self._held[key] = (cut(value), making)
+        for key, (value, derivation) in list(self._held.items()):
+            if derivation.through & learnt:
+                if derivation.formula.lasts:
+                    self._held[key] = (cut(value), derivation)
                 else:
                     del self._held[key]
 
     @property
     def is_part(self) -> bool:
-        """Whether there are other parts of the batch."""
+        """Whether the batch has other parts."""
         return self._tape is not None
 
     def forget(self) -> None:
-        """Drop all that holds a graph: the next part of the batch needs its memory."""
+        """Drop values with a graph: the next part of the batch needs the memory."""
         self._held = {
-            key: (value, making)
-            for key, (value, making) in self._held.items()
-            if making.formula.lasts and making.learner not in self._waiting
+            key: (value, derivation)
+            for key, (value, derivation) in self._held.items()
+            if derivation.formula.lasts and derivation.learner not in self._waiting
         }

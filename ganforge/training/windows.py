@@ -1,4 +1,4 @@
-"""What a kernel sees at each of its places, and the way back: convolutions by hand."""
+"""Unfold maps into the windows of a kernel and fold them back: the parts of a convolution."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,15 +13,15 @@ Pair = tuple[int, int]
 
 @frozen
 class Window:
-    """How a kernel moves over the larger one of two maps.
+    """How a kernel moves over the larger of two maps.
 
     Attributes:
-        batch: the number of samples.
+        batch: number of samples.
         large: height and width of the larger map.
-        small: those of the smaller one: the places that the kernel takes.
-        kernel: height and width.
-        stride: down and to the right.
-        padding: above and below, left and right.
+        small: height and width of the smaller map: the places of the kernel.
+        kernel: height and width of the kernel.
+        stride: vertical and horizontal stride.
+        padding: vertical and horizontal padding.
     """
 
     batch: int
@@ -32,14 +32,14 @@ class Window:
     padding: Pair = (0, 0)
 
     def columns(self, maps: Tensor) -> Tensor:
-        """Return what the kernel sees at each place: [N, C, H, W] to [N * places, kernel height * width * C]."""
+        """Return the kernel's window at each place: [N, C, H, W] to [N * places, kernel height * width * C]."""
         (down, right), channels = self.padding, maps.shape[1]
         around = pad(maps.permute(0, 2, 3, 1), (0, 0, right, right, down, down)).contiguous()
         seen = around.as_strided(*self._places(around, self.kernel[0], self.kernel[1] * channels))
         return seen.reshape(-1, self.kernel[0] * self.kernel[1] * channels)
 
     def fold(self, columns: Tensor) -> Tensor:
-        """Add up, for each number of the larger map, what all places say of it: the adjoint of `columns`."""
+        """Sum the windows into the larger map: the adjoint of `columns`."""
         (down, right), (high, wide), (rows, across) = self.padding, self.large, self.kernel
         channels = columns.shape[1] // (rows * across)
         size = (self.batch, channels, high + 2 * down, wide + 2 * right)
@@ -47,17 +47,17 @@ class Window:
         around = maps.permute(0, 2, 3, 1)
         columns = columns.view(self.batch, *self.small, rows, across * channels)
         for row in range(rows):
-            for left in range(0, across, self.stride[1]):  # so many columns side by side never overlap
+            for left in range(0, across, self.stride[1]):  # this many adjacent columns never overlap
                 part = slice(left * channels, min(left + self.stride[1], across) * channels)
                 sizes, strides = self._places(around, 1, part.stop - part.start)
                 start = row * around.stride(1) + part.start
                 around.as_strided(sizes, strides, start).squeeze(3).add_(columns[:, :, :, row, part])
-        if down or right:  # a tensor of its own, laid out as torch's: what follows may work in place
+        if down or right:  # a new tensor in torch's layout: later code may work in place
             maps = maps[:, :, down : down + high, right : right + wide].contiguous(memory_format=torch.channels_last)
         return maps
 
     def _places(self, around: Tensor, rows: int, numbers: int) -> tuple[Sequence[int], Sequence[int]]:
-        """Return sizes and strides of a look at the padded map: [N, height, width, kernel rows, numbers of a row]."""
+        """Return sizes and strides of a view of the padded map: [N, height, width, kernel rows, numbers per row]."""
         sample, row, column, one = around.stride()
         strides = (sample, row * self.stride[0], column * self.stride[1], row, one)
         return (self.batch, *self.small, rows, numbers), strides
@@ -74,7 +74,7 @@ class Columns(torch.autograd.Function):
 
     @staticmethod
     def backward(context: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        """The other one of the two."""
+        """Apply `Fold` to the gradient."""
         return Fold.apply(gradients[0].contiguous(), context.window), None
 
 
@@ -89,5 +89,5 @@ class Fold(torch.autograd.Function):
 
     @staticmethod
     def backward(context: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        """The other one of the two."""
+        """Apply `Columns` to the gradient."""
         return Columns.apply(gradients[0], context.window), None

@@ -34,7 +34,7 @@ from ganforge import (
     sync,
     user_folder,
 )
-from ganforge_cache.making import Faults, Maker, Notes, make_all, module_of
+from ganforge_cache.preparing import Faults, Maker, Notes, make_all, module_of
 
 FORMAT = 3
 HEADER = 256  # bytes of a file before its samples

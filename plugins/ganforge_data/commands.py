@@ -63,7 +63,7 @@ def show(
     """Show a recipe's data: counts, sizes, split, labels, and a contact sheet of both domains."""
     plan = understand(context, recipe, sets, plugin)
     from ganforge import SPLITS, Stored, decide_and_read, make_dataset, oddities
-    from ganforge_data.sheet import draw_sheet
+    from ganforge_data.contact_sheet import draw_sheet
 
     with progress() as report:
         plan, dataset, decided, sources = decide_and_read(plan, make_dataset(plan), report)

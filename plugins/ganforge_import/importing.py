@@ -246,7 +246,7 @@ def write(imported: Imported, target: Path) -> None:
     recipe = lock_text(plan, {"name": target.name, "imported": origins}, passed_on=True)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with Folder(target.parent) as parent, parent.making(target.name) as folder:
+        with Folder(target.parent) as parent, parent.stage(target.name) as folder:
             for name, tensors in imported.tensors.items():
                 write_weights(folder, 0, name, tensors, recipe)
             folder.write(RECIPE, recipe)

@@ -134,7 +134,7 @@ def write_package(component: Component, out: Path, licence: Licence) -> Path:
     """
     folder = out / component.distribution
     _require_absent(folder)
-    with _writing(out), Folder(out) as place, place.making(folder.name) as made:
+    with _writing(out), Folder(out) as place, place.stage(folder.name) as made:
         for name, text in _package(component, licence).items():
             made.write(component.fill(name), component.fill(text))
         if licence.text:

@@ -164,7 +164,7 @@ def write(contents: Contents, target: Path, terms: Terms, device: torch.device, 
     card = write_card(gather(contents.saved, contents.run, trained, tuple(contents.files)), terms, shown)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with Folder(target.parent) as parent, parent.making(target.name) as folder:
+        with Folder(target.parent) as parent, parent.stage(target.name) as folder:
             for name, path in contents.files.items():
                 folder.write(f"{name}{WEIGHTS}", _blocks(path))
             if contents.held:

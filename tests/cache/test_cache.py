@@ -20,7 +20,7 @@ import torch
 
 from ganforge import InputError, Note, Plugins, Prepared, compare, folders
 from ganforge.errors import PluginError
-from ganforge_cache import cache, making
+from ganforge_cache import cache, preparing
 
 SHAPE = (1, 2, 2)
 
@@ -116,8 +116,8 @@ def test_another_cache_is_made_for_whatever_differs(change, home, files):
 def test_a_plugin_whose_code_was_changed_makes_its_samples_anew(home, files, tmp_path):
     def load(text):
         (tmp_path / "my_plugin.py").write_text(text)
-        spec = making.importlib.util.spec_from_file_location("my_plugin_that_changes", tmp_path / "my_plugin.py")
-        sys.modules[spec.name] = making.importlib.util.module_from_spec(spec)
+        spec = preparing.importlib.util.spec_from_file_location("my_plugin_that_changes", tmp_path / "my_plugin.py")
+        sys.modules[spec.name] = preparing.importlib.util.module_from_spec(spec)
         spec.loader.exec_module(sys.modules[spec.name])
         return sys.modules[spec.name].make
 
@@ -205,7 +205,7 @@ def test_a_plugin_that_makes_something_else_is_named(make, message, home, files)
 
 
 def test_several_processes_make_what_one_makes(home, tmp_path, monkeypatch):
-    monkeypatch.setattr(making, "ALONE_SECONDS", 0.0)
+    monkeypatch.setattr(preparing, "ALONE_SECONDS", 0.0)
     files = write(tmp_path / "files", ["broken" if number == 77 else number % 256 for number in range(300)])
     told = []
     stored = cache.ready(
@@ -238,10 +238,10 @@ def test_processes_know_a_plugins_neighbours_and_no_modules_of_the_current_folde
     monkeypatch.chdir(tmp_path / "here")
     forkserver._forkserver._stop()  # another test's processes were started elsewhere
     make = plugins.known["mine"].module.make
-    making._start_server()
+    preparing._start_server()
     context = multiprocessing.get_context("forkserver")
     known = (make.__module__, folders)
-    with ProcessPoolExecutor(1, mp_context=context, initializer=making._begin, initargs=known) as pool:
+    with ProcessPoolExecutor(1, mp_context=context, initializer=preparing._begin, initargs=known) as pool:
         assert pool.submit(make, files[7]).result().unique().tolist() == [7]
     key = cache._key(Prepared(files, make, ""), SHAPE)
     (tmp_path / "beside" / "late.py").write_text("changed = True")
@@ -249,7 +249,7 @@ def test_processes_know_a_plugins_neighbours_and_no_modules_of_the_current_folde
 
 
 def test_a_function_that_cannot_travel_is_called_here(home, files, monkeypatch):
-    monkeypatch.setattr(making, "ALONE_SECONDS", 0.0)
+    monkeypatch.setattr(preparing, "ALONE_SECONDS", 0.0)
     assert values(cache.ready(Prepared(files, lambda path: number_in(path), ""), SHAPE, "x", processes=2))[9] == 9
 
 
@@ -318,7 +318,7 @@ def test_a_user_without_a_home_is_told_to_name_a_cache(named, files, monkeypatch
         monkeypatch.delenv(name, raising=False)
     if named:
         monkeypatch.setenv("GANFORGE_CACHE", named)
-    with pytest.raises(InputError, match=r"^[^\n]* home folder [^\n]*; set GANFORGE_CACHE to a folder"):
+    with pytest.raises(InputError, match=r"^[^\n]* home folder [^\n]*; set GANFORGE_CACHE to a writable folder"):
         cache.ready(Prepared(files, number_in, ""), SHAPE, "numbers")
 
 
@@ -408,9 +408,9 @@ def test_users_of_a_group_share_a_cache_and_all_others_may_read_it():
 def prepare_elsewhere(folder, count):
     """Prepare in another process: a small program that uses this module."""
     program = (
-        "import sys; from pathlib import Path; from ganforge import Prepared; from ganforge_cache import cache, making\n"
+        "import sys; from pathlib import Path; from ganforge import Prepared; from ganforge_cache import cache, preparing\n"
         f"sys.path.insert(0, {str(Path(__file__).parent)!r}); import test_cache\n"
-        f"making.ALONE_SECONDS = 0.2\n"
+        f"preparing.ALONE_SECONDS = 0.2\n"
         f"files = [Path({str(folder)!r}) / f'{{number}}.txt' for number in range({count})]\n"
         "print('ready', flush=True)\n"
         "cache.ready(Prepared(files, test_cache.slow_number_in, ''), (1, 2, 2), 'x', processes=2)\n"

@@ -107,7 +107,7 @@ class Raw(Reader):
 def test_a_full_disk_is_told_of_in_the_end(tmp_path):
     with open("/dev/full", "wb") as full:
         process = start("recipes", stdout=full, stderr=subprocess.PIPE, cwd=tmp_path)
-    assert process.communicate()[1] == b"error: not all of the output could be written: No space left on device\n"
+    assert process.communicate()[1] == b"error: the output could not be written completely: No space left on device\n"
     assert process.returncode == 1
 
 

@@ -295,7 +295,7 @@ def test_code_of_a_run_that_the_recipe_does_not_name_is_refused(
         assert "is not the code that 'gan_toy' names" in result.err
     else:
         assert result.status == 0, result.err
-        assert "loads code: mine.py" in result.err
+        assert "loading code: mine.py" in result.err
 
 
 def test_a_run_that_was_meanwhile_trained_with_other_settings_is_not_compared(trained, ganforge, monkeypatch):
@@ -334,7 +334,7 @@ def test_two_comparisons_do_not_work_in_one_folder(trained, ganforge):
     result = ganforge("compare", *TRAINED)
     held.release()
     assert result.status == 2
-    assert "error: another process is at work in comparison\n" in result.err
+    assert "error: another process is using comparison\n" in result.err
 
 
 def test_a_run_that_another_process_trains_is_not_moved_away(trained, ganforge):
@@ -344,7 +344,7 @@ def test_a_run_that_another_process_trains_is_not_moved_away(trained, ganforge):
     result = ganforge("compare", *TRAINED)
     held.release()
     assert result.status == 2
-    assert "error: another process is at work in comparison/seed-0/gan_toy/0001\n" in result.err
+    assert "error: another process is using comparison/seed-0/gan_toy/0001\n" in result.err
     assert run.exists()
 
 

@@ -210,7 +210,7 @@ def test_a_run_that_another_process_trains_is_not_submitted(queue, ganforge, tmp
     result = ganforge(*COMPARE, "--seeds", "1")
     held.release()
     assert result.status == 2
-    assert "another process is at work in comparison/seed-0/gan_toy/0001\n" in result.err
+    assert "another process is using comparison/seed-0/gan_toy/0001\n" in result.err
     assert jobs(queue) == {}
 
 

@@ -80,5 +80,5 @@ def test_a_plugin_file_is_run_only_where_it_is_allowed(toy, ganforge, tmp_path, 
     monkeypatch.setenv(module.ALLOWED, str(file))
     accepted = ganforge(*words)
     assert accepted.status == 0, accepted.err
-    assert f"loads code: {file}" in accepted.err
+    assert f"loading code: {file}" in accepted.err
     assert "plugins: half local" in accepted.out

@@ -133,9 +133,9 @@ def test_renamed_things_work_and_each_use_is_told_once_with_file_and_line(tmp_pa
         assert plugins.recipes() == {}
     told = [(Path(one.filename).name, one.lineno, str(one.message)) for one in caught]
     assert told == [
-        ("older.py", 1, "'Samples3' is called 'Samples' now; ganforge 0.9 has the old name no more"),
-        ("older.py", 3, "'ganforge_archived' is called 'ganforge_recipes' now; ganforge 0.9 has the old name no more"),
-        ("older.py", 6, "'criterion' is called 'loss' now; ganforge 0.9 has the old name no more"),
+        ("older.py", 1, "'Samples3' was renamed to 'Samples'; ganforge 0.9 removes the old name"),
+        ("older.py", 3, "'ganforge_archived' was renamed to 'ganforge_recipes'; ganforge 0.9 removes the old name"),
+        ("older.py", 6, "'criterion' was renamed to 'loss'; ganforge 0.9 removes the old name"),
     ]
     assert all(one.category is FutureWarning for one in caught)
     assert plugins.known["older"].hooks == ("recipes", "register")

@@ -60,8 +60,8 @@ def install(tmp_path, monkeypatch):
         (HOOK + "def ganforge_register(register): exit(3)", "SystemExit: 3 ("),
         (HOOK + "def ganforge_commands(app): raise KeyboardInterrupt", "KeyboardInterrupt ("),
         (HOOK + "def ganforge_commands(app):\n    @app.command()\n    def odd(x: list[list[int]]): pass", "AssertionError: List types"),
-        (HOOK + "def ganforge_commands(app):\n    @app.command()\n    def run(): pass", "a command that it adds is there already"),
-        (HOOK + "def ganforge_recipes(): return [1]", "'ganforge_recipes' returned 1 among others"),
+        (HOOK + "def ganforge_commands(app):\n    @app.command()\n    def run(): pass", "it adds a command that already exists"),
+        (HOOK + "def ganforge_recipes(): return [1]", "'ganforge_recipes' returned a list with 1, expected str or PathLike"),
         (HOOK + "def ganforge_recipes(): yield 1 / 0", "ZeroDivisionError"),
         (HOOK + "def ganforge_register(register): register.loss(5, lambda fake: fake)", "takes a name and a function or class, got int and function"),
         ("from ganforge import hookimpl\ndef ganforge_register(register): pass", "'ganforge_register' ("),
@@ -229,7 +229,7 @@ def test_an_observer_that_answers_wrongly_is_left_out_and_said_so(tmp_path):
     for name, observer in (("a", Unmarked()), ("b", marked), ("c", marked), ("b", Marked())):
         plugins.admit(name, observer)
     assert list(plugins.each("ganforge_logged", run=None, record=7)) == [("b", 7)]
-    assert ["lacks @hookimpl" in warned[0], "answers hooks already" in warned[1], len(warned)] == [True, True, 3]
+    assert ["lacks @hookimpl" in warned[0], "is already registered" in warned[1], len(warned)] == [True, True, 3]
 
 
 @pytest.mark.parametrize(
@@ -237,7 +237,7 @@ def test_an_observer_that_answers_wrongly_is_left_out_and_said_so(tmp_path):
     [
         ("def ganforge_register(register): 1 / 0", "ZeroDivisionError: division by zero ({file}:3)"),
         ("def ganforge_registre(register): pass", "unknown hook 'ganforge_registre' ({file}:2); did you mean 'ganforge_register'?"),
-        ("def ganforge_logged(run, recrod): pass", "'ganforge_logged' ({file}:2) takes run, record, and no 'recrod'; did you mean 'record'?"),
+        ("def ganforge_logged(run, recrod): pass", "'ganforge_logged' ({file}:2) takes run, record, not 'recrod'; did you mean 'record'?"),
         ("def helper(): pass", "unknown hook 'helper' ({file}:2); there are: "),
     ],
 )  # fmt: skip

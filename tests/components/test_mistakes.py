@@ -28,11 +28,11 @@ MISTAKES = {
     ),
     "positional setting": (
         loss("reconstructed, source, eps"), "losses.mine.use=mine",
-        "'mine' ({file}:5) asks for 'eps', which the coupling 'discogan' does not offer; make it keyword-only if it is a setting: write it behind a '*'; it offers: ",
+        "'mine' ({file}:5) asks for 'eps', which the coupling 'discogan' does not offer; make it keyword-only if it is a setting: write it after a '*'; it offers: ",
     ),
     "positional setting with a default": (
         loss("reconstructed, source, rael=0.1"), "losses.mine.use=mine",
-        "'mine' ({file}:5) asks for 'rael', which the coupling 'discogan' does not offer; make it keyword-only if it is a setting: write it behind a '*'; it offers: ",
+        "'mine' ({file}:5) asks for 'rael', which the coupling 'discogan' does not offer; make it keyword-only if it is a setting: write it after a '*'; it offers: ",
     ),
     "misspelt engine's argument": (
         component("generator", network("source_shap, target_shape", 2, "self.layer(x)")), "generator.use=mine",
@@ -59,11 +59,11 @@ MISTAKES = {
     ),
     "a key of the engine": (
         loss("reconstructed, source, *, weight: float = 1.0"), "",
-        "loss 'mine' ({file}:5): the setting 'weight' is a key that every loss has; rename it",
+        "loss 'mine' ({file}:5): the setting 'weight' is a key of every loss; rename it",
     ),
     "a key of every table": (
         component("optimizer", "def Mine(parameters, *, use: str = 'x'):\n    pass"), "",
-        "optimizer 'mine' ({file}:5): the setting 'use' is a key that every optimizer has; rename it",
+        "optimizer 'mine' ({file}:5): the setting 'use' is a key of every optimizer; rename it",
     ),
     "misspelt hook": (
         HEAD + "@hookimpl\ndef ganforge_regster(register): pass\n", "",
@@ -71,11 +71,11 @@ MISTAKES = {
     ),
     "misspelt hook without its mark": (
         HEAD + "def ganforge_regster(register): pass\n", "",
-        "'ganforge_regster' ({file}:5) is no hook and lacks @hookimpl; did you mean 'ganforge_register'?",
+        "'ganforge_regster' ({file}:5) is not a hook and lacks @hookimpl; did you mean 'ganforge_register'?",
     ),
     "misspelt argument of a hook": (
         HEAD + "@hookimpl\ndef ganforge_register(registr): pass\n", "",
-        "'ganforge_register' ({file}:5) takes register, and no 'registr'; did you mean 'register'?",
+        "'ganforge_register' ({file}:5) takes register, not 'registr'; did you mean 'register'?",
     ),
     "misspelt kind": (
         HEAD + REGISTER + "register.los('mine', print)\n", "",
@@ -96,15 +96,15 @@ MISTAKES = {
     "syntax error": ("x = 1\ndef f(:\n", "", "SyntaxError: invalid syntax ({file}:2)"),
     "wrong indentation": ("def f():\nreturn 1\n", "", "IndentationError: expected an indented block after function definition on line 1 ({file}:2)"),
     "registered twice": (
-        loss() + "    register.loss('mine', mine)\n", "", "loss 'mine' is registered twice: at {file}:10 and at {file}:11",
+        loss() + "    register.loss('mine', mine)\n", "", "loss 'mine' is registered twice, at {file}:10 and {file}:11",
     ),
     "called, not registered": (
         HEAD + REGISTER + "register.loss('mine', torch.zeros(1).mean())\n", "",
         "register.loss ({file}:7) takes a name and a function or class, got str and Tensor",
     ),
-    "name with a slash": (loss(name="'a/mine'"), "", "loss 'a/mine' ({file}:5): a name is not empty and holds no '/'"),
+    "name with a slash": (loss(name="'a/mine'"), "", "loss 'a/mine' ({file}:5): a name must not be empty or contain '/'"),
     "sys.exit": (HEAD + "import sys\nsys.exit('bye')\n", "", "SystemExit: bye ({file}:6)"),
-    "nothing registered": ("x = 1\n", "losses.mine.use=mine", "warning: plugin file {file} answers no hook, such as `@hookimpl def ganforge_register(register)`"),
+    "nothing registered": ("x = 1\n", "losses.mine.use=mine", "warning: plugin file {file} implements no hook, such as `@hookimpl def ganforge_register(register)`"),
     "loss that returns nothing": (
         loss(body="pass"), "losses.mine.use=mine",
         "losses.mine.AB: 'plug/mine' must return a scalar tensor, got NoneType ({file}:5)",
@@ -123,7 +123,7 @@ MISTAKES = {
     ),
     "misspelt player": (
         component("loss", "class Mine:\n    def generater(self, fake):\n        return fake.mean()"), "losses.mine.use=mine",
-        "'mine' has nothing for any of discriminator, generator",
+        "'mine' has no method for any of discriminator, generator",
     ),
     "value that returns nothing": (
         component("value", "def Mine(fake):\n    pass"), "values.shown.use=mine",
@@ -147,11 +147,11 @@ MISTAKES = {
     ),
     "misspelt method of an update": (
         component("update", "class Mine:\n    def befor(self, parameters):\n        return True"), "",
-        "update 'mine' ({file}:5): none of its methods befor is before, after or shown; did you mean 'before'?",
+        "update 'mine' ({file}:5): needs a method before, after or shown, got befor; did you mean 'before'?",
     ),
     "misspelt argument of an update": (
         component("update", "class Mine:\n    def before(self, parametres):\n        return True"), "",
-        "update 'mine' ({file}:5): 'before' takes player, parameters, step, and no 'parametres'; did you mean 'parameters'?",
+        "update 'mine' ({file}:5): 'before' takes player, parameters, step, not 'parametres'; did you mean 'parameters'?",
     ),
     "optimizer that returns nothing": (
         component("optimizer", "def Mine(parameters, *, lr: float = 1.0):\n    pass"), "optimizer.use=mine",
@@ -163,7 +163,7 @@ MISTAKES = {
     ),
     "evaluation of words": (
         component("evaluation", "def Mine(trained):\n    return Findings({'a': 'b'})"), "evaluations.mine.use=mine",
-        "evaluation 'mine' ({file}:5) returns metrics that are no numbers: could not convert string to float: 'b'",
+        "evaluation 'mine' ({file}:5) returns metrics that are not numbers: could not convert string to float: 'b'",
     ),
     "evaluation that misspells": (
         component("evaluation", "def Mine(trained):\n    return trained.sample('test')"), "evaluations.mine.use=mine",
@@ -192,7 +192,7 @@ MISTAKES = {
     ),
     "samples of another shape": (
         component("dataset", DATA + "    def open(self, split): return {d: Drawn(lambda n, g: torch.rand(n, 3)) for d in 'AB'}"), "dataset.use=mine",
-        "dataset 'plug/mine' makes samples of shape [3] in domain A, but says that it is [2] ({file}:5)",
+        "dataset 'plug/mine' returns samples of shape [3] in domain A, but declares [2] ({file}:5)",
     ),
     "coupling without views": (
         component("coupling", "@frozen\nclass Mine(Coupling):\n    networks = ()"), "", "coupling 'mine' ({file}:5): the class lacks views",
@@ -235,7 +235,7 @@ def test_two_files_that_clash_and_two_that_offer_the_same(ganforge, toy, tmp_pat
     first, second = (tmp_path / folder / "plug.py" for folder in ("one", "two"))
     clash = ganforge("list", "--plugin", first, "--plugin", second)
     assert clash.status == 2
-    assert f"plugin 'plug' of {second} is loaded already, from {first}; rename the file" in clash.err
+    assert f"plugin 'plug' of {second} is already loaded from {first}; rename the file" in clash.err
     other = second.rename(tmp_path / "two" / "other.py")
     both = ("--plugin", first, "--plugin", other)
     several = ganforge("run", toy, *both, "--set", "losses.mine.use=mine")

@@ -105,7 +105,7 @@ def test_a_missing_or_clashing_or_raising_file_is_refused(tmp_path):
     with pytest.raises(InputError, match="no plugin file"):
         plugins.load_file(tmp_path / "absent.py")
     (tmp_path / "ganforge_losses.py").write_text("")
-    with pytest.raises(InputError, match=r"'ganforge_losses' of .* is loaded already"):
+    with pytest.raises(InputError, match=r"'ganforge_losses' of .* is already loaded"):
         plugins.load_file(tmp_path / "ganforge_losses.py")
     (tmp_path / "raising.py").write_text("x = 1\nraise ValueError('why')")
     with pytest.raises(PluginError, match=r"ValueError: why \(.*raising.py:2\)"):
@@ -122,7 +122,7 @@ def test_an_observer_that_raises_is_disabled_and_named_once(tmp_path):
     for _ in range(3):
         list(plugins.each("ganforge_ticked", run=None))
     assert len(warnings) == 2
-    assert warnings[0].startswith("loads code: ")
+    assert warnings[0].startswith("loading code: ")
     assert "plugin 'nosy' is disabled: AttributeError" in warnings[1]
 
 

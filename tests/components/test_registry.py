@@ -32,7 +32,7 @@ def test_short_names_work_while_they_are_unique():
 def test_a_name_registered_twice_names_both_places():
     register = Register("one")
     register.loss("near", loss)
-    with pytest.raises(PluginError, match=r"registered twice: at .*test_registry.py:\d+ and at .*test_registry.py:\d+"):
+    with pytest.raises(PluginError, match=r"registered twice, at .*test_registry.py:\d+ and .*test_registry.py:\d+"):
         register.loss("near", loss)
 
 
@@ -53,5 +53,5 @@ def test_a_loss_cannot_have_a_setting_that_every_loss_has():
     def weighted(source, *, weight: float = 1.0):
         """A loss."""
 
-    with pytest.raises(PluginError, match="the setting 'weight' is a key that every loss has"):
+    with pytest.raises(PluginError, match="the setting 'weight' is a key of every loss"):
         Register("one").loss("weighted", weighted)

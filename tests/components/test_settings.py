@@ -7,7 +7,8 @@ import pytest
 from attrs import field, frozen, validators
 from torch import nn
 
-from ganforge.components.settings import Signature, fill, plain, read_signature
+from ganforge.components.settings import Signature, read_signature
+from ganforge.components.structure import fill, plain
 from ganforge.errors import PluginError
 
 

@@ -140,7 +140,7 @@ def test_paired_pictures_are_moved_alike():
 
 def test_paired_domains_of_different_lengths_are_refused():
     with pytest.raises(
-        InputError, match=r"domains that belong together have as many samples as each other, not \{'A': 10, 'B': 7\}"
+        InputError, match=r"domains that belong together need the same number of samples, got \{'A': 10, 'B': 7\}"
     ):
         batches(Numbers((10, 7), True))
 
@@ -151,5 +151,5 @@ def test_samples_to_be_prepared_need_a_plugin_that_offers_a_cache():
         def open(self, split):
             return {"A": Prepared(["file"], torch.tensor, "")}
 
-    with pytest.raises(InputError, match="data train A has to be prepared, but no plugin offers a cache"):
+    with pytest.raises(InputError, match="data train A must be prepared, but no plugin offers a cache"):
         read(Files(), "train")

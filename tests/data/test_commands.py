@@ -150,7 +150,7 @@ def test_augmentation_and_residency_are_in_the_lock(ganforge, recipe, tmp_path):
 def test_augmentation_of_points_is_refused(ganforge):
     result = ganforge("validate", "discogan_toy", "--set", "train.augment.flip=0.5")
     assert result.status == 2
-    assert "train.augment: only pictures can be changed at random; domain A holds [2]" in result.err
+    assert "train.augment: only pictures can be augmented; samples of domain A are [2]" in result.err
 
 
 @pytest.mark.parametrize(
@@ -177,7 +177,7 @@ def test_a_folder_whose_name_is_not_utf_8_is_shown_but_cannot_stand_in_a_locked_
     result = ganforge("run", recipe, "--set", f"dataset.root={folder}")
     assert result.status == 2
     assert result.err == (
-        "error: a name that is not UTF-8 cannot stand in the locked recipe: "
+        "error: the locked recipe cannot contain a name that is not UTF-8: "
         f'root = "{folder.parent}/caf\\udce9"; rename the file or folder\n'
     )
     assert not Path("runs").exists()

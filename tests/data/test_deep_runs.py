@@ -84,7 +84,7 @@ def test_a_run_on_deep_pictures_is_trained_resumed_and_told_in_its_lock_and_weig
     assert tomllib.loads((run / "recipe.lock.toml").read_text())["dataset"]["A"] == lock["A"]
     result = ganforge("resume", run, "--set", "dataset.A.range=[0,9]")
     assert result.status == 2
-    assert "that would be another run" in result.err
+    assert "this would be another run" in result.err
     result = ganforge("evaluate", run)
     assert result.status == 0, result.err
 
@@ -170,6 +170,6 @@ def test_what_needs_domains_of_the_same_channels_says_so(recipe, ganforge):
     result = ganforge("validate", *words)
     assert result.status == 2
     for direction in ("AB", "BA"):
-        assert f"'identity' in the direction {direction} needs domains of the same channels; here A has 1" in result.err
+        assert f"'identity' in the direction {direction} needs domains with equal channels, but A has 1" in result.err
     assert "losses.identity = false" in result.err
     assert ganforge("validate", *words, "--set", "losses.identity=false").status == 0

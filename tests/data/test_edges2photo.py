@@ -96,8 +96,8 @@ def test_an_odd_width_cannot_be_halved(tmp_path, dataset):
 
 def test_cached_pictures_are_bit_by_bit_what_one_file_after_the_other_gives(pairs, dataset, tmp_path, monkeypatch):
     monkeypatch.setenv("GANFORGE_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr("ganforge_cache.making.ALONE_SECONDS", 0.0)
-    monkeypatch.setattr("ganforge_cache.making.CHUNK", 2)
+    monkeypatch.setattr("ganforge_cache.preparing.ALONE_SECONDS", 0.0)
+    monkeypatch.setattr("ganforge_cache.preparing.CHUNK", 2)
     made = dataset(pairs)
     for split in ("train", "test"):
         opened, stored = made.open(split), read(made, split)

@@ -115,7 +115,7 @@ def test_a_link_is_a_picture_of_its_own_unless_its_picture_is_listed(tmp_path):
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes")
 def test_a_pipe_is_left_out(tmp_path):
     os.mkfifo(make(tmp_path, "1.jpg") / "2.jpg")
-    assert find_pictures(tmp_path).left_out == "1 no plain files (2.jpg)"
+    assert find_pictures(tmp_path).left_out == "1 special files (2.jpg)"
 
 
 def test_numbers_in_names_count_whatever_digits_they_are_of(tmp_path):

@@ -53,5 +53,5 @@ def test_what_is_compared_is_told_only_where_samples_differ_also_between_train_a
     alike = {"A": stored("a", "0 to 1"), "B": stored("b", "0 to 255")}
     assert oddities({"train": alike, "test": {"A": stored("c", "0 to 1")}}) == []
     assert oddities({"train": alike, "test": {"A": stored("c", "0 to 255")}}) == [
-        "not all are read alike: 'a': 0 to 1, 'c': 0 to 255"
+        "files are read differently: 'a': 0 to 1, 'c': 0 to 255"
     ]

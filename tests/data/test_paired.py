@@ -201,7 +201,7 @@ def test_if_no_pair_is_whole_it_is_said(tmp_path, dataset):
     (a / "1.png").write_text("no picture")
     (b / "2.png").write_text("no picture")
     pairs = dataset(a=a, b=b, test_a=a, test_b=b, on_broken="skip")
-    with pytest.raises(InputError, match="of the domains A, B, which belong together, no whole sample is left"):
+    with pytest.raises(InputError, match="the domains A, B belong together, but no complete sample is left"):
         read(pairs, "train")
 
 

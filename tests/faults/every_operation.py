@@ -106,7 +106,7 @@ def main(folder: Path, every: int) -> None:
     """Try every Nth operation."""
     os.chdir(folder)
     Path("small.toml").write_text(RECIPE)
-    for module in ("ganforge.cli.main", "ganforge.runs.start", "ganforge_evaluations.mode_coverage", FIGURES):
+    for module in ("ganforge.cli.main", "ganforge.runs.opening", "ganforge_evaluations.mode_coverage", FIGURES):
         importlib.import_module(module)  # once, and not in every fork
     status, said = ganforge("run", "small.toml", "--out", "whole", number=0)
     assert status == 0, said

@@ -261,6 +261,6 @@ def test_a_batch_too_small_for_batch_normalisation_is_told_before_the_training(g
     )
     assert result.status == 2
     assert (
-        "train.batch: the generator normalises over one value for each channel of a batch; set train.batch to 2 or more"
+        "train.batch: the generator normalises over a single value per channel of a batch; set train.batch to 2 or more"
         in result.err
     )

@@ -60,7 +60,7 @@ def test_a_signal_finishes_the_step_saves_and_says_how_to_go_on(number, status, 
     process.send_signal(number)
     _, err = process.communicate(timeout=180)
     assert process.returncode == status
-    assert "go on with: ganforge resume runs/toy/0001" in err
+    assert "continue with: ganforge resume runs/toy/0001" in err
     assert (run / "checkpoints" / "latest").exists()
 
 
@@ -107,7 +107,7 @@ def test_a_second_process_is_refused_and_a_dead_ones_lock_is_taken_over(toy, gan
     wait_for(run / "checkpoints" / "latest")
     second = ganforge("resume", run)
     assert second.status == 2
-    assert "another process is at work" in second.err
+    assert "another process is using" in second.err
     process.kill()
     process.communicate()
     step = int((run / "checkpoints" / "latest").read_text()[-8:])
@@ -123,7 +123,7 @@ def test_a_damaged_newest_checkpoint_is_named_and_the_one_before_is_used(toy, ga
     result = ganforge("resume", run)
     assert result.status == 0, result.err
     assert "step-00000008/D_A.safetensors" in result.err
-    assert "going on from step-00000004" in result.err
+    assert "continuing from step-00000004" in result.err
     assert_same_end(tmp_path / "whole" / "toy" / "0001", run)
 
 
@@ -173,7 +173,7 @@ def test_a_rewound_run_takes_other_batches_and_goes_on(toy, ganforge, make_engin
     assert f"is nan at step {poisoned + 1};" in stopped.err
     rewound = ganforge("run", toy, *words, "--set", "train.on_divergence=rewind", "--out", "rewound")
     assert rewound.status == 0, rewound.err
-    assert f"back to step {poisoned}, and on with other batches (1 of 3 times)" in " ".join(rewound.out.split())
+    assert f"back to step {poisoned}, continuing with other batches (1 of 3 times)" in " ".join(rewound.out.split())
     run = tmp_path / "rewound" / "toy" / "0001"
     steps = [record["step"] for record in records(run) if "losses" in record]
     assert steps == sorted(set(steps)), "a line is there twice"
@@ -204,13 +204,13 @@ def test_what_would_not_fit_is_refused_before_the_first_step(toy, ganforge):
     result = ganforge("run", toy, "--set", "train.batch=1000000000000")
     assert result.status == 1
     told = re.search(
-        r"batch 1000000000000 needs about .* GiB, and there are .*: try --set train.batch=(\d+)$", result.err
+        r"batch 1000000000000 needs about .* GiB, but there are .*: try --set train.batch=(\d+)$", result.err
     )
     assert 1000 < int(told[1]) < 1_000_000_000_000
 
 
 def test_out_of_memory_names_a_batch_to_try(toy, ganforge, monkeypatch):
-    monkeypatch.setattr("ganforge.runs.need.is_question", lambda *_: False)
+    monkeypatch.setattr("ganforge.runs.memory_need.is_worth_measuring", lambda *_: False)
     result = ganforge("run", toy, "--set", "train.batch=1000000000000")
     assert result.status == 1
     assert "out of memory at batch 1000000000000: try --set train.batch=500000000000" in result.err

@@ -96,7 +96,7 @@ def test_a_folder_of_links_is_refused_in_one_line_and_a_link_to_the_run_itself_i
     before = sorted(path.name for path in (tmp_path / "elsewhere").iterdir())
     result = ganforge("resume", run, "--set", "train.steps=16")
     assert result.status == 1
-    assert "a link, or something else, is in the way at samples/step-00000012.png" in " ".join(result.err.split())
+    assert "samples/step-00000012.png is blocked by a link or another file" in " ".join(result.err.split())
     assert sorted(path.name for path in (tmp_path / "elsewhere").iterdir()) == before
 
 
@@ -112,14 +112,14 @@ def test_what_is_read_through_a_link_that_leads_out_is_refused(tmp_path):
         assert folder.read("in") == folder.read("a/file") == b"mine"
         for name, message in (
             *(("out", "leads out"), ("up/secret", "leads out"), ("../secret", "leads out")),
-            *(("pipe", "is no file"), ("a", "is no file")),
+            *(("pipe", "is not a file"), ("a", "is not a file")),
         ):
             with pytest.raises(InputError, match=message):
                 folder.read(name)
         for write in (folder.write, folder.append):
-            with pytest.raises(OSError, match="in the way at up/new"):
+            with pytest.raises(OSError, match="up/new is blocked"):
                 write("up/new", "x")
-        with pytest.raises(OSError, match="in the way"):
+        with pytest.raises(OSError, match="is blocked by a link"):
             folder.append("out", "x")
         folder.write("out", "x")  # which replaces the link itself
     assert (tmp_path / "secret").read_text() == "secret"
@@ -249,16 +249,13 @@ def test_evaluations_are_tried_before_the_first_step(toy, ganforge, tmp_path):
     assert "returns NoneType, expected ganforge.Findings" in result.err
     assert not (tmp_path / "runs" / "toy" / "0001" / "log.jsonl").exists()
     result = ganforge("run", toy, *ODD, "--set", "evaluations.bad={use='odd', fail='early'}")
-    assert "That was a trial before the training, which goes on" in " ".join(result.out.split())
+    assert "This was a trial before the training, which continues" in " ".join(result.out.split())
 
 
 def test_an_evaluation_may_change_nothing_but_where_data_lie(run, ganforge):
     result = ganforge("evaluate", run, "--set", "train.steps=3")
     assert result.status == 2
-    assert (
-        "--set train.steps=3: that would be another run; here it may change the data, dataset..., and evaluations..."
-        in result.err
-    )
+    assert "--set train.steps=3: of trained networks, only dataset.* and evaluations.* may change" in result.err
 
 
 def test_data_that_moved_are_found_again_and_others_refused(ganforge, tmp_path, data_recipe):
@@ -328,7 +325,7 @@ def test_an_interruption_of_the_last_evaluation_says_how_to_go_on(toy, ganforge,
     words = ["--plugin", "stopping.py", "--set", "evaluations.stop={use='stopping'}"]
     result = ganforge("run", toy, *words)
     assert result.status == 130
-    assert "interrupted at step 8; go on with: ganforge resume runs/toy/0001" in result.err
+    assert "interrupted at step 8; continue with: ganforge resume runs/toy/0001" in result.err
     run = tmp_path / "runs" / "toy" / "0001"
     (run / "plugins" / "stopping.py").write_text(STOPPING.replace("if trained.step", "if False"))
     assert ganforge("resume", run).status == 0

@@ -77,8 +77,8 @@ def test_sixty_four_by_default_and_the_direction_by_its_name(trained, ganforge, 
     ("words", "message"),
     [
         (["--count", 0, "--out", "out"], "--count: expected 1 or more, got 0"),
-        (["--direction", "AB", "--out", "out"], "has no generator of direction AB; did you mean 'B'?"),
-        (["--device", "abacus", "--out", "out"], "no device 'abacus' here"),
+        (["--direction", "AB", "--out", "out"], "has no generator for the direction AB; did you mean 'B'?"),
+        (["--device", "abacus", "--out", "out"], "there is no device 'abacus'"),
     ],
     ids=["count", "direction", "device"],
 )

@@ -181,7 +181,7 @@ def test_a_weights_file_alone_is_enough(run, ganforge, tmp_path, zoo):
     assert ganforge("translate", gift, zoo / "grey.jpg", "--direction", "AB", "--out", "out").status == 0
     refused = ganforge("translate", gift, zoo / "grey.jpg", "--direction", "BA", "--out", "out2")
     assert refused.status == 2
-    assert "the direction BA needs the network G_BA: its weights are not beside the others" in refused.err
+    assert "the direction BA needs the network G_BA: its weights are missing" in refused.err
 
 
 def test_what_cannot_be_read_is_named_and_the_rest_translated(run, zoo, ganforge, tmp_path):
@@ -218,7 +218,7 @@ def test_broken_pictures_among_many_take_no_other_with_them_and_odd_ones_are_tol
     assert result.err.splitlines() == [
         "warning: 'many/max_1.0.tif': it has floats, unlike its domain (8 bits): its numbers from 0 to 1 are read as "
         "black to white (likewise 'many/max_1.00001.tif')",
-        "warning: not all are read alike: 'many/max_1.0.tif': numbers from 0 to 1 are read as black to white, "
+        "warning: files are read differently: 'many/max_1.0.tif': numbers from 0 to 1 are read as black to white, "
         "'many/max_1.00001.tif': numbers from 0 to 255 are read as black to white",
         *(f"error: 'many/{number}.png' {reason}" for number in (7, 17, 27)),
     ]
@@ -256,7 +256,9 @@ def test_a_batch_of_one_is_avoided_or_told_of_where_each_batch_is_normalised_by_
     result = ganforge("run", "discogan_edges2shoes", "--set", f"dataset.root={pairs}", *small)
     assert result.status == 0, result.err
     assert "disabled" not in result.out + result.err
-    assert "samples are not drawn: values.fake.AB: a network normalises over one value" in " ".join(result.out.split())
+    assert "samples are not drawn: values.fake.AB: a network normalises over a single value" in " ".join(
+        result.out.split()
+    )
     run = tmp_path / "runs" / "discogan_edges2shoes" / "0001"
     result = ganforge("translate", run, "many", "--direction", "AB", "--out", "all")
     assert result.status == 0, result.err
@@ -265,8 +267,8 @@ def test_a_batch_of_one_is_avoided_or_told_of_where_each_batch_is_normalised_by_
     assert result.status == 2
     assert "0 of 1 pictures translated" in result.out
     (line,) = result.err.splitlines()
-    assert "many/0.png' cannot be translated: values.fake.AB: a network normalises over one value" in line
-    assert line.endswith("for one sample alone take another norm than 'batch'")
+    assert "many/0.png' cannot be translated: values.fake.AB: a network normalises over a single value" in line
+    assert line.endswith("or use another norm than 'batch'")
 
 
 @pytest.mark.parametrize(
@@ -275,7 +277,7 @@ def test_a_batch_of_one_is_avoided_or_told_of_where_each_batch_is_normalised_by_
         (["absent.png", "--direction", "AB", "--out", "out"], "no file or folder 'absent.png'"),
         (
             ["zoo/grey.jpg", "--direction", "AC", "--out", "out"],
-            "the coupling 'discogan' has no generator of direction AC",
+            "the coupling 'discogan' has no generator for the direction AC",
         ),
         (["zoo/clear.png", "--direction", "AB", "--out", "zoo"], "is one of the inputs: choose another --out"),
         (["zoo/grey.jpg", "other/grey.jpg", "--direction", "AB", "--out", "out"], "would both become"),
@@ -324,7 +326,7 @@ def test_damaged_or_foreign_weights_are_refused_by_name(damage, run, ganforge, t
         file.write_bytes(file.read_bytes()[:-100])
     elif damage == "other":
         shutil.copy(folder / "D_B.safetensors", file)
-        message = f"'{file}' holds the network D_B, not G_AB"
+        message = f"'{file}' contains the network D_B, not G_AB"
     elif damage == "no recipe":
         for other in folder.glob("*.safetensors"):
             save_file({"x": torch.zeros(1)}, other)
@@ -357,7 +359,7 @@ def test_plugins_of_a_strangers_weights_are_not_run(run, ganforge, tmp_path, zoo
         write_weights(tmp_path / "G_AB.safetensors", tensors, metadata)  # with a digest that fits
         result = ganforge("translate", tmp_path / "G_AB.safetensors", zoo, "--direction", "AB", "--out", "out")
         assert result.status == 2
-        assert "a locked recipe's plugins lie in the run's own folder" in result.err
+        assert "a locked recipe's plugins are in the run's own folder" in result.err
     assert not (tmp_path / "pwned").exists()
 
 

@@ -85,7 +85,7 @@ def test_what_lies_beside_a_named_file_is_taken_by_what_it_says_and_strangers_ar
     result = ganforge(*words, "--out", "three", "--direction", "BA")
     assert result.status == 2
     assert "the direction BA needs the network G_BA: " in result.err
-    assert "a_way_back.safetensors' is of another training, or step, than" in result.err
+    assert "a_way_back.safetensors' is from another training or step than" in result.err
 
 
 def test_of_two_files_for_a_network_the_named_one_wins_then_the_usual_name(folder, zoo, ganforge, plugins):
@@ -98,7 +98,7 @@ def test_of_two_files_for_a_network_the_named_one_wins_then_the_usual_name(folde
     result = ganforge("translate", folder, zoo, "--direction", "AB", "--out", "out")
     assert result.status == 2
     assert "A_copy.safetensors' and '" in result.err
-    assert "B_copy.safetensors' both hold the network G_AB: name the one that is meant" in result.err
+    assert "B_copy.safetensors' both contain the network G_AB: name one of them" in result.err
     assert ganforge("translate", folder / "B_copy.safetensors", zoo, "--out", "out").status == 0
 
 
@@ -120,7 +120,7 @@ def test_a_folder_of_two_trainings_is_refused(folder, zoo, ganforge):
     write_weights(folder / "D_B.safetensors", tensors, {**metadata, "step": "7"})
     result = ganforge("translate", folder, zoo, "--direction", "AB", "--out", "out")
     assert result.status == 2
-    assert "are not of one training and step" in result.err
+    assert "are not from the same training and step" in result.err
 
 
 @pytest.mark.parametrize(
@@ -128,7 +128,7 @@ def test_a_folder_of_two_trainings_is_refused(folder, zoo, ganforge):
     [
         ("D_B.safetensors", "no direction can be made with the network D_B"),
         ("training.safetensors", "was not written by ganforge"),
-        ("state.json", "is no weights file, or is damaged"),
+        ("state.json", "is not a weights file, or is damaged"),
     ],
 )
 def test_files_that_hold_no_direction_are_refused(name, message, folder, zoo, ganforge, tmp_path):
@@ -144,10 +144,10 @@ def test_files_that_hold_no_direction_are_refused(name, message, folder, zoo, ga
     ("metadata", "message"),
     [
         ({"step": "-1"}, "is damaged: its step is '-1'"),
-        ({"network": "G_XY"}, "holds a network 'G_XY', which its recipe does not have"),
-        ({"recipe": "x" * 200_000}, "its recipe is too long to be one, 200,000 characters"),
-        ({"recipe": "a" + ".a" * 20_000 + " = 1"}, "its recipe is too long to be one"),
-        ({"recipe": "a = " + "[" * 2_000}, "lie more than 32 deep"),
+        ({"network": "G_XY"}, "contains the network 'G_XY', which its recipe lacks"),
+        ({"recipe": "x" * 200_000}, "its recipe is too long, 200,000 characters"),
+        ({"recipe": "a" + ".a" * 20_000 + " = 1"}, "its recipe is too long"),
+        ({"recipe": "a = " + "[" * 2_000}, "nested more than 32 deep"),
     ],
     ids=["step", "network", "long", "dotted", "nested"],
 )
@@ -170,7 +170,7 @@ def test_an_enormous_network_that_is_not_asked_for_is_not_made(forged, zoo, ganf
 def test_numbers_that_are_not_finite_are_told(forged, zoo, ganforge):
     result = ganforge("translate", forged(change=lambda t: t["layers.0.weight"].fill_(torch.nan)), zoo, "--out", "out")
     assert result.status == 0, result.err
-    assert "warning: the weights G_AB.layers.0.weight hold numbers that are not finite" in result.err
+    assert "warning: the weights G_AB.layers.0.weight contain non-finite numbers" in result.err
 
 
 @pytest.fixture
@@ -232,9 +232,12 @@ def test_a_network_without_meta_form_is_loaded(looking):
     [
         ([("width = 2", "width = 1000000000")], "does not fit its recipe: back.weight is float32"),
         ([("extra = 1", "extra = 1000000000000")], "more than half of the free memory"),
-        ([("false", "true"), ("width = 2", "width = 300000000")], "generator: too large: 1 tensors of 3.4 GiB"),
+        ([("false", "true"), ("width = 2", "width = 300000000")], "generator: too large: at least 3.4 GiB in 1 tensor"),
         ([("false", "true"), ("extra = 1", "extra = 1000000000000")], "generator: too large"),
-        ([("extra = 1", "extra = 9007199254740990")], "the networks cannot be made|more than half of the free memory"),
+        (
+            [("extra = 1", "extra = 9007199254740990")],
+            "the networks of its recipe cannot be made|more than half of the free memory",
+        ),
     ],
     ids=["width", "buffer", "stubborn width", "stubborn buffer", "overflow"],
 )

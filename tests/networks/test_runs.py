@@ -129,4 +129,4 @@ def test_a_norm_over_a_single_value_is_a_line(ganforge, tmp_path):
     (tmp_path / "case.toml").write_text('plugins = ["dots.py"]\n' + recipe)
     result = ganforge("validate", tmp_path / "case.toml")
     assert result.status == 2
-    assert "the discriminator normalises over one value for each channel of a sample" in result.err
+    assert "the discriminator normalises over a single value per channel of a sample" in result.err

@@ -162,11 +162,11 @@ def test_an_unknown_observer_is_a_problem_of_the_recipe(toy, ganforge, name, mes
         ("observers = 'csv'", ':25: record.observers: expected a list of names; write observers = ["csv"]'),
         (
             "observers.csw = {}",
-            ":25: record.observers: expected a list of names; settings stand in a table [observers.csw]",
+            ":25: record.observers: expected a list of names; put settings into a table [observers.csw]",
         ),
         (
             "[record.observers.csv]",
-            ":25: record.observers: expected a list of names; settings stand in a table [observers.csv]",
+            ":25: record.observers: expected a list of names; put settings into a table [observers.csv]",
         ),
         ("[observers.csw]", ":25: observers.csw: unknown observer 'csw'; did you mean 'csv'?"),
         ("[observers.table]\nuse = 'csw'", ":26: observers.table.use: unknown observer 'csw'; did you"),
@@ -175,7 +175,7 @@ def test_an_unknown_observer_is_a_problem_of_the_recipe(toy, ganforge, name, mes
         ("[observers]\ncsv = 'csv'", ':26: observers.csv: expected a table; write [observers.csv] use = "csv"'),
         (
             "[compute]\nobservers = ['csv']",
-            ":26: compute.observers: unknown setting 'observers'; it belongs into [record]",
+            ":26: compute.observers: unknown setting 'observers'; it belongs in [record]",
         ),
     ],
 )

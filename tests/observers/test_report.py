@@ -297,7 +297,7 @@ def test_what_cannot_be_read_is_left_out(folder):
     page = written(folder)
     assert "state not finished steps 5 of 100 median speed 3 steps/s" in page.text
     assert "6 damaged lines of" in page.text
-    assert "metrics.json is damaged, or of another version: it holds no metrics" in page.text
+    assert "metrics.json is damaged, or from another version: it contains no metrics" in page.text
     assert "weighted sum 2 " in page.text
     assert len(page.all("img")) == 1
     assert not page.all("script")

@@ -41,11 +41,11 @@ def names(folder):
 
 def test_the_checkpoint_of_a_step_is_there_only_after_its_picture(recipe, ganforge, tmp_path, monkeypatch):
     """Else a run that is killed in between would go on without that picture."""
-    written, write, making = [], Folder.write, Folder.making
+    written, write, stage = [], Folder.write, Folder.stage
     monkeypatch.setattr(
         Folder, "write", lambda self, name, *rest, **how: written.append(name) or write(self, name, *rest, **how)
     )
-    monkeypatch.setattr(Folder, "making", lambda self, name: written.append(name) or making(self, name))
+    monkeypatch.setattr(Folder, "stage", lambda self, name: written.append(name) or stage(self, name))
     result = ganforge("run", recipe)
     assert result.status == 0, result.err
     order = [name for name in written if "step-" in name]

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ganforge.runs import need
+from ganforge.runs import memory_need
 from ganforge.training import ranks, sharing
 from ganforge.training.meter import Meter
 from ganforge.training.rows import Rows, Shared
@@ -38,9 +38,9 @@ def train(
                 parameter.mul_(1 + rounding)
         torch.manual_seed(1)
         if measured:
-            need.NO_QUESTION = 0.0
+            memory_need.NO_QUESTION = 0.0
             one = {name: samples[:1] for name, samples in doubled(batches(0), 0, batches).items()}
-            said = need.stated(plan_of(method, place, sets), engine, one, 4, [].append, resumed=False)
+            said = memory_need.check_memory(plan_of(method, place, sets), engine, one, 4, [].append, resumed=False)
             assert said.startswith("memory: about ")
         meter = Meter(engine)
         for step in range(steps):

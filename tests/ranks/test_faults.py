@@ -99,7 +99,7 @@ def test_a_rank_that_dies_is_named_and_one_device_goes_on(tmp_path: Path) -> Non
     told = [line for line in errors.splitlines() if line.startswith("error")]
     assert len(told) == 1
     assert re.fullmatch(
-        r"error: rank 1 was ended by SIGKILL \(.*\) in step 31; the last checkpoint is step-00000020: "
+        r"error: rank 1 was killed by SIGKILL \(.*\) in step 31; the last checkpoint is step-00000020: "
         r"ganforge resume \S*runs/discogan_toy/0001 --devices 2",
         told[0],
     )
@@ -172,7 +172,7 @@ def test_a_signal_saves_once_and_stops_all(number: signal.Signals, tmp_path: Pat
     process.send_signal(number)
     status, errors = ended(process)
     assert status == 128 + number, errors
-    assert re.search(r"interrupted at step \d+; go on with: ganforge resume \S+ --devices 2", errors)
+    assert re.search(r"interrupted at step \d+; continue with: ganforge resume \S+ --devices 2", errors)
     assert "error" not in errors
     assert_nobody_is_left(tmp_path)
     newest = sorted(path.name for path in (run / "checkpoints").glob("step-*"))[-1]
@@ -183,7 +183,7 @@ def test_a_signal_saves_once_and_stops_all(number: signal.Signals, tmp_path: Pat
 def test_a_rank_that_hangs_is_named(tmp_path: Path) -> None:
     status, errors = ended(start(tmp_path, words(tmp_path, "updates.trouble.how=hang"), GANFORGE_TIMEOUT="5"))
     assert status == 1
-    assert "error: step 31: rank 1 did not answer within 5 s (the gradients of the generator)" in errors
+    assert "error: step 31: rank 1 did not respond within 5 s (the gradients of the generator)" in errors
     assert_nobody_is_left(tmp_path)
 
 
@@ -234,16 +234,16 @@ def test_ranks_that_differ_are_refused(tmp_path: Path) -> None:
     ]
     told = [process.communicate(timeout=200)[1] for process in working]
     assert all(process.returncode for process in working)
-    expected = r"error: rank 1 would train something else than rank 0: losses.reconstruction.weight is \d.0, not \d.0"
+    expected = r"error: rank 1 differs from rank 0: losses.reconstruction.weight is \d.0, not \d.0"
     assert re.search(expected, "".join(told))
 
 
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (["--devices", "3"], "train.batch: 64 samples cannot be divided equally into 3 devices: 63 or 66 can"),
+        (["--devices", "3"], "train.batch: a batch of 64 cannot be divided equally into 3 devices; try 63 or 66"),
         (["--devices", "many"], "error: --devices: expected a number or 'auto', got 'many'"),
-        (["--devices", "2", "--device", "cuda"], "error: no device 'cuda' here; this machine has: cpu"),
+        (["--devices", "2", "--device", "cuda"], "error: there is no device 'cuda'; this machine has: cpu"),
     ],
 )
 @pytest.mark.slow
@@ -261,7 +261,7 @@ def test_more_gpus_than_there_are_is_one_line(monkeypatch: pytest.MonkeyPatch) -
     assert launch.ask("2", "cuda") == 2
     with pytest.raises(InputError, match=r"--devices 8: this machine has 2 CUDA devices"):
         launch.ask("8", "auto")
-    with pytest.raises(InputError, match=r"--devices 2: 'cuda:1' is a single one"):
+    with pytest.raises(InputError, match=r"--devices 2: 'cuda:1' is a single device"):
         launch.ask("2", "cuda:1")
 
 

@@ -48,9 +48,9 @@ WRONG = {
     "a name for observers": ("[record]", '[record]\nobservers = "csv"', ':22: record.observers: expected a list of names; write observers = ["csv"]'),
     "a name for an optimizer": ("[train]", 'generator = "sgd"\n[train]', ':18: optimizer.generator: expected a table; write [optimizer.generator] use = "sgd"'),
     "a text for compute": ("[dataset]", 'compute = "fp32"\n[dataset]', ":1: compute: expected a table [compute]"),
-    "a key of record": ("[train]", "[train]\nkeep = 2", ":19: train.keep: unknown setting 'keep'; it belongs into [record]"),
-    "a key of compute": ("[record]", '[record]\nprecision = "fp32"', ":22: record.precision: unknown setting 'precision'; it belongs into [compute]"),
-    "a key of train": ("[record]", "[compute]\nseed = 1\n[record]", ":22: compute.seed: unknown setting 'seed'; it belongs into [train]"),
+    "a key of record": ("[train]", "[train]\nkeep = 2", ":19: train.keep: unknown setting 'keep'; it belongs in [record]"),
+    "a key of compute": ("[record]", '[record]\nprecision = "fp32"', ":22: record.precision: unknown setting 'precision'; it belongs in [compute]"),
+    "a key of train": ("[record]", "[compute]\nseed = 1\n[record]", ":22: compute.seed: unknown setting 'seed'; it belongs in [train]"),
     "an interval of old": ("[train]", "[train]\ndiscriminator_every = 3", ":19: train.discriminator_every: unknown setting 'discriminator_every'; set train.every.discriminator"),
     "unknown player": ("[train]", "[train]\nevery = { critic = 2, discriminater = 5 }", ":19: train.every.discriminater: there is no player 'discriminater'; did you mean 'discriminator'?"),
     "no interval": ("[train]", "[train]\nevery = { discriminator = 0 }", ":19: train.every: expected x >= 1 for each, got {{ discriminator = 0 }}"),
@@ -83,7 +83,7 @@ def test_a_loss_that_has_no_method_for_its_player_is_refused(toy, ganforge, tmp_
     table = '[losses.small]\nuse = "one-sided"\nplayer = "discriminator"\n'
     toy.write_text('plugins = ["one_sided.py"]\n' + toy.read_text() + table)
     assert answer(ganforge, toy) == [
-        f"{toy}:28: losses.small.player: 'one-sided' has nothing for the discriminator",
+        f"{toy}:28: losses.small.player: 'one-sided' has no method for the discriminator",
     ]
 
 

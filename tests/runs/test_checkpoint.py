@@ -120,7 +120,7 @@ def test_a_file_of_another_checkpoint_is_refused(saved):
         network.weight.add_(1)
     other = save(folder.parent, 8, {"G": network}, {})
     (other / "G.safetensors").rename(folder / "G.safetensors")
-    with pytest.raises(InputError, match=r"G\.safetensors is not of this checkpoint"):
+    with pytest.raises(InputError, match=r"G\.safetensors belongs to another checkpoint"):
         checkpoint.verify(folder)
 
 

@@ -91,7 +91,7 @@ def test_a_finished_run_says_how_to_extend_it_and_other_changes_are_refused(toy,
     assert "To extend it: --set train.steps=16" in ganforge("resume", run).out
     refused = ganforge("resume", run, "--set", "optimizer.lr=1")
     assert refused.status == 2
-    assert "that would be another run" in refused.err
+    assert "this would be another run" in refused.err
     missing = ganforge("resume", tmp_path / "runs" / "toy" / "0002")
     assert missing.status == 2
     assert "did you mean '0001'" in missing.err
@@ -123,7 +123,7 @@ def test_an_interrupted_run_saves_and_says_how_to_go_on(toy, tmp_path):
     os.kill(process.pid, signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "go on with: ganforge resume runs/toy/0001" in err
+    assert "continue with: ganforge resume runs/toy/0001" in err
     state = json.loads(
         (log.parent / "checkpoints" / (log.parent / "checkpoints" / "latest").read_text() / "state.json").read_text()
     )
@@ -164,7 +164,7 @@ def test_the_charbonnier_plugin_of_the_design_trains_beside_its_recipe_and_trave
     )
     result = ganforge("run", toy)
     assert result.status == 0
-    assert "loads code: " in result.err
+    assert "loading code: " in result.err
     run = tmp_path / "runs" / "toy" / "0001"
     assert "reconstruction" in str(records(run)[-1]["losses"])
     (tmp_path / "my_loss.py").unlink()
@@ -242,7 +242,7 @@ def test_half_precision_learns_what_full_precision_learns(precision, pictures, g
 def test_devices_that_are_not_there_are_refused(toy, ganforge):
     result = ganforge("run", toy, "--device", "tpu")
     assert result.status == 2
-    assert "no device 'tpu' here; this machine has: " in result.err
+    assert "there is no device 'tpu'; this machine has: " in result.err
 
 
 def test_data_that_are_not_there_leave_no_run_behind(ganforge, tmp_path):

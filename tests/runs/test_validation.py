@@ -19,8 +19,8 @@ from ganforge import (
     make_dataset,
     read_results,
 )
-from ganforge.data.copies import copies
-from ganforge.data.divide import choose
+from ganforge.data.duplicates import find_duplicates
+from ganforge.data.held_out import choose
 from ganforge.recipe.layers import load
 from ganforge.recipe.resolve import resolve
 
@@ -234,7 +234,7 @@ def test_copies_of_test_pictures_are_told_and_never_chosen(pictures, tmp_path):
         shutil.copy(path, tmp_path / "ta" / f"copy{number}.png")  # under other names
     result = pictures("dataset.test_a=ta", "dataset.test_b=tb", validation="0.4")
     assert result.status == 0, result.err
-    assert "training pictures are test pictures, too" in result.out + result.err
+    assert "training pictures are also test pictures" in result.out + result.err
     assert "12 (" in result.out + result.err
     twice = {path.name for path in sorted((tmp_path / "a").iterdir())[:12]}
     (_, _, validation), *_ = given(tmp_path)
@@ -262,7 +262,7 @@ def test_a_folder_of_validation_pictures_holds_no_others(pictures, tmp_path, gan
         shutil.copy(one, tmp_path / "w" / "A" / f"{split}.png")
         wrong = pictures(validation='"w"')
         assert wrong.status == 2
-        assert "dataset.validation: holds pictures of the" in wrong.err
+        assert "dataset.validation: contains pictures of the" in wrong.err
         assert f"{split}.png" in wrong.err
         (tmp_path / "w" / "A" / f"{split}.png").unlink()
 
@@ -300,7 +300,7 @@ def test_too_few_pictures_leave_enough_of_both(pictures, tmp_path):
     (tmp_path / "a" / "a1.png").unlink()
     result = pictures("train.batch=2", validation="0.9")
     assert result.status == 2
-    assert "dataset.validation: of domain A nothing can be set aside" in result.err
+    assert "dataset.validation: nothing of domain A can be held out" in result.err
 
 
 def test_best_needs_validation_samples_and_takes_a_twentieth_by_default(pictures, tmp_path):
@@ -325,14 +325,14 @@ def test_patience_ends_a_run_whose_metric_no_longer_improves(pictures, tmp_path,
     result = pictures("train.steps=14", "train.patience=2", "record.best=-value", "record.checkpoint_every=5", course)
     assert result.status == 0, result.err
     run = tmp_path / "runs" / "p" / "0001"
-    assert "stopped at step 6: '-value' has not improved for 2 evaluations" in result.out + result.err
+    assert "stopped at step 6: '-value' did not improve in 2 evaluations" in result.out + result.err
     results = read_results(run)
     assert (results.last.step, results.last.stopped, results.best.step) == (6, True, 2)
     assert results.last.metrics.keys() == results.best.metrics.keys() == {"validation", "test"}
     before = (run / "metrics.json").read_bytes()
     again = ganforge("resume", run, "--plugin", "looked.py")
     assert again.status == 0
-    assert "at 6 of 14 steps its metric no longer improved" in again.out
+    assert "its metric stopped improving after 6 of 14 steps" in again.out
     assert (run / "metrics.json").read_bytes() == before
     further = ganforge("resume", run, "--plugin", "looked.py", "--set", "train.patience=0")
     assert further.status == 0, further.err
@@ -364,8 +364,8 @@ def test_a_metric_that_is_never_finite_chooses_nothing_and_is_named(pictures, tm
     assert result.status == 0, result.err
     run = tmp_path / "runs" / "p" / "0001"
     assert not (run / "checkpoints" / "best").exists()
-    assert "the metric look.value is not a finite number" in result.out + result.err
-    assert "no checkpoint is the best one: 'value' never was a finite number" in result.out + result.err
+    assert "the metric look.value is not finite" in result.out + result.err
+    assert "there is no best checkpoint: 'value' was never a finite number" in result.out + result.err
     assert json.loads((run / "metrics.json").read_text())["test"] == {"look": {"value": None}}
 
 
@@ -403,7 +403,7 @@ def test_data_that_are_drawn_afresh_say_what_they_are_validated_with(tmp_path, g
     )
     result = ganforge("run", "n.toml")
     assert result.status == 2
-    assert "dataset.validation: the training samples are drawn afresh: none can be set aside" in result.err
+    assert "dataset.validation: the training samples are drawn afresh, so none can be held out" in result.err
 
 
 class Two(Dataset):
@@ -444,9 +444,9 @@ def test_what_is_chosen_depends_on_names_alone():
     assert not choose({"A": names}, 0.1, chosen) & chosen
     for kin in ({"A": ["x"]}, {"A": ["x", "x"]}, {"A": ["x", "y"], "B": ["x", "y", "z"], "C": ["x", "w"]}):
         if len(set(kin["A"])) < 2:
-            with pytest.raises(InputError, match="of domain A nothing can be set aside"):
+            with pytest.raises(InputError, match="nothing of domain A can be held out"):
                 choose(kin, 0.5)
-    with pytest.raises(InputError, match="of domain A nothing"):
+    with pytest.raises(InputError, match="nothing of domain A"):
         choose({"A": names}, 0.1, names)
 
 
@@ -460,11 +460,11 @@ def test_files_of_the_same_content_are_found_whatever_their_names(tmp_path):
         items = sorted(folder.iterdir())
         return Stored(len(items), lambda indices: torch.zeros(0), made_of=Prepared(items, lambda item: item, ""))
 
-    found = copies({"A": stored(tmp_path / "a")}, {"B": stored(tmp_path / "b")})
+    found = find_duplicates({"A": stored(tmp_path / "a")}, {"B": stored(tmp_path / "b")})
     assert {domain: sorted(path.name for path in there.values()) for domain, there in found.items()} == {
         "A": ["3.png", "5.png"]
     }
-    assert copies({"A": stored(tmp_path / "a")}, {}) == {}
+    assert find_duplicates({"A": stored(tmp_path / "a")}, {}) == {}
 
 
 def test_a_data_set_cannot_have_a_setting_of_the_engines_name(tmp_path, ganforge):
@@ -474,7 +474,7 @@ def test_a_data_set_cannot_have_a_setting_of_the_engines_name(tmp_path, ganforge
     )
     result = ganforge("run", "discogan_toy", "--plugin", "taken.py")
     assert result.status == 3 or result.status == 2
-    assert "the setting 'validation' is a key that every dataset has; rename it" in result.err
+    assert "the setting 'validation' is a key of every dataset; rename it" in result.err
 
 
 def test_an_evaluation_that_fails_takes_nothing_from_the_others(pictures, tmp_path, ganforge):
@@ -508,5 +508,5 @@ def test_files_of_one_size_are_copies_only_where_all_of_them_is_the_same(tmp_pat
         {"A": Stored(2, torch.zeros, made_of=Prepared(sorted((tmp_path / folder).iterdir()), torch.zeros, ""))}
         for folder in ("train", "test")
     )
-    assert copies(train, test) == {"A": {1: tmp_path / "train" / "train-one.bin"}}
-    assert copies(train, train)["A"].keys() == {0, 1}
+    assert find_duplicates(train, test) == {"A": {1: tmp_path / "train" / "train-one.bin"}}
+    assert find_duplicates(train, train)["A"].keys() == {0, 1}

@@ -200,10 +200,10 @@ def test_a_training_starts_from_a_pack_with_discriminators_and_leniently_without
     assert ganforge("pack", pack, "--out", "bare").status == 0
     refused = ganforge(*words, "--set", "train.start=bare", "--out", "tuned")
     assert refused.status == 2
-    assert "does not hold D_A, D_B; set train.start_lenient = true" in refused.err
+    assert "does not contain D_A, D_B; set train.start_lenient = true" in refused.err
     lenient = ganforge(*words, "--set", "train.start=bare", "--set", "train.start_lenient=true", "--out", "tuned")
     assert lenient.status == 0, lenient.err
-    assert "train.start: not there, so begun anew: D_A, D_B" in lenient.out
+    assert "train.start: missing, so trained from scratch: D_A, D_B" in lenient.out
 
 
 def test_evaluate_takes_a_pack_and_leaves_it_as_it_is(shared_run, pack, ganforge, tmp_path):

@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 from torch import nn
 from torch.func import functional_call
 
-from ganforge.runs.start import create
+from ganforge.runs.opening import create
 from ganforge_updates.updates import EMA, Accumulate, Clip
 from tests.conftest import TOY
 from tests.proof.harness import CPU, Case, assert_recorded, assert_resumes

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from ganforge.components import neighbours
+from ganforge.components import plugin_folders
 from ganforge.components.plugins import Plugins
 
 PLUGIN = """
@@ -106,9 +106,9 @@ def test_copies_hold_what_import_statements_name_and_what_was_imported(tmp_path)
         "def f():\n    import package.deep\n", found="")  # fmt: skip
     two = write(tmp_path / "two", other="import helpers", helpers="different = 1")
     load(one / "mine.py", two / "other.py")
-    copies = neighbours.copy_plugins([one / "mine.py", two / "other.py"], tmp_path / "plugins")
+    copies = plugin_folders.copy_plugins([one / "mine.py", two / "other.py"], tmp_path / "plugins")
     assert copies == [tmp_path / "plugins" / "mine.py", tmp_path / "plugins" / "2" / "other.py"]
-    assert [neighbours.copied_as(copy) for copy in copies] == ["plugins/mine.py", "plugins/2/other.py"]
+    assert [plugin_folders.copied_as(copy) for copy in copies] == ["plugins/mine.py", "plugins/2/other.py"]
     names = sorted(str(path.relative_to(tmp_path / "plugins")) for path in (tmp_path / "plugins").rglob("*.py"))
     found = ["2/helpers.py", "2/other.py", "found.py", "helpers.py", "late.py", "mine.py"]
     assert names == [*found, "package/__init__.py", "package/deep.py"]
@@ -144,7 +144,7 @@ def test_the_copies_plugins_lie_in_the_run_and_nowhere_else(ganforge, toy, tmp_p
     for name in ("../../../mine.py", "plugins/../plugins/mine.py", "plugins/x/mine.py", "mine.py"):
         lock.write_text(lock.read_text().replace('"plugins/mine.py"', f'"{name}"'))
         result = ganforge("resume", lock.parent, "--set", "train.steps=9")
-        assert (result.status, "a locked recipe's plugins lie in the run's own folder" in result.err) == (2, True)
+        assert (result.status, "a locked recipe's plugins are in the run's own folder" in result.err) == (2, True)
         lock.write_text(lock.read_text().replace(f'"{name}"', '"plugins/mine.py"'))
 
 

@@ -1,6 +1,6 @@
-"""With which statistics batch normalisation works outside of training (Kim et al. 2017 leave it open).
+"""Statistics of batch normalisation outside training, which Kim et al. (2017) leave open.
 
-In training, a generator that closes a cycle sees real inputs and translated ones in turn, each batch normalised by its
+During training, a generator that closes a cycle sees real and translated inputs in turn, each batch normalised by its
 own statistics; the running averages mix both and fit neither.
 """
 
@@ -27,7 +27,7 @@ def layers(network: nn.Module) -> Iterator[tuple[str, nn.Module]]:
 
 
 def statistics(network: nn.Module) -> dict[str, Tensor]:
-    """Return copies of a network's running statistics, by their names in its state."""
+    """Return copies of a network's running statistics, by their keys in its state dict."""
     return {
         f"{name}.{key}".removeprefix("."): value.clone()
         for name, module in layers(network)
@@ -36,21 +36,21 @@ def statistics(network: nn.Module) -> dict[str, Tensor]:
 
 
 def by_batch(networks: Mapping[str, nn.Module]) -> None:
-    """Have batch normalisation of networks in evaluation mode work as it does in training."""
+    """Make batch normalisation of networks in evaluation mode use each batch's own statistics."""
     for network in networks.values():
         for _, module in layers(network):
             module.train()
 
 
 class Recalibration:
-    """Statistics that are measured anew on training samples: the mean over batches of each batch's own.
+    """Statistics recomputed on training samples: the mean over batches of each batch's statistics.
 
     Args:
-        scheme: how values are made.
-        player: as whom translations are asked for.
-        inputs: training samples of every field, as they are stored.
-        batch: size of a batch.
-        device: where the networks are.
+        scheme: computes values.
+        player: the player for which translations are computed.
+        inputs: training samples of every field, as stored.
+        batch: batch size.
+        device: the device of the networks.
     """
 
     def __init__(
@@ -61,19 +61,19 @@ class Recalibration:
         self.together = False  # whether all ranks measure, each some of the batches
 
     def forget(self) -> None:
-        """Measure anew when it is looked at next: the weights have moved."""
+        """Recompute the statistics on next use: the weights have changed."""
         self._measured = None
 
     def shown(self, network: str) -> Mapping[str, Tensor]:
-        """Return a network's statistics, measured with its weights as they are now."""
+        """Return a network's statistics for its current weights."""
         if self._measured is None:
             self._measured = self._measure()
         return self._measured.get(network, {})
 
     def _measure(self) -> dict[str, dict[str, Tensor]]:
-        """Translate every input in every direction, and take the statistics of the networks that it goes through.
+        """Translate all inputs in every direction, and return the statistics of the networks involved.
 
-        What a network draws at random is the same whoever looks first.
+        Random draws of the networks do not depend on who asks first.
         """
         scheme = self.scheme
         through = {view: self._networks(view) for view in scheme.wirings}
@@ -85,7 +85,7 @@ class Recalibration:
                     parts = {field: torch.split(self.inputs[field], self.batch) for field in sorted(fields)}
                     count = min(map(len, parts.values()))
                     for place in range(count)[ranks.rank() :: ranks.world()] if self.together else range(count):
-                        seed_random(place)  # so that each batch draws the same, whoever has it
+                        seed_random(place)  # so that a batch draws the same on any rank
                         batch = {field: as_float(part[place].to(self.device)) for field, part in parts.items()}
                         Values(scheme, batch).ask(view, "fake", self.player)
             if self.together:
@@ -93,17 +93,17 @@ class Recalibration:
             return {name: statistics(network) for name, network in networks.items()}
 
     def _networks(self, view: str) -> list[str]:
-        """Name the networks with such layers that the translation comes through."""
+        """Return the names of the networks with such layers that the translation comes through."""
         if not self.scheme.wirings[view].offers("fake", self.player):
             return []
         through = sorted(self.scheme.through(view, "fake", self.player))
         if not self.scheme.modules.keys() >= set(through):
-            return []  # of weights that lie alone, others cannot be measured
+            return []  # some networks are missing, so the direction cannot be computed
         return [name for name in through if any(layers(self.scheme.modules[name]))]
 
 
 def _pool(networks: Iterable[nn.Module]) -> None:
-    """Make each rank's averages those over the batches of all ranks."""
+    """Replace each rank's averages by those over the batches of all ranks."""
     for module in (module for network in networks for _, module in layers(network)):
         buffers = dict(module.named_buffers(recurse=False))
         averages, counted = [buffers["running_mean"], buffers["running_var"]], buffers["num_batches_tracked"]
@@ -118,7 +118,7 @@ def _pool(networks: Iterable[nn.Module]) -> None:
 
 @contextmanager
 def _measuring(networks: Iterable[nn.Module]) -> Iterator[None]:
-    """Have networks in evaluation mode gather statistics: the plain average over what they are called with."""
+    """Make networks in evaluation mode collect statistics: the plain average over the batches they see."""
     found = [module for network in networks for _, module in layers(network)]
     before = [
         (module, module.momentum, {k: v.clone() for k, v in module.named_buffers(recurse=False)}) for module in found

@@ -10,9 +10,9 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from ganforge.memory import Room
-from ganforge.runs import need
-from ganforge.runs.need import Need
-from ganforge.training.bytes import Line, size_of
+from ganforge.runs import memory_need
+from ganforge.runs.memory_need import Need
+from ganforge.training.step_memory import Line, size_of
 from ganforge_bench.bench import prepared
 from tests.conftest import draw_pairs
 
@@ -55,9 +55,9 @@ def pictures(tmp_path):
 @pytest.fixture
 def counted(monkeypatch):
     """What is needed without what the process has already, however small it is."""
-    monkeypatch.setattr(need, "NO_QUESTION", 0.0)
-    monkeypatch.setattr(need, "resident_memory", lambda: 0.0)
-    monkeypatch.setattr(need, "LATER", 0.0)
+    monkeypatch.setattr(memory_need, "NO_QUESTION", 0.0)
+    monkeypatch.setattr(memory_need, "resident_memory", lambda: 0.0)
+    monkeypatch.setattr(memory_need, "LATER", 0.0)
 
 
 def state_of(run):
@@ -72,13 +72,13 @@ def same(one, other):
 
 
 def limited(monkeypatch, free, whole):
-    monkeypatch.setattr(need, "room_on", lambda device: Room(free, whole))
+    monkeypatch.setattr(memory_need, "room_on", lambda device: Room(free, whole))
 
 
 def test_a_run_that_says_what_it_needs_learns_the_same_also_when_it_goes_on(pictures, ganforge, tmp_path, monkeypatch):
     said = ganforge("run", pictures, "--out", "silent")
     assert (said.status, "memory:" in said.out) == (0, False)  # so little is no question
-    monkeypatch.setattr(need, "NO_QUESTION", 0.0)
+    monkeypatch.setattr(memory_need, "NO_QUESTION", 0.0)
     assert ganforge("run", pictures, "--set", "train.steps=2", "--out", "told").status == 0
     told = tmp_path / "told" / "pictures" / "0001"
     went_on = ganforge("resume", told, "--set", "train.steps=4")
@@ -92,7 +92,7 @@ def test_what_does_not_fit_is_refused_with_a_batch_that_does(pictures, counted, 
     sets = ["--set", "dataset.size=64", "--set"]
     refused = ganforge("run", pictures, *sets, "train.batch=12")
     assert refused.status == 1
-    assert re.search(r"out of memory: batch 12 needs about 0\.\d\d GiB, and there are 0\.03 GiB: try", refused.err)
+    assert re.search(r"out of memory: batch 12 needs about 0\.\d\d GiB, but there are 0\.03 GiB: try", refused.err)
     fits, parts = re.search(
         r"--set train\.batch=(\d+), or --set train\.accumulate=(\d+)$", refused.err.strip()
     ).groups()
@@ -105,14 +105,14 @@ def test_what_does_not_fit_is_refused_with_a_batch_that_does(pictures, counted, 
 def test_where_not_even_one_sample_fits_it_says_what_matters(pictures, counted, ganforge, monkeypatch):
     limited(monkeypatch, 1000, 1000)
     said = ganforge("run", pictures).err
-    assert "not even a batch of 1 would fit; take smaller samples or narrower networks" in said
+    assert "even a batch of 1 does not fit; use smaller samples or narrower networks" in said
 
 
 def test_what_the_system_may_still_make_free_is_a_warning(pictures, counted, ganforge, monkeypatch):
     limited(monkeypatch, 2**20, 2**40)
     done = ganforge("run", pictures)
     assert done.status == 0
-    assert "of memory are needed, of which 0.00 GiB are free now" in done.out + done.err
+    assert "of memory are needed, but only 0.00 GiB are free now" in done.out + done.err
 
 
 def test_a_run_that_goes_on_cannot_take_another_batch(pictures, counted, ganforge, tmp_path, monkeypatch):
@@ -120,7 +120,7 @@ def test_a_run_that_goes_on_cannot_take_another_batch(pictures, counted, ganforg
     limited(monkeypatch, 1000, 1000)
     refused = ganforge("resume", tmp_path / "runs" / "pictures" / "0001", "--set", "train.steps=4")
     assert refused.status == 1
-    assert refused.err.strip().endswith("go on where there is more")
+    assert refused.err.strip().endswith("resume where there is more")
 
 
 def test_a_component_that_breaks_on_small_batches_leaves_it_unsaid(pictures, counted, ganforge, tmp_path):
@@ -138,7 +138,7 @@ def test_what_an_optimizer_will_keep_is_known_before_it_does(optimizer, toy, und
     sets = [f"optimizer.use={optimizer}", "optimizer.lr=0.01"]
     plan, (engine, batches) = understand(toy, *sets), make_engine(toy, *sets)
     player = engine.players["generator"]
-    foreseen = need._state_of(plan, "generator", player.parameters)
+    foreseen = memory_need._state_of(plan, "generator", player.parameters)
     engine.step(0, batches(0))
     kept = [value for state in player.optimizer.state.values() for value in state.values()]
     assert foreseen == size_of([value for value in kept if isinstance(value, torch.Tensor)])
@@ -154,7 +154,7 @@ def test_the_largest_batch_that_fits_lies_below_the_first_line_that_does_not():
 def test_on_cuda_there_is_what_is_free_and_what_torch_holds(monkeypatch):
     monkeypatch.setattr("torch.cuda.mem_get_info", lambda device: (600, 1000))
     monkeypatch.setattr("torch.cuda.memory_reserved", lambda device: 50)
-    assert need.room_on(torch.device("cuda")) == Room(650, 650)
+    assert memory_need.room_on(torch.device("cuda")) == Room(650, 650)
 
 
 METHODS = ["cut", "dcgan", "dualgan", "gcgan", "munit", "pix2pix", "pix2pixhd", "r3gan", "stargan", "wgan", "wgan_gp"]
@@ -169,7 +169,7 @@ def test_no_method_learns_otherwise_for_having_been_measured(method, understand)
         plan, _, engine, batches, _ = prepared(plan, torch.device("cpu"), real_data=False, report=lambda *_: None)
         if measured:
             one = {name: samples[:1] for name, samples in batches(0).items()}
-            assert need.need_of(plan, engine, one, 4, 8).at(4) > 2**20
+            assert memory_need.need_of(plan, engine, one, 4, 8).at(4) > 2**20
         for step in range(2):
             engine.step(step, batches(step))
         state = {f"{name}.{key}": v for name, net in engine.networks.items() for key, v in net.state_dict().items()}

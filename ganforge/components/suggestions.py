@@ -1,4 +1,4 @@
-"""The name that was probably meant, where Python says that there is none."""
+"""Suggest the right name for Python's errors about names that do not exist."""
 
 import builtins
 import difflib
@@ -13,32 +13,32 @@ from types import FrameType, TracebackType
 IMPORTED = re.compile(r"cannot import name '(\w+)'")
 
 
-def meant(error: BaseException) -> str:
-    """Suggest a name, attribute or module for one that is not there; empty where none is near.
+def suggest(error: BaseException) -> str:
+    """Suggest a name, attribute or module close to the missing one; "" if none is close.
 
     >>> try:
     ...     [].apend(1)
     ... except AttributeError as error:
-    ...     meant(error)
+    ...     suggest(error)
     "did you mean 'append'?"
     """
     try:
         name, options = _choice(error)
         known = {option.casefold(): option for option in options}
         close = difflib.get_close_matches(name.casefold(), known, n=1, cutoff=0.8)
-    except Exception:  # of a plugin's own class, or of its `__dir__`
+    except Exception:  # raised by a plugin's own class, or by its `__dir__`
         return ""
     return f"did you mean '{known[close[0]]}'?" if close else ""
 
 
 def _choice(error: BaseException) -> tuple[str, Iterable[str]]:
-    """Return a name that is not there, and those that are."""
+    """Return a missing name, and the existing ones."""
     frame = _last(error.__traceback__)
     if isinstance(error, ModuleNotFoundError) and error.name:
         above, _, name = error.name.rpartition(".")
         if above:
             return name, (module.name for module in pkgutil.iter_modules(import_module(above).__path__))
-        # Modules beside a plugin file may be meant, too.
+        # The module may be meant to be one beside a plugin file.
         beside = [str(Path(frame.f_code.co_filename).parent) for frame in _frames(error.__traceback__)]
         return name, (*sys.stdlib_module_names, *(module.name for module in pkgutil.iter_modules([*beside, *sys.path])))
     if isinstance(error, ImportError) and error.name and (found := IMPORTED.match(str(error))):

@@ -1,4 +1,4 @@
-"""Samples of one split that are samples of another one, too: files of the same content, whatever their names."""
+"""Samples that occur in two splits: files with the same content, whatever their names."""
 
 import hashlib
 import os
@@ -6,19 +6,17 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 
-from ganforge.data.dataset import Drawn, Prepared, Stored
+from ganforge.data.dataset import Prepared, Sources, Stored
 from ganforge.errors import printable
-
-Sources = Mapping[str, Stored | Drawn]
 
 SHOWN = 3
 GLANCE = 4096  # bytes
 
 
-def copies(sources: Sources, others: Sources) -> dict[str, dict[int, Path]]:
-    """Find, for each domain of `sources`, the samples made of a file that has the content of one of the others'.
+def find_duplicates(sources: Sources, others: Sources) -> dict[str, dict[int, Path]]:
+    """Find, for each domain of `sources`, the samples whose file has the same content as a file of `others`.
 
-    Whole files are read only where their sizes, and some bytes in their middle, are those of another one.
+    Whole files are read only if their sizes, and some bytes in their middle, are equal.
     """
     theirs: dict[int, list[Path]] = {}
     for _, _, path, size in _files(others):
@@ -40,7 +38,7 @@ def copies(sources: Sources, others: Sources) -> dict[str, dict[int, Path]]:
 
 @cache
 def _glance(path: Path, size: int) -> bytes:
-    """Return some bytes in the middle of a file of a size, which are seldom those of another picture."""
+    """Return a digest of some bytes in the middle of a file, which rarely equal those of another picture."""
     with path.open("rb") as file:
         file.seek(max(0, size - GLANCE) // 2)
         return hashlib.blake2b(file.read(GLANCE), digest_size=16).digest()
@@ -52,15 +50,15 @@ def _content(path: Path) -> bytes:
         return hashlib.file_digest(file, "sha256").digest()
 
 
-def told(found: Mapping[str, Mapping[int, Path]]) -> str:
-    """Say how many files `copies` found, and which."""
+def describe_duplicates(found: Mapping[str, Mapping[int, Path]]) -> str:
+    """Return how many files `find_duplicates` found, and the first few."""
     paths = [str(path) for domain in found.values() for path in domain.values()]
     more = ", ..." if len(paths) > SHOWN else ""
     return printable(f"{len(paths)} ({', '.join(paths[:SHOWN])}{more})")
 
 
 def _files(sources: Sources) -> Iterator[tuple[str, int, Path, int]]:
-    """Yield (domain, index, file, its size) of all samples that are made of a file."""
+    """Yield (domain, index, file, size) for every sample that is made from a file."""
     for domain, samples in sources.items():
         if isinstance(samples, Stored) and isinstance(samples.made_of, Prepared):
             items = samples.made_of.items

@@ -1,7 +1,7 @@
-"""Modules beside a plugin file: it may import them, every folder has its own, and a run keeps copies of them.
+"""Folders of plugin files: a plugin file may import the modules beside it, and a run keeps copies of them.
 
-A folder of plugin files is a package, `ganforge_local_1` and so on, so that two folders may both hold a `helpers.py`.
-In its modules `import helpers` finds what is installed, as everywhere, and where nothing is, the neighbour.
+Each folder is a package, `ganforge_local_1` and so on, so that two folders may both contain a `helpers.py`. In its
+modules, `import helpers` finds an installed module first, and otherwise the one in the folder.
 """
 
 import ast
@@ -20,7 +20,7 @@ from typing import Any
 from attrs import field, frozen
 
 PREFIX = "ganforge_local_"
-# The folder of a script, or the current one, which Python puts first; nothing is installed there.
+# The folder of a script, or the current folder, which Python puts first in `sys.path`; nothing is installed there.
 STARTED_IN = None if sys.flags.safe_path else sys.path[0]
 
 
@@ -29,10 +29,10 @@ class PluginFolder:
     """A folder of plugin files.
 
     Attributes:
-        package: the name of the package that it is.
-        path: where it is.
-        alone: whether its modules go before installed ones: it holds a run's copies, and what they were made of was
-            decided when the run began.
+        package: the name of its package.
+        path: the folder.
+        alone: whether its modules take precedence over installed ones: it holds a run's copies, which were resolved
+            when the run began.
     """
 
     package: str
@@ -45,7 +45,7 @@ class PluginFolder:
         return PathFinder.find_spec(f"{self.package}.{name}", [str(self.path)])
 
     def has(self, name: str) -> bool:
-        """Whether a name means a module of the folder, and nobody else has it."""
+        """Return whether a name refers to a module of the folder, and to no other."""
         if name not in self._known:
             self._known[name] = self._has(name)
         return self._known[name]
@@ -56,12 +56,12 @@ class PluginFolder:
             return False
         loaded = getattr(sys.modules.get(name), "__spec__", None)
         if spec.origin is not None and getattr(loaded, "origin", None) == spec.origin:
-            return False  # this very file is loaded under its own name, such as ganforge in a clone of it
+            return False  # the same file is loaded under its own name, such as ganforge in a clone of it
         installed = None if self.alone else _installed(name)
         return installed is None or (spec.origin is not None and installed.origin in (None, spec.origin))
 
     def load(self, file: Path) -> Any:
-        """Return the module of a plugin file of the folder."""
+        """Import a plugin file of the folder and return its module."""
         import_module(self.package)
         name = f"{self.package}.{file.stem.replace('.', '_')}"
         if name not in sys.modules:  # another plugin may have imported it
@@ -75,7 +75,7 @@ class PluginFolder:
             except BaseException:
                 sys.modules.pop(name, None)
                 raise
-        return sys.modules[name]  # which may have put something else in its place
+        return sys.modules[name]  # the module may have replaced itself
 
     def load_absolute(
         self,
@@ -85,7 +85,7 @@ class PluginFolder:
         wanted: Sequence[str] = (),
         level: int = 0,
     ) -> ModuleType:
-        """Stand in for `__import__` in the folder's modules."""
+        """Replace `__import__` in the folder's modules."""
         first = name.partition(".")[0]
         if level or not self.has(first):
             return builtins.__import__(name, variables, local, wanted, level)
@@ -93,7 +93,7 @@ class PluginFolder:
         return module if wanted else sys.modules[f"{self.package}.{first}"]
 
     def files(self, name: str) -> Iterator[Path]:
-        """Yield the file of a module of the folder, or all modules of a package."""
+        """Yield the file of a module of the folder, or all files of a package."""
         spec = self.spec(name)
         if spec is None:
             return
@@ -105,7 +105,7 @@ class PluginFolder:
                 yield from (Path(place, file) for file in sorted(files) if file.endswith(".py"))
 
     def parts(self, files: Sequence[Path], names: Sequence[str] = ()) -> list[Path]:
-        """Return files with the neighbours that their import statements name, and those that these name, and so on."""
+        """Return files together with all modules of the folder that they import, directly or indirectly."""
         found: dict[Path, None] = {}
         waiting = [*files, *(file for name in names for file in self.files(name))]
         while waiting:
@@ -116,11 +116,11 @@ class PluginFolder:
         return sorted(found)
 
     def _named(self, file: Path) -> Iterator[str]:
-        """Yield first names in a file's import statements, also those inside functions, that may mean neighbours."""
+        """Yield the top-level names in a file's import statements, including those in functions."""
         upwards = len(file.relative_to(self.path).parts)  # dots of a relative import from the folder itself
         try:
             tree = ast.parse(file.read_bytes()) if file.suffix == ".py" else ast.Module([], [])
-        except (SyntaxError, ValueError):  # it can be imported by nobody, and may not be meant to
+        except (SyntaxError, ValueError):  # it cannot be imported, and may not be meant to be
             return
         for node in ast.walk(tree):
             if isinstance(node, ast.Import):
@@ -131,7 +131,7 @@ class PluginFolder:
 
 
 def _installed(name: str) -> ModuleSpec | None:
-    """Find a module that is installed, or on PYTHONPATH."""
+    """Find a module that is installed or on PYTHONPATH."""
     path = list(sys.path)
     if STARTED_IN in path:
         path.remove(STARTED_IN)
@@ -144,13 +144,13 @@ def _installed(name: str) -> ModuleSpec | None:
 
 
 class _Loader(SourceFileLoader):
-    """Runs a module of a folder with an `import` of its own, and only what its source says.
+    """Runs a module of a folder with its own `__import__`, always from source.
 
-    A `__pycache__` that came with a stranger's folder may hold any code.
+    A `__pycache__` in a folder from others may contain any code.
     """
 
     def get_code(self, fullname: str) -> CodeType:
-        """Compile the source; what was compiled before is neither read nor written."""
+        """Compile the source; bytecode files are neither read nor written."""
         return self.source_to_code(self.get_data(self.path), self.path)
 
     def exec_module(self, module: ModuleType) -> None:
@@ -193,22 +193,22 @@ def new_folder(path: Path, *, alone: bool = False) -> PluginFolder:
 
 
 def sources(module: str) -> list[Path]:
-    """Return the file of a module of a plugin file's folder with all neighbours that it imports; none of any other."""
+    """Return the file of a local plugin's module with all modules beside it that it imports; [] for other modules."""
     folder = folders.get(module.partition(".")[0])
     file = getattr(sys.modules.get(module), "__file__", None)
     return folder.parts([Path(file)]) if folder and file else []
 
 
 def copied_as(path: Path) -> str:
-    """Return the name of a copied plugin file in its run: `plugins/x.py`, or `plugins/2/x.py` of a second folder."""
+    """Return the name of a plugin file's copy in its run: `plugins/x.py`, or `plugins/2/x.py` for a second folder."""
     number = path.parent.name
     return f"plugins/{number}/{path.name}" if number.isdecimal() else f"plugins/{path.name}"
 
 
 def copy_plugins(files: Sequence[Path], target: Path) -> list[Path]:
-    """Copy plugin files with the modules beside them that they import; return the copies of the files themselves.
+    """Copy plugin files and the modules beside them that they import; return the copies of the plugin files.
 
-    Files of one folder stay together: the first one's lie in `target`, those of others in `target/2` and so on.
+    Files of one folder stay together: those of the first go to `target`, of the second to `target/2`, and so on.
     """
     copies = []
     places: dict[Path, Path] = {}

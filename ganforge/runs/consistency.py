@@ -1,4 +1,4 @@
-"""That all ranks of a training do the same: the same recipe, data, code and versions on every machine."""
+"""Check that all ranks of a training have the same recipe, data, code and versions."""
 
 import hashlib
 import tomllib
@@ -13,11 +13,11 @@ from ganforge.training import ranks
 if TYPE_CHECKING:
     from ganforge.runs.run import Run
 
-OWN = ("lock.device", "lock.python")  # what may differ
+OWN = ("lock.device", "lock.python")  # notes that may differ
 
 
 def require_same(run: "Run") -> None:
-    """Refuse with an InputError to train where ranks differ in recipe, data, plugins, code or versions."""
+    """Raise an InputError if ranks differ in recipe, data, plugins, code or versions."""
     facts = dict(_flat("", tomllib.loads(run.locked(passed_on=True))))
     used = {choice.component.plugin for choice in run.plan.choices}
     modules = {"ganforge": ganforge, **{name: run.plugins.known[name].module for name in sorted(used)}}
@@ -27,9 +27,7 @@ def require_same(run: "Run") -> None:
         for key in sorted(told[0].keys() | theirs.keys()):
             first, other = told[0].get(key, "not there"), theirs.get(key, "not there")
             if first != other:
-                raise InputError(
-                    f"rank {rank} would train something else than rank 0: {printable(key)} is {other}, not {first}"
-                )
+                raise InputError(f"rank {rank} differs from rank 0: {printable(key)} is {other}, not {first}")
 
 
 def _flat(start: str, table: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -41,7 +39,7 @@ def _flat(start: str, table: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _code(module: Any) -> str:
-    """Digest a module, or all modules of a package."""
+    """Return a digest of a module, or of all modules of a package."""
     place = Path(module.__file__)
     files = sorted(place.parent.rglob("*.py")) if place.name == "__init__.py" else [place]
     content = hashlib.blake2b(digest_size=8)

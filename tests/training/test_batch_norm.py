@@ -9,7 +9,7 @@ from torch import nn
 
 from ganforge.errors import InputError, RecipeError
 from ganforge.runs.load import load_trained
-from ganforge.training import build, norm
+from ganforge.training import batch_norm, build
 from ganforge.training.check import check
 from tests.conftest import TOY, as_trained
 
@@ -28,7 +28,7 @@ def test_measured_statistics_are_the_mean_over_batches_and_leave_the_network_alo
     trained = as_trained(one_way(understand, toy), {"G_AB": (network := small())}, 0)
     before = {key: value.clone() for key, value in network.state_dict().items()}
     inputs = {"A": torch.tensor([[0.0], [2.0], [10.0], [14.0]])}
-    measure = norm.Recalibration(trained.scheme, "generator", inputs, 2, torch.device("cpu"))
+    measure = batch_norm.Recalibration(trained.scheme, "generator", inputs, 2, torch.device("cpu"))
     with trained.evaluating():
         state = torch.get_rng_state()
         found = measure.shown("G_AB")
@@ -54,20 +54,22 @@ def test_each_kind_normalises_by_its_own_statistics(kind, expected, toy, underst
     trained = as_trained(one_way(understand, toy, kind), {"G_AB": network}, 0)
     if kind == "recalibrated":
         trained = evolve(trained, shown=(lambda name: measured,))
-    before = norm.statistics(network)
+    before = batch_norm.statistics(network)
     with trained.evaluating():
         made = network(torch.tensor([[5.0], [7.0]]))
         assert not network[2].training
     assert made.flatten().tolist() == pytest.approx(expected, abs=1e-3)
     assert network.training
-    assert all(torch.equal(value, before[key]) for key, value in norm.statistics(network).items())
+    assert all(torch.equal(value, before[key]) for key, value in batch_norm.statistics(network).items())
 
 
 def test_a_last_sample_alone_is_normalised_together_with_the_one_before_it(toy, understand):
     trained = as_trained(one_way(understand, toy, "batch"), {"G_AB": small()}, 0)
     with trained.evaluating():
         made = trained.translate("AB", torch.tensor([[1.0], [3.0], [5.0]]), 2)
-        with pytest.raises(InputError, match=r"values.fake.AB: a network normalises over one value .* than 'batch'$"):
+        with pytest.raises(
+            InputError, match=r"values.fake.AB: a network normalises over a single value .* than 'batch'$"
+        ):
             trained.translate("AB", torch.tensor([[1.0]]), 2)
     assert made.flatten().tolist() == pytest.approx([-1.0, 1.0, 1.0], abs=1e-3)
 
@@ -108,9 +110,9 @@ def test_a_strangers_network_that_normalises_one_value_is_told_before_the_traini
     whole, *advice = {
         "module": ("batch", "train.batch", "set train.batch to 2 or more"),
         "function": ("batch", "train.batch", "set train.batch to 2 or more"),
-        "picture": ("sample", "generator", "take larger samples, or another network"),
+        "picture": ("sample", "generator", "use larger samples or another network"),
     }[kind]
-    assert problem.message == f"the generator normalises over one value for each channel of a {whole}"
+    assert problem.message == f"the generator normalises over a single value per channel of a {whole}"
     assert [problem.key, problem.hint] == advice
     if whole == "batch":
         plan = understand(recipe)
@@ -160,7 +162,7 @@ def test_a_weights_file_alone_translates_as_its_run_does(trained, plugins, tmp_p
     alone = tmp_path / "G_AB.safetensors"
     alone.write_bytes(file.read_bytes())
     assert torch.equal(translations(alone, plugins), translations(run, plugins))
-    with pytest.raises(InputError, match=r"holds no training.safetensors, in which the running averages are"):
+    with pytest.raises(InputError, match=r"has no training.safetensors, which contains the running averages"):
         translations(alone, plugins, "running")
     # Beside the run's state, one direction's weights will do.
     (tmp_path / "part").mkdir()

@@ -7,7 +7,7 @@ import tomllib
 
 import pytest
 
-from ganforge.cli import saved
+from ganforge.cli import plugin_list
 from ganforge.components import plugins as plugins_module
 
 PLUGIN = "from ganforge import hookimpl\n@hookimpl\ndef ganforge_recipes():\n    return []\n"
@@ -67,8 +67,8 @@ def test_packages_and_local_files_are_saved_and_what_is_gone_is_restored_by_line
         "pip install --editable '/src/my plugins'",
     ]
     assert result.status == 2
-    assert f"error: the local file {tmp_path / 'beside.py'} is not here\n" in result.err
-    assert f"error: the local file {tmp_path / 'mine.py'} is not the one that was saved" in result.err
+    assert f"error: the local file {tmp_path / 'beside.py'} does not exist\n" in result.err
+    assert f"error: the local file {tmp_path / 'mine.py'} has changed since it was saved" in result.err
 
 
 def test_run_calls_pip_and_says_if_it_fails(ganforge, tmp_path, monkeypatch):
@@ -79,7 +79,7 @@ def test_run_calls_pip_and_says_if_it_fails(ganforge, tmp_path, monkeypatch):
         asked.append(words)
         return subprocess.CompletedProcess(words, len(asked) - 1)
 
-    monkeypatch.setattr(saved.subprocess, "run", pip)
+    monkeypatch.setattr(plugin_list.subprocess, "run", pip)
     result = ganforge("plugins", "--restore", "list.toml", "--run")
     assert (result.status, result.out) == (0, "")
     assert "warning: saved with ganforge 0.0.1, this is 0.1.0\n" in result.err
@@ -105,7 +105,7 @@ def test_what_is_no_such_list_is_refused_in_one_line(ganforge, tmp_path, text):
     (tmp_path / "list.toml").write_text(text)
     result = ganforge("plugins", "--restore", "list.toml", "--run")
     assert result.status == 2
-    assert result.err.startswith("error: 'list.toml' is no list of plugins that `ganforge plugins --save` wrote: ")
+    assert result.err.startswith("error: 'list.toml' is not a list of plugins that `ganforge plugins --save` wrote: ")
     assert result.err.count("\n") == 1
 
 

@@ -1,7 +1,7 @@
-"""That a recipe was found without problems: kept by the index, so that only its data are looked at anew, without torch.
+"""Remember in the index that a recipe is valid, so that `validate` only checks its data again, without torch.
 
-What a plan comes to follows from the recipe's text, from the plugins and from what the data set says of itself. A
-recipe that is not known to be sound is checked as if there were no index.
+The result depends on the recipe's text, the plugins, and what the data set declares. Recipes that are not known to be
+valid are checked as if there were no index.
 """
 
 import io
@@ -14,21 +14,21 @@ from pathlib import Path
 from ganforge.components.index import digest
 from ganforge.components.offer import kept_offer
 from ganforge.components.plugins import Plugins
-from ganforge.components.settings import plain
+from ganforge.components.structure import plain
 from ganforge.data.dataset import Dataset
-from ganforge.data.divide import look
+from ganforge.data.held_out import check_data
 from ganforge.recipe.choose import Chooser
 from ganforge.recipe.layers import Recipe, load
 from ganforge.recipe.plan import DataTable, Plan
 
 
 def is_known(plugins: Plugins, name: str, sets: Sequence[str]) -> bool:
-    """Whether a recipe was found sound, and its data are so still; nothing is told here of what is wrong."""
+    """Return whether a recipe is known to be valid and its data still are; problems are not reported here."""
     said = io.StringIO()
     with redirect_stdout(said), redirect_stderr(said), warnings.catch_warnings():
         try:
             return _holds(plugins, name, sets) and not said.getvalue()
-        except Exception:  # whatever it is, the whole check finds it again
+        except Exception:  # the full check reports it
             return False
 
 
@@ -48,12 +48,12 @@ def _holds(plugins: Plugins, name: str, sets: Sequence[str]) -> bool:
     if not isinstance(dataset, Dataset) or (kept := plugins.index.find(_name(recipe, dataset))) is None:
         return False
     validation, batch = kept
-    look(dataset, Path(validation) if isinstance(validation, str) and validation != "own" else validation, batch)
+    check_data(dataset, Path(validation) if isinstance(validation, str) and validation != "own" else validation, batch)
     return True
 
 
 def keep(plugins: Plugins, plan: Plan, dataset: Dataset) -> None:
-    """Have the index keep that a plan was found without problems, if it follows from no file that a setting names."""
+    """Store in the index that a plan is valid, unless it depends on a file that a setting names."""
     made = [plan.coupling_choice, *(choice for _, choice in plan.networks.values())]
     made += [value.choice for value in plan.values.values()]
     files = [value for choice in made for value in choice.settings.values() if isinstance(value, Path)]
@@ -63,6 +63,6 @@ def keep(plugins: Plugins, plan: Plan, dataset: Dataset) -> None:
 
 
 def _name(recipe: Recipe, dataset: Dataset) -> str:
-    """Name the answer by all that it follows from, beside the plugins: paths may be relative to the current folder."""
+    """Return the answer's name: a hash of what it depends on besides plugins; paths may be relative to this folder."""
     said = dict(dataset.shapes), [list(group) for group in dataset.groups]
     return f"sound {digest(repr((recipe.table, os.getcwd(), *said)))}"

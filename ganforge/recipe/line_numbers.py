@@ -1,4 +1,4 @@
-"""Where the keys of a TOML text stand: the line at which the statement begins that gives each of them."""
+"""The line number of each key of a TOML text: the first line of the statement that sets it."""
 
 import re
 import tomllib
@@ -7,17 +7,17 @@ from typing import Any
 
 from ganforge.components.settings import Key
 
-# All that may hold a bracket or the end of a line without meaning it, then the brackets and ends that are meant.
+# Comments and strings, in which brackets and line ends have no meaning; then brackets and line ends.
 _TOKEN = re.compile(
     r'''#[^\n]*|"""(?:\\.|[^\\])*?"{3,5}|\'\'\'.*?'{3,5}|"(?:\\.|[^"\\])*"|'[^']*'|[\[\]{}\n]''',
     re.DOTALL,
 )
 
 
-def places(text: str) -> dict[Key, int]:
-    """Return for each key path that a statement of a sound TOML text names the line at which the first one begins.
+def line_numbers(text: str) -> dict[Key, int]:
+    """Return the line of the first statement that names each key path of a valid TOML text.
 
-    What lies inside of a value is given by the statement of the longest path around it.
+    Keys inside a value are not listed; the longest listed path around them has their line.
     """
     found: dict[Key, int] = {}
     lengths: dict[Key, int] = {}  # of the arrays of tables
@@ -33,7 +33,7 @@ def places(text: str) -> dict[Key, int]:
 
 
 def _statements(text: str) -> Iterator[tuple[int, str]]:
-    """Yield the statements of a sound text, each with its line; it ends where a line does, but not a value."""
+    """Yield the statements of a valid text, each with its first line; a statement may span several lines."""
     line, depth, begin = 1, 0, 0
     for token in _TOKEN.finditer(text + "\n"):
         kind = token[0]
@@ -46,7 +46,7 @@ def _statements(text: str) -> Iterator[tuple[int, str]]:
 
 
 def _named(table: Any) -> Key:
-    """Return the keys that a statement names, down to where its value has several, or none."""
+    """Return the keys that a statement names, down to a value, or to a table that does not have exactly one key."""
     keys = []
     while isinstance(table, dict) and len(table) == 1:
         ((key, table),) = table.items()
@@ -55,7 +55,7 @@ def _named(table: Any) -> Key:
 
 
 def _resolved(keys: Key, lengths: dict[Key, int], *, grows: bool) -> Key:
-    """Return a header's path, with the index of the newest table in each array of tables; `grows` where it adds one."""
+    """Return a header's path with the index of the last table in each array of tables; `grows` if it adds a table."""
     path: Key = ()
     for number, key in enumerate(keys, 1):
         path = (*path, key)

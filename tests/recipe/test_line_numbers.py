@@ -4,7 +4,7 @@ import tomllib
 
 import pytest
 
-from ganforge.recipe import layers, places as module
+from ganforge.recipe import layers, line_numbers as module
 from ganforge.recipe.layers import Layer, has
 
 FORMS = [

@@ -1,4 +1,4 @@
-"""Which plugins are installed, written into a file, and how to have them again elsewhere."""
+"""Save a list of the installed plugins in a file, and restore them from it."""
 
 import hashlib
 import json
@@ -16,12 +16,13 @@ from urllib.parse import unquote, urlsplit
 import tomli_w
 from attrs import NOTHING, asdict, frozen
 
-from ganforge.cli.command import say, tell
+from ganforge.cli.common import say, tell
 from ganforge.components.api import OWN
-from ganforge.components.neighbours import sources
 from ganforge.components.offer import Offer
+from ganforge.components.plugin_folders import sources
 from ganforge.components.plugins import LOCAL, Plugins
-from ganforge.components.settings import fill, read_fields
+from ganforge.components.settings import read_fields
+from ganforge.components.structure import fill
 from ganforge.disk import read_text
 from ganforge.errors import InputError, RunFailedError
 from ganforge.folder import write_output
@@ -31,7 +32,7 @@ HEAD = f"# Plugins of {OWN}; `{OWN} plugins --restore FILE` says how to install 
 
 @frozen
 class Package:
-    """An installed distribution: `origin` is where pip had it from, where that is no index."""
+    """An installed distribution; `origin` is where pip got it from, if not from an index."""
 
     name: str
     version: str
@@ -39,7 +40,7 @@ class Package:
     editable: bool = False
 
     def asked(self) -> list[str]:
-        """Return what pip is told to install."""
+        """Return the arguments for `pip install`."""
         if self.origin.startswith("file:"):
             path = unquote(urlsplit(self.origin).path)
             return ["--editable", path] if self.editable else [path]
@@ -48,7 +49,7 @@ class Package:
 
 @frozen
 class File:
-    """A plugin file, or a module beside it that it imports, with the SHA-256 of what it holds."""
+    """A plugin file, or a module beside it that it imports, with the SHA-256 of its content."""
 
     path: str
     sha256: str
@@ -58,7 +59,7 @@ def save(path: Path, offer: Offer, plugins: Plugins) -> None:
     """Write names, versions and origins of the installed plugins, and paths and digests of local ones.
 
     Raises:
-        InputError: the file cannot be written, or a local one's name is not UTF-8.
+        InputError: the file cannot be written, or the name of a local file is not UTF-8.
     """
     for one in offer.plugins:
         if one.error:
@@ -81,10 +82,10 @@ def save(path: Path, offer: Offer, plugins: Plugins) -> None:
 
 
 def restore(path: Path, plugins: Plugins, *, run: bool) -> None:
-    """Print the lines that install what is not here as the file says; or, with `run`, have pip install it.
+    """Print the commands that install missing or different packages; with `run`, run them.
 
     Raises:
-        InputError: it is no such file, or a local file is not there, or is another one.
+        InputError: it is not such a file, or a local file is missing or differs.
         RunFailedError: pip failed.
     """
     packages, files, version = _read(path)
@@ -103,13 +104,13 @@ def restore(path: Path, plugins: Plugins, *, run: bool) -> None:
 
 
 def _package(name: str) -> Package | None:
-    """Look at an installed distribution; None where there is none."""
+    """Return the facts about an installed distribution; None if it is not installed."""
     try:
         found: Distribution = distribution(name)
     except (PackageNotFoundError, ValueError):
         return None
     origin, editable = "", False
-    with suppress(ValueError, KeyError, TypeError, AttributeError):  # whoever installed it wrote something else
+    with suppress(ValueError, KeyError, TypeError, AttributeError):  # the installer may have written anything
         about = json.loads(found.read_text("direct_url.json") or "{}")
         editable = bool(about.get("dir_info", {}).get("editable"))
         vcs = about.get("vcs_info")
@@ -118,7 +119,7 @@ def _package(name: str) -> Package | None:
 
 
 def _read(path: Path) -> tuple[list[Package], list[File], str]:
-    """Read a file that `save` wrote, and trust nothing in it."""
+    """Read a file that `save` wrote, without trusting it."""
     from packaging.requirements import InvalidRequirement, Requirement
 
     try:
@@ -132,11 +133,11 @@ def _read(path: Path) -> tuple[list[Package], list[File], str]:
                 Requirement(package.asked()[0])
         return packages, files, str(table[OWN])
     except (tomllib.TOMLDecodeError, TypeError, ValueError, KeyError, AttributeError, InvalidRequirement) as error:
-        raise InputError(f"'{path}' is no list of plugins that `{OWN} plugins --save` wrote: {error}") from error
+        raise InputError(f"'{path}' is not a list of plugins that `{OWN} plugins --save` wrote: {error}") from error
 
 
 def _made(cls: type, table: Any) -> Any:
-    """Make an object of a table, with the checks that recipes have."""
+    """Make an object from a table, with the checks of recipes."""
     faults: list[str] = []
     values = fill(table, read_fields(cls), (), lambda key, message, _: faults.append(f"{'.'.join(key)}: {message}"))
     if faults or NOTHING in values.values():
@@ -147,9 +148,9 @@ def _made(cls: type, table: Any) -> Any:
 def _faults(files: list[File]) -> Iterator[str]:
     for file in files:
         if not Path(file.path).is_file():
-            yield f"the local file {file.path} is not here"
+            yield f"the local file {file.path} does not exist"
         elif _digest(Path(file.path)) != file.sha256:
-            yield f"the local file {file.path} is not the one that was saved: its SHA-256 differs"
+            yield f"the local file {file.path} has changed since it was saved: its SHA-256 differs"
 
 
 def _digest(file: Path) -> str:

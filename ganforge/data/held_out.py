@@ -1,6 +1,6 @@
-"""Validation samples: a share of the training samples that is not trained on, or samples of their own.
+"""Validation samples: a share of the training samples that is held out, or separate samples.
 
-They choose the checkpoint, so that the test split need not: none of its samples is ever among them.
+They choose the best checkpoint, so that the test split does not have to; they never contain test samples.
 """
 
 import hashlib
@@ -10,13 +10,13 @@ from typing import Any, Literal
 
 from attrs import evolve
 
-from ganforge.data.copies import copies, told
-from ganforge.data.dataset import Dataset, Drawn, Report, Samples, Stored
-from ganforge.data.reading import Ready, Sources, finish, open_split, prepare, read, require, silent
+from ganforge.data.dataset import Dataset, Drawn, Report, Samples, Sources, Stored
+from ganforge.data.duplicates import describe_duplicates, find_duplicates
+from ganforge.data.reading import Ready, finish, open_split, prepare, read, require, silent
 from ganforge.data.split import Split
 from ganforge.errors import InputError
 
-Validation = float | Literal["own"] | Path  # a share of the training samples, those that the data bring, or a folder's
+Validation = float | Literal["own"] | Path  # a share of the training samples, the data set's own ones, or a folder
 
 
 def read_divided(
@@ -28,28 +28,29 @@ def read_divided(
     batch: int = 0,
     labels: Iterable[str] = (),
 ) -> dict[Split, Sources]:
-    """Read all splits, the one for validation among them; what `read` does with its arguments is done with each.
+    """Read all splits including `validation`, each as `read` does.
 
     Raises:
-        InputError: as of `read`; or nothing can be set aside, or samples for validation are training or test samples.
+        InputError: as in `read`; or nothing can be held out, or validation samples are also training or test samples.
     """
     train: Sources = prepare(dataset, open_split(dataset, "train"), "train", ready, report, name)
     test = read(dataset, "test", ready, report, name, labels=labels)
     if isinstance(validation, float):
         kin = kin_of(dataset, train)
-        tested = {kin[domain][place] for domain, found in copies(train, test).items() for place in found}
+        tested = {kin[domain][place] for domain, found in find_duplicates(train, test).items() for place in found}
         chosen = choose(kin, validation, tested)
         train, aside = part(train, kin, chosen)
         opened = dataset.held(chosen)
         if opened is not None:
             aside = prepare(dataset, opened, "validation", ready, report, name)
         elif not kin:
-            raise InputError("the training samples are drawn afresh: none can be set aside", key="validation")
+            raise InputError("the training samples are drawn afresh, so none can be held out", key="validation")
     else:
         aside = prepare(dataset, brought(dataset, validation), "validation", ready, report, name)
         for split, sources in (("train", train), ("test", test)):
-            if found := copies(aside, sources):
-                raise InputError(f"holds pictures of the {split} split, too: {told(found)}", key="validation")
+            if found := find_duplicates(aside, sources):
+                which = describe_duplicates(found)
+                raise InputError(f"contains pictures of the {split} split: {which}", key="validation")
     return {
         "train": finish(dataset, train, batch, labels),
         "validation": finish(dataset, aside, labels=labels),
@@ -58,15 +59,15 @@ def read_divided(
 
 
 def brought(dataset: Dataset, validation: Literal["own"] | Path) -> Mapping[str, Samples]:
-    """Open validation samples that are no share of the training samples; an InputError says that there are none."""
+    """Open separate validation samples; raise an InputError if there are none."""
     return dataset.validation(validation if isinstance(validation, Path) else None)
 
 
 def open_all(dataset: Dataset, validation: Validation | None) -> dict[Split, Mapping[str, Samples]]:
-    """Open all that the data bring, validation samples among them if these are no share of the training samples.
+    """Open all splits of a data set, including separate validation samples if it has them.
 
     Raises:
-        InputError: the data are not there.
+        InputError: data are missing.
     """
     found: dict[Split, Mapping[str, Samples]] = {
         "train": open_split(dataset, "train"),
@@ -77,11 +78,11 @@ def open_all(dataset: Dataset, validation: Validation | None) -> dict[Split, Map
     return found
 
 
-def look(dataset: Dataset, validation: Validation | None, batch: int) -> None:
-    """Open all that the data bring, and prepare nothing.
+def check_data(dataset: Dataset, validation: Validation | None, batch: int) -> None:
+    """Open all splits and prepare nothing.
 
     Raises:
-        InputError: the data are not there, or are too few for a batch or for validation.
+        InputError: data are missing, or too few for a batch or for validation.
     """
     opened = open_all(dataset, validation)
     require(opened["train"], batch)
@@ -90,7 +91,7 @@ def look(dataset: Dataset, validation: Validation | None, batch: int) -> None:
 
 
 def kin_of(dataset: Dataset, sources: Mapping[str, Samples]) -> dict[str, Sequence[Any]]:
-    """Name for each sample of a domain what it must not be parted from; a group's domains share names.
+    """Return the names that `Dataset.kin` gives to each domain's samples; the domains of a group share them.
 
     Domains that are drawn have none.
     """
@@ -107,10 +108,10 @@ def kin_of(dataset: Dataset, sources: Mapping[str, Samples]) -> dict[str, Sequen
 
 
 def choose(kin: Mapping[str, Sequence[Any]], share: float, refused: Collection[Any] = ()) -> set[Any]:
-    """Choose which kin are set aside, of each domain about the share and at least one.
+    """Choose the names to hold out: about the share of each domain, and at least one.
 
-    Which ones depends on their names alone, not on their order or on others. An InputError says that nothing would be
-    left of a domain, for training or for validation.
+    The choice depends on each name alone, not on the order or on other names. Raise an InputError if a domain would
+    have nothing left for training or for validation.
     """
     chosen: set[Any] = set()
     for domain, names in kin.items():
@@ -118,7 +119,7 @@ def choose(kin: Mapping[str, Sequence[Any]], share: float, refused: Collection[A
         ranked = sorted((name for name in known if name not in refused), key=_rank)
         count = max(1, round(share * len(known)))
         if not ranked or len(known) < 2:
-            raise InputError(f"of domain {domain} nothing can be set aside", key="validation")
+            raise InputError(f"nothing of domain {domain} can be held out", key="validation")
         chosen.update(ranked[: min(count, len(known) - 1)])
     for domain, names in kin.items():
         if chosen.issuperset(names):
@@ -127,16 +128,16 @@ def choose(kin: Mapping[str, Sequence[Any]], share: float, refused: Collection[A
 
 
 def part(sources: Sources, kin: Mapping[str, Sequence[Any]], chosen: Collection[Any]) -> tuple[Sources, Sources]:
-    """Return the samples that are trained on, and those that are set aside; what is drawn belongs to both."""
+    """Return the training samples and the held-out ones; drawn samples belong to both."""
     kept: dict[str, Stored | Drawn] = dict(sources)
     aside: dict[str, Stored | Drawn] = dict(sources)
     for domain, names in kin.items():
         samples = sources[domain]
-        assert isinstance(samples, Stored)  # `kin_of` knows of no others
+        assert isinstance(samples, Stored)  # `kin_of` returns no others
         places = list(zip(samples.places or range(samples.length), names, strict=True))
         kept[domain] = samples.chosen([place for place, name in places if name not in chosen])
         held = samples.chosen([place for place, name in places if name in chosen])
-        aside[domain] = evolve(held, skipped=(), notes=())  # which are told with the others
+        aside[domain] = evolve(held, skipped=(), notes=())  # they are reported with the training samples
     return kept, aside
 
 

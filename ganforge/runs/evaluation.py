@@ -1,4 +1,4 @@
-"""When and with what a run is evaluated: validation samples while it trains, the test split once it is done."""
+"""Evaluate a run: on validation samples during training, on the test split after the last step."""
 
 from typing import TYPE_CHECKING
 
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from ganforge.runs.saving import Saving
 
 
-def look(run: "Run", saving: "Saving", split: Split) -> Measured:
+def evaluate_split(run: "Run", saving: "Saving", split: Split) -> Measured:
     """Run the recipe's evaluations on a split; write `metrics.json`, and figures of the test split at the end.
 
-    What is known of the current step then is returned.
+    Return all results of the current step.
     """
     trained = evolve(run.trained, watched=split, together=True)
     with trained.evaluating():
@@ -33,17 +33,17 @@ def look(run: "Run", saving: "Saving", split: Split) -> Measured:
     _keep(run, measured, checkpoint.measured(best) if best else None)
     if split != "test" and saving.exhausted:
         by, waited = run.plan.record.best, saving.waited
-        run.warn(f"stopped at step {run.step}: '{by}' has not improved for {waited} evaluations")
+        run.warn(f"stopped at step {run.step}: '{by}' did not improve in {waited} evaluations")
     return measured
 
 
-def test(run: "Run", saving: "Saving") -> None:
-    """Run the evaluations on the test split: of the last state, and of the best one where that is another."""
-    last = run.measured if run.measured.is_whole("test") else look(run, saving, "test")
+def evaluate_test_split(run: "Run", saving: "Saving") -> None:
+    """Evaluate the last state on the test split, and the best one if it is another."""
+    last = run.measured if run.measured.is_whole("test") else evaluate_split(run, saving, "test")
     best = saving.best_one
     if best is None:
         if run.plan.record.best and ranks.is_lead():
-            run.warn(f"no checkpoint is the best one: '{run.plan.record.best}' never was a finite number")
+            run.warn(f"there is no best checkpoint: '{run.plan.record.best}' was never a finite number")
         _keep(run, last, None)
         return
     known = last if best.name == saving.newest else checkpoint.measured(best)
@@ -63,7 +63,7 @@ def _tell(run: "Run", found: Evaluated) -> None:
 
 
 def _keep(run: "Run", last: Measured, best: Measured | None) -> None:
-    """Write what is known of the current step and of the best one so far."""
+    """Write the results of the current step and of the best one so far."""
     run.results = Results(last, best, run.plan.record.best) if best else Results(last)
     if last:
         run.files.write(METRICS, run.results.text())

@@ -1,4 +1,4 @@
-"""The memory that a run needs: stated before its first step, and refused where there is not as much."""
+"""Estimate the memory of a run before its first step, and refuse to start if there is not enough."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -9,35 +9,35 @@ from attrs import frozen
 from torch import Tensor, nn
 
 from ganforge.errors import RunFailedError
-from ganforge.memory import Room, free_memory, resident_memory, whole_memory
+from ganforge.memory import Room, free_memory, in_gib, resident_memory, whole_memory
 from ganforge.recipe.plan import Plan, usual
 from ganforge.training import ranks
-from ganforge.training.bytes import Line, line_of_look, lines_of_step, size_of
 from ganforge.training.engine import Engine
 from ganforge.training.formula import tensors_of
 from ganforge.training.state import drawn_from
+from ganforge.training.step_memory import Line, line_of_translation, lines_of_step, size_of
 
-OFTEN = 1000  # bytes that a step takes for each of its batch: 100 of small pictures, 4,000 of large ones
-NO_QUESTION = 0.05  # of what is free: what needs less by far is not measured
-HIDDEN = 1.15  # bytes that a CPU's process takes for each that is counted: gaps between tensors, work space (measured)
-LATER = 5 * 2.0**25  # bytes of what is loaded once the training has begun: code for pictures, kernels (measured)
-MOST = 1000  # parts of a batch that are proposed
-MARGIN = 0.9  # of what there is: up to there a batch is said to fit
+OFTEN = 1000  # typical bytes of a step for each byte of its batch: 100 for small pictures, 4,000 for large ones
+NO_QUESTION = 0.05  # share of the free memory; needs that are clearly smaller are not measured
+HIDDEN = 1.15  # bytes that a CPU process uses for each counted byte: gaps between tensors, work space (measured)
+LATER = 5 * 2.0**25  # bytes of code that is loaded during the training: for pictures, kernels (measured)
+MOST = 1000  # most parts of a batch to suggest
+MARGIN = 0.9  # share of the available memory that a suggested batch may use
 
 
 @frozen
 class Need:
-    """What a run needs: `rest` bytes always, and the most of some lines, which grow with the batch."""
+    """The memory that a run needs: `rest` bytes, and the maximum of some lines, which grow with the batch."""
 
     rest: float
     lines: Sequence[Line]
 
     def at(self, batch: int) -> float:
-        """Bytes, where so many samples are played at once."""
+        """Return the bytes for this many samples at once."""
         return self.rest + max(line.at(batch) for line in self.lines)
 
     def fitting(self, most: float) -> int:
-        """Return the largest batch that needs no more than `most` bytes; 0 where not even one sample does."""
+        """Return the largest batch that needs at most `most` bytes; 0 if one sample needs more."""
         left = [(most - self.rest - line.fixed, line.each) for line in self.lines]
         if any(room < 0 for room, _ in left):
             return 0
@@ -45,16 +45,16 @@ class Need:
 
 
 def need_of(plan: Plan, engine: Engine, one: Mapping[str, Tensor], batch: int, looked_at: int) -> Need | None:
-    """Measure what a run needs; nothing moves by it, and None says that it cannot be told. The arguments: `stated`."""
+    """Measure what a run needs without changing anything; None if that fails. Arguments as of `check_memory`."""
     device = next(iter(one.values())).device
-    # Before anything is tried: a CPU's allocator keeps what that takes for the steps to come.
+    # Measured first: a CPU's allocator keeps the memory of trial steps for later.
     now = torch.cuda.memory_allocated(device) if device.type == "cuda" else resident_memory()
     if now is None:
         return None
     try:
         lines = lines_of_step(engine, one, batch)
-        look = line_of_look(engine, one, usual(plan.coupling.players)).at(looked_at)
-    except Exception:  # of any kind: the first step says what is wrong
+        look = line_of_translation(engine, one, usual(plan.coupling.players)).at(looked_at)
+    except Exception:  # any kind: the first step reports it
         return None
     hidden, later = (1.0, 0.0) if device.type == "cuda" else (HIDDEN, LATER)
     grown = [Line(hidden * line.fixed, hidden * line.each) for line in [*lines, Line(look, 0)]]
@@ -62,7 +62,7 @@ def need_of(plan: Plan, engine: Engine, one: Mapping[str, Tensor], batch: int, l
 
 
 def _lasting(plan: Plan, engine: Engine, device: torch.device) -> float:
-    """Return the bytes that are not there yet, and will stay: gradients, what optimizers and averages keep, copies."""
+    """Return the bytes to be allocated for good: gradients, optimizer state, averages, copies for checkpoints."""
     weights = kept = 0.0
     for name, player in engine.players.items():
         weights += size_of(player.parameters)
@@ -72,13 +72,13 @@ def _lasting(plan: Plan, engine: Engine, device: torch.device) -> float:
             for update in engine.updates
             if update.serves(name) and hasattr(update.made, "shown")
         )
-    # A checkpoint is copied, and what is no weights is then made one piece of bytes, twice.
+    # A checkpoint is a copy, and everything but weights is then serialised twice.
     saving = weights + 3 * kept if device.type == "cpu" else 0.0
     return weights + kept + saving
 
 
 def _state_of(plan: Plan, player: str, parameters: Sequence[Tensor]) -> float:
-    """Return the bytes that an optimizer will keep, found without memory; else Adam's two for each of the weights."""
+    """Return the bytes of an optimizer's state, from the meta device; if that fails, Adam's: twice the weights."""
     with suppress(Exception), drawn_from(0):
         outlines = [nn.Parameter(torch.empty_like(parameter, device="meta")) for parameter in parameters]
         for outline in outlines:
@@ -90,21 +90,21 @@ def _state_of(plan: Plan, player: str, parameters: Sequence[Tensor]) -> float:
 
 
 def room_on(device: torch.device) -> Room:
-    """Return what a run may have where it computes, with what this process has already."""
+    """Return the memory of a device that a run may use, including what this process uses already."""
     if device.type == "cuda":
         free = torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device)
-        return Room(free, free)  # there is no more to come by swapping
+        return Room(free, free)  # CUDA does not swap
     mine = min(free_memory() / ranks.beside() + (resident_memory() or 0.0), whole_memory())
     return Room(mine, whole_memory() / ranks.beside())
 
 
-def is_question(engine: Engine, one: Mapping[str, Tensor], batch: int, room: Room) -> bool:
-    """Whether a step may need so much that it is worth a look: points and tiny networks never do."""
+def is_worth_measuring(engine: Engine, one: Mapping[str, Tensor], batch: int, room: Room) -> bool:
+    """Return whether a step may need enough memory to measure it: points and tiny networks never do."""
     weights = sum(size_of(player.parameters) for player in engine.players.values())
     return OFTEN * batch * size_of(list(one.values())) + 10 * weights > NO_QUESTION * room.free
 
 
-def stated(
+def check_memory(
     plan: Plan,
     engine: Engine,
     one: Mapping[str, Tensor],
@@ -113,51 +113,47 @@ def stated(
     *,
     resumed: bool,
 ) -> str:
-    """Return a line that says what memory a run needs and how much there is; nothing where it is no question.
+    """Return a line that says how much memory a run needs and how much there is; "" if it clearly suffices.
 
     Args:
-        plan: of the run.
-        engine: fresh, as before a checkpoint is put back; nothing of it moves.
+        plan: the run's plan.
+        engine: a new engine, before a checkpoint is restored; its state does not change.
         one: a sample of each field, [1, ...].
-        looked_at: samples that are translated at once outside of steps.
-        warn: told if it is more than is free now, which the system may still make free.
-        resumed: whether the run goes on, so that its batch cannot be another one.
+        looked_at: samples that are translated at once outside training steps.
+        warn: called if more is needed than is free now, which the system may still free.
+        resumed: whether the run is resumed, so that its batch cannot change.
 
     Raises:
-        RunFailedError: it is more than there is.
+        RunFailedError: the run needs more memory than there is.
     """
     room = room_on(next(iter(one.values())).device)
     batch = plan.train.batch // (plan.train.accumulate * ranks.world())
-    question = math.isfinite(room.free) and is_question(engine, one, batch, room)
-    if not any(ranks.exchange("whether memory is a question", question)):  # all ranks look, or none
+    question = math.isfinite(room.free) and is_worth_measuring(engine, one, batch, room)
+    if not any(ranks.exchange("whether memory is a question", question)):  # all ranks measure, or none
         return ""
     need = need_of(plan, engine, one, batch, looked_at)
     if need is None:
         return ""
     needed = need.at(batch)
     if needed > room.whole:
-        there = f"out of memory: batch {plan.train.batch} needs about {_gib(needed)}, and there are {_gib(room.whole)}"
-        raise RunFailedError(f"{there}: {_way_out(plan, need, room.whole, resumed)}")
+        sizes = f"batch {plan.train.batch} needs about {in_gib(needed, 2)}, but there are {in_gib(room.whole, 2)}"
+        raise RunFailedError(f"out of memory: {sizes}: {_way_out(plan, need, room.whole, resumed)}")
     if needed > room.free:
         way = _way_out(plan, need, room.free, resumed)
-        warn(f"about {_gib(needed)} of memory are needed, of which {_gib(room.free)} are free now: {way}")
-    return f"memory: about {_gib(needed)} of {_gib(room.free)}"
+        warn(f"about {in_gib(needed, 2)} of memory are needed, but only {in_gib(room.free, 2)} are free now: {way}")
+    return f"memory: about {in_gib(needed, 2)} of {in_gib(room.free, 2)}"
 
 
 def _way_out(plan: Plan, need: Need, there: float, resumed: bool) -> str:
-    """Say what would fit: a smaller batch, or the same one in more parts."""
+    """Suggest what would fit: a smaller batch, or the same one in more parts."""
     if resumed:
-        return "go on where there is more"
+        return "resume where there is more"
     batch, world = plan.train.batch, ranks.world()
     fits = need.fitting(MARGIN * there)  # samples at once
     smaller = min(fits * plan.train.accumulate * world, batch - 1)
     if smaller < 1:
-        return "not even a batch of 1 would fit; take smaller samples or narrower networks, such as generator.width"
+        return "even a batch of 1 does not fit; use smaller samples or narrower networks, such as generator.width"
     enough = range(-(-batch // (fits * world)) if fits else MOST, MOST)
     parts = next((parts for parts in enough if batch % (parts * world) == 0), 0)
     same = f", or --set train.accumulate={parts}" if parts else ""
     return f"try --set train.batch={smaller}{same}"
-
-
-def _gib(size: float) -> str:
-    return f"{size / 2**30:,.2f} GiB"

@@ -1,4 +1,4 @@
-"""What the commands share: their common options, reading a recipe, tables and progress bars."""
+"""Shared by the commands: common options, reading a recipe, tables and progress bars."""
 
 import sys
 import time
@@ -49,21 +49,21 @@ RecipeName = Annotated[str, _recipe]
 RunFolder = Annotated[Path, _run]
 NormName = Annotated[Literal["recalibrated", "running", "batch"] | None, _norm]
 
-PLAIN_SECONDS = 10.0  # between lines of progress where there is no terminal
+PLAIN_SECONDS = 10.0  # between lines of progress without a terminal
 
 
 def say(text: str, style: str = "") -> None:
-    """Print a line for the user's eyes on standard error, such as a warning, just as it is."""
+    """Print a message, such as a warning, on standard error without markup."""
     errors.print(printable(text), style=style, markup=False, highlight=False, soft_wrap=True)
 
 
 def tell(text: str) -> None:
-    """Print a line on standard output, just as it is, whatever names it holds."""
+    """Print a line on standard output with control characters escaped."""
     typer.echo(printable(text), file=sys.stdout)
 
 
 def plugins_with(context: typer.Context, files: Iterable[Path] | None) -> Plugins:
-    """Return the installed plugins and those of `--plugin`, loaded."""
+    """Load the installed plugins and those of `--plugin`, and return them."""
     plugins: Plugins = context.obj
     plugins.load_installed()
     for path in files or ():
@@ -72,17 +72,17 @@ def plugins_with(context: typer.Context, files: Iterable[Path] | None) -> Plugin
 
 
 def offered(context: typer.Context, files: Sequence[Path] | None = None) -> Offer:
-    """Return what the installed plugins and those of `--plugin` offer; without these, the index may know it."""
+    """Return what the installed plugins and those of `--plugin` offer; without `--plugin`, the index may know it."""
     return offer_of(plugins_with(context, files)) if files else known_offer(context.obj)
 
 
 def read_recipe(plugins: Plugins, name: str | Path, sets: Sequence[str] | None = None) -> Recipe:
-    """Read a recipe's file, or a shipped one by its name, with all that it extends and the overrides."""
+    """Read a recipe's file, or a shipped recipe by name, with its parents and the overrides."""
     return layers.load(name, sets or (), plugins.recipes())
 
 
 def understand(context: typer.Context, name: str, sets: Sequence[str] | None, files: Iterable[Path] | None) -> "Plan":
-    """Read a recipe, load its local plugins, and resolve it; all problems come out at once."""
+    """Read a recipe, load its local plugins, and resolve it; report all problems at once."""
     plugins: Plugins = context.obj
     plugins.load_installed()
     loaded = read_recipe(plugins, name, sets)
@@ -103,7 +103,7 @@ def understand(context: typer.Context, name: str, sets: Sequence[str] | None, fi
             plan = resolve(loaded, plugins.registry, local)
     except RecipeError as error:
         for failed in plugins.failures():
-            plugins.say(f"warning: plugin '{failed.name}' is not loaded; `ganforge plugins` says why")
+            plugins.say(f"warning: plugin '{failed.name}' is not loaded; `ganforge plugins` shows the error")
         raise RecipeError([*problems, *error.problems]) from error
     if problems:
         raise RecipeError(problems)
@@ -125,15 +125,15 @@ def print_rows(rows: Sequence[dict[str, Any]], as_json: bool) -> None:
 
 
 def console_of_rows() -> Console:
-    """Return what prints tables. Where nobody looks on, a row is a line, for grep."""
+    """Return the console for tables. Without a terminal, each row is one line, for grep."""
     return Console(width=None if sys.stdout.isatty() else 250, emoji=False)
 
 
 def print_results(results: "Results") -> None:
-    """Print the metrics of evaluations, a row each: of the last weights and of the best ones, if these are others.
+    """Print a row for each metric: of the last weights, and of the best ones, if they differ.
 
-    They are those on the test split, or else on that of validation, as the column then says; nan is no finite number.
-    Below them stands what they are based on.
+    Metrics are from the test split; columns from the validation split say so. nan means non-finite. Lines below the
+    table say what the numbers are based on.
     """
     last, best = results.last, results.best
     states = {"": last} if best is None else {"last and best, ": last}
@@ -158,7 +158,7 @@ def _split(state: "Measured") -> str:
 
 @contextmanager
 def progress(*, in_bytes: bool = False) -> Iterator[Callable[[str, int, int], None]]:
-    """Yield what shows (what goes on, done, total) as a bar each; as a line now and then where there is no terminal."""
+    """Yield a function that shows (what, done, total) as progress bars; without a terminal, as occasional lines."""
     from rich import progress as bars
 
     units = (bars.DownloadColumn(), bars.TransferSpeedColumn()) if in_bytes else (bars.MofNCompleteColumn(),)

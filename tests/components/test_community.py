@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from ganforge.cli import look
-from ganforge.components import elsewhere as elsewhere_module
-from ganforge.components.elsewhere import Elsewhere, elsewhere
+from ganforge.cli import inspection
+from ganforge.components import community
+from ganforge.components.community import ListedComponent, listed_components
 from ganforge.components.offer import About, Offer
 from ganforge.components.registry import KINDS, Register, Registry
 from ganforge.errors import InputError
@@ -21,7 +21,7 @@ EXAMPLES = sorted((ROOT / "tests" / "examples").glob("*/pyproject.toml"))
 @pytest.mark.parametrize("project", EXAMPLES, ids=lambda path: path.parent.name)
 def test_all_that_the_example_packages_register_is_listed(project, monkeypatch):
     about = tomllib.loads(project.read_text())["project"]
-    listed = {(one.kind, one.name) for one in elsewhere() if one.package == about["name"]}
+    listed = {(one.kind, one.name) for one in listed_components() if one.package == about["name"]}
     monkeypatch.syspath_prepend(project.parent)
     for name, module in about["entry-points"]["ganforge"].items():
         register = Register(name)
@@ -30,7 +30,7 @@ def test_all_that_the_example_packages_register_is_listed(project, monkeypatch):
 
 
 def test_every_entry_says_how_to_have_it():
-    for one in elsewhere():
+    for one in listed_components():
         assert one.kind in KINDS
         assert one.install.startswith("pip install ")
         assert one.url.startswith("https://")
@@ -48,17 +48,15 @@ def test_an_unknown_name_that_a_package_has_is_answered_with_it(monkeypatch):
         )
     with pytest.raises(InputError, match="no plugin offers one"):
         Registry().find("generator", "charbonnier")
-    two = [Elsewhere("loss", "x", "", package, f"pip install {package}", "") for package in ("a", "b")]
-    monkeypatch.setattr("ganforge.components.elsewhere.elsewhere", lambda: two)
-    assert elsewhere_module.hint("loss", "x") == (
-        "the package a has one: pip install a; the package b has one: pip install b"
-    )
+    two = [ListedComponent("loss", "x", "", package, f"pip install {package}", "") for package in ("a", "b")]
+    monkeypatch.setattr("ganforge.components.community.listed_components", lambda: two)
+    assert community.hint("loss", "x") == ("the package a has one: pip install a; the package b has one: pip install b")
 
 
 def test_what_is_installed_is_not_listed_once_more():
     installed = About("ganforge_charbonnier", "1.0.0", "ganforge-charbonnier", [], "", "")
-    assert look._elsewhere(KINDS, Offer([], Registry()))
-    assert look._elsewhere(KINDS, Offer([installed], Registry())) == []
+    assert inspection._elsewhere(KINDS, Offer([], Registry()))
+    assert inspection._elsewhere(KINDS, Offer([installed], Registry())) == []
 
 
 def test_list_all_names_what_is_not_installed(ganforge):

@@ -1,4 +1,4 @@
-"""Answers of plugins to hooks: looked at before pluggy takes them, called with all that a hook offers."""
+"""Hook implementations of plugins: checked before pluggy registers them, called with all of a hook's arguments."""
 
 import inspect
 import os
@@ -13,35 +13,35 @@ from ganforge.components.api import renamed
 from ganforge.data.archives import Archive
 from ganforge.errors import PluginError, nearest
 
-# Each hook with the names of its arguments.
+# The argument names of each hook.
 HOOKS = {
     name: tuple(inspect.signature(spec).parameters)
     for name, spec in vars(hookspecs).items()
     if name.startswith("ganforge_")
 }
-# Hooks that return many of a kind, which is looked at while the plugin can still be blamed.
+# Hooks that return an iterable, with the types of its items: checked here, so that errors name the plugin.
 RETURNED: dict[str, tuple[type, ...]] = {
     "ganforge_recipes": (str, os.PathLike),
     "ganforge_archives": (Archive,),
     "ganforge_observers": (object,),
 }
-# The same of hooks that return one.
+# Hooks that return one object, with its types.
 RETURNED_ALONE: dict[str, tuple[type, ...]] = {"ganforge_locate": (str, os.PathLike)}
 
 
 @frozen
-class Answer:
-    """A plugin's implementation of a hook, to be called with all of the hook's arguments."""
+class Implementation:
+    """A plugin's implementation of a hook; call it with all of the hook's arguments."""
 
     implementation: pluggy.HookImpl
     hook: str
 
     def __call__(self, **arguments: Any) -> Any:
-        """Call it; a PluginError says that what it returns is not what the hook is for."""
+        """Call the implementation; raise a PluginError if it returns an object of a wrong type."""
         result: Any = self.implementation.function(*(arguments[name] for name in self.implementation.argnames))
         alone = RETURNED_ALONE.get(self.hook)
         if result is not None and alone and not isinstance(result, alone):
-            raise PluginError(f"'{self.hook}' returned {result!r}")
+            raise PluginError(f"'{self.hook}' returned {result!r}, expected a path or None")
         if result is None or self.hook not in RETURNED:
             return result
         if not isinstance(result, Iterable):
@@ -49,19 +49,20 @@ class Answer:
         found = list(result)
         for one in found:
             if not isinstance(one, RETURNED[self.hook]):
-                raise PluginError(f"'{self.hook}' returned {one!r} among others")
+                expected = " or ".join(kind.__name__ for kind in RETURNED[self.hook])
+                raise PluginError(f"'{self.hook}' returned a list with {one!r}, expected {expected}")
         return found
 
 
-def check(manager: pluggy.PluginManager, plugin: object, name: str) -> None:
-    """Refuse, in a line, hooks that pluggy would pass over or answer with a page.
+def check_hooks(manager: pluggy.PluginManager, plugin: object, name: str) -> None:
+    """Refuse hooks that pluggy would ignore, or reject with a long traceback.
 
     Raises:
-        PluginError: a hook's name or argument does not exist, its mark lacks, or it is a wrapper; or the same object,
-            or another one of its name, answers already.
+        PluginError: a hook or argument does not exist, a hook is not marked with `hookimpl` or is a wrapper, or the
+            object, or one of its name, is registered already.
     """
     if manager.is_registered(plugin) or manager.has_plugin(name):
-        raise PluginError(f"it, or another '{name}', answers hooks already")
+        raise PluginError(f"it, or another plugin named '{name}', is already registered")
     for attribute in dir(plugin):
         options = manager.parse_hookimpl_opts(plugin, attribute)
         if options is None:
@@ -74,24 +75,24 @@ def check(manager: pluggy.PluginManager, plugin: object, name: str) -> None:
         if hook not in HOOKS:
             raise PluginError(f"unknown hook '{hook}' ({_place(function)}); {nearest(hook, HOOKS)}")
         if options["wrapper"] or options["hookwrapper"]:
-            # Hooks are called plugin by plugin, so that one that raises is known: a wrapper wraps nothing.
+            # Hooks are called plugin by plugin, so that errors name the plugin: a wrapper would wrap nothing.
             raise PluginError(f"'{hook}' ({_place(function)}): hook wrappers are not supported")
         for argument in pluggy.HookImpl(plugin, "", function, options).argnames:
             if argument not in HOOKS[hook]:
-                takes = f"takes {', '.join(HOOKS[hook]) or 'nothing'}, and no '{argument}'"
+                takes = f"takes {', '.join(HOOKS[hook]) or 'no arguments'}, not '{argument}'"
                 hint = nearest(argument, HOOKS[hook])
                 raise PluginError(f"'{hook}' ({_place(function)}) {takes}" + (f"; {hint}" if hint else ""))
 
 
 def _require_unmarked(plugin: object, name: str) -> None:
-    """Refuse a function that is named as a hook and lacks the mark of one."""
+    """Refuse a function that is named like a hook but not marked with `hookimpl`."""
     function = inspect.getattr_static(plugin, name, None)
     if not name.startswith("ganforge_") or not inspect.isfunction(function):
         return
     if name in HOOKS:
         raise PluginError(f"'{name}' ({_place(function)}) lacks @hookimpl")
     if function.__module__ == getattr(plugin, "__name__", type(plugin).__module__):
-        raise PluginError(f"'{name}' ({_place(function)}) is no hook and lacks @hookimpl; {nearest(name, HOOKS)}")
+        raise PluginError(f"'{name}' ({_place(function)}) is not a hook and lacks @hookimpl; {nearest(name, HOOKS)}")
 
 
 def _place(function: Any) -> str:

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from ganforge.training import bytes as counting
-from ganforge.training.bytes import Count, Line, line_of_look, lines_of_step
+from ganforge.training import step_memory
+from ganforge.training.step_memory import Count, Line, line_of_translation, lines_of_step
 
 DEEP = """
 '''A generator that keeps 20 layers of 10,000 numbers for each sample.'''
@@ -60,7 +60,7 @@ def test_what_a_large_batch_takes_follows_from_two_small_ones(tmp_path, plugins,
     for batch in (1, 2, 100):
         kept = batch * 20 * 10_000 * 4
         assert kept < most(lines_of_step(engine, one, batch), batch) < 1.2 * kept  # beside it the layer that is made
-    assert 2 * 40_000 <= line_of_look(engine, one, "generator").at(1) < 3.1 * 40_000  # a layer, and the next one
+    assert 2 * 40_000 <= line_of_translation(engine, one, "generator").at(1) < 3.1 * 40_000  # a layer, and the next one
 
 
 @pytest.mark.parametrize("layout", ["true", "false"])
@@ -68,7 +68,7 @@ def test_of_pictures_it_is_nearly_what_is_counted_in_the_large_batch_itself(layo
     sets = [f"dataset.root={pairs}", "generator.width=8", "discriminator.width=8", "train.batch=4"]
     engine, batches = make_engine("discogan_edges2shoes", *sets, f"compute.channels_last={layout}")
     one = {domain: samples[:1] for domain, samples in batches(0).items()}
-    counted = max(counting._counted_step(engine, one, 24))
+    counted = max(step_memory._counted_step(engine, one, 24))
     assert most(lines_of_step(engine, one, 24), 24) == pytest.approx(counted, rel=0.05)
 
 

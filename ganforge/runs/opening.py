@@ -1,4 +1,4 @@
-"""Beginning a run in a folder of its own, or going on with one."""
+"""Open a run: create its folder, or reopen it to resume."""
 
 import errno
 import os
@@ -12,7 +12,7 @@ import torch
 from attrs import evolve
 from filelock import FileLock, Timeout
 
-from ganforge.components.neighbours import copy_plugins
+from ganforge.components.plugin_folders import copy_plugins
 from ganforge.components.plugins import Plugins
 from ganforge.data.dataset import Report
 from ganforge.data.reading import silent
@@ -26,24 +26,24 @@ from ganforge.runs.assemble import require_parts, settle
 from ganforge.runs.changes import notes_of, require_same_data, require_same_run, started_from
 from ganforge.runs.clock import Clock
 from ganforge.runs.load import LOCK, find_run, read_plan
-from ganforge.runs.origin import find_origin
 from ganforge.runs.run import Run
+from ganforge.runs.warm_start import find_warm_start
 from ganforge.training import build, ranks
 
-RUN = "run"  # what ranks remember it by
+RUN = "run"  # the key under which ranks remember it
 
 
 def create(plan: Plan, plugins: Plugins, out: Path, device: torch.device, report: Report = silent) -> Run:
-    """Make a new run with the next free number, `out/<recipe>/<NNNN>/`, holding its locked recipe.
+    """Create a run with the next free number, `out/<recipe>/<NNNN>/`, and write its locked recipe.
 
-    `report` is told of (what, done, total) while data are prepared. A RecipeError says what of the recipe does not fit
-    together, an InputError that the folder or the locked recipe cannot be written.
+    `report` is called with (what, done, total) while data are prepared. Raise a RecipeError if parts of the recipe do
+    not fit together, an InputError if the folder or the locked recipe cannot be written.
     """
     clock = Clock("start")
     plan, dataset = settle(plan, device)
-    # Nothing is left behind by a run whose data are not there, or whose recipe cannot be written down.
+    # First, so that a run with missing data or an unwritable recipe leaves nothing behind.
     lock_text(plan, {})
-    origin = find_origin(plan, dataset, plugins)
+    warm_start = find_warm_start(plan, dataset, plugins)
     with ranks.in_turn("preparing the data", plugins.say):
         plan, dataset, decided, sources = build.decide_and_read(plan, dataset, report)
     for line in decided.said if ranks.is_lead() else ():
@@ -53,9 +53,9 @@ def create(plan: Plan, plugins: Plugins, out: Path, device: torch.device, report
     held = hold(folder.path)
     plan = evolve(plan, plugin_files=tuple(copy_plugins(plan.plugin_files, folder.path / "plugins")))
     notes = notes_of(folder.path, plan, sources)
-    if origin is not None:
-        notes["start"] = dict(origin.digests)
-    facts: dict[str, Any] = {"notes": notes, "odd": decided.odd, "origin": origin, "home": home}
+    if warm_start is not None:
+        notes["start"] = dict(warm_start.digests)
+    facts: dict[str, Any] = {"notes": notes, "odd": decided.odd, "warm_start": warm_start, "home": home}
     run = Run(folder, plan, plugins, device, dataset, sources, held, clock, **facts)
     folder.write(LOCK, run.locked())
     if ranks.is_lead():
@@ -63,26 +63,26 @@ def create(plan: Plan, plugins: Plugins, out: Path, device: torch.device, report
     return run
 
 
-def begun() -> Path | None:
-    """Return the run that ranks began before torchrun started them again, if it has a checkpoint to go on from.
+def earlier_run() -> Path | None:
+    """Return the run that the ranks began before torchrun restarted them, if it has a checkpoint.
 
-    torchrun starts all of them again where one is gone, with as many as are left.
+    If a rank is gone, torchrun restarts all remaining ones.
     """
     found = ranks.remembered(RUN)
     there = bool(found) and checkpoint.named(Path(found), "latest") is not None
-    return Path(found) if ranks.exchange("whether to go on with a run", there)[0] else None
+    return Path(found) if ranks.exchange("whether to continue a run", there)[0] else None
 
 
 def hold(folder: Path) -> FileLock:
-    """Keep other processes out of a run's folder; the system lets go when this one ends, however it ends.
+    """Lock a run's folder; the system releases the lock when this process ends, however it ends.
 
-    An InputError says if another one is at work there, or if the folder cannot be written.
+    Raise an InputError if another process holds the lock, or if the folder is not writable.
     """
     lock = FileLock(folder / ".lock", timeout=0)
     try:
         lock.acquire()
     except Timeout:
-        raise InputError(f"another process is at work in {folder}") from None
+        raise InputError(f"another process is using {folder}") from None
     except OSError as error:
         reason = "its .lock is a link" if error.errno == errno.ELOOP else error.strerror
         raise InputError(f"cannot write to {folder}: {reason}") from error
@@ -92,16 +92,16 @@ def hold(folder: Path) -> FileLock:
 def reopen(
     path: Path, plugins: Plugins, device: torch.device, sets: Sequence[str] = (), report: Report = silent
 ) -> Run:
-    """Open the run at `path` to go on exactly where its newest checkpoint stands; its own local plugins are loaded.
+    """Open the run at `path` to resume exactly from its newest checkpoint, with its own copies of local plugins.
 
-    `sets` may override `train.steps`, what in `[record]` changes nothing that is learnt, observers, and where the data
-    lie. `report` is told of (what, done, total) while data are prepared. An InputError says that it is no run, has no
-    checkpoint, or would become another run by what is overridden.
+    `sets` may override `train.steps`, settings of `[record]` that do not affect the training, observers, and the place
+    of the data. `report` is called with (what, done, total) while data are prepared. Raise an InputError if it is not a
+    run, has no checkpoint, or if the overrides would change the run.
     """
     clock = Clock("start")
     folder = path if (path / LOCK).is_file() else find_run(path)[0]
     if folder is None:
-        raise InputError(f"'{path}' is not a run's folder: it holds no {LOCK}")
+        raise InputError(f"'{path}' is not a run's folder: it has no {LOCK}")
     lock = folder / LOCK
     text = read_text(lock)
     plan = read_plan(text, folder, plugins, str(lock), sets)
@@ -113,7 +113,7 @@ def reopen(
             files.clear()
             newest = checkpoint.newest_sound(folder / "checkpoints", lambda text: plugins.say(f"warning: {text}"))
             with files.folder("checkpoints") as checkpoints:
-                checkpoints.write("latest", newest.name)  # it may have pointed to a damaged one
+                checkpoints.write("latest", newest.name)  # it may have pointed to a damaged checkpoint
         newest = folder / "checkpoints" / ranks.exchange("the checkpoint", newest.name if ranks.is_lead() else "")[0]
     except OSError as error:
         raise InputError(f"cannot write to {folder}: {error.strerror}") from error
@@ -124,7 +124,12 @@ def reopen(
     with ranks.in_turn("preparing the data", plugins.say):
         sources = build.read_data(plan, dataset, report)
     notes = {**notes_of(folder, plan, sources), **started_from(plan)}
-    facts: dict[str, Any] = {"step": checkpoint.read_step(newest), "start": newest, "notes": notes, "home": folder}
+    facts: dict[str, Any] = {
+        "step": checkpoint.read_step(newest),
+        "resumed_from": newest,
+        "notes": notes,
+        "home": folder,
+    }
     run = Run(files, plan, plugins, device, dataset, sources, held, clock, **facts)
     if sets and not run.done:
         files.write(LOCK, run.locked())
@@ -132,7 +137,7 @@ def reopen(
 
 
 def _passing() -> Path:
-    """Make a folder for a rank that writes nothing which lasts."""
+    """Make a temporary folder for a rank that writes nothing permanent."""
     return Path(tempfile.mkdtemp(prefix="ganforge-rank-", dir=os.environ.get(ranks.TOLD)))
 
 

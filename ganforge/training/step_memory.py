@@ -1,8 +1,8 @@
-"""How many bytes a training step takes: counted in small batches, and extrapolated to a large one.
+"""The memory of a training step: measured in small batches and extrapolated to a large one.
 
-What is there at a moment of a step grows with the batch along a straight line: activations do, gradients of weights do
-not. The most that is there is the largest of several lines, and no line itself: in small batches it lies where all
-gradients have been found, in large ones where the way back begins. So each such moment has a line of its own.
+The memory in use at a given moment of a step is a linear function of the batch: activations grow with it, gradients of
+weights do not. The peak is the maximum of several such functions and not linear itself: in small batches it occurs when
+all gradients exist, in large ones when the backward pass begins. So each such moment has its own line.
 """
 
 import weakref
@@ -20,27 +20,27 @@ from ganforge.training.numerics import laid_out
 from ganforge.training.state import Snapshot
 from ganforge.training.values import Values
 
-FEW = (2, 3)  # samples; one alone would not do: many a layer normalises over a batch, and lays out one sample otherwise
+FEW = (2, 3)  # samples; not one, since some layers normalise over a batch or lay out a single sample differently
 
 
 @frozen
 class Line:
-    """Bytes that are there at a moment: so many in any batch, and so many for each sample."""
+    """Bytes in use at a moment of a step: a fixed number, and a number for each sample."""
 
     fixed: float
     each: float
 
     def at(self, batch: int) -> float:
-        """Bytes in a batch."""
+        """Return the bytes for a batch of this size."""
         return self.fixed + batch * self.each
 
 
 class Count(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Counts the bytes of tensors that are made meanwhile, as long as they are there; on CUDA those of the device.
+    """Counts the bytes of tensors that are created within it, while they exist; on CUDA, those of the device.
 
     Attributes:
-        moments: bytes, two for each part of what is computed: when it began, and at most. A way back through a graph is
-            a part, and what comes before, between and after such ones.
+        moments: two numbers of bytes for each phase of the computation: at its beginning, and its peak. Each backward
+            pass is a phase, and so is the time before, between and after them.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -52,8 +52,8 @@ class Count(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._before = torch.cuda.memory_allocated(device) if device.type == "cuda" else 0
 
     def __torch_dispatch__(self, function: Any, types: Any, arguments: Any = (), options: Any = None) -> Any:
-        """Call a function of torch, and count what it makes."""
-        part = 1 + torch._C._current_graph_task_id()  # 0 outside of any way back
+        """Call a torch function and count the tensors that it creates."""
+        part = 1 + torch._C._current_graph_task_id()  # 0 outside a backward pass
         if part != self._part or not self.moments:
             self._part = part
             self.moments += [self._now(), 0]
@@ -64,7 +64,7 @@ class Count(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return result
 
     def _add(self, result: Any, given: Any) -> None:
-        """Count the tensors of a result that are no views of what was given."""
+        """Count the tensors of a result that are not views of the arguments."""
         known = {tensor.untyped_storage()._cdata for tensor in tree_leaves(given) if isinstance(tensor, Tensor)}
         for tensor in tree_leaves(result):
             if isinstance(tensor, Tensor):
@@ -78,7 +78,7 @@ class Count(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._sum -= self._there.pop(place)
 
     def _now(self) -> float:
-        """Return the bytes that are there; the most is counted anew from now on."""
+        """Return the bytes in use, and reset the peak."""
         if self._device.type != "cuda":
             return self._sum
         torch.cuda.reset_peak_memory_stats(self._device)
@@ -91,12 +91,12 @@ class Count(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 def lines_of_step(engine: Engine, one: Mapping[str, Tensor], batch: int) -> list[Line]:
-    """Return what a step takes, with all players and all losses, whatever they weigh.
+    """Return the memory of a step with all players and all losses, whatever their weights.
 
     Args:
-        engine: before its next step; nothing of it moves.
+        engine: the engine; its state does not change.
         one: a sample of each field, [1, ...].
-        batch: the number of samples that the lines are to tell of.
+        batch: the batch size for which the lines must hold.
     """
     few = [*FEW] if batch > FEW[-1] else [batch]
     precision, parts, before = engine.precision, engine.parts, Snapshot(engine.modules)
@@ -106,7 +106,7 @@ def lines_of_step(engine: Engine, one: Mapping[str, Tensor], batch: int) -> list
         for size in few:
             engine.precision = evolve(precision, times=batch / size)
             counted.append(_counted_step(engine, one, size))
-            before.put_back()  # buffers that are made on first use count in each batch
+            before.put_back()  # so that buffers created on first use count for each batch size
     finally:
         engine.precision, engine.parts = precision, parts
         before.put_back()
@@ -134,12 +134,12 @@ def _counted_step(engine: Engine, one: Mapping[str, Tensor], size: int) -> list[
     return count.moments
 
 
-def line_of_look(engine: Engine, one: Mapping[str, Tensor], player: str) -> Line:
-    """Return what translating takes in any one direction, without gradients; nothing of the engine moves."""
+def line_of_translation(engine: Engine, one: Mapping[str, Tensor], player: str) -> Line:
+    """Return the peak memory of a translation in any direction, without gradients; no state changes."""
     size, most = FEW[0], 0.0
     views = [view for view, wiring in engine.scheme.wirings.items() if wiring.offers("fake", player)]
     for view in views:
-        engine.scheme.through(view, "fake", player)  # makes what makes it, so that it is among what is put back
+        engine.scheme.through(view, "fake", player)  # creates its formulas, so that the snapshot includes them
     before = Snapshot({**engine.modules, **{label: held.module for label, held in engine.held.items()}})
     try:
         for view in views:
@@ -158,5 +158,5 @@ def _repeated(sample: Tensor, size: int, engine: Engine) -> Tensor:
 
 
 def size_of(tensors: Sequence[Tensor]) -> float:
-    """Return the bytes of tensors."""
+    """Return the total bytes of tensors."""
     return float(sum(tensor.nbytes for tensor in tensors))

@@ -108,7 +108,7 @@ def test_what_does_not_fit_is_named_tensor_by_tensor_where_the_start_is_named(st
     assert len(lines) == 13
     assert lines[0].startswith("error: next.toml:")
     assert "train.start: G_AB.layers.0.0.bias is float32 [8] there, and float32 [4] here" in lines[0]
-    assert lines[-1].endswith("more tensors that do not fit; set train.start_lenient = true to begin without")
+    assert lines[-1].endswith("more tensors that do not fit; set train.start_lenient = true to start without")
     assert not (tmp_path / "runs").exists()
 
 
@@ -117,11 +117,11 @@ def test_networks_that_the_start_lacks_are_an_error_or_begin_anew(start, ganforg
     for command in ("validate", "run"):
         refused = ganforge(command, "next.toml")
         assert refused.status == 2
-        assert "does not hold D_A; set train.start_lenient = true to begin without" in refused.err
+        assert "does not contain D_A; set train.start_lenient = true to start without" in refused.err
     lenient = ["--set", "train.start_lenient=true", "--set", "generator.BA={hidden=4}"]
     result = ganforge("run", "next.toml", *lenient, *FREEZE)
     assert result.status == 0, result.err
-    assert "train.start: not there, so begun anew: D_A" in result.out
+    assert "train.start: missing, so trained from scratch: D_A" in result.out
     assert "left out: G_BA.layers.0.0.bias is float32 [8] there, and float32 [4] here" in result.out
     found = weights(tmp_path / "runs" / "next" / "0001" / "checkpoints" / "step-00000002")
     before = read_tensors(start / "D_B.safetensors")[0]
@@ -141,7 +141,7 @@ def test_a_start_of_which_nothing_fits_or_that_is_damaged_is_refused_even_lenien
         (start / f"{name}.safetensors").write_bytes(b"damaged")
     refused = ganforge(*words)
     assert refused.status == 2
-    assert ".safetensors is no weights file, or is damaged" in refused.err
+    assert ".safetensors is not a weights file, or is damaged" in refused.err
 
 
 @pytest.mark.parametrize(
@@ -235,7 +235,7 @@ def test_what_losses_hold_is_taken_over_where_it_fits(pictures, ganforge):
     assert torch.equal(after["point"], before["point"])
     other = ganforge(*words, "--set", "losses.learnt.size=3")
     assert other.status == 0, other.err
-    assert "train.start: what losses.learnt.AB holds is of another form there, and begins anew" in other.out
+    assert "train.start: the state of losses.learnt.AB has another form there, so it starts from scratch" in other.out
     anew = load_training(pictures.parent / "0003" / "checkpoints" / "step-00000002")["held"]["losses.learnt.AB"]
     assert torch.equal(anew["point"], torch.ones(3))
 

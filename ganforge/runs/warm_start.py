@@ -1,4 +1,4 @@
-"""What a training starts from: the weights of another one, as `train.start` names it."""
+"""Start a training from the weights of another one, which `train.start` names."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -21,22 +21,22 @@ from ganforge.training.engine import Engine
 from ganforge.training.networks import make_networks
 
 KEY = ("train", "start")
-SHOWN = 12  # tensors that are named, at most
-RESTORED = ("values.", "losses.")  # labels of what is taken over besides networks: what values and losses hold
+SHOWN = 12  # tensors to name in messages, at most
+RESTORED = ("values.", "losses.")  # prefixes of other state to restore: that of values and losses
 
 Tensors = Mapping[str, Tensor]
 
 
 @frozen(eq=False)
-class Origin:
+class WarmStart:
     """Weights that fit the networks of a plan, read and checked.
 
     Attributes:
-        networks: by name, the tensors to begin with.
+        networks: the initial tensors of each network.
         held: the state of values and losses, by label.
-        digests: of the files that these networks came from.
-        before: what they were trained for.
-        left_out: what does not fit, a line each.
+        digests: the digests of the weights files.
+        before: the training that they come from.
+        left_out: what does not fit, one line each.
     """
 
     networks: Mapping[str, Tensors]
@@ -45,26 +45,26 @@ class Origin:
     before: Trained
     left_out: Sequence[str]
 
-    def lay(self, plan: Plan, dataset: Dataset, engine: Engine, device: torch.device) -> list[str]:
-        """Have the engine of a run begin here; return what the user should know, a line each."""
+    def apply(self, plan: Plan, dataset: Dataset, engine: Engine, device: torch.device) -> list[str]:
+        """Load the weights into the engine of a run; return messages for the user, one line each."""
         for name, tensors in self.networks.items():
             engine.networks[name].load_state_dict(tensors, strict=False)
         left = []
         for label in self.held.keys() & engine.held.keys():
             state, mine = self.held[label], engine.held[label].state()
-            # A buffer that is made on first use is in `state` alone, and is made anew.
+            # Buffers created on first use are only in `state`; they will be created again.
             if all(kind_of(state, key) == kind_of(mine, key) for key in mine):
                 engine.held[label].restore({key: state[key] for key in mine}, device)
             else:
-                left.append(f"train.start: what {label} holds is of another form there, and begins anew")
+                left.append(f"train.start: the state of {label} has another form there, so it starts from scratch")
         return [*self.left_out, *sorted(left), *_other_ranges(plan, dataset, self.before)]
 
 
-def find_origin(plan: Plan, dataset: Dataset, plugins: Plugins) -> Origin | None:
-    """Read what a plan starts from, if it says so, and check that it fits.
+def find_warm_start(plan: Plan, dataset: Dataset, plugins: Plugins) -> WarmStart | None:
+    """Read the weights that a plan starts from, if any, and check that they fit.
 
     Raises:
-        RecipeError: there is no such thing, or it does not fit; every tensor that does not is named, up to a dozen.
+        RecipeError: the weights do not exist or do not fit; up to a dozen of the wrong tensors are named.
     """
     if plan.train.start is None:
         return None
@@ -89,8 +89,8 @@ def find_origin(plan: Plan, dataset: Dataset, plugins: Plugins) -> Origin | None
         raise RecipeError(list(_problems(plan, saved, lines, absent)))
     notes = [f"train.start: left out: {line}" for line in _shortened(lines)]
     if absent:
-        notes.append(f"train.start: not there, so begun anew: {', '.join(absent)}")
-    return Origin(
+        notes.append(f"train.start: missing, so trained from scratch: {', '.join(absent)}")
+    return WarmStart(
         fitting,
         {label: state for label, state in held.items() if label.startswith(RESTORED)},
         {name: read_head(files[name]).digest for name, tensors in fitting.items() if tensors},
@@ -100,30 +100,30 @@ def find_origin(plan: Plan, dataset: Dataset, plugins: Plugins) -> Origin | None
 
 
 def _wanted(plan: Plan, dataset: Dataset) -> dict[str, Tensors]:
-    """Return the tensors of each network of a plan, which need not hold any numbers."""
+    """Return the tensors of each network of a plan; they may be on the meta device."""
     shapes = build.shapes_of(plan, dataset)
     try:
         networks = outlines_of(plan, shapes)
-    except NotImplementedError:  # an operation of a network has no meta form
+    except NotImplementedError:  # an operation has no meta implementation
         networks = make_networks(plan, shapes, torch.device("cpu"))
     return {name: network.state_dict() for name, network in networks.items()}
 
 
 def _misfits(network: str, there: Tensors, here: Tensors) -> Iterator[str]:
-    """Say which tensors of a network differ in shape or type, or are on one side alone."""
+    """Describe the tensors of a network that differ in shape or dtype, or exist on one side only."""
     for key in sorted(there.keys() | here.keys()):
         if (theirs := kind_of(there, key)) != (mine := kind_of(here, key)):
             yield f"{network}.{key} is {theirs} there, and {mine} here"
 
 
 def _problems(plan: Plan, saved: Saved, lines: Sequence[str], absent: Sequence[str]) -> Iterator[Problem]:
-    """Yield what does not fit as problems of the recipe; the last one says what to do."""
+    """Yield everything that does not fit as problems of the recipe; the last one says what to do."""
     messages = _shortened(lines)
     if absent:
-        messages.append(f"'{saved.weights.folder}' does not hold {', '.join(absent)}")
+        messages.append(f"'{saved.weights.folder}' does not contain {', '.join(absent)}")
     for message in messages:
         last = message is messages[-1]
-        yield plan.recipe.problem(KEY, message, "set train.start_lenient = true to begin without" if last else "")
+        yield plan.recipe.problem(KEY, message, "set train.start_lenient = true to start without" if last else "")
 
 
 def _shortened(lines: Sequence[str]) -> list[str]:
@@ -132,7 +132,7 @@ def _shortened(lines: Sequence[str]) -> list[str]:
 
 
 def _other_ranges(plan: Plan, dataset: Dataset, before: Trained) -> Iterator[str]:
-    """Say where the domains of a network have other channels, or files with another range of values, than before."""
+    """Warn if a network's domains have other channels, or files with another value range, than before."""
     compared: set[tuple[str, str]] = set()
     for name in plan.networks.keys() & before.plan.networks.keys():
         domains = (before.plan.networks[name][0].domains, plan.networks[name][0].domains)
@@ -144,7 +144,7 @@ def _other_ranges(plan: Plan, dataset: Dataset, before: Trained) -> Iterator[str
 
 
 def _about(dataset: Dataset, domain: str) -> str:
-    """Say what the pictures of a domain are like; nothing where that is not known."""
+    """Describe the channels and value range of a domain's pictures; "" if unknown."""
     shape = dataset.shapes.get(domain, ())
     if not isinstance(dataset, PictureDataset) or len(shape) != 3:
         return ""

@@ -1,4 +1,4 @@
-"""The commands that only look: `list`, `recipes`, `plugins` and `validate`."""
+"""The commands `list`, `recipes`, `plugins` and `validate`, which do not train."""
 
 import json
 import os
@@ -12,7 +12,7 @@ from attrs import asdict
 from rich.markup import escape
 from rich.table import Table
 
-from ganforge.cli.command import (
+from ganforge.cli.common import (
     AsJson,
     PluginFiles,
     RecipeName,
@@ -24,7 +24,7 @@ from ganforge.cli.command import (
     understand,
 )
 from ganforge.cli.complete import complete_kind
-from ganforge.components.elsewhere import elsewhere
+from ganforge.components.community import listed_components
 from ganforge.components.guard import aside
 from ganforge.components.offer import Offer, keep_offer, offer_of
 from ganforge.components.plugins import Plugins
@@ -34,10 +34,10 @@ from ganforge.errors import InputError, PluginError, Problem, RecipeError, neare
 from ganforge.recipe.layers import summary
 
 _some_kind = typer.Argument(metavar="[KIND]", help=f"One of {', '.join(KINDS)}.", autocompletion=complete_kind)
-_all = typer.Option("--all", help="List also components of packages that are not installed, with how to install them.")
+_all = typer.Option("--all", help="Also list components of packages that are not installed, and how to install them.")
 _save = typer.Option("--save", metavar="FILE", help="Write names, versions and origins of the installed plugins.")
-_restore = typer.Option("--restore", metavar="FILE", help="Say how to install what such a file names and is not here.")
-_run = typer.Option("--run", help="With --restore: install it with pip.")
+_restore = typer.Option("--restore", metavar="FILE", help="Print how to install missing plugins from such a file.")
+_run = typer.Option("--run", help="With --restore: install them with pip.")
 
 
 def list_components(
@@ -47,7 +47,7 @@ def list_components(
     plugin: PluginFiles = None,
     as_json: AsJson = False,
 ) -> None:
-    """List the components there are, under the plugins that they come from."""
+    """List all components, grouped by plugin."""
     with aside():
         offer = offered(context, plugin)
         kinds = KINDS if kind is None else (_known(kind),)
@@ -80,12 +80,12 @@ def list_components(
 
 
 def _elsewhere(kinds: Sequence[str], offer: Offer) -> list[dict[str, str]]:
-    """Return rows for the components of packages that are known, but not installed."""
+    """Return rows for the components of known packages that are not installed."""
     installed = {one.origin for one in offer.plugins}
     return [
         {"kind": one.kind, "name": one.name, "summary": one.summary, "plugin": one.package, "version": ""}
         | {"heading": f"{one.install}  {one.url}", "install": one.install}
-        for one in elsewhere()
+        for one in listed_components()
         if one.kind in kinds and one.package not in installed
     ]
 
@@ -104,7 +104,7 @@ def list_recipes(context: typer.Context, as_json: AsJson = False) -> None:
 
 
 def _summary(path: Path) -> str:
-    """Return what a recipe says of itself, or why it cannot be read."""
+    """Return a recipe's summary, or why it cannot be read."""
     try:
         return summary(read_text(path))
     except InputError as error:
@@ -119,25 +119,25 @@ def list_plugins(
     plugin: PluginFiles = None,
     as_json: AsJson = False,
 ) -> None:
-    """List the plugins with their hooks, and what is wrong with those that do not load; save or restore the list."""
+    """List the plugins with their hooks, and the errors of those that do not load; save or restore the list."""
     plugins: Plugins = context.obj
     if (save and restore) or (run and not restore):
         raise InputError("--save and --restore exclude each other, and --run belongs to --restore")
     if restore is not None:
-        from ganforge.cli import saved
+        from ganforge.cli import plugin_list
 
-        saved.restore(restore, plugins, run=run)
+        plugin_list.restore(restore, plugins, run=run)
         return
     with aside():
         for path in plugin or ():
             plugins.load_installed()
-            with suppress(PluginError):  # its row says so
+            with suppress(PluginError):  # its row shows the error
                 plugins.load_file(path)
         offer = offer_of(plugins) if plugin else offered(context)
     if save is not None:
-        from ganforge.cli import saved
+        from ganforge.cli import plugin_list
 
-        saved.save(save, offer, plugins)
+        plugin_list.save(save, offer, plugins)
         return
     rows = [
         {
@@ -156,12 +156,12 @@ def validate(
     context: typer.Context, recipe: RecipeName, sets: Sets = None, plugin: PluginFiles = None, as_json: AsJson = False
 ) -> None:
     """Find all errors of a recipe without training."""
-    from ganforge.cli import verdict
+    from ganforge.cli import validation_cache
 
     problems: tuple[Problem, ...] = ()
     try:
         with aside():
-            if plugin or not verdict.is_known(context.obj, recipe, sets or []):
+            if plugin or not validation_cache.is_known(context.obj, recipe, sets or []):
                 _check(context, recipe, sets, plugin)
     except RecipeError as error:
         if not as_json:
@@ -174,11 +174,11 @@ def validate(
 
 
 def _check(context: typer.Context, recipe: str, sets: Sequence[str] | None, files: Sequence[Path] | None) -> None:
-    """Find all errors of a recipe, and have the index keep that there are none."""
+    """Find all errors of a recipe; if there are none, store that in the index."""
     plan = understand(context, recipe, sets, files)
-    from ganforge.cli import verdict
-    from ganforge.data.divide import look
-    from ganforge.runs.origin import find_origin
+    from ganforge.cli import validation_cache
+    from ganforge.data.held_out import check_data
+    from ganforge.runs.warm_start import find_warm_start
     from ganforge.training import build
     from ganforge.training.check import check
 
@@ -187,8 +187,8 @@ def _check(context: typer.Context, recipe: str, sets: Sequence[str] | None, file
     with plugins.index.watching():
         check(plan, dataset)
     with plan.located(("dataset",)):
-        look(dataset, plan.data.validation, plan.train.batch)
+        check_data(dataset, plan.data.validation, plan.train.batch)
     if plan.train.start is not None and os.path.isabs(plan.train.start):  # a name might mean a download
-        find_origin(plan, dataset, plugins)
+        find_warm_start(plan, dataset, plugins)
     keep_offer(plugins)
-    verdict.keep(plugins, plan, dataset)
+    validation_cache.keep(plugins, plan, dataset)
