@@ -8,16 +8,18 @@ import inspect
 import types
 import typing
 from collections.abc import Callable, Mapping
-from typing import Any, Union, get_args, get_origin
+from contextlib import suppress
+from typing import Any, Literal, Union, get_args, get_origin
 
 import attrs
 from attrs import NOTHING, frozen
 
-from ganforge.components.describe import describe_validator
+from ganforge.components.describe import describe, describe_validator, describe_value
 from ganforge.components.suggestions import suggest
 from ganforge.errors import PluginError
 
 TABLES = "tables"  # key of a field's metadata: the field holds the tables inside the component's own
+PLAIN: dict[Any, tuple[type, ...]] = {float: (float, int), int: (int,), bool: (bool,), str: (str,)}
 BARE = ("torch.nn.modules.module", "torch._dynamo.mutation_guard")  # modules of nn.Module.__init__, plain or compiled
 
 Key = tuple[str, ...]
@@ -115,7 +117,53 @@ def _hints(holder: Any, name: str, variables: dict[str, Any] | None = None) -> d
 
 def _setting(name: str, hint: Any, default: Any, validator: Validator | None) -> Setting:
     hint, extras = _unwrap(hint, name)
-    return Setting(name, hint, default, extras + ((validator,) if validator else ()))
+    setting = Setting(name, hint, default, extras + ((validator,) if validator else ()))
+    if default is not NOTHING:
+        _check_default(setting)
+    return setting
+
+
+def _check_default(setting: Setting) -> None:
+    """Check a default of a plain type, and the range of any default.
+
+    Raises:
+        PluginError: a recipe could not set this value.
+    """
+    arms = get_args(setting.type) if is_union(setting.type) else (setting.type,)
+    got = describe_value(setting.default)
+    if all(_fits(setting.default, arm) is False for arm in arms):
+        hint = "; add `| None` to the annotation" if setting.default is None else ""
+        raise PluginError(f"setting '{setting.name}' has the default {got}; expected {describe(setting.type)}{hint}")
+    if setting.default is None:
+        return
+    try:
+        check_range(setting, setting.default)
+    except (ValueError, TypeError) as error:
+        raise PluginError(
+            f"setting '{setting.name}' has the default {got}; expected {setting.ranges or 'another value'}"
+        ) from error
+
+
+def _fits(value: Any, hint: Any) -> bool | None:
+    """Return whether a value is of a type; None for types that are not plain."""
+    if value is None or hint is types.NoneType:
+        return value is None and hint is types.NoneType
+    if hint in PLAIN:
+        return isinstance(value, PLAIN[hint]) and (hint is bool or not isinstance(value, bool))
+    if get_origin(hint) is Literal:
+        return any(value == option and type(value) is type(option) for option in get_args(hint))
+    return None
+
+
+def check_range(setting: Setting, value: Any) -> None:
+    """Run the setting's validators; a ValueError or TypeError says that the value is out of range.
+
+    A validator that needs other fields is skipped here; attrs runs it on the whole object.
+    """
+    attribute = types.SimpleNamespace(name=setting.name)
+    for validator in setting.validators:
+        with suppress(AttributeError):
+            validator(None, attribute, value)
 
 
 def _unwrap(hint: Any, name: str) -> tuple[Any, tuple[Validator, ...]]:

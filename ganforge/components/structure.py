@@ -1,7 +1,6 @@
 """Convert the values of a recipe to the types of settings, check their ranges, and convert them back."""
 
 import os
-import types
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import cache
@@ -13,7 +12,7 @@ from attrs import NOTHING
 
 from ganforge.components.describe import describe, describe_value
 from ganforge.components.schedule import Schedule
-from ganforge.components.settings import Key, Setting, is_union, read_fields
+from ganforge.components.settings import Key, Setting, check_range, is_union, read_fields
 from ganforge.errors import nearest
 
 if TYPE_CHECKING:
@@ -87,12 +86,8 @@ def structure(value: Any, setting: Setting, path: Key, report: Report) -> Any:
         return NOTHING
     if result is None:
         return result
-    attribute = types.SimpleNamespace(name=setting.name)
     try:
-        for validator in setting.validators:
-            # A validator that needs other fields fails here; attrs runs it on the whole object.
-            with suppress(AttributeError):
-                validator(None, attribute, result)
+        check_range(setting, result)
     except (ValueError, TypeError):
         report(path, f"expected {setting.ranges or 'another value'}, got {describe_value(value)}", "")
         return NOTHING

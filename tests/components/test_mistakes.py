@@ -45,6 +45,25 @@ MISTAKES = {
     "missing annotation without a default": (
         loss("reconstructed, source, *, eps"), "", "setting 'eps' has no type annotation; write `eps: float`",
     ),
+    "default of another type": (
+        loss("reconstructed, source, *, eps: float = '0.1'"), "",
+        "loss 'mine' ({file}:5): setting 'eps' has the default \"0.1\"; expected number",
+    ),
+    "none as the default of a number": (
+        loss("reconstructed, source, *, eps: float = None"), "",
+        "setting 'eps' has the default None; expected number; add `| None` to the annotation",
+    ),
+    "true as the default of a number": (
+        loss("reconstructed, source, *, eps: int = True"), "", "setting 'eps' has the default true; expected whole number",
+    ),
+    "default that is no choice": (
+        loss("reconstructed, source, *, side: __import__('typing').Literal['a', 'b'] = 'c'"), "",
+        "setting 'side' has the default \"c\"; expected \"a\" or \"b\"",
+    ),
+    "default out of its range": (
+        loss("reconstructed, source, *, eps: __import__('typing').Annotated[float, __import__('attrs').validators.gt(0)] = 0"), "",
+        "setting 'eps' has the default 0; expected x > 0",
+    ),
     "misspelt annotation": (
         loss("reconstructed, source, *, eps: Flaot = 0.1"), "",
         "NameError: name 'Flaot' is not defined ({file}:5); did you mean 'float'?",

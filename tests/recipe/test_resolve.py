@@ -6,6 +6,15 @@ from attrs import evolve
 from ganforge.components.coupling import PLAYERS
 from ganforge.components.schedule import Schedule
 from ganforge.recipe.plan import Train
+from tests.conftest import TOY
+
+
+@pytest.fixture
+def toy(tmp_path):
+    """The small recipe, without a table of `compute`."""
+    path = tmp_path / "toy.toml"
+    path.write_text(TOY.partition("[compute]")[0])
+    return path
 
 
 def answer(ganforge, recipe):
