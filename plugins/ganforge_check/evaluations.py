@@ -14,7 +14,7 @@ from ganforge_check.playing import CPU, play_of, recipe_for
 from ganforge_check.standins import Mapped
 
 MAPPINGS: tuple[Mapped, ...] = ("perfect", "identity", "constant")
-# Data to try until an evaluation accepts one: the stand-in's, then all that need no files.
+# Data to try until an evaluation accepts one: the stand-in's, then all data sets that need no files.
 SIDE = 16
 
 

@@ -144,7 +144,7 @@ def sgd(parameters: Any, *, lr: float = 0.05) -> torch.optim.Optimizer:
 
 
 def with_standins(registry: Registry[Any]) -> Registry[Any]:
-    """Return a registry with the stand-ins beside all that another one has."""
+    """Return a registry with the stand-ins and everything in another one."""
     from ganforge import KINDS
 
     register = Register(PLUGIN)

@@ -316,7 +316,7 @@ def test_grey_pictures_count_as_three_equal_channels(make, own):
 def test_pictures_of_other_channels_are_refused(own):
     network = networks.FeatureNetwork("own", "0123", 3, (12, 12), Network())
     for channels in (2, 4, 7):
-        with pytest.raises(InputError, match=f"own takes pictures of 1 or 3 channels, and these have {channels}"):
+        with pytest.raises(InputError, match=f"own takes pictures of 1 or 3 channels, got {channels}"):
             network.require(channels)
 
 

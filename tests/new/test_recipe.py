@@ -57,7 +57,7 @@ def test_a_file_may_be_extended_too_from_another_folder(new, ganforge, tmp_path)
     [
         ("a/b", "discogan_toy", "'a/b' cannot be the name of a recipe: use letters, digits, - and _"),
         ("", "discogan_toy", "'' cannot be the name of a recipe"),
-        ("there", "discogan_toy", "there.toml is there already"),
+        ("there", "discogan_toy", "there.toml exists already"),
         ("discogan_toy", "discogan_toy", "would extend itself; choose another name"),
         ("mine", "discogan_tyo", "no recipe 'discogan_tyo'; did you mean 'discogan_toy'?"),
     ],
