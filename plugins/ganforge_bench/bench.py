@@ -206,7 +206,7 @@ def _flat(table: Mapping[str, Any], before: str = "") -> list[tuple[str, Any]]:
 
 
 def _warm_up(contenders: Mapping[str, Contender], rhythm: int, seconds: float, report: Report) -> float:
-    """Run the first steps, fewer where they are slow; return the seconds of a step of the slowest contender."""
+    """Run the first steps, fewer if they are slow; return the seconds of a step of the slowest contender."""
     slowest = 0.0
     for place, contender in enumerate(contenders.values()):
         report("warming up", place, len(contenders))

@@ -16,8 +16,8 @@ from ganforge import Dataset, Drawn, InputError, Prepared, Samples, Split, Store
 from ganforge_check.checks import Finding, LeftOutError, Subject, claims
 
 OPENED: tuple[Split, ...] = ("train", "test")
-FEW = 8  # samples that are made of each domain and split
-MOST = 2000  # samples of which splits are compared
+FEW = 8  # samples made for each domain and split
+MOST = 2000  # largest number of samples that are compared between splits
 TYPES = (torch.uint8, torch.uint16)
 
 

@@ -426,7 +426,7 @@ def _gradients(value: Tensor, leaves: Mapping[str, Tensor]) -> dict[str, Tensor]
 
 
 class _State:
-    """The buffers of a trial's object, to be restored before it is computed again."""
+    """A copy of the buffers of a trial's object, to restore them before it is computed again."""
 
     def __init__(self, trial: Trial) -> None:
         held = held_by(trial.made)

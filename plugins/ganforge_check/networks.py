@@ -253,7 +253,7 @@ def _states(subject: Subject, *seeds: tuple[int, int]) -> list[Mapping[str, Tens
 
 
 def _fresh(subject: Subject) -> nn.Module:
-    """Make the network with the random state as it is."""
+    """Make the network from the present random state."""
     if subject.component.kind == "network":
         return _of_role(subject)
     like = smallest(subject)

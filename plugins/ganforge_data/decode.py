@@ -257,7 +257,7 @@ def _require_known_numbers(picture: ImageFile.ImageFile, channels: int) -> None:
 
 
 def _is_deep_colour(picture: ImageFile.ImageFile) -> bool:
-    """Whether the file has 16 bits per channel, of which Pillow would keep the upper 8, or scale them."""
+    """Whether the file has 16 bits per channel, which Pillow would reduce to the upper 8 or rescale."""
     if not picture.tile:
         return False
     codec, _, _, args = picture.tile[0]

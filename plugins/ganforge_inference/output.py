@@ -62,7 +62,7 @@ def so_far(done: int, total: int) -> str:
 
 
 def save(made: Image.Image | Array, target: Path) -> None:
-    """Write a picture as a PNG, or an array as it is; create its folder.
+    """Write a picture as a PNG, or an array unchanged; create its folder.
 
     Raises an OSError if it cannot be written.
     """

@@ -65,7 +65,7 @@ def padded(pictures: Tensor, multiple: int, least: int = 1) -> Tensor:
 
 
 def resized(picture: Picture, size: tuple[int, int]) -> Picture:
-    """Resize a picture to (height, width) as samples are made: bilinear with antialiasing, each channel by itself.
+    """Resize a picture to (height, width) like samples: bilinear with antialiasing, each channel separately.
 
     8 bits stay 8 bits, as in samples; all other numbers become floats.
     """

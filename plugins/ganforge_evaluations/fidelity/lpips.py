@@ -114,7 +114,7 @@ class LPIPS(nn.Module):
         return total
 
     def distances(self, one: Tensor, other: Tensor) -> Tensor:
-        """Do the same on the CPU, in batches."""
+        """Do the same for tensors on the CPU, in batches; pictures are compared one to one."""
         place = self.get_buffer("shift").device
         parts = zip(torch.split(one, BATCH), torch.split(other, BATCH), strict=True)
         with exactly():
