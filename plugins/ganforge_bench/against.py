@@ -14,7 +14,7 @@ SAME = ("device", "processor", "torch", "threads", "data", "precision", "channel
 
 
 def read(path: Path) -> dict[str, Any]:
-    """Read an earlier bench; an InputError says that the file is none."""
+    """Read an earlier bench; raise an InputError if the file is not one."""
     text = read_text(path)
     try:
         found = json.loads(text)
@@ -23,24 +23,24 @@ def read(path: Path) -> dict[str, Any]:
     except (ValueError, KeyError, TypeError, RecursionError):
         sound = False
     if not sound:
-        raise InputError(f"'{path}' is no bench; expected a file that `ganforge bench RECIPE --json` wrote")
+        raise InputError(f"'{path}' is not a bench; expected a file that `ganforge bench RECIPE --json` wrote")
     return found  # type: ignore[no-any-return]
 
 
 def compare(found: Mapping[str, Any], earlier: Mapping[str, Any]) -> dict[str, Any]:
     """Compare two benches.
 
-    They were not measured in turn, so that what else the machine did may have differed.
+    They were not measured in turn, so the load of the machine may have differed.
 
     Returns:
-        How many times as fast this one is, with quartiles, over all pairs of a round then and a round now; and what
-        else differs, by name, each as [then, now].
+        How many times as fast this one is, with quartiles, over all pairs of an earlier and a present round; and
+        what else differs, by name, each as [then, now].
     """
     now, then = found["round_seconds"]["ganforge"], earlier["round_seconds"]["ganforge"]
     ratio, quartiles = summary([old / new for old in then for new in now])
     pairs = [(name, earlier.get(name), found.get(name)) for name in SAME]
     mine, theirs = found["settings"], earlier["settings"]
-    # What is computed how is among the first ones already.
+    # `settings` is compared key by key above.
     keys = sorted(key for key in mine.keys() | theirs.keys() if not key.startswith("compute."))
     pairs += [(key, theirs.get(key), mine.get(key)) for key in keys]
     return {
@@ -51,7 +51,7 @@ def compare(found: Mapping[str, Any], earlier: Mapping[str, Any]) -> dict[str, A
 
 
 def warnings(compared: Mapping[str, Any]) -> list[str]:
-    """Say what differs between two benches besides their speed, a line each."""
+    """Return a line for each difference between two benches other than speed."""
     return [
         printable(f"warning: {name} differs: {old!r} then, {new!r} now; the ratio is not one of speed alone")
         for name, (old, new) in compared["differs"].items()

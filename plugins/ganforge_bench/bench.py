@@ -1,4 +1,4 @@
-"""How fast a recipe's step is: against other steps in the same rounds, in its parts, as a share of the device."""
+"""How fast a recipe's step is: compared with other steps, by part, and as a share of the device's rate."""
 
 import math
 import time
@@ -33,15 +33,15 @@ from ganforge_bench.profiling import profile
 from ganforge_bench.rates import copy_rate, count_operations, device_name, matrix_rate, summary, wait
 
 STORED = 512  # random pictures of each domain, at most
-NUMBERS = 1 << 25  # in all of them, about
+NUMBERS = 1 << 25  # in all of them, roughly
 WARM_UP = 3
 MOST = 50  # rounds
-ENGINE, NONE = "engine", "none"  # what --plain takes besides files
+ENGINE, NONE = "engine", "none"  # values of --plain that are not files
 
 
 @frozen
 class Contender:
-    """A step that is measured, with batches of its own, and with what its recipe has set for the whole process."""
+    """A step to measure, with its own batches and the process-wide settings of its recipe."""
 
     play: Play
     batches: Batches
@@ -49,12 +49,12 @@ class Contender:
     tf32: bool = field(factory=lambda: torch.backends.cudnn.allow_tf32)
 
     def take_over(self) -> None:
-        """Set for the whole process what this step is computed with."""
+        """Apply the process-wide settings of this step."""
         torch.set_num_threads(self.threads)
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = self.tf32
 
     def seconds(self, count: int) -> tuple[float, float]:
-        """Return the seconds of a step, the mean of some with their batches: on the clock, and of processors."""
+        """Return the mean wall-clock and processor seconds of `count` steps with their batches."""
         self.take_over()
         wait(self.batches.device)
         began, spent = time.perf_counter(), time.process_time()
@@ -79,18 +79,18 @@ def bench(
     """Measure a recipe's step.
 
     Args:
-        plan: the recipe, understood.
+        plan: the resolved recipe.
         device: where to train.
-        seconds: how long the rounds shall take together, about.
-        report: told of (what, done, total).
-        rounds: at least; each measures every step once.
-        real_data: take the recipe's data set; else random samples of its shapes.
-        plain: `engine`, `none`, or the name of a step that a file makes, see `written`.
+        seconds: roughly how long all rounds take together.
+        report: called with (what, done, total).
+        rounds: the minimum; each round measures every step once.
+        real_data: use the recipe's data set; otherwise random samples of its shapes.
+        plain: `engine`, `none`, or the name of a file that makes a step; see `written`.
         beside: another recipe, measured in the same rounds.
         traces: the folder of a profile.
 
     Returns:
-        Figures by name, ready for JSON. Ratios are medians over the rounds of another step's time by that of ours.
+        Figures by name, ready for JSON. Ratios are medians over the rounds: the other step's time divided by ours.
 
     Raises:
         InputError: the plain step is not what the recipe computes, or the folder cannot be written.
@@ -106,7 +106,7 @@ def bench(
         _, _, other, others, _ = prepared(beside, device, real_data=real_data, report=report)
         contenders["beside"] = Contender(other.step, others)
 
-    # As many steps as give all of them the same rhythm of phases.
+    # A multiple of every step's period, so that each measurement holds the same phases.
     rhythm = math.lcm(*train.every.values())
     once = _warm_up(contenders, rhythm, seconds, report)
     times, processor = _rounds(contenders, rhythm, once, seconds, rounds, report)
@@ -164,7 +164,7 @@ def bench(
 def prepared(
     plan: Plan, device: torch.device, *, real_data: bool, report: Report
 ) -> tuple[Plan, Dataset, Engine, Batches, Mapping[str, Any]]:
-    """Make a recipe's engine and batches, of its data or of random samples, which are returned, too."""
+    """Make a recipe's engine and batches, from its data or from random samples; return the samples, too."""
     plan, dataset = settle(plan, device)
     sources: Mapping[str, Any]
     if real_data:
@@ -191,7 +191,7 @@ def random_sources(plan: Plan, dataset: Dataset) -> dict[str, Stored | Drawn]:
 
 
 def settings_of(plan: Plan) -> dict[str, Any]:
-    """Return all settings that a step depends on, by key, with their defaults filled in."""
+    """Return all settings that affect a step, by key, with defaults filled in."""
     locked = tomllib.loads(lock_text(plan, {}))
     kept = {name: locked[name] for name in locked if name not in ("lock", "record", "evaluations", "observers")}
     return dict(_flat(kept))
@@ -206,7 +206,7 @@ def _flat(table: Mapping[str, Any], before: str = "") -> list[tuple[str, Any]]:
 
 
 def _warm_up(contenders: Mapping[str, Contender], rhythm: int, seconds: float, report: Report) -> float:
-    """Play the first steps, fewer where they are slow; return the seconds of a step of the slowest one."""
+    """Run the first steps, fewer if they are slow; return the seconds of a step of the slowest contender."""
     slowest = 0.0
     for place, contender in enumerate(contenders.values()):
         report("warming up", place, len(contenders))
@@ -225,7 +225,7 @@ def _rounds(
     """Measure all steps in turn, round after round.
 
     Returns:
-        For each the seconds of a step in every round: on the clock, and of processors.
+        For each step its wall-clock and its processor seconds in every round.
     """
     mine = seconds / len(contenders)
     many = rhythm * max(1, round(min(mine / 10, 1.0) / once / rhythm))
@@ -241,6 +241,6 @@ def _rounds(
 
 
 def _width(plan: Plan) -> int:
-    """Return the width of the recipe's first generator: its channels or hidden units, 0 where it has none."""
+    """Return the width of the recipe's first generator: its channels or hidden units, or 0 if it has no width."""
     settings = next((choice.settings for net, choice in plan.networks.values() if net.kind == "generator"), {})
     return int(settings.get("width", settings.get("hidden", 0)))

@@ -19,7 +19,7 @@ from ganforge import (
 )
 
 PLAIN = (
-    "What to measure against: `engine`, the same networks and losses played plainly; a step written down in plain "
+    "What to compare with: `engine`, the same networks and losses without optimizations; a step written in plain "
     "PyTorch, `discogan`, `cyclegan`, `toy` or a Python file with `make(batch, width)`; or `none`."
 )
 
@@ -32,42 +32,42 @@ def bench(
     sets: Sets = None,
     plugin: PluginFiles = None,
     device: Device = "auto",
-    data: Annotated[bool, typer.Option("--data", help="Take the recipe's data, not random samples.")] = False,
+    data: Annotated[bool, typer.Option("--data", help="Use the recipe's data instead of random samples.")] = False,
     plain: Annotated[str, typer.Option(metavar="STEP", help=PLAIN)] = "engine",
     beside: Annotated[
         str | None,
         typer.Option(
             metavar="RECIPE",
-            help="Measure another recipe in the same rounds; `--set` is for both.",
+            help="Measure another recipe in the same rounds; `--set` applies to both.",
             autocompletion=complete_recipe,
         ),
     ] = None,
     against: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Compare with an earlier bench, as --json wrote it.")
+        Path | None, typer.Option(metavar="FILE", help="Compare with an earlier bench, written by --json.")
     ] = None,
     profile: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Write a trace and a table of the dearest operations there.")
+        Path | None, typer.Option(metavar="DIR", help="Write a trace and a table of the slowest operations there.")
     ] = None,
     seconds: Annotated[
-        float, typer.Option(min=0.1, help="How long the rounds shall take, about; with --all those of a row.")
+        float, typer.Option(min=0.1, help="Roughly how long the rounds take; with --all, those of one row.")
     ] = 20.0,
-    rounds: Annotated[int, typer.Option(min=1, help="Rounds at least.")] = 5,
+    rounds: Annotated[int, typer.Option(min=1, help="Minimum number of rounds.")] = 5,
     whole: Annotated[
         bool,
-        typer.Option("--all", help="Measure the whole table of this machine, into --out; goes on where it stopped."),
+        typer.Option("--all", help="Measure the whole table of this machine into --out; continues where it stopped."),
     ] = False,
-    minutes: Annotated[float, typer.Option(min=0, help="With --all: begin no case later than this.")] = 18.0,
+    minutes: Annotated[float, typer.Option(min=0, help="With --all: start no case after this many minutes.")] = 18.0,
     out: Annotated[Path, typer.Option(metavar="DIR", help="With --all: the folder of the results.")] = Path("bench"),
     as_json: AsJson = False,
     fresh: Annotated[bool, typer.Option("--fresh", hidden=True)] = False,
 ) -> None:
-    """Measure how fast a recipe's step is, against a plain step, an earlier bench or another recipe.
+    """Measure how fast a recipe's step is, compared with a plain step, an earlier bench or another recipe.
 
-    Also: time to the first step, memory, and the shares of forward, backward, optimizer and host overhead.
+    Also measures the time to the first step, memory, and the shares of forward, backward, optimizer and host overhead.
     """
     if whole:
         if recipe or sets or plugin or beside or against or profile:
-            raise InputError("--all measures recipes of its own: beside it stand --device, --seconds, --minutes, --out")
+            raise InputError("--all has its own recipes; with it, give only --device, --seconds, --minutes, --out")
         _measure_all(device, seconds, minutes, out, as_json)
         return
     if recipe is None:
@@ -121,7 +121,7 @@ def bench(
 
 
 def _show(found: dict[str, Any]) -> None:
-    """Print all figures, a row each, and the dearest operations."""
+    """Print all figures, a row each, and the slowest operations."""
     operations = found.pop("operations", [])
     hidden = {"settings", "round_seconds"}
     rows = []
@@ -156,4 +156,4 @@ def _measure_all(device: str, seconds: float, minutes: float, out: Path, as_json
         write_output(out / pages.PICTURE, drawn)
     write_output(out / pages.TABLE, text)
     typer.echo(to_json(found) if as_json else text)
-    typer.echo(f"written: {out / pages.TABLE}; the same command goes on with what is missing", err=True)
+    typer.echo(f"written: {out / pages.TABLE}; run the same command again to measure what is missing", err=True)

@@ -1,4 +1,4 @@
-"""What is measured in a fresh process: the time to the first step, and the memory of a later one."""
+"""Measurements in a new process: the time to the first step, and the memory of a later step."""
 
 import json
 import os
@@ -17,38 +17,38 @@ from ganforge_bench.rates import wait
 
 
 def ask(options: Sequence[str]) -> dict[str, Any]:
-    """Play the first steps of a recipe in a new process.
+    """Run the first steps of a recipe in a new process.
 
     Args:
-        options: of `ganforge bench`: the recipe with its settings, and the device.
+        options: arguments of `ganforge bench`: the recipe with its settings, and the device.
 
     Returns:
         `first_step_seconds`, from the start of the process, and what `first_steps` returns.
 
     Raises:
-        InputError, PluginError, RunFailedError: the process failed, and said this.
+        InputError, PluginError, RunFailedError: the process failed with this message.
     """
     began = time.time()
-    # -P: no module of the current folder goes before others.
+    # -P: modules in the current folder must not hide others.
     words = [sys.executable, "-P", "-m", "ganforge", "bench", *options, "--fresh"]
     done = subprocess.run(words, capture_output=True, text=True, errors="replace", stdin=subprocess.DEVNULL)
     if done.returncode:
         kinds = {kind.status: kind for kind in (InputError, PluginError)}
         told = [line.removeprefix("error: ") for line in done.stderr.splitlines() if line.startswith("error: ")]
-        told = told or [f"the process of the first steps ended with status {done.returncode}"]
+        told = told or [f"the process of the first steps exited with status {done.returncode}"]
         raise kinds.get(done.returncode, RunFailedError)(*told)
     found: dict[str, Any] = json.loads(done.stdout)
     return {"first_step_seconds": found.pop("first_step_at") - began, **found}
 
 
 def first_steps(plan: Plan, device: torch.device, *, real_data: bool, report: Report) -> dict[str, Any]:
-    """Make a recipe's engine and play its first steps, in this process.
+    """Make a recipe's engine and run its first steps in this process.
 
     Returns:
-        The time of day when the first step was done, in seconds, and MiB of memory: of the host when torch and plugins
-        were loaded, when networks and data were there, and at most in the third step; of a CUDA device what torch has
-        allocated and reserved at most in that step. `memory_mib` is what training takes: of a CUDA
-        device what is allocated, else what the host has at most, without what it had when torch was loaded.
+        The time of day of the first step's end, in seconds, and memory in MiB. Of the host: after loading torch
+        and plugins, after making networks and data, and the peak by the third step. Of a CUDA device: the peaks that
+        torch allocated and reserved in that step. `memory_mib` is what training takes: on a CUDA device the peak
+        allocated, otherwise the host's peak less what it had after loading torch.
     """
     from ganforge_bench.bench import prepared
 
@@ -58,7 +58,7 @@ def first_steps(plan: Plan, device: torch.device, *, real_data: bool, report: Re
     engine.step(0, batches(0))
     wait(device)
     now = time.time()
-    engine.step(1, batches(1))  # in which a recorded step is proved once more, as it is not in the next one
+    engine.step(1, batches(1))  # the second step audits a recording again; the third does not
     wait(device)
     _reset(device)
     engine.step(2, batches(2))
@@ -72,7 +72,7 @@ def first_steps(plan: Plan, device: torch.device, *, real_data: bool, report: Re
 
 
 def _reset(device: torch.device) -> None:
-    """Have peaks of memory counted from now on; where a system cannot, its peak is that since the process began."""
+    """Reset the memory peaks; where a system cannot, the peak counts from the start of the process."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     with suppress(OSError):
@@ -80,7 +80,7 @@ def _reset(device: torch.device) -> None:
 
 
 def _host(name: str) -> float:
-    """Return MiB of memory of this process: VmRSS is what it has now, VmHWM the most that it had."""
+    """Return this process's memory in MiB: VmRSS is the present size, VmHWM the peak."""
     if (found := resident_memory(name)) is not None:
         return found / 2**20
     if os.name != "posix":

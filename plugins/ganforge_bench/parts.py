@@ -1,9 +1,9 @@
 """Where a step's time goes: the parts of the training loop, and the kinds of work.
 
 Forward is what values and losses compute, backward what `Player.differentiate` does, optimizer the optimizers' steps.
-A recorded step is a program that has no forward and backward of its own: both are called `program`. Host overhead is
-all else: batches, the engine's bookkeeping, logging. On CUDA the first ones share the time in which the device is at
-work, and host overhead is the time in which it waits for the host.
+A recorded step has no separate forward and backward: both are called `program`. Host overhead is everything else:
+batches, the engine's bookkeeping, logging. On CUDA the first parts share the time in which the device is busy, and
+host overhead is the time in which it waits for the host.
 """
 
 import time
@@ -23,13 +23,13 @@ KINDS = ("forward", "backward", "program", "optimizer")
 
 @attrs.define
 class Clock:
-    """Adds up the seconds that calls take; on CUDA those on the device's own clock, so that nothing waits for it."""
+    """Adds up the seconds that calls take; on CUDA by the device's own clock, which needs no synchronisation."""
 
     device: torch.device
     spans: dict[str, list[tuple[Any, Any]]] = attrs.field(factory=dict)
 
     def mark(self) -> Any:
-        """Return the present moment."""
+        """Return the current time."""
         if self.device.type == "cuda":
             event = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
             event.record()
@@ -38,18 +38,18 @@ class Clock:
         return time.perf_counter()
 
     def add(self, name: str, began: Any, ended: Any) -> None:
-        """Count the time between two moments under a name."""
+        """Add the time between two marks to a name."""
         self.spans.setdefault(name, []).append((began, ended))
 
     @contextmanager
     def timed(self, name: str) -> Iterator[None]:
-        """Count the time that the block takes."""
+        """Add the time that the block takes to a name."""
         began = self.mark()
         yield
         self.add(name, began, self.mark())
 
     def around(self, holder: Any, method: str, name: str) -> Any:
-        """Have a method's time counted from now on; return the method as it was."""
+        """Time a method from now on; return the original method."""
         call = getattr(holder, method)
 
         def timed(*arguments: Any, **settings: Any) -> Any:
@@ -60,7 +60,7 @@ class Clock:
         return call
 
     def seconds(self, name: str) -> float:
-        """Return the sum of a name's times."""
+        """Return the total time of a name."""
         wait(self.device)
         if self.device.type == "cuda":
             return float(sum(began.elapsed_time(ended) for began, ended in self.spans.get(name, ()))) / 1000
@@ -70,10 +70,10 @@ class Clock:
 def parts(
     engine: Engine, batches: Batches, device: torch.device, steps: int, log_every: int
 ) -> tuple[dict[str, float], dict[str, float]]:
-    """Measure some steps as they are trained.
+    """Measure the parts of some training steps.
 
     Returns:
-        The milliseconds of a step that its parts take, and the shares of the kinds of work, whose sum is 1.
+        The milliseconds that each part of a step takes, and the shares of the kinds of work, which sum to 1.
     """
     clock, meter = Clock(device), Meter(engine)
     with _watched(engine, clock):
@@ -100,7 +100,7 @@ def parts(
 
 @contextmanager
 def _watched(engine: Engine, clock: Clock) -> Iterator[None]:
-    """Have the clock count what an engine does meanwhile."""
+    """Time what an engine does inside the block."""
     play = engine.recording.play
 
     def turns(*arguments: Any) -> Iterator[Any]:

@@ -1,4 +1,4 @@
-"""Steps to measure against: those of an engine played plainly, and those that a Python file makes."""
+"""Steps to compare with: an engine's step without optimizations, and steps that a Python file makes."""
 
 import importlib.util
 from collections.abc import Callable, Mapping
@@ -15,7 +15,7 @@ TEXTBOOK = Path(__file__).parent / "textbook"
 NEAR = {
     "bf16": 0.1,
     "fp16": 0.1,
-}  # how far the losses of a step in half precision may be from a plain one's, relatively
+}  # largest relative difference between the losses of a step in half precision and of a plain one
 SAME = 1e-3  # the same in full precision, where orders of sums differ
 
 Play = Callable[[int, Mapping[str, Tensor]], Mapping[str, Tensor]]  # step and batch -> a loss, or several, by player
@@ -23,16 +23,16 @@ Play = Callable[[int, Mapping[str, Tensor]], Mapping[str, Tensor]]  # step and b
 
 @frozen
 class PlainStep:
-    """The step of an engine without autocast: every pass anew for each player, every gradient computed.
+    """The step of an engine without autocast: each player recomputes every pass, and every gradient is computed.
 
-    The losses are those of an engine of its own; its optimizers are in torch's default form.
+    It has its own engine; its optimizers are in torch's default form.
     """
 
     engine: Engine
 
     @classmethod
     def of(cls, plan: Plan, dataset: Dataset, sources: Mapping[str, Any], device: torch.device) -> "PlainStep":
-        """Make it from a recipe, with networks and optimizers of its own."""
+        """Make the step from a recipe, with its own networks and optimizers."""
         compute = evolve(plan.compute, precision="fp32", channels_last=False, compile=False, cuda_graph=False)
         engine, _ = assemble(evolve(plan, compute=compute), dataset, sources, device)
         for player in engine.players.values():
@@ -41,7 +41,7 @@ class PlainStep:
         return cls(engine)
 
     def __call__(self, step: int, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Play one step; return the weighted sum of each player's losses."""
+        """Run one step; return the weighted sum of each player's losses."""
         found = {}
         for name, counting in self.engine.weights(step).items():
             player = self.engine.players[name]
@@ -57,18 +57,18 @@ class PlainStep:
 
 
 def written(name: str, engine: Engine, batches: Batches, width: int) -> Play:
-    """Return the step that a file makes, once it has proved to compute what the engine does.
+    """Return the step that a file makes, after checking that it computes what the engine does.
 
-    Both play one step, from the engine's weights and with the same batch.
+    Both run one step from the engine's weights with the same batch.
 
     Args:
-        name: of a textbook step that is shipped, or of a Python file.
-        engine: whose step it shall be.
-        batches: of the engine.
-        width: of the recipe's generator.
+        name: a shipped textbook step, or a Python file.
+        engine: the engine whose step it must equal.
+        batches: the engine's batches.
+        width: the width of the recipe's generator.
 
     Raises:
-        InputError: there is no such step, it raised, or its networks or losses are others.
+        InputError: there is no such step, it raised, or its networks or losses differ.
     """
     path = TEXTBOOK / f"{name}.py"
     if not path.is_file():
@@ -88,7 +88,7 @@ def written(name: str, engine: Engine, batches: Batches, width: int) -> Play:
         mine, other = ours.get(player), theirs.get(player)
         if mine is None or other is None or abs(mine - other) > near * abs(mine):
             raise InputError(
-                f"--plain {name} computes something else than the recipe: "
+                f"--plain {name} does not compute what the recipe does: "
                 f"the {player}'s loss is {_shown(other)}, not {_shown(mine)}"
             )
     return lambda _, batch: step(batch)
@@ -97,10 +97,10 @@ def written(name: str, engine: Engine, batches: Batches, width: int) -> Play:
 def _load(path: Path) -> Any:
     if not path.is_file():
         shipped = [file.stem for file in TEXTBOOK.glob("[!_]*.py")]
-        raise InputError(f"--plain: there is no file '{path}'; of what is shipped {nearest(path.name, shipped)}")
+        raise InputError(f"--plain: no file '{path}'; among the shipped steps, {nearest(path.name, shipped)}")
     spec = importlib.util.spec_from_file_location("plain_step", path)
     if spec is None or spec.loader is None:
-        raise InputError(f"--plain: '{path}' is no Python file")
+        raise InputError(f"--plain: '{path}' is not a Python file")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -115,7 +115,7 @@ def _take_weights(theirs: Mapping[str, nn.Module], ours: Mapping[str, nn.Module]
         if [one.shape for one in targets] != [one.shape for one in sources]:
             counts = [sum(one.numel() for one in parameters) for parameters in (targets, sources)]
             raise InputError(
-                f"--plain {name}: {network} is another network than the recipe's: "
+                f"--plain {name}: {network} is not the recipe's network: "
                 f"{counts[0]:,} numbers in {len(targets)} parameters, not {counts[1]:,} in {len(sources)}"
             )
         for target, source in zip(targets, sources, strict=True):

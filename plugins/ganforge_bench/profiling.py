@@ -1,4 +1,4 @@
-"""What a step consists of: torch's profile of some steps as a trace, and the dearest operations as a table."""
+"""Torch's profile of some steps as a trace, and the slowest operations as a table."""
 
 import csv
 import io
@@ -20,7 +20,7 @@ TRACE, TABLE = "trace.json", "operations.csv"
 
 
 def require_folder(folder: Path) -> None:
-    """Make the folder of a profile, before anything is measured.
+    """Make the folder of a profile before anything is measured.
 
     Raises:
         InputError: it cannot be made.
@@ -32,18 +32,18 @@ def require_folder(folder: Path) -> None:
 
 
 def profile(engine: Engine, batches: Batches, device: torch.device, folder: Path, rhythm: int) -> list[dict[str, Any]]:
-    """Profile some steps; write `trace.json`, which chrome://tracing and Perfetto show, and `operations.csv`.
+    """Profile some steps; write `trace.json`, for chrome://tracing and Perfetto, and `operations.csv`.
 
     Args:
-        engine: warmed up.
-        batches: of the engine.
-        device: where it trains.
-        folder: where the files go; those of these names are replaced, others are left alone.
-        rhythm: steps in which every player has played.
+        engine: an engine that is warmed up.
+        batches: the engine's batches.
+        device: the device it trains on.
+        folder: where the files go; other files in it are kept.
+        rhythm: number of steps after which every player has played.
 
     Returns:
-        The ten dearest operations, with their calls in a step, their milliseconds in a step without those of the
-        operations that they call, on the CPU and on a CUDA device, and their share of all.
+        The ten slowest operations: their calls in a step, their own milliseconds in a step (without the operations that
+        they call) on the CPU and on a CUDA device, and their share of the total.
 
     Raises:
         InputError: the folder cannot be written.
@@ -71,7 +71,7 @@ def busy_seconds(engine: Engine, batches: Batches, device: torch.device, steps: 
 
 
 def _profiled(engine: Engine, batches: Batches, device: torch.device, steps: int) -> record:
-    os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # it tells at length of a device that is not there
+    os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # otherwise it logs at length that there is no device
     kinds = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if device.type == "cuda" else [])]
     profiler: record
     with record(activities=kinds, acc_events=True) as profiler:
@@ -82,7 +82,7 @@ def _profiled(engine: Engine, batches: Batches, device: torch.device, steps: int
 
 
 def _dearest(events: Any, device: torch.device, steps: int) -> list[dict[str, Any]]:
-    """Return the rows of operations, the dearest first; kernels count for the operations that launch them."""
+    """Return a row for each operation, the slowest first; kernels count for the operations that launch them."""
     on_device = device.type == "cuda"
     operations = [event for event in events if event.device_type == DeviceType.CPU and not event.is_user_annotation]
 

@@ -1,4 +1,4 @@
-"""What a device could do: large products, copies; and how much arithmetic a step holds."""
+"""A device's rates for large matrix products and copies, and the arithmetic in a step."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -14,7 +14,7 @@ COPIED = 1 << 26  # floats that are copied to measure the memory
 
 
 def wait(device: torch.device) -> None:
-    """Wait until the device has done all that it was given."""
+    """Wait until the device has finished its work."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     elif device.type == "mps":
@@ -39,21 +39,21 @@ def matrix_rate(device: torch.device, precision: str) -> float:
 
 
 def copy_rate(device: torch.device) -> float:
-    """Return the bytes per second that are read and written when memory is copied."""
+    """Return the bytes per second that a copy of memory reads and writes."""
     source = torch.ones(COPIED, device=device)
     target = torch.empty_like(source)
     return 8 * COPIED / _fastest(lambda: target.copy_(source), device)
 
 
 def device_name(device: torch.device) -> str:
-    """Name the device as its maker does."""
+    """Return the device's name."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return str(torch.cpu.get_capabilities().get("cpu_name", "cpu")) if device.type == "cpu" else str(device)
 
 
 def summary(ratios: Sequence[float]) -> tuple[float, tuple[float, float]]:
-    """Return the median of ratios, and the quartiles between which half of them lie.
+    """Return the median of ratios, and their quartiles.
 
     >>> summary([1.0, 2.0, 3.0, 4.0, 5.0])
     (3.0, (2.0, 4.0))

@@ -1,4 +1,4 @@
-"""The packed cache: samples that take work are made once, in parallel, and kept; with `ganforge data` commands."""
+"""The packed cache: costly samples are made once, in parallel, and kept; with commands of `ganforge data`."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def packed(samples: Any, shape: Any, what: str, report: Any) -> Any:
-    """Make samples once, in parallel, and keep them packed in the user's cache folder, mapped into memory."""
+    """Makes samples once, in parallel, keeps them packed in the user's cache folder, and maps them into memory."""
     from ganforge_cache.cache import ready
 
     return ready(samples, shape, what, report)
@@ -17,13 +17,13 @@ def packed(samples: Any, shape: Any, what: str, report: Any) -> Any:
 
 @hookimpl
 def ganforge_register(register: Register) -> None:
-    """Register the cache packed."""
+    """Register the cache `packed`."""
     register.cache("packed", packed)
 
 
 @hookimpl(trylast=True)
 def ganforge_commands(app: "typer.Typer") -> None:
-    """Add `prepare` and `clear` to `ganforge data`, which is there already, unless nobody else has data commands."""
+    """Add `prepare` and `clear` to `ganforge data`, which is created if no other plugin has done so."""
     import typer
 
     from ganforge_cache.commands import clear, prepare

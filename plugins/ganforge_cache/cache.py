@@ -1,4 +1,4 @@
-"""Samples that take work are made once, in parallel, and kept packed, a folder each, in the user's cache."""
+"""Costly samples are made once, in parallel, and kept packed in the user's cache, each set in its own folder."""
 
 import errno
 import hashlib
@@ -37,7 +37,7 @@ from ganforge import (
 from ganforge_cache.preparing import Faults, Maker, Notes, make_all, module_of
 
 FORMAT = 3
-HEADER = 256  # bytes of a file before its samples
+HEADER = 256  # bytes before the samples in a file
 SAMPLES, ABOUT = "samples.safetensors", "about.json"
 NAMES = {"uint8": "U8", "uint16": "U16", "float32": "F32"}  # of types in the header
 SHOWN = 5
@@ -47,7 +47,7 @@ DISK_ERRORS = {*UNWRITABLE, errno.EFBIG, errno.ENOTDIR, errno.EEXIST, errno.ENOE
 
 @frozen
 class Entry:
-    """One packed cache: its folder, and what is known of it."""
+    """One packed cache: its folder and its header."""
 
     folder: Path
     what: str
@@ -74,18 +74,18 @@ def ready(
     *,
     processes: int = 0,
 ) -> Stored:
-    """Return samples from the cache, mapped into memory; make and pack them first, if that was not done before.
+    """Return samples from the cache, mapped into memory; make and pack them first if they are missing.
 
     Args:
-        samples: what is wanted.
+        samples: the samples to return.
         shape: [C, H, W] of a sample.
-        what: name of these samples for messages and lists, such as `edges2photo train A`.
-        report: told of (what goes on, done, total).
-        processes: how many make samples at a time; 0 for as many as there are cores.
+        what: name of these samples in messages and lists, such as `edges2photo train A`.
+        report: called with (what, done, total).
+        processes: how many processes make samples; 0 for one per core.
 
     Raises:
         InputError: samples are broken, or the cache cannot be written.
-        PluginError: making a sample failed otherwise, or it has another shape.
+        PluginError: making a sample failed with another exception, or a sample has the wrong shape.
     """
     folder = home() / _key(samples, shape)
     if (entry := _read(folder)) is None:
@@ -108,7 +108,7 @@ def ready(
 
 
 def entries() -> Iterator[Entry]:
-    """Every cache there is."""
+    """Yield every cache."""
     if os.path.isdir(home()):
         for folder in sorted(home().iterdir()):
             if not folder.name.startswith(".") and (entry := _read(folder)):
@@ -116,18 +116,18 @@ def entries() -> Iterator[Entry]:
 
 
 def find(samples: Prepared, shape: Shape) -> Entry | None:
-    """Return the cache of these samples, if it is made."""
+    """Return the cache of these samples; None if there is none."""
     return _read(home() / _key(samples, shape))
 
 
 def clear(keys: Sequence[str] | None = None) -> int:
-    """Delete the caches of these folder names, or everything, and what broken-off preparations left.
+    """Delete the caches in these folders, or all of them, and what interrupted preparations left.
 
     Returns:
-        The bytes that became free. What another process is preparing is left alone.
+        The number of freed bytes. What another process is preparing is left alone.
 
     Raises:
-        InputError: some of it may not be deleted, such as another user's; the rest is.
+        InputError: a part, such as another user's, cannot be deleted; the rest is.
     """
     free, kept = 0, ""
     for lock in sorted(home().glob("*.lock")) if os.path.isdir(home()) else ():
@@ -139,7 +139,7 @@ def clear(keys: Sequence[str] | None = None) -> int:
                 for folder in (entry, *_asides(lock.stem)):
                     if folder.is_dir():
                         size = sum(path.stat().st_size for path in folder.iterdir())
-                        shutil.rmtree(folder)  # the lock stays: another process may be waiting for it
+                        shutil.rmtree(folder)  # keep the lock: another process may be waiting for it
                         free += size
         except OSError as error:
             if entry.is_dir():
@@ -156,14 +156,14 @@ def _take(tensor: Tensor, indices: Sequence[int]) -> Tensor:
 
 
 def _key(samples: Prepared, shape: Shape) -> str:
-    """Name the cache by everything that its contents depend on: items, their files' state, settings, and the code."""
+    """Name the cache by everything that its contents depend on: items, the state of their files, settings, code."""
     about = (FORMAT, samples.settings, tuple(shape), _type_of(samples), samples.on_broken)
     digest = hashlib.blake2b(repr(about).encode(), digest_size=16)
     for item in samples.items:
         if isinstance(item, Path):
             try:
                 state = os.stat(item)
-                # Not even a program that sets the time of its files back can set this one; Windows has it not.
+                # Programs that set back a file's time cannot change this one; Windows does not have it.
                 changed = state.st_ctime_ns if sys.platform != "win32" else 0
                 found = f"{state.st_size}\0{state.st_mtime_ns}\0{changed}"
             except OSError:
@@ -182,7 +182,7 @@ def _key(samples: Prepared, shape: Shape) -> str:
 
 
 def _read(folder: Path) -> Entry | None:
-    """Return what is in a cache folder; None where there is none, or none that is whole."""
+    """Return the cache in a folder; None if there is none or it is incomplete."""
     try:
         about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
         notes = tuple(Note(**{**note, "names": tuple(note["names"])}) for note in about["notes"])
@@ -202,7 +202,7 @@ def _map(folder: Path) -> Tensor:
 
 @contextmanager
 def _writing(samples: Prepared, shape: Shape) -> Iterator[None]:
-    """Say, of an error of the disk, what was to be written where, and what can be done."""
+    """Turn a disk error into one that says what was to be written where, and what to do."""
     try:
         home().mkdir(parents=True, exist_ok=True)
         yield
@@ -222,7 +222,7 @@ def _writing(samples: Prepared, shape: Shape) -> Iterator[None]:
 
 @contextmanager
 def _locked(folder: Path, wait: Callable[[], None]) -> Iterator[None]:
-    """Be the only process that makes this cache; the lock of one that died is free."""
+    """Be the only process that makes this cache; a process that died releases its lock."""
     lock = FileLock(folder.with_name(f"{folder.name}.lock"))
     try:
         lock.acquire(timeout=0)
@@ -240,13 +240,13 @@ def _asides(name: str) -> list[Path]:
 
 
 def _make(folder: Path, samples: Prepared, shape: Shape, what: str, report: Report, processes: int) -> None:
-    """Make all samples in a folder aside, and rename it when it is whole and on the disk."""
-    for left in _asides(folder.name):  # of a process that was killed: the lock is ours; it may be another user's
+    """Make all samples in a temporary folder, and rename it when it is complete and on the disk."""
+    for left in _asides(folder.name):  # left by a killed process, since we hold the lock; it may be another user's
         shutil.rmtree(left, ignore_errors=True)
     if folder.is_dir():  # damaged
         shutil.rmtree(folder)
     aside = home() / f".{folder.name}.{token_hex(4)}"
-    aside.mkdir()  # and not mkdtemp, so that users of a group can share a cache
+    aside.mkdir()  # not mkdtemp, so that users of a group can share a cache
     try:
         file = aside / SAMPLES
         _reserve(file, HEADER + samples.length * _bytes_of(samples, shape))
@@ -283,18 +283,18 @@ def _make(folder: Path, samples: Prepared, shape: Shape, what: str, report: Repo
 
 
 def _broken(faults: Faults, samples: Prepared) -> InputError:
-    """Name the broken items, a few of them in full."""
+    """Return an error with the number of broken items, and a few of their messages."""
     lines = [printable(message) for _, message, _ in faults[:SHOWN]]
     if len(faults) > SHOWN:
         lines.append(f"and {len(faults) - SHOWN} more")
     if len(faults) < samples.length:
         count = f"{len(faults):,} of {samples.length:,}"
-        lines.append(f'{count} cannot be used: mend or remove them, or set dataset.on_broken = "skip"')
+        lines.append(f'{count} cannot be used: repair or remove them, or set dataset.on_broken = "skip"')
     return InputError("; ".join(lines), key=faults[0][2])
 
 
 def _reserve(file: Path, size: int) -> None:
-    """Take the space at once, so that a full disk is noticed before the work and not after it."""
+    """Reserve the space at once, so that a full disk is noticed before the work."""
     with file.open("wb") as target:
         if hasattr(os, "posix_fallocate"):
             os.posix_fallocate(target.fileno(), 0, size)
@@ -312,7 +312,7 @@ def _bytes_of(samples: Prepared, shape: Shape) -> int:
 
 
 def _close_gaps(file: Path, samples: Prepared, shape: Shape, broken: Sequence[int]) -> None:
-    """Move samples into the places of broken ones, and write the header, which makes the file valid."""
+    """Move samples into the places of broken ones, then write the header, which makes the file valid."""
     size, length = _bytes_of(samples, shape), samples.length
     kept = length
     with file.open("r+b") as target:

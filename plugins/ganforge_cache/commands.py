@@ -1,4 +1,4 @@
-"""`ganforge data prepare` and `ganforge data clear`: the cache, filled and emptied."""
+"""`ganforge data prepare` and `ganforge data clear`."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def prepare(context: typer.Context, recipe: RecipeName, sets: Sets = None, plugin: PluginFiles = None) -> None:
-    """Make a recipe's pictures ready in the cache, in parallel; a run would do the same before its first step."""
+    """Prepare a recipe's pictures in the cache, in parallel, as a run does before its first step."""
     plan = understand(context, recipe, sets, plugin)
     from ganforge import decide_and_read, make_dataset, oddities
     from ganforge_cache import cache
@@ -35,12 +35,12 @@ def prepare(context: typer.Context, recipe: RecipeName, sets: Sets = None, plugi
 def clear(
     context: typer.Context,
     recipe: Annotated[
-        str | None, typer.Argument(metavar="[RECIPE]", help="Only this recipe's; by default all.")
+        str | None, typer.Argument(metavar="[RECIPE]", help="Only this recipe's pictures; by default all.")
     ] = None,
     sets: Sets = None,
     plugin: PluginFiles = None,
 ) -> None:
-    """Empty the cache of prepared pictures; the files that they were made of are not touched."""
+    """Empty the cache of prepared pictures; the original files are not touched."""
     if recipe is None and sets:
         raise InputError("--set needs a RECIPE that it overrides")
     plan = understand(context, recipe, sets, plugin) if recipe else None
@@ -51,7 +51,7 @@ def clear(
 
 
 def _all_cached(plan: "Plan") -> "Iterator[Entry]":
-    """Yield what the cache holds of a recipe: what was looked at to decide its settings, and its samples."""
+    """Yield all caches of a recipe: its samples, and the scans that decided its settings."""
     from ganforge import decide, make_dataset
     from ganforge_cache.cache import find, ready
 
@@ -67,7 +67,7 @@ def _all_cached(plan: "Plan") -> "Iterator[Entry]":
 
 
 def _cached(plan: "Plan") -> "Iterator[Entry]":
-    """Yield what the cache holds of a recipe's samples."""
+    """Yield the caches of a recipe's samples."""
     from ganforge import Prepared, make_dataset, open_all
     from ganforge_cache.cache import find
 

@@ -1,4 +1,4 @@
-"""Making many samples into one file, in parallel processes once there is enough work for them."""
+"""Making many samples into one file, with parallel processes if there is enough work."""
 
 import importlib
 import math
@@ -23,25 +23,25 @@ from torch import Tensor
 
 from ganforge import InputError, Note, PluginError, PluginFolder, Shape, folders, gather_notes, noting
 
-CHUNK = 32  # samples that a process makes at a time
+CHUNK = 32  # samples per task of a process
 SAFE = "PYTHONSAFEPATH"
-ALONE_SECONDS = 4.0  # work that is left below which more processes would not be worth their start
+ALONE_SECONDS = 4.0  # remaining work for which starting more processes does not pay
 
 Faults = list[tuple[int, str, str]]  # (index, message, key of the setting at fault)
 Notes = list[tuple[int, Note]]  # (index of the first item of the chunk, what is odd about items of it)
-Made = tuple[int, Faults, Notes]  # how many were made, and what was found
+Made = tuple[int, Faults, Notes]  # how many were made, the broken ones, and what is odd
 
 
 @frozen
 class Maker:
-    """Makes a chunk of samples and writes it to its place in the file.
+    """Makes a chunk of samples and writes it into the file.
 
     Attributes:
         make: makes the sample of an item.
-        shape: of a sample.
-        dtype: of a sample.
-        file: where samples lie one behind the other.
-        offset: bytes before the first of them.
+        shape: shape of a sample.
+        dtype: type of a sample.
+        file: the file that holds the samples, one after the other.
+        offset: bytes before the first sample.
     """
 
     make: Callable[[Any], Tensor]
@@ -51,10 +51,11 @@ class Maker:
     offset: int
 
     def __call__(self, start: int, items: Sequence[Any]) -> Made:
-        """Return how many were made, which of them are broken, and what is odd; broken ones' places stay black.
+        """Return how many were made, which are broken, and what is odd; the places of broken ones stay black.
 
         Raises:
-            PluginError: making a sample failed otherwise than by an InputError, or it is not what it should be.
+            PluginError: making a sample raised something other than an InputError, or the sample has the wrong type or
+                shape.
         """
         size = math.prod(self.shape) * self.dtype.itemsize
         chunk = bytearray(size * len(items))
@@ -83,18 +84,18 @@ class Maker:
 
 
 def make_all(maker: Maker, items: Sequence[Any], processes: int = 0) -> Iterator[Made]:
-    """Make all samples, chunk by chunk: first alone, then together with other processes if that is worth their start.
+    """Make all samples, chunk by chunk: first alone, then with other processes if starting them pays.
 
     Args:
         maker: makes a chunk.
-        items: what samples are made of.
-        processes: how many at a time; 0 for as many as there are cores.
+        items: the items that samples are made from.
+        processes: how many processes; 0 for one per core.
     """
     processes = processes or (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
     together = processes > 1 and _can_travel(maker)
     began, start = time.monotonic(), 0
     threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # one sample is too little work for two threads, which would wait for each other
+    torch.set_num_threads(1)  # one sample is too little work for two threads
     try:
         while start < len(items):
             left = (time.monotonic() - began) / start * (len(items) - start) if start else 0.0
@@ -118,10 +119,10 @@ def _make_together(maker: Maker, items: Sequence[Any], start: int, processes: in
     module = module_of(maker.make)
     context: Any = multiprocessing.get_context("spawn" if sys.platform == "win32" else "forkserver")
     if sys.platform != "win32":
-        context.set_forkserver_preload([__name__, module])  # torch is loaded once, not once a process
+        context.set_forkserver_preload([__name__, module])  # torch is loaded once, not once per process
         _start_server()
     pool = ProcessPoolExecutor(processes, mp_context=context, initializer=_begin, initargs=(module, folders))
-    opening = threading.Thread(target=pool.submit, args=(os.getpid,))  # comes back when torch is loaded over there
+    opening = threading.Thread(target=pool.submit, args=(os.getpid,))  # returns once torch is loaded there
     opening.start()
     waiting: set[Future[Made]] = set()
     try:
@@ -136,16 +137,16 @@ def _make_together(maker: Maker, items: Sequence[Any], start: int, processes: in
             for future in finished:
                 yield future.result()
     except BrokenProcessPool as error:
-        raise PluginError("a process that made samples died; is there too little memory?") from error
+        raise PluginError("a process that made samples died; there may be too little memory") from error
     finally:
         opening.join()
         pool.shutdown(cancel_futures=True)
 
 
 def _start_server() -> None:
-    """Start the process that others are forked from, deaf to Ctrl-C: its traceback would tell a user nothing.
+    """Start the process that others are forked from; it ignores Ctrl-C, since its traceback would not help a user.
 
-    Nor does it look for modules in the current folder, where a `random.py` of the user may lie.
+    It does not look for modules in the current folder, which may hold a user's own `random.py`.
     """
     if threading.current_thread() is not threading.main_thread():
         return
@@ -162,16 +163,16 @@ def _start_server() -> None:
 
 
 def _can_travel(maker: Maker) -> bool:
-    """Tell whether other processes can be handed the function."""
+    """Tell whether the function can be passed to other processes."""
     try:
         ForkingPickler.dumps(maker)
-    except Exception:  # a lambda or the like: it says so with exceptions of many types
+    except Exception:  # a lambda, for example; pickle raises many types
         return False
     return module_of(maker.make) != "__main__"
 
 
 def _begin(module: str, local: Mapping[str, PluginFolder]) -> None:
-    """Set a helping process up: it ends with its parent, keeps to one thread, and knows the plugin's module."""
+    """Set up a worker process: it ends with its parent, uses one thread, and can import the plugin's module."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     if parent is not None:

@@ -1,4 +1,4 @@
-"""Proofs: whether components keep the rules of their kinds."""
+"""Checks that components keep the rules of their kinds: `ganforge check`."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""A check is a claim about components of some kinds, and a function that finds what contradicts it."""
+"""A check is a claim about components of some kinds, with a function that finds violations of it."""
 
 import inspect
 import traceback
@@ -11,22 +11,22 @@ from attrs import NOTHING, define, evolve, field, frozen
 
 from ganforge import Component, InputError, Registry, Setting, brief, contained, drawn_from, structure
 
-# The modules whose functions are checks, in the order in which they are made.
+# The modules whose functions are checks, in the order in which these run.
 MODULES = ("every", "losses", "networks", "couplings", "datasets", "evaluations", "optimizers", "observers")
 
 
 class LeftOutError(Exception):
-    """A check cannot be made of a component; the message says why, and what would make it possible."""
+    """A check cannot run on a component; the message says why, and what would make it possible."""
 
 
 @frozen
 class Finding:
-    """What contradicts a claim.
+    """A violation of a claim.
 
     Attributes:
         problem: what is wrong, with the numbers that were measured.
-        fix: what to do about it, a sentence.
-        place: `file:line` in the component's code; that of the component where it is not known better.
+        fix: what to do about it.
+        place: `file:line` in the component's code; by default that of the component itself.
     """
 
     problem: str
@@ -36,13 +36,13 @@ class Finding:
 
 @define(eq=False)
 class Subject:
-    """A component that is checked, with its settings.
+    """A component to check, with its settings.
 
     Attributes:
-        component: what is checked.
-        registry: every component there is: values are made by others, networks by couplings' roles.
-        settings: all settings; a `NOTHING` among them is one that a recipe must give.
-        kept: what one check has made and others use.
+        component: the component.
+        registry: all components, from which the values and networks that it needs are made.
+        settings: all settings; `NOTHING` for one that a recipe must give.
+        kept: objects that several checks share.
     """
 
     component: Component
@@ -60,13 +60,13 @@ class Subject:
             return self.component.place
 
     def keep(self, name: str, make: Callable[[], Any]) -> Any:
-        """Return what was made under a name before; make it now if it was not."""
+        """Return the object kept under a name; make it on first use."""
         if name not in self.kept:
             self.kept[name] = make()
         return self.kept[name]
 
     def complete(self) -> Mapping[str, Any]:
-        """Return the settings; a LeftOutError names those that must be given first."""
+        """Return the settings; raise a LeftOutError that names one that must be given."""
         if missing := [name for name, value in self.settings.items() if value is NOTHING]:
             raise LeftOutError(f"needs settings: --set {missing[0]}=...")
         return self.settings
@@ -77,10 +77,10 @@ class Check:
     """A claim about components.
 
     Attributes:
-        name: in words joined by hyphens.
-        kinds: of the components that it is about.
+        name: words joined by hyphens.
+        kinds: kinds of the components that it applies to.
         claim: a sentence.
-        find: yields what contradicts it; raises a LeftOutError where it cannot tell.
+        find: yields violations; raises a LeftOutError if it cannot run.
         slow: whether it takes more than about a second.
     """
 
@@ -93,7 +93,7 @@ class Check:
 
 @frozen
 class Outcome:
-    """What came of a check: nothing, findings, or why it was left out."""
+    """The result of a check: findings, if any, or why it was left out."""
 
     check: Check
     findings: tuple[Finding, ...] = ()
@@ -122,15 +122,15 @@ def all_checks() -> list[Check]:
 
 
 def defaults_of(component: Component) -> dict[str, Any]:
-    """Return the settings of a component as they are if a recipe gives none; `NOTHING` where it must."""
+    """Return the default settings of a component; `NOTHING` for those that a recipe must give."""
     return {name: setting.default for name, setting in component.signature.settings.items()}
 
 
 def subject_of(component: Component, registry: Registry[Component], settings: Mapping[str, Any]) -> Subject:
-    """Return what is checked of a component, with some settings given and all others by default.
+    """Return a component to check, with the given settings and defaults for all others.
 
     Raises:
-        InputError: it has no such setting.
+        InputError: the component has no such setting.
     """
     known = component.signature.settings
     if unknown := [name for name in settings if name not in known]:
@@ -139,28 +139,28 @@ def subject_of(component: Component, registry: Registry[Component], settings: Ma
 
 
 def examine(subject: Subject, *, slow: bool = False, skip: Collection[str] = ()) -> list[Outcome]:
-    """Make all checks of a component's kind; what it raises is a finding of the check that called it.
+    """Run all checks of a component's kind; an exception that it raises is a finding.
 
     Args:
         subject: the component.
-        slow: whether to make slow checks, too.
-        skip: names of checks that are left out.
+        slow: whether to run slow checks, too.
+        skip: names of checks to leave out.
     """
     found = []
     for check in all_checks():
         if subject.component.kind not in check.kinds and check.kinds:
             continue
         if check.name in skip:
-            found.append(Outcome(check, left_out="not wanted"))
+            found.append(Outcome(check, left_out="skipped by --skip"))
         elif check.slow and not slow:
-            found.append(Outcome(check, left_out="slow: --slow makes it, too"))
+            found.append(Outcome(check, left_out="slow: add --slow to run it"))
         else:
             found.append(_outcome(check, subject))
     return found
 
 
 def _outcome(check: Check, subject: Subject) -> Outcome:
-    """Make a check from a fixed random state; what is odd for warnings' sake is not told here."""
+    """Run a check from a fixed random state, with warnings ignored."""
     findings: list[Finding] = []
     try:
         with contained(), drawn_from(0), warnings.catch_warnings():
@@ -171,13 +171,13 @@ def _outcome(check: Check, subject: Subject) -> Outcome:
             return Outcome(check, left_out=str(error))
     except Exception as error:
         place = place_of(error, subject)
-        findings.append(Finding(f"it raised {brief(error)}", "see why, with a breakpoint there", place))
+        findings.append(Finding(f"it raised {brief(error)}", "set a breakpoint there to see why", place))
     found = (evolve(finding, place=finding.place or subject.place) for finding in findings)
     return Outcome(check, tuple(dict.fromkeys(found)))
 
 
 def place_of(error: BaseException, subject: Subject) -> str:
-    """Return the innermost line of the component's own file that an exception came through; or nothing."""
+    """Return the innermost line of the component's own file in a traceback; empty if there is none."""
     file = subject.place.rpartition(":")[0]
     while error.__cause__ is not None:
         error = error.__cause__
@@ -186,7 +186,7 @@ def place_of(error: BaseException, subject: Subject) -> str:
 
 
 def caller_of(subject: Subject) -> str:
-    """Return the innermost line of the component's own file, or else of its package, that is at work now."""
+    """Return the innermost line of the component's own file, or else of its package, on the current call stack."""
     file = subject.place.rpartition(":")[0]
     frames = traceback.extract_stack()
     own = [frame for frame in frames if frame.filename == file]
@@ -194,7 +194,7 @@ def caller_of(subject: Subject) -> str:
 
 
 def narrow(component: Component, **given: Any) -> dict[str, Any]:
-    """Return settings that make a small network of a component: whole numbers above 16 become 8, if that may be."""
+    """Return settings for a small network: whole numbers above 16 become 8 where their range allows it."""
     settings = component.signature.settings
     return {**{name: _narrowed(one) for name, one in settings.items()}, **given}
 

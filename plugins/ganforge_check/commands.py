@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 _names = typer.Argument(
     metavar="[NAME]...",
-    help="Plugin files, plugins, components (`l1`, `plugin/l1`, `loss:l1`) or kinds; all without any.",
+    help="Plugin files, plugins, components (`l1`, `plugin/l1`, `loss:l1`) or kinds; by default all components.",
 )
 _set = typer.Option("--set", metavar="KEY=VALUE", help="A setting of the component, such as width=8; repeatable.")
 
@@ -40,16 +40,16 @@ def check(
     names: Annotated[list[str] | None, _names] = None,
     sets: Annotated[list[str] | None, _set] = None,
     slow: Annotated[
-        bool, typer.Option("--slow", help="Make checks that take seconds, too, such as torch.compile.")
+        bool, typer.Option("--slow", help="Also run checks that take seconds, such as torch.compile.")
     ] = False,
-    skip: Annotated[list[str] | None, typer.Option(metavar="CHECK", help="Leave a check out; repeatable.")] = None,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show the claims that hold, too.")] = False,
+    skip: Annotated[list[str] | None, typer.Option(metavar="CHECK", help="Leave out a check; repeatable.")] = None,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Also show the claims that hold.")] = False,
     plugin: PluginFiles = None,
     as_json: AsJson = False,
 ) -> None:
-    """Prove that components keep the rules of their kinds: say what was checked, what failed, why, and what to do.
+    """Check that components keep the rules of their kinds: report what was checked, what failed, why, and the fix.
 
-    The exit status is 0 where nothing failed, 1 where something did.
+    The exit status is 0 if all checks passed and 1 if one failed.
     """
     with aside():
         plugins = plugins_with(context, [*(plugin or ()), *map(Path, filter(_is_file, names or ()))])
@@ -58,7 +58,7 @@ def check(
         known = [one.name for one in all_checks()]
         for name in skip or ():
             if name not in known:
-                raise InputError(f"there is no check '{name}'; {nearest(name, known)}")
+                raise InputError(f"unknown check '{name}'; {nearest(name, known)}")
         chosen = _chosen(plugins, names or [])
         settings = _settings(chosen, sets or [])
         found = []
@@ -78,7 +78,7 @@ def _is_file(name: str) -> bool:
 
 
 def _chosen(plugins: Plugins, names: Sequence[str]) -> list[Component]:
-    """Return the components of files, plugins, kinds and names, each once; an InputError says what there is not."""
+    """Return the components of files, plugins, kinds and names, each once; raise an InputError for an unknown one."""
     every = [component for kind in KINDS for component in plugins.registry.of(kind)]
     if not names:
         return every
@@ -92,13 +92,13 @@ def _chosen(plugins: Plugins, names: Sequence[str]) -> list[Component]:
             if name in plugins.known or _is_file(name):
                 raise InputError(f"'{name}' registers no component")
             offered = {*KINDS, *plugins.known, *(one.name for one in every)}
-            raise InputError(f"there is no plugin, kind or component '{name}'; {nearest(name, offered)}")
+            raise InputError(f"no plugin, kind or component '{name}'; {nearest(name, offered)}")
         found |= {(one.kind, one.qualified): one for one in matching}
     return list(found.values())
 
 
 def _matches(component: Component, name: str) -> bool:
-    """Whether a component is meant by the name of a file, a plugin, a kind, or its own one."""
+    """Whether the name of a file, a plugin, a kind or a component selects this component."""
     if _is_file(name):
         return component.plugin == Path(name).stem
     kind, _, own = name.rpartition(":")
@@ -111,7 +111,7 @@ def _matches(component: Component, name: str) -> bool:
 
 
 def _settings(chosen: Sequence[Component], sets: Sequence[str]) -> dict[str, Any]:
-    """Read the settings that are given, for the one component that is chosen."""
+    """Read the given settings, which are for a single component."""
     if not sets:
         return {}
     if len(chosen) != 1:
@@ -120,7 +120,7 @@ def _settings(chosen: Sequence[Component], sets: Sequence[str]) -> dict[str, Any
 
 
 def _setting(component: Component, text: str) -> tuple[str, Any]:
-    """Read KEY=VALUE, the value being TOML, or a word; an InputError says what is wrong with it."""
+    """Read KEY=VALUE, where the value is TOML or a word; raise an InputError if it is wrong."""
     key, equals, value = text.partition("=")
     known = component.signature.settings
     if not equals or key not in known:
@@ -137,7 +137,7 @@ def _setting(component: Component, text: str) -> tuple[str, Any]:
 
 
 def _row(component: Component, place: str, outcomes: Sequence["Outcome"]) -> dict[str, Any]:
-    """Return what is told in JSON of a component."""
+    """Return the JSON of a component's results."""
     checks = [
         {
             "check": outcome.check.name,
@@ -152,7 +152,7 @@ def _row(component: Component, place: str, outcomes: Sequence["Outcome"]) -> dic
 
 
 def _print(found: Sequence[tuple[Component, str, Sequence["Outcome"]]], *, verbose: bool) -> None:
-    """Print for each component what failed, why and what to do; if there is one alone, also what holds."""
+    """Print for each component what failed, why, and the fix; for a single component, also what holds."""
     console = Console(emoji=False, soft_wrap=True)
 
     def show(text: str, style: str = "") -> None:

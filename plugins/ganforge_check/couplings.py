@@ -1,4 +1,4 @@
-"""What couplings and updates keep, seen in whole steps of a small recipe."""
+"""Checks of couplings and updates, in whole steps of a small recipe."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -31,7 +31,7 @@ def all_used(subject: Subject) -> Iterator[Finding]:
     used |= {fact.name for one in coupling.networks for fact in one.facts.values() if isinstance(fact, Network)}
     for network in coupling.networks:
         if network.name not in used:
-            fix = "name it in a View's networks, or take it out"
+            fix = "name it in a View's networks, or remove it"
             yield Finding(f"no view uses the network {network.name}", fix)
 
 
@@ -42,7 +42,7 @@ def updated(subject: Subject) -> Iterator[Finding]:
     play = _played(subject)
     owners = {network.name: network.player for network in coupling.networks}
     if shared := _shared(play, owners):
-        fix = "hand over what it makes, not the network; or let one player update both"
+        fix = "pass what it computes, not the network; or let one player update both"
         yield Finding(f"{shared[1]} holds parameters of {shared[0]}, which another player updates", fix)
         return
     moved: set[str] = set()
@@ -69,7 +69,7 @@ def updated(subject: Subject) -> Iterator[Finding]:
 
 @claims("coupling", "update")
 def goes_on(subject: Subject) -> Iterator[Finding]:
-    """A run that was interrupted goes on bit for bit: all that changes is in the checkpoint."""
+    """An interrupted run continues bit for bit: everything that changes is in the checkpoint."""
     whole = _played(subject)
     whole.steps(0, 4)
     expected = whole.weights()
@@ -81,7 +81,7 @@ def goes_on(subject: Subject) -> Iterator[Finding]:
     second.steps(2, 4)
     if difference := first_difference(expected, second.weights()):
         fix = "keep what changes in buffers and parameters of modules, and draw with torch alone"
-        yield Finding(f"after a checkpoint it goes on otherwise: {difference}", fix)
+        yield Finding(f"after a checkpoint it continues differently: {difference}", fix)
 
 
 @claims("coupling")
@@ -95,8 +95,8 @@ def parts(subject: Subject) -> Iterator[Finding]:
         play.steps(0, 1)
         changes.append({name: value - before[name] for name, value in play.weights().items()})
     if difference := first_difference(changes[0], changes[1], near=2e-3):
-        fix = "let values be means over samples, or register what sees the batch with whole=True"
-        yield Finding(f"in two parts a step is another one: {difference}", fix)
+        fix = "make values means over samples, or register what sees the whole batch with whole=True"
+        yield Finding(f"in two parts a step differs: {difference}", fix)
 
 
 @claims("update")
@@ -119,10 +119,10 @@ def hooked(subject: Subject) -> Iterator[Finding]:
                     )
                 elif not value.isfinite().all():
                     yield Finding(
-                        f"what it shows of {name}.{key} is not finite", "begin averages with the weights themselves"
+                        f"what it shows of {name}.{key} is not finite", "start averages at the weights themselves"
                     )
     if difference := _not_finite(play.weights()):
-        yield Finding(f"after three steps {difference}", "see what it does to gradients or weights")
+        yield Finding(f"after three steps {difference}", "look at what it does to gradients or weights")
 
 
 def _shared(play: Play, owners: Mapping[str, str | None]) -> tuple[str, str] | None:
@@ -148,7 +148,7 @@ def _coupling(subject: Subject) -> Coupling:
 
 
 def _played(subject: Subject, seed: int = 0, rate: float = 0.05, **train: Any) -> Play:
-    """Make a play of a recipe with the coupling, or with the update in it."""
+    """Return a training of a recipe with this coupling or update."""
     table = subject.keep("recipe", lambda: _table(subject))
     changed = {"train": {**table["train"], **train}, "optimizer": {**table["optimizer"], "lr": rate}}
     return play_of(subject.registry, {**table, **changed}, seed)
@@ -163,10 +163,10 @@ def _table(subject: Subject) -> Table:
 
 
 def usual_coupling(subject: Subject) -> Any:
-    """Return a coupling with a way back: that in which other components are tried."""
+    """Return a coupling with a way back, in which other components are tried."""
     found = [one for one in subject.registry.of("coupling") if NOTHING not in defaults_of(one).values()]
     if not found:
-        raise LeftOutError("no plugin here offers a coupling")
+        raise LeftOutError("no installed plugin offers a coupling")
     return next((one for one in found if one.name == "discogan"), found[0])
 
 

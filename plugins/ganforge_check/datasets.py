@@ -1,4 +1,4 @@
-"""What data sets keep: shapes, types, ranges, and splits that share nothing."""
+"""Checks of data sets: shapes, types, ranges, and disjoint splits."""
 
 import hashlib
 import os
@@ -16,8 +16,8 @@ from ganforge import Dataset, Drawn, InputError, Prepared, Samples, Split, Store
 from ganforge_check.checks import Finding, LeftOutError, Subject, claims
 
 OPENED: tuple[Split, ...] = ("train", "test")
-FEW = 8  # samples that are made of each domain and split
-MOST = 2000  # samples of which splits are compared
+FEW = 8  # samples made for each domain and split
+MOST = 2000  # largest number of samples that are compared between splits
 TYPES = (torch.uint8, torch.uint16)
 
 
@@ -32,20 +32,20 @@ def _opened(subject: Subject) -> dict[Split, Mapping[str, Samples]]:
     try:
         return {split: dataset.open(split) for split in OPENED}
     except InputError as error:
-        raise LeftOutError(f"its data are not there: {error}") from error
+        raise LeftOutError(f"its data are missing: {error}") from error
 
 
 def _dataset(subject: Subject) -> Dataset:
-    """Make the data set, with what it decides of its data."""
+    """Make the data set, with the settings that it decides from its data."""
     settings = subject.complete()
     try:
         made = subject.component.factory(**settings)
         if not isinstance(made, Dataset):
-            raise TypeError(f"it makes {type(made).__name__}, which is not derived from ganforge.Dataset")
+            raise TypeError(f"it returns a {type(made).__name__}, which is not derived from ganforge.Dataset")
         decided = made.decide(None, lambda *_: None).settings
         return subject.component.factory(**{**settings, **decided}) if decided else made
     except (InputError, ValueError) as error:
-        raise LeftOutError(f"its data are not there: {error}") from error
+        raise LeftOutError(f"its data are missing: {error}") from error
 
 
 def few(samples: Samples, count: int = FEW) -> list[Tensor]:
@@ -70,7 +70,7 @@ def samples(subject: Subject) -> Iterator[Finding]:
     promised = _dataset(subject).shapes
     for split, domain, found in _each(subject):
         if domain not in promised:
-            yield Finding(f"it opens a domain {domain} of which shapes says nothing", "name the same domains in both")
+            yield Finding(f"it opens a domain {domain} that shapes does not have", "name the same domains in both")
             continue
         shape = getattr(found, "shape", None) or promised[domain]
         for number, sample in enumerate(few(found)):
@@ -78,7 +78,7 @@ def samples(subject: Subject) -> Iterator[Finding]:
             if tuple(sample.shape) != tuple(shape):
                 yield Finding(
                     f"{where} has the shape {list(sample.shape)}, expected {list(shape)}",
-                    "let shapes say what make returns",
+                    "make shapes agree with what make returns",
                 )
                 break
             if sample.is_floating_point():
@@ -89,7 +89,7 @@ def samples(subject: Subject) -> Iterator[Finding]:
                 if len(shape) == 3 and not (low >= 0 and high <= 1):
                     yield Finding(
                         f"{where} lies in {low:.4g}..{high:.4g}, not in 0..1",
-                        "divide by the largest number that a pixel may have",
+                        "divide by the largest possible pixel value",
                     )
                     break
             if len(shape) == 3 and sample.dtype not in (*TYPES, torch.float32):
@@ -97,14 +97,14 @@ def samples(subject: Subject) -> Iterator[Finding]:
                 break
             if isinstance(found, Prepared) and str(sample.dtype) != f"torch.{found.dtype}":
                 yield Finding(
-                    f"{where} is {sample.dtype}, but Prepared.dtype says {found.dtype}", "say what make returns"
+                    f"{where} is {sample.dtype}, but Prepared.dtype is {found.dtype}", "set the type that make returns"
                 )
                 break
 
 
 @claims("dataset")
 def domains(subject: Subject) -> Iterator[Finding]:
-    """Both splits hold all domains, none is empty, and domains of a group have as many samples as each other."""
+    """Both splits hold all domains, none is empty, and the domains of a group have equally many samples."""
     dataset = _dataset(subject)
     for split, found in opened(subject).items():
         if set(found) != set(dataset.shapes):
@@ -117,13 +117,13 @@ def domains(subject: Subject) -> Iterator[Finding]:
             if len({lengths[domain] for domain in group if domain in lengths}) > 1:
                 yield Finding(
                     f"{' and '.join(group)} belong together, but have {lengths} samples",
-                    "pair them, or let groups part them",
+                    "pair them, or separate them in groups",
                 )
 
 
 @claims("dataset")
 def repeatable(subject: Subject) -> Iterator[Finding]:
-    """Opened twice, it gives the same samples in the same order, whatever was drawn before."""
+    """Opened twice, it gives the same samples in the same order, whatever the random state."""
     first = {(split, domain): few(found) for split, domain, found in _each(subject)}
     for seed in (1, 2):
         torch.manual_seed(seed)
@@ -132,7 +132,7 @@ def repeatable(subject: Subject) -> Iterator[Finding]:
             got = few(again[split][domain])  # type: ignore[index]
             if len(got) != len(expected) or not all(map(torch.equal, got, expected)):
                 fix = "sort what you list, and draw with ganforge.random_generator(self.seed, ...)"
-                yield Finding(f"opened again, {domain} ({split}) has other samples", fix)
+                yield Finding(f"opened again, {domain} ({split}) has different samples", fix)
                 return
 
 
@@ -155,7 +155,7 @@ def disjoint(subject: Subject) -> Iterator[Finding]:
             yield Finding(f"{count} test samples of {domain} are training samples, too", _LEAK)
 
 
-_LEAK = "divide items before you make samples of them, and keep what belongs together in one split"
+_LEAK = "split the items before you make samples from them, and keep items that belong together in one split"
 
 
 def _digest(sample: Tensor) -> bytes:
@@ -164,12 +164,12 @@ def _digest(sample: Tensor) -> bytes:
 
 @claims("dataset")
 def labels(subject: Subject) -> Iterator[Finding]:
-    """There are as many labels as samples, under each label's name."""
+    """Each label has as many entries as there are samples."""
     for split, domain, found in _each(subject):
         for name, values in getattr(found, "labels", {}).items():
             if len(values) != found.length:  # type: ignore[union-attr]
                 problem = f"{domain} ({split}) has {found.length} samples and {len(values)} labels '{name}'"  # type: ignore[union-attr]
-                yield Finding(problem, "give one label for each sample, also where samples are left out")
+                yield Finding(problem, "give one entry for each sample, also if samples are left out")
 
 
 @claims("dataset")
@@ -191,7 +191,7 @@ def broken_files(subject: Subject) -> Iterator[Finding]:
                 except InputError as error:
                     if path.name not in str(error):
                         yield Finding(
-                            f"of a {path.suffix} that is cut short ({domain}, {split}) it says: {error}",
+                            f"a {path.suffix} that is cut short ({domain}, {split}) gives: {error}",
                             "name the file",
                         )
                 except Exception as error:
@@ -201,10 +201,10 @@ def broken_files(subject: Subject) -> Iterator[Finding]:
                     yield Finding(problem, "raise a ganforge.InputError that names the file")
                 else:
                     problem = f"a {path.suffix} that is cut short ({domain}, {split}) makes a sample"
-                    yield Finding(problem, "refuse what cannot be read whole, with a ganforge.InputError that names it")
+                    yield Finding(problem, "raise a ganforge.InputError that names a file that cannot be read whole")
         break
     if not looked:
-        raise LeftOutError("its samples are not made of files, item by item")
+        raise LeftOutError("its samples are not made from files, item by item")
 
 
 def _paths(item: Any) -> list[Path]:

@@ -1,4 +1,4 @@
-"""What evaluations keep: numbers for mappings that are known, and that looking changes nothing."""
+"""Checks of evaluations: they give the right numbers for known mappings, and change nothing."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -14,15 +14,15 @@ from ganforge_check.playing import CPU, play_of, recipe_for
 from ganforge_check.standins import Mapped
 
 MAPPINGS: tuple[Mapped, ...] = ("perfect", "identity", "constant")
-# Data that evaluations may need, each tried until one is taken: the stand-in's, then all that need no files.
+# Data to try until an evaluation accepts one: the stand-in's, then all data sets that need no files.
 SIDE = 16
 
 
 def trained(subject: Subject, mapped: str) -> Trained:
-    """Return networks that translate in a known way, on data that the evaluation takes.
+    """Return networks that translate in a known way, on data that the evaluation accepts.
 
     Raises:
-        LeftOutError: it takes no data here.
+        LeftOutError: it accepts none of the data.
     """
     for data in _data(subject):
         try:
@@ -33,7 +33,7 @@ def trained(subject: Subject, mapped: str) -> Trained:
             reason = str(error)
             continue
         return found
-    raise LeftOutError(f"it takes none of the data that need no files: {reason}")
+    raise LeftOutError(f"it accepts none of the data that need no files: {reason}")
 
 
 def _data(subject: Subject) -> Iterator[dict[str, Any]]:
@@ -65,7 +65,7 @@ def _evaluate(subject: Subject, found: Trained) -> Findings:
 
 
 def measured(subject: Subject) -> dict[str, Findings]:
-    """Return what it finds of each known mapping; it is evaluated once."""
+    """Return its findings for each known mapping; they are computed once."""
     found: dict[str, Findings] = subject.keep("measured", lambda: _measured(subject))
     return found
 
@@ -81,15 +81,15 @@ def _measured(subject: Subject) -> dict[str, Findings]:
 
 @claims("evaluation")
 def finds(subject: Subject) -> Iterator[Finding]:
-    """Of the perfect mapping, the identity and a constant it gives numbers; of the first, finite ones."""
+    """It gives numbers for the perfect mapping, the identity and a constant; for the perfect mapping, finite ones."""
     for mapped, found in measured(subject).items():
         for name, value in found.metrics.items():
             if not isinstance(value, int | float):
                 yield Finding(f"{name} is a {type(value).__name__}, not a number", "return floats: float(tensor)")
             elif mapped == "perfect" and not math.isfinite(value):
-                yield Finding(f"of a perfect mapping {name} is {value}", "define it where nothing differs, too")
+                yield Finding(f"for a perfect mapping {name} is {value}", "define it for perfect translations, too")
     if not any(found.metrics or found.figures for found in measured(subject).values()):
-        yield Finding("it finds nothing: no metrics and no figures", "return ganforge.Findings with some")
+        yield Finding("it returns no metrics and no figures", "return ganforge.Findings with some")
 
 
 @claims("evaluation")
@@ -101,13 +101,13 @@ def tells_apart(subject: Subject) -> Iterator[Finding]:
     if all(constant.get(name) == value for name, value in perfect.items()):
         told = ", ".join(f"{name} {value:.4g}" for name, value in list(perfect.items())[:3])
         yield Finding(
-            f"a perfect mapping and a constant one get the same: {told}", "see whether it looks at the translations"
+            f"a perfect mapping and a constant one get the same: {told}", "check that it uses the translations"
         )
 
 
 @claims("evaluation")
 def steady(subject: Subject) -> Iterator[Finding]:
-    """The same networks get the same numbers, whatever was drawn before, and stay as they were."""
+    """The same networks get the same numbers whatever the random state, and are not changed."""
     one = trained(subject, "perfect")
     before = _weights(one)
     with one.evaluating():
@@ -121,7 +121,7 @@ def steady(subject: Subject) -> Iterator[Finding]:
             yield Finding(f"{name} is {value:.6g} and then {second.metrics.get(name)}", fix)
     if moved := [name for name, value in _weights(one).items() if not torch.equal(value, before[name])]:
         yield Finding(
-            f"it changes {moved[0]} of what it looks at", "train networks of your own, and copy what you change"
+            f"it changes {moved[0]} of the networks it evaluates", "copy what you change, and train only your own"
         )
 
 

@@ -1,4 +1,4 @@
-"""What holds for components of every kind: they say what they are, and their settings are a schema."""
+"""Checks of components of every kind: their docstring and their settings."""
 
 import inspect
 import re
@@ -17,7 +17,7 @@ SOURCE = re.compile(r"[=|^+*/−∑√]|\w\(|E\[|Eq\.|arXiv|https?:|\b(19|20)\d\
 def described(subject: Subject) -> Iterator[Finding]:
     """A docstring says what it is: its first line is what `ganforge list` shows."""
     if not subject.component.summary:
-        yield Finding("it has no docstring", "say in its first line what it is")
+        yield Finding("it has no docstring", "add one whose first line says what it is")
 
 
 @claims("loss")
@@ -27,7 +27,7 @@ def sourced(subject: Subject) -> Iterator[Finding]:
     methods = vars(factory).values() if isinstance(factory, type) else ()
     told = " ".join(inspect.getdoc(one) or "" for one in (factory, *methods) if callable(one) and one.__doc__)
     if told and not SOURCE.search(told):
-        fix = "add one, such as 'E[|x - y|]' or 'Zhu 2017, Eq. 2'"
+        fix = "add one of them, such as 'E[|x - y|]' or 'Zhu 2017, Eq. 2'"
         yield Finding("its docstring has neither a formula nor a source", fix)
 
 
@@ -55,4 +55,4 @@ def _of_default(setting: Setting) -> Iterator[Finding]:
     if problems:
         yield Finding(f"the default of '{setting.name}': {problems[0]}", "give one that its type and range allow")
     elif read != setting.default:
-        yield Finding(f"the default of '{setting.name}' is read back as {read}", "give one that TOML can hold")
+        yield Finding(f"the default of '{setting.name}' reads back as {read}", "give one that TOML can hold")

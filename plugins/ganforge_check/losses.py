@@ -1,4 +1,4 @@
-"""What losses and values keep: numbers, gradients, means, and that nothing else moves."""
+"""Checks of losses and values: numbers, gradients, means, and no side effects."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
@@ -13,14 +13,14 @@ from ganforge_check.checks import Finding, LeftOutError, Subject, caller_of, cla
 from ganforge_check.stage import COUNT, Trial, trials_of
 from ganforge_check.watching import speaking, waiting
 
-DRAWS = 48  # over which something random is averaged
-LOUD = 1e3  # by which scores and features are multiplied, and a loss must still be finite
-STEP = 1e-6  # of differences in float64
+DRAWS = 48  # evaluations averaged for something random
+LOUD = 1e3  # factor of scores and features at which a loss must still be finite
+STEP = 1e-6  # step of finite differences in float64
 
 
 @claims("loss")
 def scalar(subject: Subject) -> Iterator[Finding]:
-    """It returns one real number: a float32 tensor without dimensions, that has a graph."""
+    """It returns one real number: a float32 tensor without dimensions that has a graph."""
     for trial in trials_of(subject):
         value = trial.again().call(_leaves(trial)[0])
         if not isinstance(value, Tensor):
@@ -29,7 +29,7 @@ def scalar(subject: Subject) -> Iterator[Finding]:
             shape = f"{str(value.dtype).removeprefix('torch.')} {list(value.shape)}"
             yield Finding(f"for the {trial.player} it returns {shape}, not a scalar", "end with .mean()")
         elif value.dtype != torch.float32:
-            fix = "keep the type of what is given: no .half(), no torch.float64"
+            fix = "keep the type of the inputs: no .half(), no torch.float64"
             yield Finding(f"for the {trial.player} it returns {value.dtype} for float32", fix)
 
 
@@ -43,7 +43,7 @@ def finite(subject: Subject) -> Iterator[Finding]:
             _require_scalar(value)
             where = f"for the {trial.player}, with {name} inputs,"
             if not value.isfinite():
-                yield Finding(f"{where} it is {float(value.detach()):g}", "use a form that is stable, such as softplus")
+                yield Finding(f"{where} it is {float(value.detach()):g}", "use a stable form, such as softplus")
             elif value.requires_grad:
                 bad = [
                     leaf.partition(".")[0]
@@ -51,13 +51,13 @@ def finite(subject: Subject) -> Iterator[Finding]:
                     if not found.isfinite().all()
                 ]
                 if bad:
-                    fix = "keep square roots, norms, logarithms and quotients away from 0, such as by an eps"
+                    fix = "keep square roots, norms, logarithms and quotients away from 0, for example with an eps"
                     yield Finding(f"{where} the gradient of {bad[0]} is not finite", fix)
 
 
 @claims("loss")
 def gradient(subject: Subject) -> Iterator[Finding]:
-    """The gradient reaches all that came through the player's networks; nothing that is given is made to learn."""
+    """The gradient reaches every input that came through the player's networks, and no input is made to learn."""
     for trial in trials_of(subject):
         yield from _touched(trial.again())
         warm = trial.warmed()
@@ -72,14 +72,14 @@ def gradient(subject: Subject) -> Iterator[Finding]:
         for name in trial.learnt:
             if name not in reached and tensors_of(given[name]):
                 problem = f"for the {trial.player} no gradient reaches '{name}'"
-                yield Finding(problem, f"do not detach '{name}', nor round it; or do not ask for it")
+                yield Finding(problem, f"do not detach or round '{name}', or do not ask for it")
         networks = [name for name in trial.learnt if isinstance(given[name], nn.Module)]
         if networks and not reached & {*trial.learnt}:
             yield Finding(f"for the {trial.player} no gradient reaches {networks[0]}", "do not detach what it returns")
 
 
 def _touched(trial: Trial) -> Iterator[Finding]:
-    """Compare what was given before and after: whether it asks for gradients, and has some."""
+    """Compare the inputs before and after: requires_grad, and whether they have gradients."""
     given = {name: mapped(lambda one: one.requires_grad_(False), value) for name, value in trial.given.items()}
     before = {name: _flags(value) for name, value in given.items()}
     value = trial.call(given)
@@ -106,8 +106,8 @@ def gradcheck(subject: Subject) -> Iterator[Finding]:
         value = exact.call(given)
         _require_scalar(value)
         if value.dtype != torch.float64:
-            fix = "make new tensors with the type of what is given: torch.zeros_like, dtype=x.dtype"
-            yield Finding(f"for the {trial.player} it computes in {value.dtype} what is given in float64", fix)
+            fix = "make new tensors with the type of the inputs: torch.zeros_like, dtype=x.dtype"
+            yield Finding(f"for the {trial.player} it computes in {value.dtype} from float64 inputs", fix)
             continue
         if not value.requires_grad:
             continue
@@ -120,7 +120,7 @@ def gradcheck(subject: Subject) -> Iterator[Finding]:
 def _slopes(
     trial: Trial, given: Mapping[str, Any], leaves: Mapping[str, Tensor], state: "_State"
 ) -> tuple[float, float]:
-    """Return the slope along a random direction, as the gradient tells it, and as the values do."""
+    """Return the slope along a random direction, once from the gradient and once from finite differences."""
     state.put_back()
     found = _gradients(trial.call(given), leaves)
     drawn = torch.Generator().manual_seed(1)
@@ -145,7 +145,7 @@ def _move(leaves: Mapping[str, Tensor], direction: Mapping[str, Tensor], by: flo
 
 @claims("loss")
 def mean(subject: Subject) -> Iterator[Finding]:
-    """It is a mean over the batch: each sample twice changes nothing, and halves of a batch average to the whole."""
+    """It is a mean over the batch: repeated samples change nothing, and halves of a batch average to the whole."""
     for trial in trials_of(subject):
         if trial.component.whole:
             raise LeftOutError("it is registered with whole=True")
@@ -159,7 +159,7 @@ def mean(subject: Subject) -> Iterator[Finding]:
         first, second = (_average(trial, partial(_half, part)) for part in (0, 1))
         if not _close(whole, (first + second) / 2, near) and not _speaks(trial):
             fix = "use ganforge.batch_mean or ganforge.gather for what sees the batch, or register with whole=True"
-            yield Finding(f"for the {trial.player} it is {whole:.4g}, but {first:.4g} and {second:.4g} of halves", fix)
+            yield Finding(f"for the {trial.player} it is {whole:.4g}, but {first:.4g} and {second:.4g} for halves", fix)
 
 
 def _half(part: int, tensor: Tensor) -> Tensor:
@@ -175,7 +175,7 @@ def _speaks(trial: Trial) -> bool:
 
 
 def _average(trial: Trial, change: Callable[[Tensor], Tensor]) -> float:
-    """Return the value of a changed batch; of something random, the mean of many."""
+    """Return the value for a changed batch; for something random, the mean of many."""
     given = {
         name: value
         if isinstance(value, nn.Module)
@@ -192,7 +192,7 @@ def _average(trial: Trial, change: Callable[[Tensor], Tensor]) -> float:
 
 @claims("loss", "value")
 def in_place(subject: Subject) -> Iterator[Finding]:
-    """Nothing that it is given is changed in place."""
+    """It changes none of its inputs in place."""
     for trial in trials_of(subject):
         fresh = trial.again()
         before = {name: [one.clone() for one in tensors_of(value)] for name, value in fresh.given.items()}
@@ -206,7 +206,7 @@ def in_place(subject: Subject) -> Iterator[Finding]:
 
 @claims("loss", "value")
 def resumed(subject: Subject) -> Iterator[Finding]:
-    """What it keeps lies in buffers and parameters: a fresh one that is given these goes on as the first would."""
+    """Its state is in buffers and parameters: a new object that loads them continues as the first would."""
     for trial in trials_of(subject):
         first, other = trial.again(), trial.again()
         for seed in range(3):
@@ -218,9 +218,9 @@ def resumed(subject: Subject) -> Iterator[Finding]:
         expected, got = first.call(given, 3), other.call(given, 3)
         if not _same(expected, got):
             fix = "derive it from torch.nn.Module, and keep what it needs by register_buffer"
-            yield Finding(f"for the {trial.player} it is another one after a checkpoint: {_differ(expected, got)}", fix)
+            yield Finding(f"for the {trial.player} it differs after a checkpoint: {_differ(expected, got)}", fix)
         elif not _same(trial.again().call(), trial.again().call()):
-            fix = "draw with torch.rand and its like alone, which are seeded and saved; keep nothing in variables"
+            fix = "draw only with torch.rand and the like, which are seeded and saved; keep no state in variables"
             yield Finding(f"for the {trial.player} the same inputs give another value each time", fix)
 
 
@@ -252,10 +252,10 @@ def recorded(subject: Subject) -> Iterator[Finding]:
     """A recorded step gives the same numbers as the step itself, bit for bit."""
     recorder = next(subject.registry.of("recorder"), None)
     if recorder is None:
-        raise LeftOutError("no plugin here offers a recorder")
+        raise LeftOutError("no installed plugin offers a recorder")
     for trial in trials_of(subject):
         if reason := _unrecordable(trial.again(), recorder):
-            fix = "compute with torch's operations alone, and keep what lasts in buffers"
+            fix = "use only torch's operations, and keep state in buffers"
             yield Finding(f"for the {trial.player} it cannot be recorded: {reason}", fix)
 
 
@@ -274,7 +274,7 @@ def _unrecordable(trial: Trial, recorder: Component) -> str:
     )
 
     def play(inputs: Sequence[Tensor]) -> Iterator[Any]:
-        # What is multiplied by a one that learns has a graph; nothing need be said to autograd while it is recorded.
+        # Multiplying by a learnable one gives inputs a graph, without calls to autograd during the recording.
         mine = [tensor * one for tensor, one in zip(inputs, ones, strict=True)]
         value = _call(trial, _filled(given, mine))
         learnt = [*mine, *parameters.values()]
@@ -290,7 +290,7 @@ def _unrecordable(trial: Trial, recorder: Component) -> str:
 
 
 def _call(trial: Trial, given: Mapping[str, Any]) -> Tensor:
-    """Compute it without a seed of its own: what draws is recorded as it is."""
+    """Compute it without setting a seed: random draws are recorded as they are."""
     function = trial.made if trial.method is None else getattr(trial.made, trial.method)
     found: Tensor = function(**given)
     return found
@@ -316,16 +316,16 @@ def bf16(subject: Subject) -> Iterator[Finding]:
         if not half.isfinite() or not all(one.isfinite().all() for one in found.values()):
             yield Finding(f"for the {trial.player} it is not finite in bf16", "register it with precision='fp32'")
         elif not _close(float(full.detach()), float(half.detach()), 0.1):
-            told = f"{float(full.detach()):.4g}, and {float(half.detach()):.4g} in bf16"
+            told = f"{float(full.detach()):.4g}, but {float(half.detach()):.4g} in bf16"
             yield Finding(f"for the {trial.player} it is {told}", "register it with precision='fp32'")
 
 
 @claims("loss", "value")
 def no_waiting(subject: Subject) -> Iterator[Finding]:
     """It never waits for the device: no .item(), float(tensor), .cpu(), `if tensor:` or mask of unknown size."""
-    fix = "use torch.where, clamp or a buffer in place of a Python number, and .detach() for what is only looked at"
+    fix = "use torch.where, clamp or a buffer instead of a Python number, and .detach() for what is only logged"
     for trial in trials_of(subject):
-        told: dict[str, str] = {}  # at which line what is called first
+        told: dict[str, str] = {}  # line -> what it calls first
 
         def note(what: str, told: dict[str, str] = told) -> None:
             told.setdefault(caller_of(subject), _WAITS.get(what, what))
@@ -339,16 +339,16 @@ def no_waiting(subject: Subject) -> Iterator[Finding]:
 
 
 _WAITS = {
-    "_local_scalar_dense": "a tensor is made a Python number",
-    "is_nonzero": "a tensor is taken for true or false",
+    "_local_scalar_dense": "a tensor is converted to a Python number",
+    "is_nonzero": "a tensor is used as true or false",
 }
 
 
 def _waits_on_cuda(trial: Trial) -> Iterator[Finding]:
-    """Let CUDA itself tell of what waits."""
+    """Have CUDA itself report synchronisations."""
     there = trial.at("cuda")
     before = torch.cuda.get_sync_debug_mode()
-    there.call()  # the first call may wait for what is set up once
+    there.call()  # the first call may wait for one-time setup
     torch.cuda.set_sync_debug_mode("error")
     try:
         there.call()
@@ -360,7 +360,7 @@ def _waits_on_cuda(trial: Trial) -> Iterator[Finding]:
 
 @claims("loss", slow=True)
 def compiled(subject: Subject) -> Iterator[Finding]:
-    """torch.compile takes it whole (fullgraph=True), and gives the same value."""
+    """torch.compile compiles it whole (fullgraph=True), and it gives the same value."""
     for trial in trials_of(subject):
         plain, fresh = trial.again().call(), trial.again()
         made = fresh.made if fresh.method is None else getattr(fresh.made, fresh.method)
@@ -371,24 +371,22 @@ def compiled(subject: Subject) -> Iterator[Finding]:
             found = float(function(**fresh.given).detach())  # type: ignore[no-untyped-call]
         except Exception as error:
             if "torch.autograd.grad" in str(error):
-                reason = (
-                    "it differentiates inside, which torch.compile does not take; recorded steps are compiled instead"
-                )
+                reason = "it differentiates inside, which torch.compile cannot do; recorded steps are compiled instead"
                 raise LeftOutError(reason) from error
             reason = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
-            yield Finding(f"for the {trial.player} it is not compiled: {reason}", "use torch's operations alone")
+            yield Finding(f"for the {trial.player} it cannot be compiled: {reason}", "use only torch's operations")
             continue
         if not _draws(trial) and not _close(float(plain.detach()), found, 1e-4):
-            told = f"for the {trial.player} it is {float(plain.detach()):.6g}, and {found:.6g} compiled"
-            yield Finding(told, "compute with tensors alone")
+            told = f"for the {trial.player} it is {float(plain.detach()):.6g}, but {found:.6g} compiled"
+            yield Finding(told, "compute only with tensors")
 
 
 def _leaves(
     trial: Trial, change: Callable[[Tensor], Tensor] = lambda one: one
 ) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Return arguments of which what came through the player's networks are leaves that learn, and these by name.
+    """Return arguments in which everything that came through the player's networks is a learnable leaf; and the leaves.
 
-    Leaves are the changed tensors of such arguments, and the parameters of given networks.
+    Leaves, by name, are the changed tensors of such arguments and the parameters of given networks.
     """
     leaves: dict[str, Tensor] = {}
     given: dict[str, Any] = {}
@@ -405,13 +403,13 @@ def _leaves(
 
 
 def _changed(tensor: Tensor, change: Callable[[Tensor], Tensor]) -> Tensor:
-    """Return a copy of a tensor; if it holds numbers, and not places or labels, a changed one."""
+    """Return a copy of a tensor, changed unless it holds integers such as indices or labels."""
     copy = tensor.detach().clone()
     return change(copy) if copy.is_floating_point() else copy
 
 
 def _filled(given: Mapping[str, Any], tensors: Sequence[Tensor]) -> dict[str, Any]:
-    """Return arguments with other tensors for their leaves."""
+    """Return arguments with their leaves replaced."""
     others = iter(tensors)
 
     def other(tensor: Tensor) -> Tensor:
@@ -421,21 +419,21 @@ def _filled(given: Mapping[str, Any], tensors: Sequence[Tensor]) -> dict[str, An
 
 
 def _gradients(value: Tensor, leaves: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return the gradient of each leaf; zeros where none reaches it."""
+    """Return the gradient of each leaf; zeros if none reaches it."""
     found = torch.autograd.grad(value, list(leaves.values()), allow_unused=True, retain_graph=True) if leaves else ()
     pairs = zip(leaves.items(), found, strict=True)
     return {name: torch.zeros_like(leaf) if one is None else one for (name, leaf), one in pairs}
 
 
 class _State:
-    """The buffers of what a trial has made, to be put back before it is computed once more."""
+    """A copy of the buffers of a trial's object, to restore them before it is computed again."""
 
     def __init__(self, trial: Trial) -> None:
         held = held_by(trial.made)
         self.buffers = [(one, one.clone()) for one in (held.buffers() if held else ())]
 
     def put_back(self) -> None:
-        """Put them back."""
+        """Restore them."""
         with torch.no_grad():
             for buffer, value in self.buffers:
                 buffer.copy_(value)
@@ -460,7 +458,7 @@ _VARIATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 
 def _require_scalar(value: Any) -> None:
     if not isinstance(value, Tensor) or value.ndim or value.is_complex():
-        raise LeftOutError("it returns no scalar")
+        raise LeftOutError("it does not return a scalar")
 
 
 def _draws(trial: Trial) -> bool:

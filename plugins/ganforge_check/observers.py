@@ -1,4 +1,4 @@
-"""What observers keep: they answer hooks that there are, and a run goes its way with them."""
+"""Checks of observers: they implement existing hooks, and do not disturb a run."""
 
 import tempfile
 from collections.abc import Iterator
@@ -17,16 +17,16 @@ from ganforge_check.standins import with_standins
 
 @claims("observer")
 def answers(subject: Subject) -> Iterator[Finding]:
-    """A class answers hooks by methods that are marked with hookimpl, and only hooks that there are."""
+    """A class implements hooks by methods marked with hookimpl, and only hooks that exist."""
     factory = subject.component.factory
     if not isinstance(factory, type):
-        raise LeftOutError("it is a function: what it returns is seen in a run")
+        raise LeftOutError("it is a function: what it returns is only known in a run")
     marked = [name for name in dir(factory) if hasattr(getattr(factory, name), "ganforge_impl")]
     if not marked:
-        yield Finding("it answers no hook", "mark its methods with ganforge.hookimpl")
+        yield Finding("it implements no hook", "mark its methods with ganforge.hookimpl")
     for name in marked:
         if name not in HOOKS:
-            yield Finding(f"it answers '{name}', which is no hook; {nearest(name, HOOKS)}", "correct the name")
+            yield Finding(f"it implements '{name}', which is not a hook; {nearest(name, HOOKS)}", "correct the name")
 
 
 @claims("observer")
@@ -39,7 +39,7 @@ def looks_on(subject: Subject) -> Iterator[Finding]:
     coupling = usual_coupling(subject)
     table = recipe_for(subject.registry, coupling, defaults_of(coupling), steps=4)
     table["record"] |= {"sample_every": 2}
-    # Some write beside the run, into the current folder.
+    # Some write into the current folder, not into the run's.
     with tempfile.TemporaryDirectory() as folder, chdir(folder):
         plan = resolve(parse(tomli_w.dumps(table), "check", Path()), with_standins(subject.registry))
         run = create(plan, plugins, Path(folder), CPU)
@@ -49,11 +49,11 @@ def looks_on(subject: Subject) -> Iterator[Finding]:
                 given = [run for _ in subject.component.signature.given]
                 plugins.attach(observer, partial(subject.component.factory, *given, **settings))
             except (InputError, ValueError) as error:
-                raise LeftOutError(f"it cannot look on here: {error}") from error
+                raise LeftOutError(f"it cannot run here: {error}") from error
             run.build()
             run.train()
         finally:
             run.close()
     for line in said:
         if observer in line:
-            yield Finding(line.removeprefix("warning: "), "see what it does there")
+            yield Finding(line.removeprefix("warning: "), "look at what it does there")

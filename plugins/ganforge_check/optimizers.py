@@ -1,4 +1,4 @@
-"""What optimizers keep."""
+"""Checks of optimizers."""
 
 import copy
 from collections.abc import Iterator, Sequence
@@ -12,18 +12,18 @@ from ganforge_check.checks import Finding, Subject, claims
 
 
 def _parameters() -> list[nn.Parameter]:
-    """Return three parameters, of which the last has a gradient near zero."""
+    """Return three parameters; the last one has a gradient near zero."""
     return [nn.Parameter(torch.ones(3)), nn.Parameter(torch.full((2, 2), -2.0)), nn.Parameter(torch.tensor(0.5))]
 
 
 def _made(subject: Subject, parameters: Sequence[nn.Parameter]) -> Any:
-    """Make the optimizer; the learning rate is 0.01 where a recipe must give it."""
+    """Make the optimizer, with a learning rate of 0.01 if it has no default."""
     rate = {"lr": 0.01} if subject.settings.get("lr") is NOTHING else {}
     return subject.component.factory(parameters, **evolve(subject, settings={**subject.settings, **rate}).complete())
 
 
 def _step(optimizer: Any, parameters: Sequence[nn.Parameter]) -> float:
-    """Step down sum of squares; return it as it was."""
+    """Minimise a sum of squares by one step; return its value before the step."""
     value = torch.stack([parameter.square().sum() for parameter in parameters]).sum()
     for parameter, slope in zip(parameters, torch.autograd.grad(value, list(parameters)), strict=True):
         parameter.grad = slope
@@ -37,7 +37,7 @@ def descends(subject: Subject) -> Iterator[Finding]:
     parameters = _parameters()
     optimizer = _made(subject, parameters)
     if not isinstance(optimizer, torch.optim.Optimizer):
-        yield Finding(f"it makes {type(optimizer).__name__}", "return a torch.optim.Optimizer of the parameters")
+        yield Finding(f"it returns a {type(optimizer).__name__}", "return a torch.optim.Optimizer of the parameters")
         return
     before = [parameter.detach().clone() for parameter in parameters]
     values = [_step(optimizer, parameters) for _ in range(21)]
@@ -45,17 +45,17 @@ def descends(subject: Subject) -> Iterator[Finding]:
         place for place, (one, other) in enumerate(zip(parameters, before, strict=True)) if torch.equal(one, other)
     ]
     if unmoved:
-        yield Finding(f"{len(unmoved)} of {len(before)} parameters stay as they were", "hand all parameters over to it")
+        yield Finding(f"{len(unmoved)} of {len(before)} parameters do not change", "pass all parameters to it")
     if not values[-1] < values[0]:
         yield Finding(
             f"in 20 steps a sum of squares goes from {values[0]:.4g} to {values[-1]:.4g}",
-            "look at the sign of its step",
+            "check the sign of its step",
         )
 
 
 @claims("optimizer")
 def carried_on(subject: Subject) -> Iterator[Finding]:
-    """Its state_dict holds all that it keeps: a fresh one goes on as the first would, bit for bit."""
+    """Its state_dict is complete: a new one that loads it continues as the first would, bit for bit."""
     first = _parameters()
     optimizer = _made(subject, first)
     for _ in range(3):

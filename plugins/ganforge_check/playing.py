@@ -1,4 +1,4 @@
-"""Whole steps with one component in them: a small recipe, in which stand-ins play all other parts."""
+"""Whole steps with one component: a small recipe in which stand-ins take all other parts."""
 
 import copy
 import math
@@ -40,7 +40,7 @@ Table = dict[str, Any]
 
 @frozen(eq=False)
 class Play:
-    """A training that may begin: its plan, and an engine with fresh networks."""
+    """A training: its plan, and an engine with new networks."""
 
     plan: Plan
     dataset: Dataset
@@ -48,7 +48,7 @@ class Play:
     batches: Batches
 
     def steps(self, first: int, last: int) -> None:
-        """Play steps; `last` is not among them."""
+        """Run the steps from `first` up to, but not including, `last`."""
         for step in range(first, last):
             self.engine.step(step, self.batches(step))
 
@@ -61,7 +61,7 @@ class Play:
         }
 
     def state(self) -> dict[str, Any]:
-        """Return a copy of all that a checkpoint keeps."""
+        """Return a copy of everything that a checkpoint keeps."""
         return copy.deepcopy(
             {
                 "networks": {name: network.state_dict() for name, network in self.engine.networks.items()},
@@ -72,7 +72,7 @@ class Play:
         )
 
     def load(self, state: Mapping[str, Any]) -> None:
-        """Put back what `state` returned."""
+        """Restore what `state` returned."""
         for name, network in self.engine.networks.items():
             network.load_state_dict(state["networks"][name])
         for name, player in self.engine.players.items():
@@ -83,7 +83,7 @@ class Play:
 
 
 def play_of(registry: Registry[Component], table: Mapping[str, Any], seed: int = 0) -> Play:
-    """Make what a recipe's table asks for, with random numbers from a seed where parts draw by themselves.
+    """Make the training of a recipe's table; the seed is for parts that draw random numbers themselves.
 
     Raises:
         InputError: the table does not fit together.
@@ -100,7 +100,7 @@ def recipe_for(registry: Registry[Component], component: Component, settings: Ma
     """Return a recipe's table for a coupling, in which every network has something to learn.
 
     Raises:
-        LeftOutError: no component here can play a role of it.
+        LeftOutError: no component fits one of its roles.
     """
     coupling: Coupling = component.factory(**settings)
     stages = [Stage(registry, component.plugin, coupling, view) for view in coupling.views]
@@ -136,11 +136,11 @@ def _role(registry: Registry[Component], stage: Stage, network: Network) -> Tabl
         except Exception:  # it is for other facts
             continue
         return {"use": component.qualified, **_plain(narrow(component))}
-    raise LeftOutError(f"no network here fits the role '{network.role}'")
+    raise LeftOutError(f"no installed network fits the role '{network.role}'")
 
 
 def _losses(stages: list[Stage], coupling: Coupling) -> Iterator[tuple[str, Table]]:
-    """Yield losses by which every player learns all of its networks, where views offer something to learn it by."""
+    """Yield losses that train all networks of every player, as far as the views offer values for it."""
     if all(stage.offers(name, "discriminator") for stage in stages for name in ("real_score", "fake_score")):
         yield "scores", {"use": f"{PLUGIN}/scores"}
     for player in coupling.players:
@@ -155,12 +155,12 @@ def _losses(stages: list[Stage], coupling: Coupling) -> Iterator[tuple[str, Tabl
 
 
 def first_difference(one: Mapping[str, Tensor], other: Mapping[str, Tensor], near: float = 0.0) -> str:
-    """Say where two states differ by more than `near` of their size; nothing where they do not."""
+    """Say where two states differ by more than `near` of their size; empty if they do not."""
     for name, mine in one.items():
         its = other[name]
         if not mine.is_floating_point():
             if not torch.equal(mine, its):
-                return f"{name} is {mine.flatten()[0]} and {its.flatten()[0]}"
+                return f"{name} is {mine.flatten()[0]}, not {its.flatten()[0]}"
             continue
         by = float((mine - its).abs().max()) if mine.numel() else 0.0
         if math.isnan(by) or by > near * max(float(mine.abs().max()), 1e-3):

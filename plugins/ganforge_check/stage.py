@@ -1,4 +1,4 @@
-"""What a value or a loss is given in a check: tensors and networks as a direction of some coupling offers them."""
+"""The arguments of a value or loss in a check: tensors and networks, as a direction of a coupling offers them."""
 
 import copy
 from collections.abc import Iterable, Mapping, Sequence
@@ -25,8 +25,8 @@ from ganforge_check.checks import LeftOutError, Subject, defaults_of, narrow
 from ganforge_check.standins import Discriminator, Generator
 
 SHAPE = (3, 16, 16)  # of a sample of each domain
-COUNT = 4  # samples in a batch
-WARM = 32  # calls after which a loss that keeps statistics is past its beginning
+COUNT = 4  # batch size
+WARM = 32  # calls after which a loss that keeps statistics has settled
 
 
 @frozen(eq=False)
@@ -44,14 +44,14 @@ class Given:
 
 @define(eq=False)
 class Trial:
-    """A value or loss with all that it asks for when a player plays.
+    """A value or loss with everything that it asks for when a player plays.
 
     Attributes:
         component: the value or loss.
         player: for whom it is computed.
         given: its arguments.
         learnt: the arguments that came through a network of this player, or are one.
-        made: the object that was made of it; of a function, the function with its settings.
+        made: the object made from it; for a function, the function with its settings.
     """
 
     component: Component
@@ -74,30 +74,30 @@ class Trial:
 
     @property
     def modules(self) -> dict[str, nn.Module]:
-        """All modules that it uses, by name: those that it is given, and the one that it is or holds."""
+        """All modules that it uses, by name: its arguments, and the one that it is or holds."""
         found = {name: value for name, value in self.given.items() if isinstance(value, nn.Module)}
         held = held_by(self.made)
         return found if held is None else {**found, "itself": held}
 
     @property
     def tensors(self) -> list[Tensor]:
-        """All tensors that it is given."""
+        """All tensors among its arguments."""
         return tensors_of(dict(self.given))
 
     def call(self, given: Mapping[str, Any] | None = None, seed: int = 0) -> Any:
-        """Compute it, with numbers drawn from a seed."""
+        """Compute it, with random numbers from a seed."""
         function = self.made if self.method is None else getattr(self.made, self.method)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             return function(**(self.given if given is None else given))
 
     def again(self) -> "Trial":
-        """Return the same with a fresh object, and with copies of all that it is given."""
+        """Return the same trial with a new object and copies of its arguments."""
         given = {name: copied(value) for name, value in self.given.items()}
         return Trial(self.component, self.settings, self.player, given, self.learnt, self.method)
 
     def warmed(self) -> "Trial":
-        """Return a fresh one that was called often enough for what it keeps to have settled."""
+        """Return a new trial that was called often enough for its statistics to settle."""
         fresh = self.again()
         if held_by(fresh.made) is not None:
             for seed in range(WARM):
@@ -105,7 +105,7 @@ class Trial:
         return fresh
 
     def at(self, kind: torch.dtype | str) -> "Trial":
-        """Return a fresh one whose numbers are of another type, or lie on another device."""
+        """Return a new trial with its tensors in another type or on another device."""
         fresh = self.warmed()
 
         def moved(tensor: Tensor) -> Tensor:
@@ -128,7 +128,7 @@ def copied(value: Any) -> Any:
 
 
 def trials_of(subject: Subject) -> list[Trial]:
-    """Return a trial of a value or a loss for each player that it has something for; they are made once.
+    """Return a trial of a value or loss for each player that it has a method for; they are made once.
 
     Raises:
         LeftOutError: no coupling offers what it asks for, or settings must be given first.
@@ -141,7 +141,7 @@ def _trials(subject: Subject) -> list[Trial]:
     component, settings = subject.component, subject.complete()
     found = []
     for player, asked in component.asks().items():
-        if hasattr(nn.Module, player):  # a method of a module that it has changed, such as `train`
+        if hasattr(nn.Module, player):  # an overridden method of nn.Module, such as `train`
             continue
         stage = _stage(subject, asked, player)
         made = {name: stage.value(name, player or "generator") for name in asked}
@@ -156,16 +156,16 @@ def _trials(subject: Subject) -> list[Trial]:
 
 
 def _require_fit(trial: Trial, unknown: Sequence[str]) -> None:
-    """Refuse a trial where pictures do not do for what no coupling offers; a LeftOutError names that."""
+    """Raise a LeftOutError if pictures cannot replace the values that no coupling offers."""
     try:
         trial.again().call()
     except Exception as error:
         names = ", ".join(unknown)
-        raise LeftOutError(f"no coupling here offers all that it asks for ({names}), and pictures do not do") from error
+        raise LeftOutError(f"no installed coupling offers {names}, and pictures do not fit") from error
 
 
 def _stage(subject: Subject, asked: Iterable[str], player: str) -> "Stage":
-    """Return a stage that offers what is asked for; if none does, one that makes pictures of what it does not know."""
+    """Return a stage that offers the names asked for; otherwise one that makes pictures for unknown names."""
     stages = stages_of(subject)
     offering = (stage for stage in stages if all(stage.offers(name, player or "generator") for name in asked))
     return next(offering, None) or evolve(stages[0], lenient=True)
@@ -182,10 +182,10 @@ def stages_of(subject: Subject) -> list["Stage"]:
         try:
             coupling = component.factory(**defaults_of(component))
             stages += [Stage(subject.registry, plugin, coupling, view) for view in coupling.views]
-        except Exception:  # its own check says what is wrong with it
+        except Exception:  # reported by the coupling's own check
             continue
     if not stages:
-        raise LeftOutError("no plugin here offers a coupling")
+        raise LeftOutError("no installed plugin offers a coupling")
     return stages
 
 
@@ -194,11 +194,11 @@ class Stage:
     """A direction of a coupling, with small networks and a batch of random samples.
 
     Attributes:
-        registry: whose values it makes.
-        plugin: whose values go before others of the same name.
-        coupling: whose networks stand behind names.
+        registry: the components that values are made from.
+        plugin: the plugin whose values come before others of the same name.
+        coupling: the coupling that names the networks.
         view: the direction.
-        lenient: whether pictures stand in for what it does not know.
+        lenient: whether pictures stand in for unknown names.
     """
 
     registry: Registry[Component]
@@ -214,7 +214,7 @@ class Stage:
         return {network.name for network in self.coupling.networks if network.player == player}
 
     def offers(self, name: str, player: str, above: tuple[str, ...] = ()) -> bool:
-        """Whether a value can be had here."""
+        """Whether it can make a value."""
         if name in self.view.networks or name in self.view.fields or name in self.view.constants:
             return True
         value = self._maker(name)
@@ -230,7 +230,7 @@ class Stage:
         return {network for one in asked for network in self.through(one, player)}
 
     def values(self, player: str) -> list[str]:
-        """Name what a player can have here: values of the plugin first, then others, then networks."""
+        """Name the values and networks that a player can get: the plugin's values first, then others, then networks."""
         known = sorted(self.registry.of("value"), key=lambda one: one.plugin != self.plugin)
         names = [one.name for one in known if one.name.isidentifier()]
         return [name for name in dict.fromkeys((*names, *self.view.networks)) if self.offers(name, player)]
@@ -254,7 +254,7 @@ class Stage:
             if self.lenient:
                 # Who asks for it means something that the networks made.
                 return Given(self._samples(name), frozenset(self.learns(player)))
-            raise LeftOutError(f"no coupling here offers '{name}'")
+            raise LeftOutError(f"no installed coupling offers '{name}'")
         given = {one: self.value(one, player) for one in value.asked(player) or ()}
         with drawn_from(0), torch.no_grad():
             made = Trial(
@@ -268,7 +268,7 @@ class Stage:
         return Given(made, frozenset().union(*(it.through for it in given.values())))
 
     def _maker(self, name: str) -> Component | None:
-        """Return the value of a name, of the component's own plugin if it has one."""
+        """Return the value registered under a name, preferring that of the component's own plugin."""
         found = [one for one in self.registry.of("value") if one.name == name]
         own = [one for one in found if one.plugin == self.plugin]
         usable = [one for one in own or found if NOTHING not in defaults_of(one).values()]
@@ -286,7 +286,7 @@ class Stage:
         return torch.rand(COUNT, *SHAPE, generator=generator)
 
     def network(self, name: str) -> nn.Module:
-        """Make a small network of a name; a LeftOutError says that no component makes one."""
+        """Make the small network of a name; raise a LeftOutError if no component fits."""
         if name not in self._networks:
             network = next(one for one in self.coupling.networks if one.name == name)
             with drawn_from(sum(map(ord, name))):
@@ -312,13 +312,13 @@ class Stage:
                     *(given[one] for one in component.signature.given), **narrow(component)
                 )
                 return made
-            except Exception:  # it is for other facts
+            except Exception:  # it is made from other facts
                 continue
-        raise LeftOutError(f"no network here fits the role '{network.role}'")
+        raise LeftOutError(f"no installed network fits the role '{network.role}'")
 
 
 def alike(registry: Registry[Component], role: str, given: Mapping[str, Any]) -> list[Component]:
-    """Return the components of the kind `network` that ask for nothing else than is given, the most alike first."""
+    """Return the `network` components that need no more than is given, the most similar one first."""
     fitting = [
         one
         for one in registry.of("network")

@@ -1,4 +1,4 @@
-"""What stands in for a recipe's other parts while one component is checked: small networks, samples, an optimizer."""
+"""Stand-ins for a recipe's other parts while one component is checked: small networks, samples, an optimizer."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
@@ -9,18 +9,18 @@ from torch import Tensor, nn
 
 from ganforge import Dataset, Register, Registry, Samples, Shape, Split, Stored, tensors_of
 
-PLUGIN = "ganforge_check"  # under whose name they are registered, beside all that plugins offer
+PLUGIN = "ganforge_check"  # the plugin name under which they are registered
 TRAIN, TEST = 16, 8  # samples in a split
 Mapped = Literal["learnt", "identity", "constant", "perfect"]
 
 
 class Generator(nn.Module):
-    """Translates with one hidden layer, or in a way that is known.
+    """Translates with one hidden layer, or in a known way.
 
     Args:
-        source_shape: of a sample.
-        target_shape: of a translation.
-        mapped: `learnt`; or `identity`, `constant` (0.5), or `perfect`, which is what `Samples` pairs: 1 - x.
+        source_shape: shape of a sample.
+        target_shape: shape of a translation.
+        mapped: `learnt`; or `identity`, `constant` (0.5), or `perfect`: 1 - x, as `Pictures` pairs samples.
     """
 
     def __init__(self, source_shape: Shape, target_shape: Shape, *, mapped: Mapped = "learnt") -> None:
@@ -53,7 +53,7 @@ class Generator(nn.Module):
 class Discriminator(nn.Module):
     """Judges with two hidden layers: a score for each sample, or a map of scores for each picture.
 
-    A coupling may have it see more, stacked along the channels; where a recipe does not, zeros stand for the rest.
+    A coupling may show it more channels than a recipe does; zeros then stand for the rest.
     """
 
     def __init__(self, shape: Shape) -> None:
@@ -76,7 +76,7 @@ class Discriminator(nn.Module):
 
 @frozen
 class Pictures(Dataset):
-    """Random samples of some domains, of which each is one minus the one before it, in pairs.
+    """Paired random samples of some domains; each domain is one minus the domain before it.
 
     Attributes:
         domains: their names.
@@ -99,7 +99,7 @@ class Pictures(Dataset):
         return [self.domains]
 
     def open(self, split: Split) -> Mapping[str, Samples]:
-        """Draw them, another set for each split."""
+        """Draw the samples, a different set for each split."""
         count, seed = (TRAIN, 1) if split == "train" else (TEST, 2)
         first = torch.rand(count, *self.shape, generator=torch.Generator().manual_seed(seed))
         of = {domain: first if place % 2 == 0 else 1 - first for place, domain in enumerate(self.domains)}
@@ -112,7 +112,7 @@ class Pictures(Dataset):
 
 
 def touch(value: Any) -> Tensor:
-    """Mean of the squares of a value's tensors, or of a network's parameters: learns something of anything."""
+    """Mean of the squares of a value's tensors, or of a network's parameters: gives any value a gradient."""
     found = list(value.parameters()) if isinstance(value, nn.Module) else tensors_of(value)
     floating = [tensor for tensor in found if tensor.is_floating_point() and tensor.numel()]
     return torch.stack([(tensor - 0.3).square().mean() for tensor in floating]).mean()
@@ -122,7 +122,7 @@ class Touch:
     """The loss `touch`, for every player."""
 
     def forward(self, value: Any) -> Tensor:
-        """(value - 0.3)^2, mean over all that it holds."""
+        """(value - 0.3)^2, mean over all of its tensors."""
         return touch(value)
 
 
@@ -144,7 +144,7 @@ def sgd(parameters: Any, *, lr: float = 0.05) -> torch.optim.Optimizer:
 
 
 def with_standins(registry: Registry[Any]) -> Registry[Any]:
-    """Return a registry with the stand-ins beside all that another one has."""
+    """Return a registry with the stand-ins and everything in another one."""
     from ganforge import KINDS
 
     register = Register(PLUGIN)

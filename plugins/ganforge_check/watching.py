@@ -1,4 +1,4 @@
-"""Noticing what a formula does besides computing: whether it waits for a device, or speaks with other ranks."""
+"""Detecting side effects of a formula: waiting for a device, or communicating with other ranks."""
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -13,11 +13,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from ganforge import batch_mean, gather
 
-# Ways to take values out of a tensor that no operation is called for where it lies in the main memory.
+# Functions that read a tensor's values without calling an operation if it is in main memory.
 ESCAPES = ("cpu", "item", "numpy", "tolist", "__array__", "__dlpack__")
-# Operations whose result, or its shape, is a matter of values: the host must wait for them.
+# Operations whose result, or its shape, depends on values: the host must wait for them.
 WAITING = {torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape}
-Note = Callable[[str], None]  # is told what is called
+Note = Callable[[str], None]  # called with the name of the function
 
 
 class Escapes(TorchFunctionMode):
@@ -30,7 +30,7 @@ class Escapes(TorchFunctionMode):
     def __torch_function__(
         self, function: Any, types: Any, arguments: tuple[Any, ...] = (), options: dict[str, Any] | None = None
     ) -> Any:
-        """Call a function of torch, and note it if it is one of those."""
+        """Call a function of torch, and note it if it would fetch a tensor."""
         name = getattr(function, "__name__", "")
         fetches = name in ESCAPES or (name == "to" and "cpu" in (*arguments[1:], *(options or {}).values()))
         if fetches and isinstance(arguments[0], Tensor):
@@ -48,14 +48,14 @@ class Waits(TorchDispatchMode):
     def __torch_dispatch__(
         self, operation: Any, types: Any, arguments: tuple[Any, ...] = (), options: dict[str, Any] | None = None
     ) -> Any:
-        """Carry an operation out, and note it if it is one of those."""
+        """Run an operation, and note it if the host must wait for it."""
         if WAITING & set(operation.tags) and not _takes_places(operation, arguments):
             self.note(str(operation.overloadpacket).rpartition(".")[2])
         return operation(*arguments, **(options or {}))
 
 
 def _takes_places(operation: Any, arguments: Sequence[Any]) -> bool:
-    """Whether it picks what stands at numbered places, of which there are always as many; not where a mask is true."""
+    """Whether it indexes by integers, which gives a fixed number of elements, and not by a mask."""
     if operation is not torch.ops.aten.index.Tensor:
         return False
     return all(place is None or place.dtype in (torch.int64, torch.int32) for place in arguments[1])
@@ -63,7 +63,7 @@ def _takes_places(operation: Any, arguments: Sequence[Any]) -> bool:
 
 @contextmanager
 def waiting(note: Note) -> Iterator[None]:
-    """Note everything that would have the host wait for a device."""
+    """Note everything that would make the host wait for a device."""
     with Escapes(note), Waits(note):
         yield
 

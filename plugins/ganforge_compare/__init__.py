@@ -11,7 +11,7 @@ from ganforge import hookimpl
 if TYPE_CHECKING:
     import typer
 
-PARENT = "GANFORGE_COMPARISON"  # tells a training the number of the process that compares it with others
+PARENT = "GANFORGE_COMPARISON"  # passes the id of the comparing process to a training
 WATCH_SECONDS = 1.0
 
 
@@ -24,11 +24,11 @@ def ganforge_commands(app: "typer.Typer") -> None:
 
 
 def _end_with(parent: int) -> None:
-    """Have this training save its state and stop once its parent is gone, however that ended."""
+    """Make this training save its state and stop once its parent process is gone, for whatever reason."""
     while os.getppid() == parent:
         time.sleep(WATCH_SECONDS)
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-if _parent := os.environ.pop(PARENT, ""):  # taken out, since processes that a training starts have another parent
+if _parent := os.environ.pop(PARENT, ""):  # removed, since processes that a training starts have another parent
     threading.Thread(target=_end_with, args=[int(_parent)], daemon=True).start()

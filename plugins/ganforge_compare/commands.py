@@ -42,28 +42,26 @@ def compare(
             metavar="RECIPE...", help="Recipes' files, or names of shipped ones.", autocompletion=complete_recipe
         ),
     ],
-    seeds: Annotated[int, typer.Option(min=1, help="How many runs of each recipe, with seeds 0, 1, ...")] = 3,
+    seeds: Annotated[int, typer.Option(min=1, help="Number of runs of each recipe, with seeds 0, 1, ...")] = 3,
     vary: Annotated[list[str] | None, _vary] = None,
     sets: Sets = None,
     plugin: PluginFiles = None,
     out: Annotated[Path, typer.Option(metavar="DIR", help="Folder of the comparison.")] = Path("comparison"),
     on: Annotated[Literal["local", "slurm"], typer.Option("--on", help="Where to train.")] = "local",
     slurm: Annotated[list[str] | None, _slurm] = None,
-    cancel: Annotated[bool, typer.Option("--cancel", help="Take the comparison's jobs out of Slurm's queue.")] = False,
+    cancel: Annotated[bool, typer.Option("--cancel", help="Cancel the comparison's jobs in Slurm's queue.")] = False,
     device: Device = "auto",
     jobs: Annotated[
-        int, typer.Option(min=0, help="Runs at a time; 0: one a core, one on a GPU, or as Slurm has it.")
+        int, typer.Option(min=0, help="Runs at a time; 0: one per core, one on a GPU, or left to Slurm.")
     ] = 0,
-    level: Annotated[
-        float, typer.Option(help="The probability with which an interval covers, between 0 and 1.")
-    ] = 0.95,
+    level: Annotated[float, typer.Option(help="Confidence level of the intervals, between 0 and 1.")] = 0.95,
     as_json: AsJson = False,
 ) -> None:
-    """Train several recipes with several seeds, as far as they are not trained, and compare their metrics."""
+    """Train several recipes with several seeds, unless they are trained already, and compare their metrics."""
     if not 0 < level < 1:
         raise InputError(f"--level: expected a number between 0 and 1, got {level}")
     if on == "local" and (slurm or cancel):
-        raise InputError(f"--{'slurm' if slurm else 'cancel'} goes with --on slurm")
+        raise InputError(f"--{'slurm' if slurm else 'cancel'} needs --on slurm")
     wanted = _wanted(context, recipes, vary or (), sets or (), plugin or ())
     from ganforge import pick_device
     from ganforge_compare import comparison, findings, results, tables
@@ -85,7 +83,7 @@ def compare(
     held = comparison.occupy(out)
     try:
         if cancel:
-            tell(f"cancelled: {runs(queue.cancel(members))}; the same command without --cancel goes on")
+            tell(f"cancelled: {runs(queue.cancel(members))}; the same command without --cancel continues")
             return
         if on == "local":
             require_not_queued(out, [member for member in members if not member.is_done])
@@ -97,7 +95,7 @@ def compare(
             comparison.require_same(member)
         trained = findings.read(members, _say)
         if not trained:
-            raise RunFailedError("no run came far enough to be compared")
+            raise RunFailedError("no run got far enough to be compared")
         found = findings.gather(trained, level)
         written = results.write(out, found, [member for member, _ in trained])
     except (StoppedError, KeyboardInterrupt):
@@ -112,13 +110,13 @@ def compare(
         for what, path in written.items():
             tell(f"{what + ':':7} {path}")
         for key in found.varied.keys() - written.keys():
-            tell(f"note: no picture shows {key}: there is no metric, or it would have too many lines")
+            tell(f"note: no plot for {key}: there is no metric, or too many lines")
     if failures:
         raise RunFailedError(f"{len(failures)} of {len(members)} runs failed")
 
 
 def _device_of_jobs(name: str) -> "torch.device":
-    """Return the device that jobs may have, which need not be on this machine."""
+    """Return the device of the jobs, which this machine need not have."""
     import torch
 
     try:
@@ -128,7 +126,7 @@ def _device_of_jobs(name: str) -> "torch.device":
 
 
 def _say(text: str) -> None:
-    """Print lines on standard error."""
+    """Print lines to standard error."""
     for line in text.split("\n"):
         typer.echo(printable(line), err=True)
 
@@ -136,7 +134,7 @@ def _say(text: str) -> None:
 def _wanted(
     context: typer.Context, recipes: Sequence[str], vary: Sequence[str], sets: Sequence[str], plugin: Sequence[Path]
 ) -> list["Wanted"]:
-    """Understand every recipe at every point of the grid; all that is wrong with any of them is said at once."""
+    """Resolve every recipe at every point of the grid; report all problems at once."""
     from ganforge_compare import grid
 
     points = grid.points(vary)
@@ -161,7 +159,7 @@ def _wanted(
 
 
 def _of_vary(line: str, keys: Iterable[str]) -> str:
-    """Name the option that the user gave, where an error names the override that was made of it."""
+    """Replace the override in an error by the option that the user gave."""
     for key in keys:
         line = line.replace(f"--set {key}=", f"--vary {key}=")
     return line

@@ -1,4 +1,4 @@
-"""The runs of a comparison: every recipe, at every point of a grid, with every seed; missing ones are trained."""
+"""The runs of a comparison: every recipe at every point of a grid with every seed; missing ones are trained."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -14,12 +14,12 @@ from ganforge_compare.difference import first_difference, foreign_code
 from ganforge_compare.display import Doing
 from ganforge_compare.grid import Point, as_name
 
-LOOK_SECONDS = 0.5  # between looks at whether a signal asked to stop
+LOOK_SECONDS = 0.5  # between checks for a signal to stop
 
 
 @frozen
 class Wanted:
-    """A recipe at a point of the grid: what the user calls it, and what was understood of it."""
+    """A recipe at a point of the grid: the name that the user gave, and the resolved plan."""
 
     recipe: str
     plan: Plan
@@ -28,7 +28,7 @@ class Wanted:
 
 @frozen
 class Member:
-    """One run of a comparison: a recipe at a point with a seed, and the folder it has or will have."""
+    """One run of a comparison: a recipe at a point with a seed, and its folder, which may not exist yet."""
 
     recipe: str
     plan: Plan
@@ -48,7 +48,7 @@ class Member:
 
     @property
     def output(self) -> Path:
-        """The file that holds what the training printed last."""
+        """The file with the latest output of the training."""
         return self.out / f"{self.plan.name}.txt"
 
     @property
@@ -58,25 +58,25 @@ class Member:
 
     @property
     def is_done(self) -> bool:
-        """Whether the run's last step is saved and tested."""
+        """Whether the run's last step is saved and evaluated."""
         return is_finished(self.folder, self.plan)
 
     def steps_done(self) -> int:
-        """Return how many steps the run's log tells of."""
+        """Return the number of steps in the run's log."""
         return min(last_step(self.folder), self.plan.train.steps)
 
 
 def members(wanted: Sequence[Wanted], seeds: int, out: Path, device: torch.device) -> list[Member]:
-    """List the runs, after a look at those that are there: all with the first seed, then all with the next one.
+    """List the runs, after checking existing ones: all with the first seed, then all with the next one.
 
     Args:
         wanted: the recipes, each at every point.
-        seeds: how many of each; they count from 0.
+        seeds: number of seeds, which count from 0.
         out: folder of the comparison.
-        device: where they are trained.
+        device: device to train on.
 
     Raises:
-        InputError: two recipes have one name, or a run that is there has other settings or code, or cannot be read.
+        InputError: two recipes have the same name, or an existing run has other settings or code, or cannot be read.
     """
     names = [(one.plan.name, one.point.label) for one in wanted]
     if len(names) > len(set(names)):
@@ -97,7 +97,7 @@ def members(wanted: Sequence[Wanted], seeds: int, out: Path, device: torch.devic
 
 
 def require_same(member: Member) -> None:
-    """Refuse with an InputError a run that is there with other settings, or with code that its recipe does not name."""
+    """Raise an InputError if an existing run has other settings, or code that its recipe does not name."""
     if difference := first_difference(member.folder, member.plan):
         key, there, wanted = difference
         raise InputError(
@@ -112,10 +112,10 @@ def require_same(member: Member) -> None:
 
 
 def occupy(out: Path) -> BaseFileLock:
-    """Make the folder of the comparison and keep other comparisons out of it.
+    """Make the folder of the comparison and lock it against other comparisons.
 
     Raises:
-        InputError: another process is at work there, or the folder cannot be written.
+        InputError: another process uses the folder, or it cannot be written.
     """
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -127,44 +127,44 @@ def occupy(out: Path) -> BaseFileLock:
 class Place(Protocol):
     """Where runs are trained, such as this machine."""
 
-    seconds: float  # between looks at what they do
+    seconds: float  # between calls of `look`
 
     def begin(self, missing: Sequence[Member]) -> None:
-        """Begin to train, or see to it that they will be."""
+        """Start the trainings, or submit them."""
 
     def look(self) -> Mapping[str, Doing]:
-        """Return what is going on, by what it is called; nothing once all that was begun has ended."""
+        """Return what each running training does, by its label; empty once all have ended."""
 
     def end(self) -> None:
-        """Let go: all has ended, or the user or an error has interrupted it."""
+        """Clean up: all trainings have ended, or the user or an error interrupted them."""
 
     @property
     def failures(self) -> list[str]:
-        """What has failed up to now, some lines each."""
+        """The failures so far, some lines each."""
 
     @property
     def left(self) -> str:
-        """What an interruption leaves, and how to go on."""
+        """What remains after an interruption, and how to continue."""
 
 
 Show = Callable[[int, int, Mapping[str, Doing]], None]
 
 
 def train(wanted: Sequence[Member], place: Place, show: Show) -> list[str]:
-    """Train every member that is not done; return what failed, some lines each.
+    """Train every member that is not done; return the failures, some lines each.
 
     Args:
         wanted: the members.
         place: where to train.
-        show: told how many steps of all are done, and what is going on.
+        show: called with the steps done, the total, and what the trainings do.
 
     Raises:
         StoppedError: a signal asked to stop.
-        InputError: another process is at work on a run, or a folder cannot be written.
+        InputError: another process uses a run, or a folder cannot be written.
     """
     total = sum(member.plan.train.steps for member in wanted)
     asked: list[int] = []
-    # However many signals come, the trainings have time to save.
+    # Further signals do not shorten the time to save.
     with handling(dict.fromkeys(STOPPING, lambda number, frame: asked.append(number))):
         try:
             place.begin([member for member in wanted if not member.is_done])
@@ -181,7 +181,7 @@ def train(wanted: Sequence[Member], place: Place, show: Show) -> list[str]:
 
 
 def require_free(missing: Sequence[Member]) -> None:
-    """Refuse with an InputError a run on which another process is at work."""
+    """Raise an InputError if another process uses one of the runs."""
     for member in missing:
         if member.folder.exists():
             hold(member.folder).release()

@@ -1,4 +1,4 @@
-"""Whether a run that is there is the one that a recipe asks for."""
+"""Whether an existing run is the one that a recipe asks for."""
 
 import tomllib
 from collections.abc import Mapping
@@ -12,11 +12,11 @@ from ganforge import InputError, Plan, decide, is_changeable, lock_text, make_da
 def first_difference(folder: Path, plan: Plan) -> tuple[str, Any, Any] | None:
     """Compare a plan with the run that a folder holds.
 
-    What the plan leaves to the device is as the run's device had it, which may be another machine's.
+    Settings that the plan leaves to the device are ignored, since the run's device may be another machine's.
 
     Returns:
-        (key, the run's value, the plan's value) of the first setting that makes them two different runs; None where
-        none does, or where there is no run.
+        (key, the run's value, the plan's value) of the first setting that makes them different runs; None if there is
+        no such setting or no run.
 
     Raises:
         InputError: the run's lock cannot be read.
@@ -25,7 +25,7 @@ def first_difference(folder: Path, plan: Plan) -> tuple[str, Any, Any] | None:
         there = _flat(read_lock(folder)[1])
     except FileNotFoundError:
         return None
-    plan, _, _ = decide(plan, make_dataset(plan))  # as the run has decided, too
+    plan, _, _ = decide(plan, make_dataset(plan))  # decided as in the run
     wanted = _flat(tomllib.loads(lock_text(plan, {})))
     for key in sorted(wanted | there):
         mine = wanted.get(key)
@@ -40,7 +40,7 @@ def _is_left(key: str, value: Any) -> bool:
 
 
 def precision(folder: Path) -> str:
-    """Return the precision that a run computes in; empty where there is no lock that tells."""
+    """Return the precision that a run computes in; empty if its lock does not say."""
     with suppress(InputError, FileNotFoundError):
         return str(_flat(read_lock(folder)[1]).get("compute.precision", ""))
     return ""
@@ -67,7 +67,7 @@ def foreign_code(folder: Path, plan: Plan) -> str:
 
 
 def _flat(table: Mapping[str, Any], above: str = "") -> dict[str, Any]:
-    """Return every setting of a lock under its dotted key, but not what a run only notes."""
+    """Return every setting of a lock under its dotted key, without facts that a run only records."""
     found: dict[str, Any] = {}
     for key, value in table.items():
         if not above and key in ("lock", "plugins"):

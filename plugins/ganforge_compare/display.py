@@ -1,4 +1,4 @@
-"""How far a comparison is, and what each of its trainings does, on standard error."""
+"""The progress of a comparison and of each of its trainings, on standard error."""
 
 import time
 from collections.abc import Mapping
@@ -11,12 +11,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from ganforge import printable
 
-PLAIN_SECONDS = 10.0  # between lines where there is no terminal
+PLAIN_SECONDS = 10.0  # between lines without a terminal
 
 
 @frozen
 class Doing:
-    """What a training does at the moment, such as `reading A` or `step`, and how far it is."""
+    """What a training is doing, such as `reading A` or `step`, and its progress."""
 
     what: str
     done: int
@@ -24,7 +24,7 @@ class Doing:
 
 
 class Display(AbstractContextManager["Display"]):
-    """Shows a bar for all steps and one for each training that goes on; a line now and then without a terminal."""
+    """Shows a bar for all steps and one for each running training; without a terminal, a line at intervals."""
 
     def __init__(self) -> None:
         self.console = Console(stderr=True, emoji=False)
@@ -48,7 +48,7 @@ class Display(AbstractContextManager["Display"]):
         self.bar.stop()
 
     def show(self, done: int, total: int, working: Mapping[str, Doing]) -> None:
-        """Show how many steps of all are done, and what each of the trainings does that go on."""
+        """Show the steps done, the total, and what each running training does."""
         everything = {"all": Doing("steps", done, total), **working}
         for label in self.tasks.keys() - everything.keys():
             self.bar.remove_task(self.tasks.pop(label))

@@ -1,8 +1,8 @@
-"""What the runs of a comparison found: each recipe's metrics over its seeds, and the differences between recipes.
+"""The results of a comparison: each recipe's metrics over its seeds, and the differences between recipes.
 
-Runs of the same seed begin with the same random numbers and see the same batches, so recipes are compared seed by seed:
-the difference of two recipes is the mean of the differences of their pairs of runs. In a grid recipes are compared at
-each point, and each recipe's points with the one that has the first value of a key, and is otherwise the same.
+Runs with the same seed start from the same random numbers and see the same batches. So recipes are compared seed by
+seed: the difference of two recipes is the mean difference of their pairs of runs. In a grid, recipes are compared at
+each point, and each point of a recipe with the point that has the first value of one key and is otherwise the same.
 """
 
 import math
@@ -17,21 +17,21 @@ from ganforge_compare.comparison import Member
 from ganforge_compare.difference import precision
 from ganforge_compare.intervals import Estimate, estimate, holm
 
-LARGEST = 1e150  # a metric beyond it has no sensible mean
+LARGEST = 1e150  # larger metrics have no sensible mean
 SPLIT: Split = "test"
-FEW = 3  # runs that are named, of many
+FEW = 3  # runs named at most
 
-Seeds = Mapping[int, float]  # the value of each seed; nan where it is no finite number
+Seeds = Mapping[int, float]  # the value of each seed; nan if it is not finite
 
 
 @frozen
 class Checkpoint:
-    """What one recipe's runs found with their last weights, or with their best ones.
+    """The results of one recipe's runs with their last or their best weights.
 
     Attributes:
-        steps: of the weights, for each seed.
+        steps: step of the weights, for each seed.
         metrics: `role.metric`, with the value of each seed.
-        about: the facts that each evaluation tells of its numbers, for each seed.
+        about: the facts that each evaluation gives with its numbers, for each seed.
     """
 
     steps: Mapping[int, int]
@@ -39,22 +39,22 @@ class Checkpoint:
     about: Mapping[int, Mapping[str, Mapping[str, Any]]]
 
     def estimate(self, metric: str, level: float) -> Estimate | None:
-        """Return the mean of a metric over the seeds; None where none has a finite number."""
+        """Return the mean of a metric over the seeds; None if no value is finite."""
         values = [value for value in self.metrics.get(metric, {}).values() if math.isfinite(value)]
         return estimate(values, level) if values else None
 
 
 @frozen
 class Compared:
-    """A recipe, or in a grid a recipe at a point, and its runs.
+    """A recipe (in a grid, a recipe at a point) and its runs.
 
     Attributes:
-        name: of the recipe, and of the point.
+        name: the recipe's name and the point's.
         runs: the folder of each seed's run.
-        by: the metric that chose the best weights, such as `-angles.rmse_AB`; empty where none did.
-        checkpoints: `last`, and `best` where there is one.
-        recipe: its name alone.
-        point: for each varied key its value, as it is written.
+        by: the metric that chose the best weights, such as `-angles.rmse_AB`; empty if none did.
+        checkpoints: `last`, and `best` if there is one.
+        recipe: the recipe's name alone.
+        point: the value of each varied key, as written.
     """
 
     name: str
@@ -74,10 +74,10 @@ class Difference:
         metric: `role.metric`.
         first: a recipe's name.
         second: the other's.
-        by: in what they differ: `recipe`, or a varied key.
-        values: the difference of each seed with which both have a finite number.
+        by: what they differ in: `recipe`, or a varied key.
+        values: the difference for each seed with which both are finite.
         estimate: their mean, with its interval.
-        p_holm: its p, corrected for all differences of the comparison; None where there is no interval.
+        p_holm: its p, corrected for all differences of the comparison; None if there is no interval.
     """
 
     checkpoint: str
@@ -90,7 +90,7 @@ class Difference:
     p_holm: float | None = None
 
     def verdict(self, level: float) -> str:
-        """Say in a word or three what is known of the difference."""
+        """Return a verdict of one to three words."""
         found = self.estimate
         way = "higher" if found.mean > 0 else "lower"
         if found.p is None or self.p_holm is None:
@@ -102,12 +102,12 @@ class Difference:
 
 @frozen
 class Comparison:
-    """All that was found.
+    """All results of a comparison.
 
     Attributes:
-        level: the probability with which an interval covers what it estimates.
-        recipes: those of which there are results, in the order in which they were named, each with all of its points.
-        differences: of all pairs that are compared, the earlier one first.
+        level: confidence level of the intervals.
+        recipes: those with results, in the order given, each with all of its points.
+        differences: of all compared pairs, the earlier one first.
         notes: what a reader must know.
     """
 
@@ -118,12 +118,12 @@ class Comparison:
 
     @property
     def names(self) -> list[str]:
-        """The recipes' names, whatever points there are."""
+        """The recipes' names, without points."""
         return list(dict.fromkeys(one.recipe for one in self.recipes))
 
     @property
     def varied(self) -> dict[str, list[str]]:
-        """For each varied key its values."""
+        """The values of each varied key."""
         keys = self.recipes[0].point
         return {key: list(dict.fromkeys(one.point[key] for one in self.recipes)) for key in keys}
 
@@ -139,9 +139,9 @@ class Comparison:
 
 
 def read(wanted: Sequence[Member], say: Callable[[str], None]) -> list[tuple[Member, Results]]:
-    """Return the members that are trained and tested, with their results; the others are said and left out.
+    """Return the members that are trained and evaluated, with their results; report and leave out the others.
 
-    They are in the order of the recipes and points, and of each in that of its seeds.
+    They are in the order of the recipes and points, then of the seeds.
     """
     found = []
     order = list(dict.fromkeys(member.name for member in wanted))
@@ -152,11 +152,11 @@ def read(wanted: Sequence[Member], say: Callable[[str], None]) -> list[tuple[Mem
             say(f"warning: {error}")
             continue
         if results and not results.last:
-            say(f"note: {member.label} is not compared: its metrics.json is of another version ({member.folder})")
+            say(f"note: {member.label} is not compared: its metrics.json is from another version ({member.folder})")
         elif results and SPLIT in results.last.metrics and is_finished(member.folder, member.plan):
             found.append((member, results))
         else:
-            say(f"note: {member.label} is not compared: it has no results of its last step ({member.folder})")
+            say(f"note: {member.label} is not compared: it has no results for its last step ({member.folder})")
     return sorted(found, key=lambda one: order.index(one[0].name))
 
 
@@ -173,7 +173,7 @@ def gather(found: Sequence[tuple[Member, Results]], level: float) -> Comparison:
 
 
 def _by(first: Compared, second: Compared, beginning: Mapping[str, str]) -> str:
-    """Return in what two that are compared differ; nothing where they are not compared."""
+    """Return what two compared ones differ in; empty if they are not compared."""
     if first.recipe != second.recipe:
         return "recipe" if first.point == second.point else ""
     keys = [key for key, value in first.point.items() if second.point[key] != value]
@@ -223,7 +223,7 @@ def _differences(first: Compared, second: Compared, by: str, level: float) -> It
 
 
 def _corrected(differences: Sequence[Difference]) -> list[Difference]:
-    """Correct every p for all those that there are."""
+    """Correct every p for the number of differences."""
     corrected = iter(holm([one.estimate.p for one in differences if one.estimate.p is not None]))
     return [one if one.estimate.p is None else evolve(one, p_holm=next(corrected)) for one in differences]
 
@@ -235,10 +235,10 @@ def _notes(recipes: Sequence[Compared]) -> Iterator[str]:
     if max(len(one.runs) for one in recipes) == 1:
         yield "one seed: no deviation, no interval, and any difference may be chance"
     elif len({tuple(one.runs) for one in recipes}) > 1:
-        yield f"not all seeds are there: {_each(recipes, lambda one: ', '.join(map(str, one.runs)))}"
+        yield f"some seeds are missing: {_each(recipes, lambda one: ', '.join(map(str, one.runs)))}"
     if len({step for one in recipes for step in one.checkpoints["last"].steps.values()}) > 1:
         steps = _each(recipes, lambda one: _span(one.checkpoints["last"].steps.values()))
-        yield f"the last steps are not the same: {steps}"
+        yield f"the last steps differ: {steps}"
     yield from _of_the_best(recipes)
     odd: dict[str, list[str]] = {}
     for one in recipes:
@@ -248,21 +248,21 @@ def _notes(recipes: Sequence[Compared]) -> Iterator[str]:
                 odd.setdefault(metric, []).extend(where)
     for metric, places in odd.items():
         if places:
-            yield f"{metric} is no number, and does not count: {'; '.join(places)}"
+            yield f"{metric} is not finite and is left out: {'; '.join(places)}"
     for role, facts in told(recipes).items():
         for key, held in facts.items():
             if len({value for values in held.values() for value in values}) > 1:
-                yield f"{role} does not measure alike: {key} is {_among(held)}"
+                yield f"{role} was measured differently: {key} is {_among(held)}"
 
 
 def _of_precision(trained: Sequence[Member]) -> Iterator[str]:
-    """Say where runs that leave their precision to the device were trained on devices that choose another one."""
+    """Report runs that leave their precision to the device and were trained on devices that choose different ones."""
     found: dict[str, list[str]] = {}
     for member in trained:
         if "compute.precision" not in member.point.values and (kind := precision(member.folder)):
             found.setdefault(kind, []).append(member.label)
     if len(found) > 1:
-        yield f"not all runs have one precision: {'; '.join(f'{kind} {_few(names)}' for kind, names in found.items())}"
+        yield f"runs have different precisions: {'; '.join(f'{kind} {_few(names)}' for kind, names in found.items())}"
 
 
 def _few(names: Sequence[str]) -> str:
@@ -270,10 +270,10 @@ def _few(names: Sequence[str]) -> str:
 
 
 def _of_the_best(recipes: Sequence[Compared]) -> Iterator[str]:
-    """Say where the best checkpoints were chosen by different metrics, or by none."""
+    """Report best checkpoints that were chosen by different metrics, or by none."""
     chosen = [one for one in recipes if "best" in one.checkpoints]
     if chosen and len({one.by for one in recipes}) > 1:
-        yield f"`best` is not chosen alike: {_each(recipes, lambda one: f'by {one.by}' if one.by else 'not chosen')}"
+        yield f"`best` was chosen differently: {_each(recipes, lambda one: f'by {one.by}' if one.by else 'not chosen')}"
     for one in chosen:
         have = len(one.checkpoints["best"].steps)
         if have < len(one.runs):
@@ -281,7 +281,7 @@ def _of_the_best(recipes: Sequence[Compared]) -> Iterator[str]:
 
 
 def told(recipes: Sequence[Compared]) -> dict[str, dict[str, dict[str, list[Any]]]]:
-    """Return the facts that evaluations tell: for each role and fact, each recipe's values of it, at the last step."""
+    """Return the facts of evaluations at the last step: for each role and fact, the values of each recipe."""
     found: dict[str, dict[str, dict[str, list[Any]]]] = {}
     for one in recipes:
         for roles in one.checkpoints["last"].about.values():

@@ -13,17 +13,17 @@ from attrs import evolve, field, frozen
 from ganforge import InputError, Plan, lock_text
 
 EXAMPLE = "such as losses.reconstruction.weight=1,10,100"
-SAFE = r"[a-z0-9][a-z0-9_.,=+-]{0,99}(?<![.,])"  # a name for every file system, also one that takes A for a
-LONGEST = 60  # characters that are kept of any other one
+SAFE = r"[a-z0-9][a-z0-9_.,=+-]{0,99}(?<![.,])"  # a name for every file system, also case-insensitive ones
+LONGEST = 60  # characters kept of any other name
 LARGEST_WHOLE = 1 << 53
 
 
 @frozen
 class Point:
-    """One combination of values; without a grid there is one point, which sets nothing.
+    """One combination of values; without a grid there is one empty point.
 
     Attributes:
-        values: for each varied key its value, as it is written in a recipe.
+        values: the value of each varied key, as written in a recipe.
     """
 
     values: Mapping[str, str] = field(factory=dict)
@@ -35,22 +35,22 @@ class Point:
 
     @property
     def sets(self) -> list[str]:
-        """What `--set` would be given."""
+        """The same values as arguments of `--set`."""
         return [f"{key}={value}" for key, value in self.values.items()]
 
     def differs(self, other: "Point") -> list[str]:
-        """Return the keys that have another value there."""
+        """Return the keys with different values in another point."""
         return [key for key, value in self.values.items() if other.values.get(key) != value]
 
 
 def points(varied: Sequence[str]) -> list[Point]:
-    """Read every `--vary`, and return each combination of their values; the last key's values change fastest.
+    """Read all `--vary` options and return every combination of values; the last key changes fastest.
 
     >>> [point.label for point in points(["a.b=1,2.0", "c.d=x"])]
     ['a.b=1, c.d=x', 'a.b=2, c.d=x']
 
     Raises:
-        InputError: one of them cannot be read, or a key or a value is given twice.
+        InputError: an option cannot be read, or a key or a value is given twice.
     """
     axes: dict[str, list[str]] = {}
     for text in varied:
@@ -63,15 +63,13 @@ def points(varied: Sequence[str]) -> list[Point]:
         if twice := [value for value in values if values.count(value) > 1]:
             raise InputError(f"--vary {text}: the value {twice[0]} is given twice")
         if key == "train.seed":
-            raise InputError(
-                f"--vary {text}: every point has the same seeds, 0, 1, ..., of which --seeds says how many"
-            )
+            raise InputError(f"--vary {text}: every point has the same seeds, 0, 1, ...; set their number with --seeds")
         axes[key] = values
     return [Point(dict(zip(axes, values, strict=True))) for values in product(*axes.values())]
 
 
 def split(text: str) -> list[str]:
-    """Split at the commas that stand in no list, table or string of TOML.
+    """Split at the commas outside TOML lists, tables and strings.
 
     >>> split("1, [2, 3], { steps = [0, 9], values = [1, 0] }, 'a,b'")
     ['1', '[2, 3]', '{ steps = [0, 9], values = [1, 0] }', "'a,b'"]
@@ -95,7 +93,7 @@ def split(text: str) -> list[str]:
 
 
 def number(text: str) -> float | None:
-    """Return the finite number that a value is; None where it is something else.
+    """Return a value as a finite number; None if it is not one.
 
     >>> number("1e-4"), number("true"), number("[1, 2]")
     (0.0001, None, None)
@@ -105,7 +103,7 @@ def number(text: str) -> float | None:
 
 
 def as_name(text: str) -> str:
-    """Return a name for a file or folder; a text that is none keeps what can be kept, and its digest tells it apart.
+    """Return a name for a file or folder; characters that a name cannot have are replaced, and a digest is added.
 
     >>> as_name("train.batch=32"), as_name("dataset.root=../A")
     ('train.batch=32', 'dataset.root=.._a-8d242a5f')
@@ -117,20 +115,20 @@ def as_name(text: str) -> str:
 
 
 def require_effect(recipe: str, plans: Sequence[tuple[Plan, Point]]) -> None:
-    """Refuse with an InputError a grid of which two points make the same runs of a recipe."""
+    """Raise an InputError if two points of a grid make the same runs of a recipe."""
     seen: dict[str, Point] = {}
     for plan, point in plans:
         text = lock_text(evolve(plan, train=evolve(plan.train, seed=0)), {})
         if other := seen.get(text):
             keys = ", ".join(point.differs(other))
             raise InputError(
-                f"--vary: {keys} changes nothing in '{recipe}': it is the same at {other.label} and {point.label}"
+                f"--vary: {keys} has no effect on '{recipe}': {other.label} and {point.label} give the same run"
             )
         seen[text] = point
 
 
 def _written(text: str) -> str:
-    """Write a number in one way, so that 10 and 10.0, or 1e-4 and 0.0001, are one point."""
+    """Normalise a number, so that 10 and 10.0, or 1e-4 and 0.0001, are the same point."""
     value = _read(text)
     if isinstance(value, float) and value.is_integer() and abs(value) < LARGEST_WHOLE:
         return str(int(value))

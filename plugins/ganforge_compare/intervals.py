@@ -1,7 +1,7 @@
-"""What a few seeds say of a mean and of a difference: Student's t, and Holm's correction for many comparisons.
+"""Means and differences over a few seeds: Student's t, and Holm's correction for many comparisons.
 
 Student (1908), "The probable error of a mean"; Holm (1979), "A simple sequentially rejective multiple test procedure".
-The distribution is computed from the finite sums that it has for whole degrees of freedom.
+The distribution is computed from its finite sums for integer degrees of freedom.
 """
 
 import math
@@ -10,9 +10,9 @@ from collections.abc import Sequence
 
 from attrs import frozen
 
-HALVINGS = 200  # of the range of a quantile: more than a float can tell apart
-TINIEST = 1e-290  # a float that is smaller can be divided by little
-SAME = 1e-12  # deviations so small beside the values are those of rounding
+HALVINGS = 200  # of the range of a quantile: more than a float can resolve
+TINIEST = 1e-290  # smaller floats overflow as divisors
+SAME = 1e-12  # relative deviations below it are rounding errors
 
 
 @frozen
@@ -20,12 +20,12 @@ class Estimate:
     """The mean of some values, one for each seed, and how well it is known.
 
     Attributes:
-        count: how many values there are.
-        mean: theirs.
-        deviation: the sample deviation, with n - 1 in the denominator; None for a single value.
-        interval: the confidence interval of the mean; None for a single value, and for values that are all the same,
-            of which Student's t says nothing.
-        p: of the two-sided t test that the mean is 0; None where there is no interval.
+        count: number of values.
+        mean: their mean.
+        deviation: the sample standard deviation, with n - 1 in the denominator; None for a single value.
+        interval: the confidence interval of the mean; None for a single value, and for equal values, for which
+            Student's t is undefined.
+        p: of the two-sided t test that the mean is 0; None if there is no interval.
     """
 
     count: int
@@ -36,12 +36,12 @@ class Estimate:
 
 
 def estimate(values: Sequence[float], level: float, size: float = 0.0) -> Estimate:
-    """Estimate the mean of at least one finite value, with an interval that covers it with the probability `level`.
+    """Estimate the mean of at least one finite value, with its confidence interval.
 
     Args:
         values: one for each seed.
-        level: between 0 and 1.
-        size: of the numbers of which the values are differences; what is tiny beside it is a matter of rounding.
+        level: confidence level, between 0 and 1.
+        size: size of the numbers whose differences the values are; values tiny beside it are rounding errors.
 
     >>> found = estimate([1.0, 2.0, 3.0], 0.95)
     >>> found.mean, found.deviation, [round(end, 3) for end in found.interval]
@@ -80,7 +80,7 @@ def t_probability(t: float, freedom: int) -> float:
 
 
 def t_quantile(level: float, freedom: int) -> float:
-    """Return the t within -t..t of which Student's t lies with the probability `level`, between 0 and 1.
+    """Return the t for which Student's t lies within -t..t with the probability `level`, between 0 and 1.
 
     >>> round(t_quantile(0.95, 9), 3)
     2.262
@@ -94,7 +94,7 @@ def t_quantile(level: float, freedom: int) -> float:
 
 
 def holm(ps: Sequence[float]) -> list[float]:
-    """Return each p with Holm's correction for all of them: below 1 - level it holds among so many comparisons.
+    """Return each p with Holm's correction: below 1 - level, a difference is significant among all comparisons.
 
     >>> holm([0.01, 0.04, 0.03])
     [0.03, 0.06, 0.06]

@@ -1,4 +1,4 @@
-"""The pictures of a comparison: what the runs drew, side by side; and each metric, seed by seed."""
+"""The pictures of a comparison: the runs' figures side by side, and each metric, seed by seed."""
 
 import math
 import warnings
@@ -18,17 +18,20 @@ from ganforge_compare.findings import Comparison
 
 INITIAL = "_initial"
 PICTURE_BYTES, PICTURE_PIXELS = 1 << 25, 1 << 24  # of a figure, at most
-ROWS, TALLEST = 24, 400.0  # figures that are put side by side, and inches of them, at most
+ROWS, TALLEST = 24, 400.0  # rows of figures side by side, and their height in inches, at most
 WIDTH, TITLE = 16.0, 0.4  # inches of the figure, and of a line above each row
 CHARTS, ACROSS, CHART = 48, 4, 3.0  # charts of metrics, at most; in a row; inches of the height of each
-LOOKS = {"last": ("#0072b2", "o", -0.12), "best": ("#c65102", "s", 0.12)}  # colour, marker, place beside the recipe's
+LOOKS = {
+    "last": ("#0072b2", "o", -0.12),
+    "best": ("#c65102", "s", 0.12),
+}  # colour, marker, offset from the recipe's place
 
 
 def draw(trained: Sequence[Member]) -> Figure | None:
-    """Put the figures of each recipe's first seed side by side: a row for each figure, a column for each recipe.
+    """Draw the figures of each recipe's first seed side by side: a row for each figure, a column for each recipe.
 
-    In a grid a row is of one recipe, and the columns are its points. A figure `x_initial`, of the state before the
-    training, comes first in the row of `x`.
+    In a grid, a row shows one recipe, with its points as columns. A figure `x_initial`, of the state before training,
+    comes first in the row of `x`.
     """
     first = [member for member in trained if member.seed == trained[0].seed]
     names = sorted({path.stem for member in first for path in (member.folder / "figures").glob("*.png")})
@@ -44,8 +47,7 @@ def draw(trained: Sequence[Member]) -> Figure | None:
             row = [(title, picture) for title, picture in read if picture is not None]
             if not row:
                 continue
-            # The figures of a row keep their sizes relative to each other, so that pictures in them are as large as
-            # elsewhere.
+            # The figures of a row keep their relative sizes, so that all pictures in them have one scale.
             tallest, width = max(picture.shape[0] for _, picture in row), sum(picture.shape[1] for _, picture in row)
             height = WIDTH * tallest / width + TITLE * (1 + row[-1][0].count("\n"))
             if sum(heights) + height < TALLEST:
@@ -68,7 +70,7 @@ def draw(trained: Sequence[Member]) -> Figure | None:
 
 
 def _beside(first: Sequence[Member]) -> list[list[Member]]:
-    """Return which members are put into one row: all recipes, or all points of one."""
+    """Return the members of each row: all recipes, or all points of one recipe."""
     rows: dict[str, list[Member]] = {}
     for member in first:
         rows.setdefault(member.plan.name if member.point.values else "", []).append(member)
@@ -76,13 +78,13 @@ def _beside(first: Sequence[Member]) -> list[list[Member]]:
 
 
 def _title(member: Member) -> str:
-    """Return the recipe's name and, on a line each, its values."""
+    """Return the recipe's name and each value on its own line."""
     return "\n".join(map(printable, (member.plan.name, *member.point.sets)))
 
 
 def _picture(folder: Path, name: str) -> Any:
-    """Return a figure of a run's folder as bytes [H, W, 4]; None where it is no sound picture of a sensible size."""
-    # Whatever a damaged picture makes its decoder raise, or warn of, it is left out.
+    """Return a figure of a run's folder as bytes [H, W, 4]; None if it is damaged or too large."""
+    # A damaged picture may make its decoder raise or warn anything; it is left out.
     with suppress(Exception), warnings.catch_warnings():
         warnings.simplefilter("error")
         with Image.open(BytesIO(read_inside(folder, name, PICTURE_BYTES)), formats=["PNG"]) as image:
@@ -90,9 +92,9 @@ def _picture(folder: Path, name: str) -> Any:
 
 
 def chart(found: Comparison) -> Figure | None:
-    """Draw each metric: for each recipe the seeds as points, their mean and its interval; None if there is none.
+    """Draw each metric: for each recipe the seeds as points, their mean and its interval; None without metrics.
 
-    A line joins the points of one seed, whose differences are what recipes are compared by.
+    A line joins the points of one seed, since recipes are compared seed by seed.
     """
     names = dict.fromkeys(name for checkpoint in found.checkpoints for name in found.metrics(checkpoint))
     shown = list(names)[:CHARTS]
@@ -113,7 +115,7 @@ def chart(found: Comparison) -> Figure | None:
 
 
 def charts(count: int) -> tuple[Figure, list[Any]]:
-    """Return a figure, and the axes of so many charts in it, at most `CHARTS`."""
+    """Return a figure and the axes of `count` charts in it, at most `CHARTS`."""
     count = min(CHARTS, count)
     across = min(ACROSS, count)
     down = math.ceil(count / across)

@@ -1,4 +1,4 @@
-"""What a comparison leaves: `comparison.json`, a page, and pictures."""
+"""The files that a comparison writes: `comparison.json`, a page, and pictures."""
 
 import html
 import math
@@ -20,14 +20,14 @@ from ganforge_compare.pictures import chart, draw
 from ganforge_compare.sweep import sweep
 from ganforge_compare.tables import line_of_chance, lines_of_facts, rows_of_metrics, tables_of_differences
 
-ALT = {"figure": "what each recipe's first run drew, side by side", "seeds": "each metric, seed by seed"}
+ALT = {"figure": "the figures of each recipe's first run, side by side", "seeds": "each metric, seed by seed"}
 
 
 def write(out: Path, found: Comparison, trained: Sequence[Member]) -> dict[str, Path]:
-    """Write `comparison.json`, `.html` and the pictures that there are; each whole or not at all.
+    """Write `comparison.json`, `comparison.html` and the pictures, each whole or not at all.
 
     Returns:
-        What was written for people, by what it is.
+        The files for people, by what they are.
 
     Raises:
         InputError: a file cannot be written.
@@ -54,7 +54,7 @@ def _as_png(figure: Figure) -> bytes:
 
 
 def nest(found: Comparison) -> dict[str, Any]:
-    """Return what `comparison.json` holds and `--json` prints; a number that is not finite is null."""
+    """Return the content of `comparison.json` and `--json`; numbers that are not finite become null."""
     return {
         "level": found.level,
         "varied": found.varied,
@@ -136,7 +136,7 @@ def _table(rows: Sequence[Mapping[str, str]]) -> str:
 
 
 def _section(title: str, content: str) -> str:
-    """Return a part of the page that may be wider than it; nothing if it is empty."""
+    """Return a section of the page that scrolls if it is too wide; empty without content."""
     shown = f'<div class="wide" tabindex="0" role="region" aria-label="{title}">{content}</div>'
     return f"<h2>{title}</h2>\n{shown}" if content else ""
 

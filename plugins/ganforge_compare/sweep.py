@@ -1,4 +1,4 @@
-"""The picture of a grid: each metric against the values of a key."""
+"""The plot of a grid: each metric against the values of a key."""
 
 import math
 from collections.abc import Mapping
@@ -15,24 +15,24 @@ from ganforge_compare.findings import Compared, Comparison
 from ganforge_compare.grid import number
 from ganforge_compare.pictures import charts
 
-COLOURS, MARKERS = list(TABLEAU_COLORS), "osD^v<>Pp*"  # as many lines can be told apart, at most
+COLOURS, MARKERS = list(TABLEAU_COLORS), "osD^v<>Pp*"  # the number of lines that can be told apart
 BESIDE, INCH = 4.0, 72.0  # points of print, from line to line and in an inch
 STYLES = {"last": "-", "best": "--"}
-DECADE = 10.0  # numbers that span more than it are drawn on a logarithmic axis
+DECADE = 10.0  # a wider range is drawn on a logarithmic axis
 LONGEST = 24  # characters of a value
 ROOM = 36  # characters of all values beside each other
 
 
 @frozen
 class Course:
-    """A line of the picture: what it is called, its points along the axis, and how it looks.
+    """A line of the plot: its label, its points along the axis, and its look.
 
     Attributes:
         label: the recipe, and the values of other keys.
         points: the recipe at each value.
-        colour: as matplotlib has it.
-        marker: too.
-        beside: how far beside its place it is drawn, in points of print, for lines not to hide each other.
+        colour: of matplotlib.
+        marker: of matplotlib.
+        beside: horizontal offset in points of print, so that lines do not hide each other.
     """
 
     label: str
@@ -43,11 +43,11 @@ class Course:
 
 
 def sweep(found: Comparison, key: str) -> Figure | None:
-    """Draw each metric against a key: single seeds, means with their intervals; None if there is nothing to draw.
+    """Plot each metric against a key: single seeds, and means with intervals; None if there is nothing to draw.
 
-    A line joins the means of a recipe, and where other keys are varied, of each combination of their values; there is
-    no picture of more than ten lines. Numbers stand at their place on the axis, which is logarithmic if they span more
-    than a decade; other values in the order in which they were given.
+    A line joins the means of a recipe, for each combination of other varied keys; more than ten lines are not drawn.
+    Numbers are placed to scale, on a logarithmic axis if they span more than a decade; other values in the order
+    given.
     """
     courses = courses_of(found, key)
     names = list(dict.fromkeys(name for checkpoint in found.checkpoints for name in found.metrics(checkpoint)))
@@ -74,7 +74,7 @@ def sweep(found: Comparison, key: str) -> Figure | None:
 
 
 def courses_of(found: Comparison, key: str) -> list[Course]:
-    """Return what is drawn against a key: a line for each recipe and combination of the other keys' values."""
+    """Return a line for each recipe and combination of the other keys' values."""
     lines: dict[str, list[Compared]] = {}
     for one in found.recipes:
         rest = [f"{other}={value}" for other, value in one.point.items() if other != key]
@@ -96,7 +96,9 @@ def _plot(
             means.append((place, mean.mean, mean.mean - low, high - mean.mean))
             values = [value for value in held.metrics[metric].values() if math.isfinite(value)]
             axes.plot([place] * len(values), values, ".", color=course.colour, alpha=0.35, transform=shifted)
-            axes.update_datalim([(place, value) for value in (*values, low, high)])  # which what is shifted does not
+            axes.update_datalim(
+                [(place, value) for value in (*values, low, high)]
+            )  # shifted artists do not extend them
     at, middle, below, above = zip(*means, strict=True) if means else ((), (), (), ())
     label = printable(course.label if len(found.checkpoints) == 1 else f"{course.label} ({checkpoint})")
     axes.errorbar(
@@ -113,7 +115,7 @@ def _plot(
 
 
 def _lay_out(axes: Any, places: Mapping[str, float], *, scaled: bool) -> None:
-    """Make the axis of values, which is one of numbers if it is `scaled`."""
+    """Lay out the axis of values, to scale if `scaled`."""
     numbers = list(places.values())
     positive = [value for value in numbers if value > 0]
     if scaled and min(numbers) >= 0 and positive and max(positive) > DECADE * min(positive):

@@ -19,12 +19,12 @@ Row = dict[str, str]
 
 
 def room() -> int:
-    """Return how many characters a line of the terminal holds; many where nobody looks on."""
+    """Return the width of the terminal in characters; a large one without a terminal."""
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else 1000
 
 
 def show(found: Comparison) -> None:
-    """Print the tables, and what a reader must know."""
+    """Print the tables and notes."""
     rows = rows_of_metrics(found, room())
     _print(rows)
     if rows and "seeds" not in rows[0]:
@@ -39,7 +39,7 @@ def show(found: Comparison) -> None:
 
 
 def _print(rows: Sequence[Row]) -> None:
-    """Print a table, on a terminal as many rows as somebody reads."""
+    """Print a table; on a terminal, at most `LONGEST` rows."""
     most = LONGEST if sys.stdout.isatty() else len(rows)
     print_rows(rows[:most], as_json=False)
     if rows[most:]:
@@ -47,7 +47,7 @@ def _print(rows: Sequence[Row]) -> None:
 
 
 def rows_of_metrics(found: Comparison, width: int = 1000) -> list[Row]:
-    """Return each metric's mean ± sample deviation of each recipe, and the value of each seed where there is room."""
+    """Return each metric's mean ± sample deviation for each recipe, and each seed's value if there is room."""
     rows = []
     for metric, checkpoint in _lines(found):
         for one in found.recipes:
@@ -69,7 +69,7 @@ def rows_of_metrics(found: Comparison, width: int = 1000) -> list[Row]:
 
 
 def tables_of_differences(found: Comparison) -> Iterator[list[Row]]:
-    """Yield what is known of differences: of recipes from the first one, of each key's values from its first one."""
+    """Yield tables of differences: of recipes from the first one, and of each key's values from its first one."""
     first = found.names[0]
     yield from filter(None, [_rows(found, "recipe", first, lambda one: one.recipe == first, len(found.names) > 2)])
     for key, (value, *_) in found.varied.items():
@@ -79,7 +79,7 @@ def tables_of_differences(found: Comparison) -> Iterator[list[Row]]:
 
 
 def _rows(found: Comparison, by: str, against: str, counts: Callable[[Compared], bool], named: bool) -> list[Row]:
-    """Return a row for each difference that two have by one thing, where the first of the two counts."""
+    """Return a row for each difference of one kind, for the pairs whose first one counts."""
     recipes = {one.name: one for one in found.recipes}
     held: dict[tuple[str, str], list[Difference]] = {}
     for one in found.differences:
@@ -102,7 +102,7 @@ def _point(one: Compared) -> Row:
 
 
 def _titles(keys: Iterable[str]) -> Row:
-    """Return for each varied key a short title: its last part, if no other one ends so.
+    """Return a short title for each varied key: its last part, if that is unique.
 
     >>> _titles(["losses.cycle.weight", "losses.style.weight", "train.batch"])
     {'losses.cycle.weight': 'losses.cycle.weight', 'losses.style.weight': 'losses.style.weight', 'train.batch': 'batch'}
@@ -112,7 +112,7 @@ def _titles(keys: Iterable[str]) -> Row:
 
 
 def lines_of_facts(found: Comparison) -> Iterator[str]:
-    """Say what evaluations tell of their numbers, such as on how many pictures they measure."""
+    """Yield lines with the facts of evaluations, such as the number of pictures."""
     for role, facts in told(found.recipes).items():
         alike = {key: {value for held in values.values() for value in held} for key, values in facts.items()}
         texts = [f"{key} {_number(*values)}" for key, values in alike.items() if len(values) == 1]
@@ -121,7 +121,7 @@ def lines_of_facts(found: Comparison) -> Iterator[str]:
 
 
 def line_of_chance(found: Comparison) -> str:
-    """Say how many differences are looked at, and what that means; nothing where none has an interval."""
+    """Say how many differences are tested, and what that means; empty if none has an interval."""
     count = sum(1 for one in found.differences if one.p_holm is not None)
     if not count:
         return ""
@@ -141,7 +141,7 @@ def say(one: Difference, level: float, runs: int) -> str:
     Args:
         one: the difference.
         level: of its interval.
-        runs: how many pairs there could be.
+        runs: the largest possible number of pairs.
     """
     found, verdict = one.estimate, one.verdict(level)
     form = form_of(found)
@@ -165,7 +165,7 @@ def say(one: Difference, level: float, runs: int) -> str:
 
 
 def form_of(found: Estimate | None) -> str:
-    """Return how the numbers of an estimate are written: its deviation with two digits, the others with its decimals.
+    """Return the format of an estimate's numbers: two digits for its deviation, the same decimals for the others.
 
     >>> form_of(Estimate(3, 1234.5, 3.21, None, None)), form_of(Estimate(1, 1234.5, None, None, None))
     ('.1f', '.4g')
@@ -177,7 +177,7 @@ def form_of(found: Estimate | None) -> str:
 
 
 def _mean(found: Estimate | None, runs: int) -> str:
-    """Write the mean, the deviation if there are several values, and of how many seeds they are, if not of all."""
+    """Write the mean, the deviation if there are several values, and the number of seeds if some are missing."""
     if found is None:
         return "nan"
     form = form_of(found)
@@ -188,14 +188,14 @@ def _mean(found: Estimate | None, runs: int) -> str:
 
 
 def _lines(found: Comparison) -> list[tuple[str, str]]:
-    """Return each metric with each of its checkpoints."""
+    """Return pairs of metric and checkpoint."""
     held = {checkpoint: found.metrics(checkpoint) for checkpoint in found.checkpoints}
     names = dict.fromkeys(name for metrics in held.values() for name in metrics)
     return [(name, checkpoint) for name in names for checkpoint in held if name in held[checkpoint]]
 
 
 def _line(found: Comparison, metric: str, checkpoint: str) -> Row:
-    """Return the cells with which a row begins; where all is of the last step, nothing says so."""
+    """Return the first cells of a row; the checkpoint only if there are several."""
     return {"metric": metric} | ({"at": checkpoint} if len(found.checkpoints) > 1 else {})
 
 

@@ -5,7 +5,7 @@ from ganforge import Register, hookimpl
 
 @hookimpl
 def ganforge_register(register: Register) -> None:
-    """Register the coupling, the heads, PatchNCE, and what makes FastCUT equivariant to flips."""
+    """Register the coupling, the heads, PatchNCE, and FastCUT's flip equivariance."""
     from ganforge_cut import coupling, heads, values
 
     register.coupling("cut", coupling.CUT)

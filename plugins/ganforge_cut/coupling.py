@@ -1,4 +1,4 @@
-"""One generator, its discriminator, and heads that learn with the generator (Figure 1)."""
+"""One generator, its discriminator, and heads that are trained with the generator (Figure 1)."""
 
 from attrs import frozen
 
@@ -11,7 +11,7 @@ D = Network("D", "discriminator", ("B",))
 
 @frozen
 class CUT(Coupling):
-    """CUT: A to B, with no way back; the discriminator plays first, then the generator with its heads."""
+    """CUT: A to B, without a way back; the discriminator plays first, then the generator with its heads."""
 
     networks = (G, H, D)
     views = (

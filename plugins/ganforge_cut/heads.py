@@ -1,4 +1,4 @@
-"""PatchNCE: a patch of the translation should be closer to the source's at its place than to others (Section 3)."""
+"""PatchNCE: a translation's patch should be closer to the source patch at its place than to others (section 3)."""
 
 import copy
 from collections.abc import Sequence
@@ -15,16 +15,16 @@ LAYERS = [0, 4, 8, 12, 16]
 
 
 class Heads(nn.Module):
-    """H_l: a small MLP for each chosen layer of the generator, to vectors of length one.
+    """H_l: a small MLP for each chosen layer of the generator; its outputs have length 1.
 
-    Its weights start as in the authors' code: Xavier's normal times 0.02, and biases 0.
+    Weights are initialised as in the authors' code: Xavier's normal times 0.02, and biases 0.
 
     Args:
-        generator: G; it offers `features(pictures, layers)`.
-        shape: of a source picture, from which the channels of the layers are found.
-        layers: whose activations are compared; the first one is 0. These are the padded picture, both halvings'
-            convolutions, and the first and the fifth residual block of `resnet` with antialiased layers.
-        width: numbers in a vector.
+        generator: G, with a method `features(pictures, layers)`.
+        shape: shape of a source picture, which determines the layers' channels.
+        layers: layers whose activations are compared, counted from 0. The defaults are, in `resnet` with antialiased
+            layers, the padded picture, the convolutions of both halvings, and the first and fifth residual block.
+        width: length of a vector.
     """
 
     def __init__(
@@ -32,7 +32,7 @@ class Heads(nn.Module):
         generator: Any,
         shape: Shape,
         *,
-        layers: list[int] = LAYERS,  # a setting's default, read and never changed
+        layers: list[int] = LAYERS,  # a setting's default, never changed
         width: Annotated[int, ge(1)] = 256,
     ) -> None:
         super().__init__()
@@ -47,14 +47,14 @@ class Heads(nn.Module):
                 nn.init.zeros_(module.bias)
 
     def forward(self, activations: Sequence[Tensor], places: Sequence[Tensor]) -> list[Tensor]:
-        """Project the patches at some places.
+        """Project the patches at some positions.
 
         Args:
-            activations: of the chosen layers, [N, C, H, W] each.
-            places: for each layer places in H x W, counted row by row, [S].
+            activations: activations of the chosen layers, [N, C, H, W] each.
+            places: for each layer, positions in H x W, counted row by row, [S].
 
         Returns:
-            a vector of length one for each patch, [N, S, width] for each layer.
+            A vector of length 1 for each patch, [N, S, width] for each layer.
         """
         patches = [
             layer.flatten(2)[:, :, place].transpose(1, 2) for layer, place in zip(activations, places, strict=True)
@@ -64,13 +64,13 @@ class Heads(nn.Module):
 
 
 def _channels(generator: Any, shape: Shape, layers: Sequence[int]) -> list[int]:
-    """Find the channels of the chosen layers on a copy of the generator that computes nothing.
+    """Find the channels of the chosen layers with a copy of the generator on the meta device.
 
     Raises:
         ValueError: the generator has no such layers.
     """
     if not hasattr(generator, "features"):
-        raise ValueError("needs a generator with `features`, such as 'resnet', 'unet' or 'conv'; this one has none")
+        raise ValueError("needs a generator with the method `features`, such as 'resnet', 'unet' or 'conv'")
     if not layers:
         raise ValueError("set layers to one or more of the generator's")
     try:
@@ -93,20 +93,19 @@ def patch_nce(
     patches: Annotated[int, ge(1)] = 256,
     negatives: Literal["picture", "batch"] = "picture",
 ) -> Tensor:
-    """L_PatchNCE(G, H, X), Eq. 3, as the mean over layers and patches; of real and identity it is that of Y, Eq. 5.
+    """L_PatchNCE(G, H, X), Eq. 3, as the mean over layers and patches; with real and identity that of Y, Eq. 5.
 
-    As in the authors' code the vectors of the source are cut off, and the places are the same in all pictures of a
-    batch.
+    As in the authors' code, the vectors of the source are detached, and all pictures of a batch use the same positions.
 
     Args:
         generator: G.
         heads: H.
         source: x, [N, C, H, W].
         fake: G(x), [N, C, H, W].
-        mirrored: whether the generator was shown x as a mirror would show it; None for never.
+        mirrored: whether the generator saw x mirrored; None for never.
         tau: the temperature of Eq. 2.
-        patches: how many of a layer are drawn; all, where it has fewer.
-        negatives: the other patches of the same `picture`; or of the whole `batch`, where all are crops of one picture.
+        patches: number of patches drawn per layer; all if it has fewer.
+        negatives: the other patches of the same `picture`; or of the whole `batch`, if all are crops of one picture.
     """
     of_fake = generator.features(fake, heads.layers)
     places = [torch.randperm(layer[0, 0].numel(), device=layer.device)[:patches] for layer in of_fake]
@@ -120,14 +119,14 @@ def patch_nce(
 
 
 def _across(places: Tensor, width: int, mirrored: Tensor | None) -> Tensor:
-    """Return where places lie in a mirrored picture."""
+    """Return the positions in the mirrored picture."""
     if mirrored is None:
         return places
     return torch.where(mirrored, places + width - 1 - 2 * (places % width), places)
 
 
 def _nce(queries: Tensor, keys: Tensor, tau: float) -> Tensor:
-    """l(v, v+, v-), Eq. 2: cross entropy of v v+ / tau among all v v- / tau; both [N, S, width]."""
+    """l(v, v+, v-), Eq. 2: cross entropy of v v+ / tau among all v v- / tau; queries and keys are [N, S, width]."""
     logits = queries @ keys.transpose(1, 2) / tau  # [N, S, S]
     own = torch.arange(logits.shape[1], device=logits.device).repeat(len(logits))
     return cross_entropy(logits.flatten(0, 1), own)

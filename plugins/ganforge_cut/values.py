@@ -1,4 +1,4 @@
-"""FastCUT's equivariance to flips: half of the time the generator is shown pictures as in a mirror."""
+"""FastCUT's flip equivariance: with probability 1/2 the generator sees mirrored pictures."""
 
 from typing import Any
 
@@ -7,14 +7,14 @@ from torch import Tensor, nn
 
 
 def mirrored() -> None:
-    """Whether the generator is shown mirrored pictures: never; another value of this name changes that."""
+    """Whether the generator sees mirrored pictures: never; another value under this name changes that."""
 
 
 class MirroredAtRandom(nn.Module):
-    """Whether the generator is shown mirrored pictures: in every second training step, at random; never to look at."""
+    """Whether the generator sees mirrored pictures: with probability 1/2 in training, never outside of it."""
 
     def forward(self, source: Tensor) -> Tensor | None:
-        """Draw true or false, [], for all pictures of a step."""
+        """Draw true or false, [], for all pictures of a step; None outside of training."""
         return torch.rand((), device=source.device) < 0.5 if self.training else None
 
 

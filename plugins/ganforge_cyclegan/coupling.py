@@ -1,4 +1,4 @@
-"""Figure 3a of the paper as a list of networks and of directions, in the order of its authors' code."""
+"""Figure 3a of the paper as networks and directions, in the order of the authors' code."""
 
 from attrs import frozen
 
@@ -10,10 +10,10 @@ D_A, D_B = Network("D_A", "discriminator", ("A",)), Network("D_B", "discriminato
 
 @frozen
 class CycleGAN(Coupling):
-    """Two generators, G and F in the paper, that undo each other, and a discriminator for each domain (Figure 3a).
+    """Two generators, G and F in the paper, that invert each other, and a discriminator for each domain (Figure 3a).
 
-    The generators play first. A recipe that has fakes last for the whole step (`[values.fake] use = "fake"`,
-    `lasts = true`) then shows the discriminators those from before the generators' update, as the authors' code does.
+    The generators play first. If a recipe keeps fakes for the whole step (`[values.fake] use = "fake"`,
+    `lasts = true`), the discriminators see those from before the generators' update, as in the authors' code.
     """
 
     players = ("generator", "discriminator")

@@ -1,4 +1,4 @@
-"""What the discriminators of CycleGAN are shown: a history of translations (section 4, "Training details")."""
+"""A history of translations for CycleGAN's discriminators (section 4, "Training details")."""
 
 from typing import Annotated
 
@@ -8,13 +8,13 @@ from torch import Tensor, nn
 
 
 class Pool(nn.Module):
-    """A pool of past fakes (Shrivastava et al. 2017, section 2.3), which keeps discriminators from forgetting them.
+    """A pool of past fakes (Shrivastava et al. 2017, section 2.3), so that discriminators do not forget them.
 
-    While the pool fills, every fake goes in and is shown. Afterwards, with probability 1/2, a fake takes the place of a
-    random one in the pool, and that one is shown. Each direction has a pool of its own, which is saved with the run.
+    While the pool fills, every fake is stored and shown. Afterwards, with probability 1/2, a fake replaces a random one
+    in the pool, which is shown instead. Each direction has its own pool, which is saved with the run.
 
     Args:
-        size: of the pool; 50 in the paper.
+        size: size of the pool; 50 in the paper.
     """
 
     count: Tensor
@@ -27,7 +27,7 @@ class Pool(nn.Module):
         self.register_buffer("past", None)  # [size, *shape], once a fake has shown its shape
 
     def generator(self, fake: Tensor) -> Tensor:
-        """The generator is judged by what it makes now."""
+        """The generator is judged by its present fakes."""
         return fake
 
     def discriminator(self, fake: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Data sets: toy mixtures, pairs, folders, CelebA's attributes, azimuth folders, turntables, coats; and downloads."""
+"""Data sets: toy mixtures, pairs, folders, CelebA attributes, azimuth folders, turntables, coats; and downloads."""
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
@@ -28,7 +28,7 @@ def ganforge_register(register: Register) -> None:
 
 @hookimpl
 def ganforge_archives() -> Iterable[Archive]:
-    """Offer the published data sets."""
+    """Return the published data sets."""
     from ganforge_data.archives import ARCHIVES
 
     return ARCHIVES
@@ -41,7 +41,7 @@ def ganforge_commands(app: "typer.Typer") -> None:
 
     from ganforge_data import commands
 
-    help = "See, prepare and download the data sets of recipes."
+    help = "List, show, prepare and download the data sets of recipes."
     data = typer.Typer(name="data", help=help, no_args_is_help=True, add_completion=False)
     data.command("list")(commands.list_data)
     data.command("show")(commands.show)

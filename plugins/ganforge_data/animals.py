@@ -21,9 +21,9 @@ BROWNS = ((0.45, 0.25, 0.12), (0.55, 0.3, 0.13), (0.32, 0.19, 0.11), (0.62, 0.4,
 BLACK, CREAM, GOLD = (0.07, 0.06, 0.06), (0.93, 0.91, 0.86), (0.83, 0.6, 0.3)
 ROSETTE, SPOT, BELLY = (0.6, 0.38, 0.16), (0.16, 0.09, 0.05), (0.95, 0.88, 0.76)
 BESIDE = np.array([(right, down) for down in (-1, 0, 1) for right in (-1, 0, 1)], np.float32)
-MIXED = np.array([[12.9898, 39.425], [78.233, 11.135]], np.float32)  # makes of a cell's numbers what looks random
-SHARPNESS = 0.03  # how far parts of the animal flow into each other
-STRIPES, CELL = 7.2, 0.15  # for a length of the trunk; side of the cells that hold a spot each
+MIXED = np.array([[12.9898, 39.425], [78.233, 11.135]], np.float32)  # hashes a cell's indices to pseudo-random numbers
+SHARPNESS = 0.03  # width over which parts of the animal blend
+STRIPES, CELL = 7.2, 0.15  # stripes per trunk length; side of a cell, which holds one spot
 
 
 @frozen
@@ -41,16 +41,16 @@ class Animal:
     """Where an animal stands, how it is built, and how it is posed.
 
     Attributes:
-        place: of its frame in the scene.
-        scale: of a length of its trunk.
+        place: position of its frame in the scene.
+        scale: length of its trunk in the scene.
         facing: 1 to the right, -1 to the left.
         near: limbs on the viewer's side, trunk, neck and head among them.
         far: legs on the other side.
         mane: along the neck, with the ears.
-        tail: as limbs.
-        eye: its place.
-        brown: of a plain coat.
-        shift: moves stripes and spots about, so that no two animals have the same.
+        tail: its limbs.
+        eye: position of the eye.
+        brown: colour of a plain coat.
+        shift: offset of stripes and spots, so that no two animals have the same pattern.
     """
 
     place: Point
@@ -67,14 +67,14 @@ class Animal:
 
 @frozen(eq=False)
 class Surface:
-    """What is known of the pixels of one layer of an animal.
+    """The pixels of one layer of an animal.
 
     Attributes:
         cover: share of the pixel that is covered, [N].
         normal: towards the viewer's right, up, and to the viewer, [N, 3].
         limb: index of the limb that the pixel belongs to, [N].
         along: how far along that limb, in lengths of the trunk from its start, [N].
-        share: the same as a share of the limb, [N].
+        share: the same as a fraction of the limb's length, [N].
     """
 
     cover: Array
@@ -84,7 +84,7 @@ class Surface:
     share: Array
 
     def only(self, seen: Mask) -> "Surface":
-        """Return what is known of some of the pixels."""
+        """Return some of the pixels."""
         return Surface(self.cover[seen], self.normal[seen], self.limb[seen], self.along[seen], self.share[seen])
 
 
@@ -93,7 +93,7 @@ def draw(random: Random, size: tuple[int, int], coat: str) -> np.ndarray[Any, np
 
     Args:
         random: decides animal, pose, place, background and light.
-        size: height and width of the picture, of which the shorter side sees the whole animal.
+        size: height and width of the picture; the animal fits into the shorter side.
         coat: `plain`, `striped` or `spotted`.
 
     Returns:
@@ -113,7 +113,7 @@ def draw(random: Random, size: tuple[int, int], coat: str) -> np.ndarray[Any, np
 
 
 def faces_left(random: Random) -> bool:
-    """Tell whether the animal that `draw` would draw looks to the left."""
+    """Tell whether the animal that `draw` would draw faces left."""
     random.choice((0, 1)), random.uniform(0, 1)  # the light
     return make_animal(random).facing < 0
 
@@ -151,7 +151,7 @@ def make_animal(random: Random) -> Animal:
     tail = [Limb("dock", dock, bend, (0.045, 0.038)), Limb("tuft", bend, (-0.66 - sway, back - 0.42), (0.045, 0.03))]
     eye = (neck[0] + 0.07 * math.cos(droop) + 0.025 * math.sin(-droop), neck[1] + 0.07 * math.sin(droop) + 0.03)
     brown = random.choice(BROWNS)
-    reach = 1 - 0.97 * scale  # it is seen whole
+    reach = 1 - 0.97 * scale  # the whole animal is visible
     place = (facing * -0.1 * scale + between(-reach, reach), between(-0.88, min(-0.5, 0.97 - 1.45 * scale)))
     return Animal(place, scale, facing, near, far, mane, tail, eye, brown, between(0, 100))
 
@@ -174,7 +174,7 @@ def _draw_shadow(picture: Array, animal: Animal, x: Array, y: Array) -> None:
 
 
 def _draw_animal(picture: Array, animal: Animal, x: Array, y: Array, light: Array, coat: str) -> None:
-    """Draw the layers of an animal, the farthest first: far legs, tail, mane and ears, and all the rest."""
+    """Draw the layers of an animal, the farthest first: far legs, tail, mane and ears, the rest."""
     u, v = animal.facing * (x - animal.place[0]) / animal.scale, (y - animal.place[1]) / animal.scale
     columns, rows = np.nonzero((u > -0.9) & (u < 1.25))[0], np.nonzero((v > -0.06) & (v < 1.5))[0]
     if not len(columns) or not len(rows):
@@ -201,7 +201,7 @@ def _draw_animal(picture: Array, animal: Animal, x: Array, y: Array, light: Arra
 
 
 def _near(grid: Array, limbs: Sequence[Limb]) -> Mask:
-    """Tell which pixels may belong to limbs: those in a box around them."""
+    """Return which pixels may belong to limbs: those in a box around them."""
     ends = np.array([(*limb.start, *limb.end) for limb in limbs], np.float32).reshape(-1, 2)
     margin = max(max(limb.radii) for limb in limbs) + SHARPNESS
     low, high = ends.min(0) - margin, ends.max(0) + margin
@@ -209,7 +209,7 @@ def _near(grid: Array, limbs: Sequence[Limb]) -> Mask:
 
 
 def _surface(points: Array, limbs: Sequence[Limb], pixel: float) -> Surface:
-    """Return what lies at points [N, 2]: limbs that flow into each other where they meet."""
+    """Return the surface at points [N, 2], where limbs blend into each other."""
     distances, normals, shares = [], [], []
     for limb in limbs:
         start, axis = np.array(limb.start, np.float32), np.subtract(limb.end, limb.start).astype(np.float32)
@@ -285,7 +285,7 @@ COATS: dict[str, Callable[[Array, Surface, Sequence[Limb], Animal, float], Array
 
 
 def _spots(points: Array, shift: float) -> Array:
-    """Return how far points [N, 2] are from the middle of the nearest spot, in cells; each cell has one spot."""
+    """Return the distance of points [N, 2] from the nearest spot's centre, in cells; each cell has one spot."""
     places = points / CELL + shift
     places[:, 0] += 0.5 * (np.floor(places[:, 1]) % 2)  # cells lie like bricks
     cells = np.floor(places)[:, None] + BESIDE  # [N, 9, 2]
@@ -298,13 +298,13 @@ def _spots(points: Array, shift: float) -> Array:
 
 
 def _among(surface: Surface, limbs: Sequence[Limb], *names: str) -> Mask:
-    """Tell which pixels belong to limbs of these names."""
+    """Return which pixels belong to limbs of these names."""
     found: Mask = np.array([limb.name in names for limb in limbs])[surface.limb]
     return found
 
 
 def _ends(surface: Surface, limbs: Sequence[Limb], begins: dict[str, float]) -> Array:
-    """Return 1 near the end of limbs of these names, from such a share of their length on, and 0 elsewhere."""
+    """Return 1 near the end of the named limbs, from the given share of their length on, and 0 elsewhere."""
     begin = np.array([begins.get(limb.name, 2.0) for limb in limbs], np.float32)[surface.limb]
     found: Array = ((surface.share - begin) * 12 + 0.5).clip(0, 1)
     return found

@@ -1,7 +1,7 @@
-"""Where public data sets are published, with sizes in bytes.
+"""Public data sets: their addresses, and their sizes in bytes.
 
-No checksum is the publishers' own: those of pix2pix's archives stand in one user's script, those of CycleGAN's in
-TensorFlow Datasets, which took them at an older address. What has none is taken as it comes, and its own is told.
+No checksum is the publishers' own: those of pix2pix's archives are from one user's script, those of CycleGAN's from
+TensorFlow Datasets, which got them from an older address. A file without one is accepted, and its checksum is printed.
 """
 
 from pathlib import Path
@@ -41,9 +41,9 @@ ARCHIVES = (
         "cityscapes",
         (),
         0,
-        "Cityscapes (Cordts et al. 2016) may not be passed on, so that the authors of pix2pix and CycleGAN do not.",
+        "Cityscapes (Cordts et al. 2016) may not be redistributed, so pix2pix and CycleGAN do not offer it.",
         "register at https://www.cityscapes-dataset.com, load gtFine_trainvaltest.zip and leftImg8bit_trainvaltest.zip "
-        "there, and make pairs of them with prepare_cityscapes_dataset.py of junyanz/pytorch-CycleGAN-and-pix2pix",
+        "there, and make pairs from them with prepare_cityscapes_dataset.py of junyanz/pytorch-CycleGAN-and-pix2pix",
     ),
     _cyclegan("horse2zebra", 116_867_962, "a74d9d392eecca9966b51287a76ca126af473d9de4f3e8fc0e9cda08fa1730a1", IMAGENET),
     _cyclegan("apple2orange", 78_456_409, "845a191e9af8926408ea597001cd03a452e3300a1f44a79fe329b3d59f6e3eb8", IMAGENET),
@@ -107,7 +107,7 @@ ARCHIVES = (
 
 
 def way_to(folder: Path) -> str:
-    """Say how to get a data set that is not in its folder."""
+    """Say how to get a missing data set."""
     if folder.name in {archive.name for archive in ARCHIVES}:
         return f"get it with `ganforge data fetch {folder.name} {folder.parent}`"
     return "unpack the data set there"

@@ -1,4 +1,4 @@
-"""Pictures of many models, each from many angles, which stand in the files' names (Kim et al. 2017, section 3.2.1)."""
+"""Pictures of many models from many angles, which the file names give (Kim et al. 2017, section 3.2.1)."""
 
 import hashlib
 import math
@@ -21,7 +21,7 @@ PATTERNS = {
     "rendered_chairs": r"(?P<model>[^/]+)/(renders/)?[^/]*_p(?P<elevation>\d+)_t(?P<azimuth>\d+)_r\d+\.\w+$",
 }
 AUTO = "auto"
-NEAR = 0.51  # degrees that a name may be rounded off from a step
+NEAR = 0.51  # degrees of rounding allowed in a name
 
 
 def _pattern(_: object, attribute: Any, pattern: str) -> None:
@@ -41,7 +41,7 @@ Pattern = Annotated[str, _pattern]
 
 @frozen
 class Shot:
-    """One picture: of which model, and from where."""
+    """One picture: its model and its angles."""
 
     path: Path
     model: str
@@ -51,26 +51,26 @@ class Shot:
 
 @frozen(kw_only=True)
 class Azimuth(PictureFiles):
-    """Cars, faces or chairs at angles that their file names carry; no model is in two domains, or in train and test.
+    """Cars, faces or chairs at angles given by file names; no model is in two domains, or in both train and test.
 
-    Either `root`, whose models are shared out between A and B, or two classes of things, `a` and `b`. Where a folder
-    holds `train/` and `test/`, these are kept; else a share of the models is the test split. Which models go where
-    depends on their names only. A model "x-red" is a variant of "x" if that is there too, and goes where that goes.
+    Give either `root`, whose models are divided between A and B, or a folder for each class of objects, `a` and `b`. If
+    a folder holds `train/` and `test/`, these are the splits; otherwise a share of the models is held out for testing.
+    Only the models' names decide the division. A model "x-red" is a variant of "x" if "x" exists, and stays with it.
 
     Attributes:
-        root: folder of pictures, with all folders below it; the test split shows the same pictures as A and as B.
+        root: folder of pictures, with all subfolders; the test split shows the same pictures as A and as B.
         a: instead of `root`, the folder of domain A.
         b: the same for B.
         pattern: `az_el` for `<model>_az<degrees>_el<degrees>.png`; `rendered_chairs` for that data set's own
-            `<model>/renders/image_<n>_p<elevation>_t<azimuth>_r<n>.png`; `auto` for that of these which fits; or a
-            regular expression with groups model, azimuth and (if you like) elevation, searched in the path below the
+            `<model>/renders/image_<n>_p<elevation>_t<azimuth>_r<n>.png`; `auto` for the one of these that fits; or a
+            regular expression with groups model, azimuth and optionally elevation, searched in the path below the
             folder.
-        pattern_b: the pattern of `b`, if it is another one.
-        angles: smallest and largest azimuth that is used, in degrees, in -180..180.
-        step: only azimuths a multiple of this many degrees from the smallest one; by default all.
-        elevations: smallest and largest elevation that is used, in degrees; by default all.
-        zero: the azimuth that the names give to the front view.
-        test_share: share of the models that is held out where there are no folders `train/` and `test/`.
+        pattern_b: the pattern of `b`, if it differs.
+        angles: smallest and largest azimuth to use, in degrees, in -180..180.
+        step: use only azimuths that are a multiple of this many degrees from the smallest one; by default all.
+        elevations: smallest and largest elevation to use, in degrees; by default all.
+        zero: azimuth of the front view in the names.
+        test_share: share of the models held out if there are no folders `train/` and `test/`.
     """
 
     root: Path | None = None
@@ -118,7 +118,7 @@ class Azimuth(PictureFiles):
         }
 
     def kin(self, labels: Mapping[str, Sequence[Any]]) -> Sequence[Any]:
-        """Name the models, which are seen at many angles, each with its variants."""
+        """Return the models, each together with its variants."""
         shots = [Shot(Path(), model, 0.0, None) for model in labels["model"]]
         first = {model: min(variants) for variants in rank_models(shots) for model in variants}
         return [first[model] for model in labels["model"]]
@@ -135,7 +135,7 @@ class Azimuth(PictureFiles):
         return self.prepared(domain, partial(self.read, domain), files, labels, left_out=left_out)
 
     def _shots(self, folder: Path, key: str, pattern: str, split: Split) -> tuple[list[Shot], str]:
-        """List the pictures of a folder's split, from the angles that are wanted, and say what else is there."""
+        """List the pictures of a folder's split at the selected angles, and say what was left out."""
         folder = require_folder(folder, key)
         divided = (folder / "train").is_dir() and (folder / "test").is_dir()
         place = folder / split if divided else folder
@@ -153,7 +153,7 @@ class Azimuth(PictureFiles):
         if not wanted:
             seen = sorted({shot.azimuth for shot in shots})
             raise InputError(
-                f"no picture in '{place}' from the angles {list(self.angles)}"
+                f"no picture in '{place}' at angles {list(self.angles)}"
                 + (f" in steps of {self.step:g}" if self.step else "")
                 + (f", elevations {list(self.elevations)}" if self.elevations else "")
                 + f"; its azimuths are {', '.join(f'{angle:g}' for angle in seen[:12])}{' ...' if seen[12:] else ''}",
@@ -162,7 +162,7 @@ class Azimuth(PictureFiles):
         return wanted, found.left_out
 
     def _seen_from(self, shot: Shot) -> Shot:
-        """Count the azimuth from the front, in the turn that begins at the smallest angle."""
+        """Measure the azimuth from the front, within the full turn that starts at the smallest angle."""
         low = min(self.angles[0], -180.0 + 1e-6) if self.angles[1] <= 180 else self.angles[0] - NEAR
         return Shot(shot.path, shot.model, (shot.azimuth - self.zero - low) % 360 + low, shot.elevation)
 
@@ -178,10 +178,10 @@ class Azimuth(PictureFiles):
 
 
 def match(paths: Sequence[Path], folder: Path, pattern: str, key: str) -> list[Shot]:
-    """Read model and angles from the names of those pictures that fit the pattern.
+    """Read model and angles from the names of the pictures that match the pattern.
 
     Raises:
-        InputError: none fits, or what fits is no number.
+        InputError: no name matches, or an angle is not a number.
     """
     names = names_of(paths, folder)
     candidates = list(PATTERNS) if pattern == AUTO else [pattern]
@@ -193,7 +193,7 @@ def match(paths: Sequence[Path], folder: Path, pattern: str, key: str) -> list[S
     if not hits:
         tried = " or ".join(f"'{candidate}'" for candidate in candidates)
         raise InputError(
-            f"no picture in '{folder}' has a name that fits {tried}; one is '{printable(names[0])}'; "
+            f"no picture in '{folder}' has a name that matches {tried}; one is '{printable(names[0])}'; "
             f"set dataset.{key} to {', '.join(PATTERNS)} or a regular expression with the groups model and azimuth",
             key=key,
         )
@@ -207,13 +207,13 @@ def match(paths: Sequence[Path], folder: Path, pattern: str, key: str) -> list[S
             )
         except (TypeError, ValueError) as error:
             raise InputError(
-                printable(f"the azimuth or elevation in the name of '{path}' is no number: {error}"), key=key
+                printable(f"the azimuth or elevation in the name of '{path}' is not a number: {error}"), key=key
             ) from error
     return shots
 
 
 def rank_models(shots: Iterable[Shot]) -> list[set[str]]:
-    """Return the models, each together with its variants, in an order that depends on nothing but their names.
+    """Return the models, each together with its variants, in an order that depends only on their names.
 
     >>> shots = [Shot(Path(), name, 0.0, None) for name in ("a", "a-red", "a-red-2", "b-1")]
     >>> sorted(sorted(group) for group in rank_models(shots))

@@ -23,19 +23,19 @@ Flags = np.ndarray[tuple[int, ...], np.dtype[np.bool_]]
 
 @frozen(kw_only=True)
 class CelebA(PictureFiles):
-    """Faces with an attribute (A) and faces with another one, or without it (B), of CelebA or in its layout.
+    """Faces with an attribute (A) and faces with another one or without it (B), from CelebA or a folder of its layout.
 
-    Or, with `domains`, several domains by attribute, such as colours of hair. A picture with more than one of the
-    domains' attributes is in none of them. Pictures that the list names and the folder lacks are broken.
+    With `domains`, there are several domains by attribute, such as hair colours. A picture with more than one of these
+    attributes is in no domain. Pictures that the list names but the folder lacks count as broken.
 
     Attributes:
         root: folder that holds `img_align_celeba/` and `list_attr_celeba.txt`; `list_eval_partition.txt` splits it (0
-            is train, 2 is test, 1 is for validation), else the last pictures are the test split.
+            is train, 1 validation, 2 test); without it, the last pictures are the test split.
         a: the attribute of domain A, such as "Blond_Hair"; "-Male" means that it is absent.
         b: the attribute of domain B; by default the absence of A's.
-        domains: instead of these, two attributes or more, each the name of a domain of its own.
-        where: attributes that the pictures of both domains have, such as ["Male", "-Eyeglasses"].
-        test_share: share of the pictures that are the test split where there is no partition file.
+        domains: instead of these, two or more attributes, each of which names a domain.
+        where: attributes that the pictures of all domains have, such as ["Male", "-Eyeglasses"].
+        test_share: share of the pictures in the test split if there is no partition file.
     """
 
     root: Path
@@ -58,10 +58,10 @@ class CelebA(PictureFiles):
 
     @property
     def _attributes(self) -> dict[str, tuple[str, str]]:
-        """For each domain its attribute, and the setting that names it."""
+        """The attribute of each domain, and the setting that names it."""
         if self.domains is not None:
             return {name: (name, "domains") for name in self.domains}
-        assert self.a is not None  # __attrs_post_init__ saw to it
+        assert self.a is not None  # ensured by __attrs_post_init__
         other = self.b or (self.a[1:] if self.a.startswith("-") else f"-{self.a}")
         return {"A": (self.a, "a"), "B": (other, "b")}
 
@@ -80,13 +80,13 @@ class CelebA(PictureFiles):
         }
 
     def kin(self, labels: Mapping[str, Sequence[Any]]) -> Sequence[Any]:
-        """Name the people, if `identity_CelebA.txt` tells who is on each picture; else the files."""
+        """Return the people, if `identity_CelebA.txt` says who is in each picture; otherwise the files."""
         return labels.get("identity", labels["file"])
 
     def validation(self, folder: Path | None) -> Mapping[str, Prepared]:
         """Return the pictures of part 1 of the partition file."""
         if folder is not None:
-            raise InputError('takes a share, or "own" for part 1 of the partition file', key="validation")
+            raise InputError('expected a share, or "own" for part 1 of the partition file', key="validation")
         return self.samples("validation")
 
     def _find_root(self) -> Path:
@@ -108,9 +108,9 @@ class CelebA(PictureFiles):
     ) -> Prepared:
         if not chosen.any():
             wanted = f"{key} = {attribute}" + (f", where = {self.where}" if self.where else "")
-            raise InputError(f"no picture of this split has the attributes: {wanted}; choose others", key=key)
+            raise InputError(f"no picture in this split has the attributes {wanted}; choose others", key=key)
         folder = require_folder(root / PICTURES, "root")
-        if (folder / PICTURES).is_dir():  # as one well-known copy is packed
+        if (folder / PICTURES).is_dir():  # the layout of one well-known copy
             folder /= PICTURES
         places = chosen.nonzero()[0].tolist()
         files = [names[place] for place in places]
@@ -121,10 +121,10 @@ class CelebA(PictureFiles):
         return self.prepared(domain, partial(self.read, domain), [folder / name for name in files], labels)
 
     def _split(self, root: Path, names: Sequence[str], split: Split) -> Flags:
-        """Tell for each picture whether it belongs to the split."""
+        """Return whether each picture belongs to the split."""
         if not any((root / name).is_file() for name in PARTITIONS):
             if split == "validation":
-                raise InputError(f"'{root}' holds no '{PARTITIONS[0]}', which tells them", key="validation")
+                raise InputError(f"'{root}' holds no '{PARTITIONS[0]}', with the validation part", key="validation")
             count = max(1, round(len(names) * self.test_share))
             test: Flags = np.arange(len(names)) >= len(names) - count
             return test if split == "test" else ~test
@@ -132,9 +132,7 @@ class CelebA(PictureFiles):
         parts = dict(fields[:2] for _, fields in _rows(path) if len(fields) >= 2)
         missing = next((name for name in names if name not in parts), None)
         if missing:
-            raise InputError(
-                f"'{path}' does not say to which part '{missing}' belongs; remove the file to do without", key="root"
-            )
+            raise InputError(f"'{path}' does not list '{missing}'; remove the file to split without it", key="root")
         return np.array([parts[name] == PARTS[split] for name in names], dtype=bool)
 
 
@@ -142,11 +140,11 @@ def _find(root: Path, names: Sequence[str], key: str) -> Path:
     for name in names:
         if (root / name).is_file():
             return root / name
-    raise InputError(f"'{root}' holds no file '{names[0]}', which says what is on the pictures", key=key)
+    raise InputError(f"'{root}' holds no file '{names[0]}', which lists what the pictures show", key=key)
 
 
 def _rows(path: Path) -> list[tuple[int, list[str]]]:
-    """Split the lines of a table at blanks or commas; (line number, fields) of those that are not empty."""
+    """Split the lines of a table at blanks or commas; return (line number, fields) of non-empty lines."""
     try:
         lines = read_text(path).replace(",", " ").split("\n")
     except InputError as error:
@@ -155,12 +153,12 @@ def _rows(path: Path) -> list[tuple[int, list[str]]]:
 
 
 def _read_table(path: Path) -> tuple[list[str], dict[str, Flags]]:
-    """Return the pictures' names, and for each attribute whether they have it."""
+    """Return the pictures' names, and for each attribute which of them have it."""
     rows = _rows(path)
     if rows and len(rows[0][1]) == 1 and rows[0][1][0].isdigit():  # the count
         rows = rows[1:]
     if len(rows) < 2:
-        raise InputError(f"'{path}' names no picture", key="root")
+        raise InputError(f"'{path}' lists no picture", key="root")
     header = [name for name in rows[0][1] if name != "image_id"]
     for number, fields in rows[1:]:
         if len(fields) != len(header) + 1 or not {"1", "-1", "0"}.issuperset(fields[1:]):
@@ -173,7 +171,7 @@ def _read_table(path: Path) -> tuple[list[str], dict[str, Flags]]:
 
 
 def _holds(columns: Mapping[str, Flags], attribute: str, key: str) -> Flags:
-    """Tell for each picture whether it has an attribute; `-Name` asks for its absence.
+    """Return which pictures have an attribute; `-Name` asks for its absence.
 
     Raises:
         InputError: there is no such attribute.

@@ -1,4 +1,4 @@
-"""Drawn animals of different coats on a meadow, which need no files: horses to zebras in spirit (Zhu et al. 2017)."""
+"""Drawn animals with different coats, which need no files; in the spirit of horses to zebras (Zhu et al. 2017)."""
 
 from __future__ import annotations
 
@@ -32,19 +32,19 @@ def _different(_: object, attribute: Any, coats: list[str]) -> None:
 
 @frozen(kw_only=True)
 class Coats(Pictures):
-    """Four-legged animals with a plain, a striped or a spotted coat, each in a pose, a place and a light of its own.
+    """Four-legged animals with a plain, a striped or a spotted coat, each with its own pose, place and light.
 
-    The test split shows the same animals, poses and backgrounds in all domains: the true translation. Labels are the
-    coat and, true or false, whether it is `plain`, `striped` or `spotted`; the number of the `animal`, a `pair` where
-    domains show the same ones; and whether it looks to the `left`.
+    The test split shows the same animals, poses and backgrounds in all domains: the true translations. Labels are the
+    coat; whether it is `plain`, `striped` or `spotted`; the number of the `animal`; a `pair` if domains show the same
+    animals; and whether it faces `left`.
 
     Attributes:
-        coats: of the domains A, B and, if there are three, C.
+        coats: coats of the domains A, B and, if there are three, C.
         pictures: training pictures of each domain.
         test_pictures: test pictures of each domain.
-        paired: whether training pictures, too, show the same animals in all domains, and belong together; else no
-            animal is in two domains.
-        seed: other animals for another seed.
+        paired: whether training pictures also show the same animals in all domains, as pairs; otherwise no animal is in
+            two domains.
+        seed: determines the animals.
     """
 
     coats: list[Coat] = field(factory=lambda: ["plain", "striped"], validator=_different)
@@ -64,14 +64,14 @@ class Coats(Pictures):
 
     @property
     def groups(self) -> Sequence[Sequence[str]]:
-        """All domains together, if they are paired."""
+        """All domains in one group, if they are paired."""
         return [self.domain_names] if self.paired else [[domain] for domain in self.domain_names]
 
     def samples(self, split: Split) -> Mapping[str, Prepared]:
         """Return the pictures of a split."""
         alike = self.paired or split == "test"
         count = self.pictures if split == "train" else self.test_pictures
-        # Where they are not alike, domains take turns, so that they show different animals.
+        # Unpaired domains take turns, so that they show different animals.
         stride = 1 if alike else len(self.coats)
         made = {}
         for place, (domain, coat) in enumerate(zip(self.domain_names, self.coats, strict=True)):
@@ -80,11 +80,11 @@ class Coats(Pictures):
         return made
 
     def kin(self, labels: Mapping[str, Sequence[Any]]) -> Sequence[Any]:
-        """Name the animals."""
+        """Return the animals."""
         return labels["animal"]
 
     def held(self, kin: Collection[Any]) -> Mapping[str, Samples] | None:
-        """Return animals that are set aside as test pictures are: the same ones in all domains."""
+        """Return held-out animals as in the test split: the same ones in all domains."""
         numbers = sorted(kin)
         coats = zip(self.domain_names, self.coats, strict=True)
         return {domain: self._animals(domain, "train", coat, numbers, {"pair": numbers}) for domain, coat in coats}

@@ -1,4 +1,4 @@
-"""`ganforge data`: what recipes need, what their data look like, downloading."""
+"""`ganforge data list`, `show` and `fetch`."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -25,11 +25,11 @@ from ganforge import (
 if TYPE_CHECKING:
     from ganforge import Plugins, Stored
 
-NAMED = 3  # different values of a label that are all shown
+NAMED = 3  # up to so many different values of a label are listed
 
 
 def list_data(context: typer.Context, plugin: PluginFiles = None, as_json: AsJson = False) -> None:
-    """List the recipes with the data that they need, and how to get what is not here."""
+    """List the recipes with the data that they need, and how to get missing data."""
     plugins = plugins_with(context, plugin)
     archives = _archives(plugins)
     rows = []
@@ -60,7 +60,7 @@ def show(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show a recipe's data: counts, sizes, split, labels, and a contact sheet of both domains."""
+    """Show a recipe's data: counts, sizes, splits, labels, and a contact sheet of all domains."""
     plan = understand(context, recipe, sets, plugin)
     from ganforge import SPLITS, Stored, decide_and_read, make_dataset, oddities
     from ganforge_data.contact_sheet import draw_sheet
@@ -79,7 +79,7 @@ def show(
             {
                 "split": split,
                 "domain": domain,
-                "samples": stored.length if stored else "drawn afresh",
+                "samples": stored.length if stored else "drawn at each step",
                 "skipped": len(stored.skipped) if stored else 0,
                 "shape": " x ".join(map(str, dataset.shapes[domain])),
                 "made from": _made_from(stored) if stored and made_of else "",
@@ -108,25 +108,27 @@ def fetch(
     ],
     folder: Annotated[
         Path | None,
-        typer.Argument(metavar="[DIR]", help="The folder in which NAME/ will be: data; weights have their own."),
+        typer.Argument(metavar="[DIR]", help="The parent folder of NAME/, for data; weights have their own folder."),
     ] = None,
     mirror: Annotated[
         list[str] | None,
-        typer.Option(metavar="URL", help="Address of a folder with the same files, tried first; repeatable."),
+        typer.Option(metavar="URL", help="URL of a folder with the same files, tried first; repeatable."),
     ] = None,
-    accept_checksum: Annotated[bool, typer.Option("--accept-checksum", help="Take files of another checksum.")] = False,
-    keep: Annotated[bool, typer.Option("--keep", help="Keep the downloaded archives in DIR too.")] = False,
+    accept_checksum: Annotated[
+        bool, typer.Option("--accept-checksum", help="Accept files with another checksum.")
+    ] = False,
+    keep: Annotated[bool, typer.Option("--keep", help="Also keep the downloaded archives in DIR.")] = False,
     plugin: PluginFiles = None,
 ) -> None:
-    """Download a public data set, or weights: goes on where it broke off, checks it, unpacks it safely."""
+    """Download a public data set or weights: resume, check and safely unpack them."""
     archives = _archives(plugins_with(context, plugin))
     if name not in archives:
-        raise InputError(f"no data set '{name}' to download; there are: {', '.join(sorted(archives))}")
+        raise InputError(f"no data set '{name}' to download; choose from: {', '.join(sorted(archives))}")
     from ganforge_data.fetch import fetch as fetch_archive
 
     archive = archives[name]
     if archive.shared and folder:
-        raise InputError(f"'{name}' lies in '{user_folder('data')}' for all runs: leave out '{folder}'")
+        raise InputError(f"'{name}' is stored in '{user_folder('data')}' for all runs: leave out '{folder}'")
     parent = user_folder("data") if archive.shared else folder or Path("data")
     size = f", about {archive.size / 1e9:.2g} GB to download" if archive.files else ""
     typer.echo(f"{name}{size}. {archive.licence}")
@@ -145,7 +147,7 @@ def _archives(plugins: "Plugins") -> dict[str, Archive]:
 
 
 def _needs(plugins: "Plugins", table: Mapping[str, Any]) -> Iterator[Path]:
-    """Yield the paths among the settings of a recipe's data set."""
+    """Yield the paths in the settings of a recipe's data set."""
     try:
         component = plugins.registry.find("dataset", str(table.get("use", "")))
     except InputError:
@@ -165,7 +167,7 @@ def _way_to(needed: Path, archives: Mapping[str, Archive]) -> str:
 
 
 def _made_from(samples: "Stored") -> str:
-    """Say what samples are made of: their files' size."""
+    """Describe the files that samples are made from."""
     made_of = samples.made_of
     items = made_of.items if made_of else []
     places = samples.places or range(len(items))
@@ -175,7 +177,7 @@ def _made_from(samples: "Stored") -> str:
 
 
 def _values(values: Any) -> str:
-    """Show what a label says, in few words."""
+    """Summarise the values of a label."""
     if all(isinstance(value, bool) for value in values):
         return f"{sum(values):,}"
     different = sorted(set(values))

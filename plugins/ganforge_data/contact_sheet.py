@@ -1,4 +1,4 @@
-"""A contact sheet: what the samples of each domain look like, on one picture."""
+"""A contact sheet: samples of each domain in one picture."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,17 +19,17 @@ POINTS = 2000
 
 
 def draw_sheet(sources: Mapping[str, Stored | Drawn], path: Path) -> bool:
-    """Draw training samples of every domain side by side: pictures, evenly spread over all there are, or points.
+    """Draw training samples of every domain side by side: pictures, evenly spread over the split, or points.
 
     Returns:
-        Whether the samples can be drawn at all.
+        Whether the samples can be drawn.
     """
     figure = Figure(figsize=(5 * len(sources), 7), layout="constrained")
     for axes, (domain, samples) in zip(
         figure.subplots(1, len(sources), squeeze=False)[0], sources.items(), strict=True
     ):
         shown = _some(samples)
-        count = f"{samples.length:,} training samples" if isinstance(samples, Stored) else "drawn afresh"
+        count = f"{samples.length:,} training samples" if isinstance(samples, Stored) else "drawn at each step"
         axes.set_title(f"{domain}: {count}")
         if shown.ndim == 4:
             axes.imshow(_grid(shown), cmap="gray", vmin=0, vmax=1)
@@ -44,7 +44,7 @@ def draw_sheet(sources: Mapping[str, Stored | Drawn], path: Path) -> bool:
 
 
 def _grid(pictures: Tensor) -> "np.ndarray[Any, Any]":
-    """Lay pictures [N, C, H, W] out in columns, [H, W] or [H, W, 3]."""
+    """Arrange pictures [N, C, H, W] in columns, [H, W] or [H, W, 3]."""
     pictures = pad(pictures[:, :3] if pictures.shape[1] >= 3 else pictures[:, :1], (1, 1, 1, 1), value=1.0)
     missing = -len(pictures) % COLUMNS
     pictures = torch.cat([pictures, torch.ones(missing, *pictures.shape[1:])])

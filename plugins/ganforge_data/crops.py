@@ -40,20 +40,20 @@ if TYPE_CHECKING:
 
 @frozen(kw_only=True)
 class Crops(PictureDataset):
-    """Crops of one large picture (A) and of another one (B), made smaller at random (SinCUT, Park et al. 2020).
+    """Crops of one large picture (A) and of another one (B), at random scales (SinCUT, Park et al. 2020).
 
-    A batch's crops are cells of one grid, so that they are different places as long as there are enough; each is
-    mirrored half of the time. For tests there are the cells of the picture as it is.
+    A batch's crops are cells of one grid, so they show different places as long as there are enough cells; each is
+    mirrored with probability 1/2. The test split has the cells of the unscaled picture.
 
     Attributes:
         a: the picture of domain A.
         b: the picture of domain B.
         size: height and width of a crop.
-        zoom: height and width are divided by numbers from 1 to this one, drawn for each batch, and never become smaller
+        zoom: height and width are divided by factors from 1 to this one, drawn for each batch, and never become smaller
             than a crop.
-        channels: 3 for colour, 1 for grey, any other number for pictures of just so many.
-        range: which numbers of the files are black and white, [low, high]; `auto` decides it from the pictures.
-        apart: the tables `[dataset.A]` and so on, each with its own `channels`, `range` and `kind` of the numbers.
+        channels: 3 for colour, 1 for grey; any other number must be that of the pictures.
+        range: the numbers for black and white in the files, [low, high]; `auto` decides them from the pictures.
+        apart: the tables `[dataset.A]` and so on, each with its own `channels`, `range` and `kind` of numbers.
     """
 
     a: Path
@@ -73,11 +73,11 @@ class Crops(PictureDataset):
 
     @property
     def depths(self) -> Mapping[str, Depth]:
-        """What the numbers in each domain's picture mean."""
+        """The meaning of the numbers in each domain's picture."""
         return depths_of(self)
 
     def decide(self, ready: Callable[..., Stored] | None, report: Report) -> Decided:
-        """Decide from the pictures which of their numbers are black and white."""
+        """Decide from the pictures which numbers are black and white."""
         return decide(self, lambda: {domain: [self._file(domain)] for domain in self.domain_names}, ready, report)
 
     def open(self, split: Split) -> Mapping[str, Samples]:
@@ -85,11 +85,11 @@ class Crops(PictureDataset):
         return {domain: self._crops(self._whole(domain), split) for domain in self.domain_names}
 
     def read(self, domain: str, path: Path) -> Tensor:
-        """Read a picture as a sample, [C, size, size]: its middle square, made smaller."""
+        """Read a picture as a sample, [C, size, size]: its central square, resized."""
         return fit_opened(self._opened(domain, path), self.shapes[domain], self.depths[domain], "crop")
 
     def picture(self, domain: str, path: Path) -> Picture:
-        """Read one picture at its own size."""
+        """Read a picture at its own size."""
         return self._opened(domain, path).picture
 
     def draw(self, whole: Tensor, count: int, generator: torch.Generator) -> Tensor:
@@ -123,15 +123,15 @@ class Crops(PictureDataset):
         return open_picture(path, self.shapes[domain][0], depth=self.depths[domain])
 
     def _file(self, domain: str) -> Path:
-        """Return a domain's file, which is there."""
+        """Return a domain's file, which must exist."""
         key = domain.lower()
-        path = Path(os.path.expanduser(getattr(self, key)))  # Path.expanduser fails where there is no home
+        path = Path(os.path.expanduser(getattr(self, key)))  # Path.expanduser fails without a home folder
         if not os.path.isfile(path):
             raise InputError(printable(f"no picture '{path}'; set dataset.{key}"), key=key)
         return path
 
     def _whole(self, domain: str) -> Tensor:
-        """Read a domain's picture, [C, H, W] of the type that samples have."""
+        """Read a domain's picture, [C, H, W], in the type of its samples."""
         key, path = domain.lower(), self._file(domain)
         try:
             opened = self._opened(domain, path)

@@ -1,4 +1,4 @@
-"""Decoding a picture file of any kind into the numbers that it holds, whatever its decoder stumbles over."""
+"""Decoding a picture file of any kind into its numbers, with one kind of error whatever the decoder raises."""
 
 import logging
 import re
@@ -15,7 +15,7 @@ from PIL import Image, ImageFile
 
 from ganforge import InputError
 
-MAX_PIXELS = 178_956_970  # where Pillow begins to suspect a decompression bomb
+MAX_PIXELS = 178_956_970  # above it Pillow suspects a decompression bomb
 MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
 
 ORIENTATION = 0x0112  # the tag of EXIF and TIFF
@@ -32,16 +32,16 @@ TURNS: Mapping[int, tuple[Image.Transpose, Callable[["Array"], "Array"]]] = {  #
 PNG = b"\x89PNG\r\n\x1a\n"
 EIGHT_BITS = {".bmp", ".gif", ".jpe", ".jpeg", ".jpg", ".jfif", ".webp"}  # files that have no more than 8 bits
 TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-# What a PNG holds beside the pixels (by the small first letter of its kind) that says how they are to be seen.
+# Ancillary chunks of a PNG (with a lower-case first letter) that affect how its pixels are shown.
 TELLING = {b"tRNS": b"", b"eXIf": b"", b"iTXt": b"XML:com.adobe.xmp\0\0", b"tEXt": b"Raw profile type exif\0"}
-LONGEST = 2**16  # bytes of it
+LONGEST = 2**16  # bytes of such a chunk
 
 Array = np.ndarray[Any, Any]
 Decoded = Image.Image | Array
 
 
 class _Warns(logging.Handler):
-    """What a library logs about a picture is a warning like any other."""
+    """Turns what a library logs about a picture into a warning."""
 
     def emit(self, record: logging.LogRecord) -> None:
         warnings.warn(record.getMessage(), stacklevel=2)
@@ -53,7 +53,7 @@ for _library in ("PIL", "tifffile"):
 
 @contextmanager
 def naming(path: Path) -> Iterator[None]:
-    """While a picture is read: whatever is wrong with it is an InputError that names the file."""
+    """Turn every error while a picture is read into an InputError that names the file."""
     try:
         yield
     except InputError:
@@ -64,28 +64,28 @@ def naming(path: Path) -> Iterator[None]:
         raise InputError(
             f"'{path}' has more than {MAX_PIXELS:,} pixels; refused as a possible decompression bomb"
         ) from error
-    except Exception as error:  # decoders raise whatever they stumble over
+    except Exception as error:  # decoders raise exceptions of any type
         reason = " ".join(re.sub(" at 0x[0-9a-f]+", "", str(error)).split()) or type(error).__name__
         raise InputError(f"'{path}' is not a readable picture: {reason}") from error
 
 
 def decode(path: Path, channels: int) -> Decoded:
-    """Decode a picture, upright; use it inside of `naming`, since it raises whatever decoders do.
+    """Decode a picture, upright; call it inside `naming`, since decoders raise exceptions of any type.
 
     Args:
         path: any file that Pillow reads, a multi-channel TIFF, or a NumPy array [H, W, C] or [H, W] in .npy.
-        channels: that are wanted. Numbers that Pillow's colours do not have, more than four, only TIFF and NumPy have.
+        channels: the number of channels; only TIFF and NumPy files can have more than four.
 
     Returns:
-        A picture of 8 bits in any of Pillow's modes; or an array [H, W, C] of what numbers the file has.
+        An 8-bit picture in any of Pillow's modes; or an array [H, W, C] with the file's numbers.
 
     Raises:
-        InputError: it is no file, has other channels than a NumPy array or a TIFF of many must have, or no pixels.
+        InputError: it is not a file, has no pixels, or is a NumPy array or many-channel TIFF with other channels.
     """
     if path.exists() and not path.is_file():
-        raise InputError(f"'{path}' is no file")  # a pipe or a device would never end
+        raise InputError(f"'{path}' is not a file")  # reading a pipe or device may never end
     if path.suffix.lower() == ".npy":
-        array = _require_size(np.lib.format.open_memmap(path, mode="r"))  # reads no pickle
+        array = _require_size(np.lib.format.open_memmap(path, mode="r"))  # never unpickles
         decoded: Decoded = _require_channels(np.array(np.atleast_3d(array)), channels, path)
     elif channels not in MODES:
         array, orientation = _read_tiff(path)
@@ -99,7 +99,7 @@ def decode(path: Path, channels: int) -> Decoded:
 
 
 def is_shallow(path: Path) -> bool:
-    """Tell, from its name or header, whether a file has no more than 8 bits; False where that does not tell."""
+    """Tell from its name or header whether a file has at most 8 bits; False if these do not say."""
     if path.suffix.lower() in EIGHT_BITS:
         return True
     with suppress(Exception), warnings.catch_warnings():
@@ -117,7 +117,7 @@ def is_shallow(path: Path) -> bool:
 
 
 def _open(path: Path, channels: int) -> Decoded:
-    """Open a picture upright, by another way where Pillow does not manage."""
+    """Open a picture upright, by other means if Pillow cannot."""
     try:
         return _open_with_pillow(path, channels)
     except (Image.DecompressionBombWarning, Image.DecompressionBombError, FileNotFoundError):
@@ -134,11 +134,11 @@ def _open(path: Path, channels: int) -> Decoded:
 
 def _open_with_pillow(file: Path | BytesIO, channels: int) -> Decoded:
     with Image.open(file) as picture:
-        if picture.width * picture.height > MAX_PIXELS:  # Pillow only warns of it, which threads cannot make an error
+        if picture.width * picture.height > MAX_PIXELS:  # Pillow only warns, and threads cannot turn that into an error
             raise Image.DecompressionBombError
         _require_known_numbers(picture, channels)
         if picture.format == "TIFF" and (pages := getattr(picture, "n_frames", 1)) > 1:
-            warnings.warn(f"it has {pages} pages, of which the first is read", stacklevel=2)
+            warnings.warn(f"it has {pages} pages; only the first is read", stacklevel=2)
         deep = _is_deep_colour(picture)
         tags = getattr(picture, "tag_v2", {})
         signed = 2 in tags.get(339, ()) and tags[258] == (16,)
@@ -158,7 +158,7 @@ def _open_with_pillow(file: Path | BytesIO, channels: int) -> Decoded:
 
 
 def _with_transparency(array: Array, clear: object) -> Array:
-    """Add transparency to numbers [H, W, C] of a PNG that names a colour as transparent."""
+    """Add an alpha channel to the numbers [H, W, C] of a PNG that declares one colour transparent."""
     if not isinstance(clear, int | tuple):
         return array
     alpha = np.where((array == np.array(clear)).all(2, keepdims=True), 0, np.iinfo(array.dtype).max)
@@ -166,22 +166,22 @@ def _with_transparency(array: Array, clear: object) -> Array:
 
 
 def _orientation(picture: Image.Image) -> object:
-    """Read this one number of the EXIF or XMP data; the rest of it may be as broken as it likes."""
+    """Read only the orientation from EXIF or XMP data; the rest may be broken."""
     try:
         return picture.getexif().get(ORIENTATION)
     except Exception as error:
-        warnings.warn(f"its EXIF data cannot be read, so it is taken to be upright: {error}", stacklevel=2)
+        warnings.warn(f"its EXIF data cannot be read, so it is treated as upright: {error}", stacklevel=2)
         return None
 
 
 def _turned(array: Array, orientation: object) -> Array:
-    """Turn an array [H, W, C] upright; anything but one of the eight numbers leaves it as it is."""
+    """Turn an array [H, W, C] upright; an orientation other than the eight numbers is ignored."""
     turn = TURNS.get(orientation) if isinstance(orientation, int) else None
     return turn[1](array) if turn else array
 
 
 def _bare(png: bytes) -> bytes | None:
-    """Leave out of a PNG what changes no pixel, such as text, which may be broken or a bomb; None if there is none."""
+    """Remove PNG chunks that change no pixel, such as text, which may be broken or a bomb; None if there are none."""
     kept, place = [png[: len(PNG)]], len(PNG)
     while place < len(png):
         end = place + 12 + int.from_bytes(png[place : place + 4])
@@ -195,7 +195,7 @@ def _bare(png: bytes) -> bytes | None:
 
 
 def _open_tiff(path: Path) -> Array:
-    """Open a TIFF of numbers that Pillow does not know, such as floats in colour, [H, W, C] with black first."""
+    """Open a TIFF of a type that Pillow does not know, such as floats in colour, [H, W, C] with black as 0."""
     import tifffile
 
     array, orientation = _read_tiff(path)
@@ -215,7 +215,7 @@ def _open_tiff(path: Path) -> Array:
 
 def _read_tiff(path: Path) -> tuple[Array, object]:
     """Read a TIFF of any number of channels, interleaved, planar or page by page, as [H, W, C], and its orientation."""
-    import tifffile  # a fifth of a second that few need
+    import tifffile  # imported late: it takes a fifth of a second and is rarely needed
 
     with tifffile.TiffFile(path) as file:
         series, orientation = file.series[0], file.pages.first.tags.valueof(ORIENTATION)
@@ -243,10 +243,10 @@ def _require_channels(array: Array, channels: int, path: Path) -> Array:
 
 
 def _require_known_numbers(picture: ImageFile.ImageFile, channels: int) -> None:
-    """Refuse of a TIFF what Pillow would misread.
+    """Refuse a TIFF that Pillow would misread.
 
-    These are signed bytes, unsigned 32 bits, what is deep and in planes or from white on; and, where two or four
-    channels are wanted, a last one that is not said to be transparency, and channels page by page.
+    That is: signed bytes, unsigned 32 bits, and deep numbers that are planar or have white as 0. If two or four
+    channels are wanted, also a last channel that is not declared as transparency, and one channel per page.
     """
     tags = getattr(picture, "tag_v2", {})
     bits, formats, planar = max(tags.get(258, (1,))), tags.get(339, (1,)), tags.get(284) == 2
@@ -257,7 +257,7 @@ def _require_known_numbers(picture: ImageFile.ImageFile, channels: int) -> None:
 
 
 def _is_deep_colour(picture: ImageFile.ImageFile) -> bool:
-    """Whether the file has 16 bits a channel, of which Pillow would keep the upper 8, or scale them."""
+    """Whether the file has 16 bits per channel, which Pillow would reduce to the upper 8 or rescale."""
     if not picture.tile:
         return False
     codec, _, _, args = picture.tile[0]
@@ -266,7 +266,7 @@ def _is_deep_colour(picture: ImageFile.ImageFile) -> bool:
 
 
 def _sixteen_bits(file: Path | BytesIO, upper: Array) -> Array:
-    """Return all 16 bits [H, W, C] of a picture, of whose colours Pillow has decoded the upper 8."""
+    """Return all 16 bits [H, W, C] of a picture of which Pillow has decoded the upper 8."""
     height, width = upper.shape[:2]
     if isinstance(file, BytesIO):
         file.seek(0)
@@ -284,7 +284,7 @@ def _sixteen_bits(file: Path | BytesIO, upper: Array) -> Array:
 
 
 def _other_byte(args: Any) -> Any:
-    """Have a decoder of 16 bits take the bytes for swapped, so that it keeps the lower one."""
+    """Make a 16-bit decoder swap the bytes, so that it keeps the lower one."""
     if isinstance(args, tuple):
         return (_other_byte(args[0]), *args[1:])
     other = {"L": "B", "B": "L", "N": "B" if sys.byteorder == "little" else "L"}

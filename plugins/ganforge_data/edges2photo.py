@@ -1,4 +1,4 @@
-"""Pictures that hold a pair side by side, edges and photo, as in the archives of pix2pix."""
+"""Pictures of edges and photo side by side, as in the archives of pix2pix."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ if TYPE_CHECKING:
 
 @frozen(kw_only=True)
 class Edges2Photo(PictureFiles):
-    """Edges (A) and photos (B) from side-by-side pairs, by default without ever training on a pair.
+    """Edges (A) and photos (B) from side-by-side pairs; by default training sees no pairs.
 
-    A is one half of the first half of the files in `train/`, B the other half of the others; the test split is `val/`
+    A takes the edges of the first half of the files in `train/`, B the photos of the others. The test split is `val/`
     (or `test/`), whose pairs stay together (Kim et al. 2017, section 3.2.4).
 
     Attributes:
-        root: folder that holds `train/` and `val/`, as the archive unpacks.
-        edges: the side on which the edges are.
-        thicken: how often the edges are dilated by 3x3 before they are resized, since half of the lines of one pixel
-            would vanish; 0 leaves them.
-        paired: train on both halves of every file, together, for methods that learn from pairs.
+        root: folder that holds `train/` and `val/`, as in the archive.
+        edges: the side of the edges.
+        thicken: how often edges are dilated by 3x3 before resizing, since half of the one-pixel lines would vanish; 0
+            for never.
+        paired: train on both halves of every file as pairs, for methods that need them.
     """
 
     root: Path
@@ -44,7 +44,7 @@ class Edges2Photo(PictureFiles):
 
     @property
     def groups(self) -> Sequence[Sequence[str]]:
-        """A and B belong together where they are `paired`."""
+        """A and B in one group, if they are `paired`."""
         return [["A", "B"]] if self.paired else [["A"], ["B"]]
 
     def samples(self, split: Split) -> Mapping[str, Prepared]:
@@ -62,13 +62,13 @@ class Edges2Photo(PictureFiles):
         }
 
     def held(self, kin: Collection[Any]) -> Mapping[str, Samples] | None:
-        """Return both halves of each file that is set aside, as of test files."""
+        """Return both halves of each held-out file, as for test files."""
         found = split_files(self.root, "root", "train")
         paths = [path for path in found.files if path.name in kin]
         return {domain: self._half(domain, paths, "") for domain in self.domain_names}
 
     def validation(self, folder: Path | None) -> Mapping[str, Samples]:
-        """Return both halves of the files in a folder; by default in `val/`, where there is `test/`, too."""
+        """Return both halves of the files in a folder; by default in `val/`, if there is also `test/`."""
         found = list_pictures(folder or validation_folder(require_folder(self.root, "root")), "validation")
         return {domain: self._half(domain, found.files, found.left_out) for domain in self.domain_names}
 
@@ -94,14 +94,14 @@ class Edges2Photo(PictureFiles):
 
 @frozen(kw_only=True)
 class Photos(PictureFiles):
-    """Photos from two archives of side-by-side pairs, such as handbags (A) and shoes (B), their edges left aside.
+    """Photos from two archives of side-by-side pairs, such as handbags (A) and shoes (B), without their edges.
 
     (Kim et al. 2017, Figure 1.) For plain folders of pictures use `folders`.
 
     Attributes:
         a: folder of domain A's archive, which holds `train/` and `val/` (or `test/`).
         b: the same for B.
-        half: the side of the pairs on which the photos are.
+        half: the side of the photos.
     """
 
     a: Path
@@ -123,9 +123,9 @@ class Photos(PictureFiles):
 
 
 def thicken(picture: Image.Image) -> Image.Image:
-    """Dilate dark lines by 3x3: of each pixel and its neighbours the darkest value wins, channel by channel.
+    """Dilate dark lines by 3x3: each pixel gets the darkest value of its neighbourhood, channel by channel.
 
-    Equal to Pillow's MinFilter(3), in a tenth of the time: first the least of three columns, then of three rows.
+    Equal to Pillow's MinFilter(3), in a tenth of the time: the minimum of three columns, then of three rows.
     """
     values = np.asarray(picture)
     for axis in (1, 0):

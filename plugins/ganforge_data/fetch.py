@@ -1,4 +1,4 @@
-"""Public data sets and weights from where they are published: resumed, checked and safely unpacked."""
+"""Downloading public data sets and weights: resumed, checked and safely unpacked."""
 
 import hashlib
 import json
@@ -14,8 +14,8 @@ from typing import IO
 from ganforge import Archive, InputError, Remote, Report
 from ganforge_data.unpack import unpack
 
-BLOCK = 1 << 16  # bytes; what a connection brings of a block before it breaks is lost
-TRIES = 4  # in a row, without a byte gained
+BLOCK = 1 << 16  # bytes; a block is lost if the connection breaks in it
+TRIES = 4  # in a row without a new byte
 TIMEOUT = 30.0
 
 
@@ -30,21 +30,21 @@ def fetch(
     keep: bool = False,
     wait_seconds: float = 1.0,
 ) -> Path:
-    """Download a data set, check it, and unpack (and convert) it to `parent/<name>`, all of it or nothing.
+    """Download a data set, check it, and unpack (and convert) it to `parent/<name>`, whole or not at all.
 
     Args:
-        archive: what is wanted.
-        parent: folder in which the data set's folder will be; what is downloaded so far waits there for another try.
-        report: told of (what, done, total) in bytes.
-        tell: told, in a line, of each file that nobody has published a checksum of.
-        mirrors: addresses of folders that hold the same files, to be tried first.
-        accept_checksum: take a file whose checksum is another one.
+        archive: the data set.
+        parent: folder for the data set's folder; a partial download stays there for another try.
+        report: called with (what, done, total) in bytes.
+        tell: called with a line about each file without a published checksum.
+        mirrors: URLs of folders with the same files, tried first.
+        accept_checksum: accept a file with another checksum.
         keep: keep the downloaded archives beside the folder.
-        wait_seconds: before the first new try; it doubles.
+        wait_seconds: wait before the first retry; it doubles each time.
 
     Raises:
-        InputError: it may only be had by hand, it is there already, the network failed, a checksum is wrong, an
-            archive is unsafe, or what was fetched cannot be converted.
+        InputError: it must be downloaded by hand, exists already, the network failed, a checksum is wrong, an archive
+            is unsafe, or the download cannot be converted.
     """
     if not archive.files:
         raise InputError(f"'{archive.name}' cannot be downloaded. By hand: {archive.by_hand}")
@@ -54,7 +54,7 @@ def fetch(
     shutil.rmtree(aside, ignore_errors=True)
     try:
         if target.exists() or target.is_symlink():
-            raise InputError(f"'{target}' is there already; remove it first, or choose another folder")
+            raise InputError(f"'{target}' exists already; remove it, or choose another folder")
         waiting.mkdir(parents=True, exist_ok=True)
         for remote in archive.files:
             _require_room(parent, archive)
@@ -82,43 +82,43 @@ def fetch(
 
 
 def _lift(folder: Path, names: Collection[str]) -> Path:
-    """Return the folder that holds the data: an archive may bring one of its own or the data set's name, or none."""
+    """Return the folder that holds the data, since an archive may wrap them in a folder of any name."""
     inner = [path for path in folder.iterdir() if not path.name.startswith((".", "__MACOSX"))]
     return inner[0] if len(inner) == 1 and inner[0].name in names and inner[0].is_dir() else folder
 
 
 def _require_room(parent: Path, archive: Archive) -> None:
-    """Say before a download, not hours later, that the disk cannot hold it packed and unpacked."""
+    """Refuse a download for which the disk has no room, packed and unpacked."""
     here = sum(path.stat().st_size for path in (parent / f".{archive.name}.download").iterdir())
     free = shutil.disk_usage(parent).free
     if free < 2 * archive.size - here:
         raise InputError(
             f"'{archive.name}' needs about {2 * archive.size / 2**30:.1f} GiB in '{parent}' while it is unpacked, "
-            f"but {free / 2**30:.1f} GiB are free"
+            f"but only {free / 2**30:.1f} GiB are free"
         )
 
 
 def _check(file: Path, remote: Remote, accept: bool, tell: Callable[[str], object]) -> None:
-    """Compare a file's checksum with the one that is known; where none is, tell what it is."""
+    """Check a file's checksum; if none is known, print the file's."""
     kind, expected = ("md5", remote.md5) if remote.md5 and not remote.sha256 else ("sha256", remote.sha256)
     digest = hashlib.new(kind, usedforsecurity=False)
     with file.open("rb") as source:
         while block := source.read(BLOCK):
             digest.update(block)
     if not expected:
-        tell(f"{remote.name} has the sha256 {digest.hexdigest()}; nobody vouches for it: no checksum is published")
+        tell(f"{remote.name} has the sha256 {digest.hexdigest()}; no checksum is published to verify it")
     if not expected or digest.hexdigest() == expected or accept:
         return
     raise InputError(
-        f"'{file}' has the {kind} {digest.hexdigest()}, expected {expected}: the download was spoilt, or the publisher "
-        "changed the file. If you trust it, add --accept-checksum; to load it anew, delete it"
+        f"'{file}' has the {kind} {digest.hexdigest()}, expected {expected}: the download is damaged, or its publisher "
+        "changed it. If you trust it, add --accept-checksum; to download it again, delete it"
     )
 
 
 def _download(
     remote: Remote, archive: Archive, waiting: Path, mirrors: Sequence[str], report: Report, wait_seconds: float
 ) -> Path:
-    """Return the whole file; what is there of it is not loaded again."""
+    """Return the whole file; resume a partial download."""
     file = waiting / remote.name
     if file.exists():
         return file
@@ -133,9 +133,9 @@ def _download(
             return file
     part = _part(file)
     if part.exists() and any(_known_tag(part, url) for url in urls):
-        what_next = f"{_size(part) / 2**20:,.1f} MiB are here; the same command goes on from there."
+        what_next = f"{_size(part) / 2**20:,.1f} MiB are downloaded; the same command continues from there."
     else:
-        what_next = "Try it again later, or name another address with --mirror."
+        what_next = "Try again later, or give another URL with --mirror."
     by_hand = f" By hand: {archive.by_hand}" if archive.by_hand else ""
     raise InputError(f"cannot download {remote.name} ({'; '.join(reasons)}). {what_next}{by_hand}")
 
@@ -149,14 +149,14 @@ def _size(part: Path) -> int:
 
 
 def _load(url: str, file: Path, report: Report, wait_seconds: float) -> None:
-    """Load one address, again and again from where it broke off, as long as that brings bytes."""
+    """Download from one URL; resume after each break as long as new bytes arrive."""
     part = _part(file)
     failed, furthest = 0, _size(part) if _known_tag(part, url) else 0
     while True:
         try:
             _load_rest(url, part, file.name, report)
         except urllib.error.HTTPError as error:
-            if error.code == 416 and part.exists():  # nothing is left to load, or what is here is of another file
+            if error.code == 416 and part.exists():  # nothing is left to load, or the part is of another file
                 part.unlink()
             elif error.code < 500:
                 raise
@@ -164,7 +164,7 @@ def _load(url: str, file: Path, report: Report, wait_seconds: float) -> None:
             if failed >= TRIES:
                 raise
         except (OSError, HTTPException):
-            # Bytes that were here before do not count: a server that lets nobody go on would be asked for ever.
+            # Only new bytes count, or a server that does not support resuming would be asked forever.
             size = _size(part)
             failed = 1 if size > furthest else failed + 1
             furthest = max(furthest, size)
@@ -178,7 +178,7 @@ def _load(url: str, file: Path, report: Report, wait_seconds: float) -> None:
 
 
 def _write(target: IO[bytes], block: bytes) -> None:
-    """Write; an error of the disk is no error of the network, which would be tried again."""
+    """Write a block; a disk error must not be retried like a network error."""
     try:
         target.write(block)
         target.flush()
@@ -191,16 +191,16 @@ def _state(part: Path) -> Path:
 
 
 def _known_tag(part: Path, url: str) -> str:
-    """Return the tag of the file of which a part was loaded, if it was from this address; else nothing."""
+    """Return the tag of the partly downloaded file, if it is from this URL; otherwise an empty string."""
     try:
         known = json.loads(_state(part).read_text())
         return str(known["tag"]) if known["url"] == url else ""
-    except (OSError, ValueError, KeyError, TypeError):  # it is missing, or was being written when the program ended
+    except (OSError, ValueError, KeyError, TypeError):  # it is missing, or was not completely written
         return ""
 
 
 def _load_rest(url: str, part: Path, name: str, report: Report) -> None:
-    """Append what is missing of the file; from its beginning where the server has another file now."""
+    """Download the rest of the file; start over if the server now has another file."""
     headers = {"User-Agent": "ganforge"}
     here = _size(part)
     tag = _known_tag(part, url) if here else ""
@@ -212,15 +212,15 @@ def _load_rest(url: str, part: Path, name: str, report: Report) -> None:
         offered = answer.headers.get("ETag") or answer.headers.get("Last-Modified") or ""
         if answer.status != 206:
             here = 0
-            # A weak tag does not promise the same bytes, so that it must not be used to go on.
+            # A weak tag does not guarantee the same bytes, so it must not be used to resume.
             tag = "" if offered.startswith("W/") else offered
         elif not answer.headers.get("Content-Range", "").startswith(f"bytes {here}-") or offered not in ("", tag):
             part.unlink(missing_ok=True)
-            raise ConnectionError("the server sent another part of the file than was asked for")
+            raise ConnectionError("the server sent another part of the file than requested")
         length = answer.headers.get("Content-Length")
         total = here + int(length) if length else 0
         with part.open("ab" if here else "wb") as target:
-            # After the old bytes are gone: they must never lie beside the tag of another file.
+            # Only after the old bytes are removed: they must never be stored with the tag of another file.
             _state(part).write_text(json.dumps({"url": url, "tag": tag}))
             while block := answer.read(BLOCK):
                 _write(target, block)

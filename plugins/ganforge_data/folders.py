@@ -13,18 +13,18 @@ from ganforge_data.pictures import PictureFiles, several
 
 @frozen(kw_only=True)
 class Folders(PictureFiles):
-    """Any two folders of pictures, or more, with all folders below them.
+    """Two or more folders of pictures, with all subfolders.
 
     Attributes:
         a: folder of domain A.
         b: folder of domain B.
-        root: instead of these, a folder that holds `trainA/` and `trainB/`, and `testA/` and `testB/` if there are any.
-        domains: for other domains than A and B a folder for each of their names; or only the names, where `root` holds
-            `train/NAME/` of each, and `test/NAME/` if there are any.
+        root: instead of these, a folder that holds `trainA/` and `trainB/`, and optionally `testA/` and `testB/`.
+        domains: for domains other than A and B, a folder for each name; or only the names, if `root` holds
+            `train/NAME/` for each, and optionally `test/NAME/`.
         test_a: folder of test pictures of A; by default a share of `a` is held out.
         test_b: the same for B.
-        test_share: share of a folder that is held out where it has no test folder; which files does not depend on their
-            order or on other files.
+        test_share: share of a folder that is held out if there is no test folder; whether a file is held out does not
+            depend on the order or on other files.
     """
 
     a: Path | None = None
@@ -52,7 +52,7 @@ class Folders(PictureFiles):
 
     @property
     def domain_names(self) -> Sequence[str]:
-        """The domains by their names."""
+        """The names of the domains."""
         return ("A", "B") if self.domains is None else tuple(self.domains)
 
     def samples(self, split: Split) -> Mapping[str, Prepared]:
@@ -60,12 +60,12 @@ class Folders(PictureFiles):
         return {domain: self._pictures(domain, split) for domain in self.domain_names}
 
     def validation(self, folder: Path | None) -> Mapping[str, Prepared]:
-        """Return the pictures in a folder that holds one for each domain, such as A/ or a/; or in valA/ of the root."""
+        """Return the pictures in a folder's subfolders A/ or a/ and so on; or in valA/ and so on of the root."""
         return {domain: self._validating(domain, folder) for domain in self.domain_names}
 
     def _validating(self, domain: str, folder: Path | None) -> Prepared:
         if folder is None and self.root is None:
-            raise InputError("these folders bring none of their own; name a share or a folder", key="validation")
+            raise InputError("these folders hold no validation pictures; give a share or a folder", key="validation")
         place = require_folder(folder or self.root or Path(), "validation")
         parts = [f"{part}{between}{domain}" for part in ("validation", "val") for between in ("", "/")]
         known = [place / name for name in (*((domain, domain.lower()) if folder else ()), *parts)]
@@ -92,7 +92,7 @@ class Folders(PictureFiles):
         return self.prepared(domain, partial(self.read, domain), paths, labels, left_out=found.left_out)
 
     def _places(self, domain: str) -> tuple[Path, Path | None, tuple[str, str]]:
-        """Return the training folder, the test folder where there is one, and the settings that name them."""
+        """Return the training folder, the test folder if there is one, and the settings that name them."""
         if isinstance(self.domains, dict):
             return self.domains[domain], None, ("domains", "")
         if self.root is not None:
@@ -102,11 +102,11 @@ class Folders(PictureFiles):
             )
             return train, test if test.is_dir() else None, ("root", "root")
         folder, held = (self.a, self.test_a) if domain == "A" else (self.b, self.test_b)
-        assert folder is not None  # __attrs_post_init__ saw to it
+        assert folder is not None  # ensured by __attrs_post_init__
         return folder, held, (domain.lower(), f"test_{domain.lower()}")
 
     def _share(self, folder: Path, paths: Sequence[Path], key: str, split: Split) -> list[Path]:
-        """Hold a share of the files out: those whose names hash lowest."""
+        """Hold out a share of the files: those whose names hash lowest."""
         if len(paths) < 2:
             raise InputError(f"'{folder}' holds one picture; training and testing need one each", key=key)
         return [folder / name for name in hold_out(names_of(paths, folder), self.test_share, split)]

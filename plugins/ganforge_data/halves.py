@@ -1,4 +1,4 @@
-"""Pictures that hold a pair side by side, as in the archives of pix2pix (Isola et al. 2017)."""
+"""Pictures that hold pairs side by side, as in the archives of pix2pix (Isola et al. 2017)."""
 
 from pathlib import Path
 from typing import Literal
@@ -16,7 +16,7 @@ def opposite(side: Side) -> Side:
 
 
 def split_folder(root: Path, split: Split) -> Path:
-    """Return an archive's `train/`, or its `test/` or else `val/`; it need not be there."""
+    """Return an archive's `train/`, or its `test/` or `val/`; it need not exist."""
     folder = root / split
     return root / "val" if split == "test" and not folder.is_dir() else folder
 
@@ -34,7 +34,7 @@ def validation_folder(root: Path) -> Path:
 
 
 def split_files(root: Path, key: str, split: Split) -> Found:
-    """List the pictures of `train/`, or of `test/` or else `val/`, in an archive's folder."""
+    """List the pictures in `train/`, or in `test/` or `val/`, of an archive's folder."""
     root = require_folder(root, key)
     folder = split_folder(root, split)
     if not folder.is_dir():

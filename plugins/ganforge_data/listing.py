@@ -1,4 +1,4 @@
-"""Which files of a folder are pictures, and which of them are held out for testing."""
+"""Listing the pictures of a folder, and holding some of them out for testing."""
 
 import hashlib
 import math
@@ -17,7 +17,7 @@ def require_folder(folder: Path, key: str) -> Path:
     Raises:
         InputError: there is no such folder; `key` is the setting that named it.
     """
-    folder = Path(os.path.expanduser(folder))  # Path.expanduser fails where there is no home
+    folder = Path(os.path.expanduser(folder))  # Path.expanduser fails without a home folder
     if os.path.isdir(folder):
         return folder
     beside: list[str] = []
@@ -45,12 +45,12 @@ def list_pictures(folder: Path, key: str) -> Found:
 
 
 def names_of(paths: Iterable[Path], folder: Path) -> list[str]:
-    """Return the paths relative to the folder they were found in, with slashes."""
+    """Return the paths relative to their folder, with slashes."""
     return [path.relative_to(folder).as_posix() for path in paths]
 
 
 def hold_out(names: Sequence[str], share: float, split: Split) -> list[str]:
-    """Return a split's share of at least two names, in natural order: those whose names hash lowest are held out."""
+    """Return a split of at least two names, in natural order: those that hash lowest are held out."""
     count = min(math.ceil(len(names) * share), len(names) - 1)
     ranked = sorted(names, key=lambda name: hashlib.sha256(os.fsencode(name)).digest())
     return sorted(ranked[:count] if split == "test" else ranked[count:], key=natural)

@@ -1,4 +1,4 @@
-"""Drawing a meadow below hills and a sky, which is what animals are drawn on."""
+"""Drawing the background of the animals: a meadow below hills and a sky."""
 
 from random import Random
 from typing import Any
@@ -52,7 +52,7 @@ def draw_background(random: Random, x: Array, y: Array) -> Array:
 
 
 def cover(distance: Array, pixel: float) -> Array:
-    """Return which share of a pixel lies inside of an outline at a signed distance from its middle."""
+    """Return the share of a pixel inside an outline at a signed distance from the pixel's centre."""
     return (0.5 - distance / pixel).clip(0, 1)
 
 

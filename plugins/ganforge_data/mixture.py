@@ -21,14 +21,14 @@ TEST_SEED, VALIDATION_SEED = 2017, 2018
 
 @frozen
 class Arc:
-    """Modes at equal steps along an arc of a circle; one full turn, 360 degrees, puts them on a regular polygon.
+    """Modes at equal steps along an arc of a circle; 360 degrees put them on a regular polygon.
 
     Attributes:
-        modes: their number.
-        radius: of the circle.
-        centre: of the circle.
+        modes: number of modes.
+        radius: radius of the circle.
+        centre: centre of the circle.
         start: angle of the first mode, in degrees, counter-clockwise from the right.
-        stop: angle of the last mode; of the first one again where it is a full turn from the start.
+        stop: angle of the last mode; a full turn after `start`, it is not repeated.
     """
 
     modes: int = field(validator=validators.ge(1))
@@ -48,14 +48,14 @@ class Arc:
 
 @frozen
 class Mixture(Dataset):
-    """Two mixtures of Gaussians in the plane, drawn afresh at every step.
+    """Two mixtures of Gaussians in the plane, drawn anew at every step.
 
-    The defaults are 5 modes on a pentagon and 10 around an arc, all positive in both coordinates, so that a generator
-    that ends in a ReLU can reach them.
+    The defaults are 5 modes on a pentagon and 10 along an arc, all with positive coordinates, so that a generator that
+    ends in a ReLU can reach them.
 
     Attributes:
-        a: where the modes of domain A lie.
-        b: where the modes of domain B lie.
+        a: positions of the modes of domain A.
+        b: positions of the modes of domain B.
         sigma: standard deviation of every mode, in both coordinates.
     """
 
@@ -65,7 +65,7 @@ class Mixture(Dataset):
 
     @property
     def shapes(self) -> Mapping[str, Shape]:
-        """Points of the plane."""
+        """Points in the plane."""
         return {"A": (2,), "B": (2,)}
 
     @property
@@ -78,13 +78,13 @@ class Mixture(Dataset):
         return {"A": self.a, "B": self.b}
 
     def open(self, split: Split) -> Mapping[str, Samples]:
-        """Train: fresh samples at every step. Test: 5,000 fixed ones, equally many of each mode, labelled `mode`."""
+        """Train: new samples at every step. Test: 5,000 fixed samples, equally many per mode, with the label `mode`."""
         if split == "train":
             return {domain: Drawn(partial(self._draw, cache(arc.points))) for domain, arc in self._arcs.items()}
         return {domain: self._probes(domain, TEST_SEED) for domain in self._arcs}
 
     def held(self, kin: Collection[Any]) -> Mapping[str, Samples]:
-        """Return other fixed samples, as many as for tests."""
+        """Return other fixed samples, as many as in the test split."""
         return {domain: self._probes(domain, VALIDATION_SEED) for domain in self._arcs}
 
     def _draw(self, points: Callable[[], Tensor], count: int, generator: torch.Generator) -> Tensor:
@@ -96,7 +96,7 @@ class Mixture(Dataset):
 
     def _probes(self, domain: str, seed: int) -> Stored:
         arc = self._arcs[domain]
-        # Interleaved, so that any first few of them show every mode.
+        # Interleaved, so that the first few show every mode.
         chosen = [*range(arc.modes)] * (PROBES // arc.modes)
 
         @cache

@@ -1,4 +1,4 @@
-"""Pictures as data sets see them: with so many channels, over a background, and with what their numbers mean."""
+"""Pictures as data sets see them: with the right channels, over a background, and with a depth."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ganforge_data.ranges import NAMES, Array, as_known, kind_of, number, own_de
 if TYPE_CHECKING:
     from torch import Tensor
 
-LUMA = (19595 / 65536, 38470 / 65536, 7471 / 65536)  # of red, green and blue, as Pillow has them
+LUMA = (19595 / 65536, 38470 / 65536, 7471 / 65536)  # of red, green and blue, as in Pillow
 
 
 @frozen(eq=False)
@@ -26,7 +26,7 @@ class Opened:
     """A picture of a domain at its own size, upright.
 
     Attributes:
-        bands: one grey or colour picture of 8 bits, or a grey one for each channel, of any of Pillow's numbers.
+        bands: one grey or colour picture of 8 bits, or a grey one of any of Pillow's types for each channel.
         depth: what their numbers mean.
     """
 
@@ -35,30 +35,30 @@ class Opened:
 
     @property
     def picture(self) -> Picture:
-        """The same as numbers [C, H, W] of the depth's type."""
+        """The numbers [C, H, W] in the depth's type."""
         import torch
 
         numbers = torch.cat([to_tensor(band) for band in self.bands])
         return Picture(numbers.to(getattr(torch, self.depth.kind)), self.depth)
 
     def changed(self, change: Callable[[Image.Image], Image.Image]) -> Opened:
-        """Return it with each of its bands changed."""
+        """Return a copy with each band changed."""
         return evolve(self, bands=[change(band) for band in self.bands])
 
 
 def open_picture(path: Path, channels: int = 3, background: str = "white", depth: Depth | None = None) -> Opened:
-    """Open a picture; what is odd about it is warned about.
+    """Open a picture; warn if something about it is odd.
 
     Args:
         path: any file that Pillow reads, a multi-channel TIFF, or a NumPy array [H, W, C] or [H, W] in .npy.
-        channels: 1 for grey and 3 for RGB, with transparency laid over the background; 2 and 4 keep it; any other
-            number takes only files that have so many.
+        channels: 1 for grey and 3 for RGB, with transparent parts over the background; 2 and 4 keep transparency; any
+            other number must be that of the file.
         background: a colour.
         depth: what the numbers of its domain mean, by default 8 bits; a file of another type has its own depth.
 
     Raises:
-        InputError: the file is no picture, is damaged, is suspiciously large, holds numbers that are not finite, or has
-            other channels.
+        InputError: the file is not a picture, is damaged or suspiciously large, holds numbers that are not finite, or
+            has other channels.
     """
     wanted = depth or Depth()
     with naming(path):
@@ -73,7 +73,7 @@ def open_picture(path: Path, channels: int = 3, background: str = "white", depth
 
 
 def to_tensor(picture: Image.Image) -> Tensor:
-    """Return a picture as a tensor [C, H, W] of its numbers."""
+    """Return a picture's numbers as a tensor [C, H, W]."""
     import torch
 
     array = np.array(picture)
@@ -81,7 +81,7 @@ def to_tensor(picture: Image.Image) -> Tensor:
 
 
 def _shallow(picture: Image.Image, channels: int, background: str) -> list[Image.Image]:
-    """Give a picture of 8 bits the channels that are wanted."""
+    """Convert an 8-bit picture to a number of channels."""
     if channels in (2, 4):
         return list(picture.convert(MODES[channels]).split())
     if picture.has_transparency_data:
@@ -91,7 +91,7 @@ def _shallow(picture: Image.Image, channels: int, background: str) -> list[Image
 
 
 def _deep(array: Array, channels: int, background: str, wanted: Depth) -> Opened:
-    """Give numbers [H, W, C] the channels that are wanted, in the same way."""
+    """Convert numbers [H, W, C] to a number of channels in the same way."""
     if channels not in MODES:
         return _told(_bands(array), _own(array, wanted))
     colours, alpha = parted(array)
@@ -109,12 +109,12 @@ def _deep(array: Array, channels: int, background: str, wanted: Depth) -> Opened
 
 
 def parted(array: Array) -> tuple[Array, Array | None]:
-    """Part numbers [H, W, C] into colours and transparency, which two or four channels have as their last."""
+    """Split numbers [H, W, C] into colours and transparency, the last of two or four channels."""
     return (array[:, :, :-1], array[:, :, -1:]) if array.shape[2] in (2, 4) else (array, None)
 
 
 def _laid_over(colours: Array, alpha: Array, background: str, depth: Depth) -> Array:
-    """Lay colours [H, W, 1 or 3] over a background, whose white is that of the depth."""
+    """Lay colours [H, W, 1 or 3] over a background in the depth's range."""
     full = 1 if alpha.dtype.kind == "f" else np.iinfo(alpha.dtype).max
     share = (alpha / full).clip(0, 1)
     if share.min() == 1:
@@ -125,7 +125,7 @@ def _laid_over(colours: Array, alpha: Array, background: str, depth: Depth) -> A
 
 
 def _like(numbers: Array, others: Array) -> Array:
-    """Return numbers as the type of others, rounded where that is a whole one."""
+    """Return numbers in the type of others, rounded if that is an integer type."""
     found: Array = (numbers if others.dtype.kind == "f" else numbers.round()).astype(others.dtype)
     return found
 
@@ -137,14 +137,14 @@ def _bands(array: Array) -> list[Image.Image]:
 
 
 def _own(array: Array, wanted: Depth) -> Depth:
-    """Return the domain's depth; or, for numbers of another type, their own."""
+    """Return the domain's depth; for numbers of another type, their own."""
     if kind_of(array) == wanted.kind:
         return wanted
     own = own_depth(array)
     read = f"numbers from {number(own.low)} to {number(own.high)} are read as black to white"
     warnings.warn(f"it has {NAMES[own.kind]}, unlike its domain ({NAMES[wanted.kind]}): its {read}", stacklevel=2)
     if own.kind == "float32":
-        compare(read)  # the scale of floats is each file's own
+        compare(read)  # floats have their own scale in each file
     return own
 
 
@@ -155,7 +155,7 @@ def _told(bands: Sequence[Image.Image], depth: Depth) -> Opened:
         high = max(np.asarray(band).max() for band in bands)
         if low < depth.low or high > depth.high:
             warnings.warn(
-                f"numbers below {number(depth.low)} or above {number(depth.high)} are cut off: "
+                f"numbers below {number(depth.low)} or above {number(depth.high)} are clipped: "
                 f"it has {number(float(low))} to {number(float(high))}",
                 stacklevel=2,
             )

@@ -1,4 +1,4 @@
-"""Pairs: two pictures of the same thing, side by side in one file, or in two folders under the same name."""
+"""Pairs: two pictures of the same object, side by side in one file, or in two folders under the same name."""
 
 from __future__ import annotations
 
@@ -25,25 +25,25 @@ LAYOUTS = "train/ with pairs side by side, trainA/ and trainB/, or A/train/ and 
 
 @frozen(kw_only=True)
 class Pairs(PictureFiles):
-    """Pictures of A and B that belong together, and are drawn, cropped and mirrored together (Isola et al. 2017).
+    """Paired pictures of A and B, which are drawn, cropped and mirrored together (Isola et al. 2017).
 
-    In two folders, pictures belong together whose paths below them are the same but for the suffix, and for an ending
-    `_A` or `_B`, as in `1_A.jpg` and `1_B.jpg`. Their sizes may differ.
+    In two folders, pictures are pairs if their relative paths are equal except for the suffix and an ending `_A` or
+    `_B`, as in `1_A.jpg` and `1_B.jpg`. Their sizes may differ.
 
     Attributes:
-        root: folder of the pairs. It holds `train/`, and `test/` or `val/` if there are any, with pictures that hold a
-            pair side by side, as pix2pix's archives unpack; or `trainA/` and `trainB/`, and `testA/` and `testB/`; or
-            `A/train/` and `B/train/`, and `test/` or `val/` beside them.
+        root: folder of the pairs. It holds `train/`, and optionally `test/` or `val/`, with pairs side by side, as in
+            pix2pix's archives; or `trainA/` and `trainB/`, and `testA/` and `testB/`; or `A/train/` and `B/train/`,
+            and `test/` or `val/` beside them.
         a: instead of `root`, the folder of domain A.
         b: the same for B.
         test_a: folder of test pictures of A; by default a share of the pairs is held out.
         test_b: the same for B.
-        a_side: the side of A in pictures that hold a pair. In pix2pix's archives the edges are on the left; facades
-            and cityscapes have the photo on the left, so that `right` translates from labels to photos, as the authors
-            do; so does `right` for maps, from maps to aerial photos.
+        a_side: the side of A in side-by-side pairs. In pix2pix's archives the edges are on the left. Facades and
+            cityscapes have the photo on the left, so `right` translates from labels to photos, as the authors do; for
+            maps, `right` translates from maps to aerial photos.
         unpaired: `stop` refuses a folder with pictures that have no partner, `skip` leaves them out.
-        test_share: share of the pairs that is held out where there is no test folder; which ones depends on nothing but
-            their names.
+        test_share: share of the pairs that is held out if there is no test folder; which ones depends only on their
+            names.
     """
 
     root: Path | None = None
@@ -67,7 +67,7 @@ class Pairs(PictureFiles):
 
     @property
     def groups(self) -> Sequence[Sequence[str]]:
-        """A and B belong together."""
+        """A and B in one group."""
         return [["A", "B"]]
 
     def samples(self, split: Split) -> Mapping[str, Prepared]:
@@ -77,7 +77,7 @@ class Pairs(PictureFiles):
             if self.test_a is None or self.test_b is None:
                 return self._by_name(train, None, split, keys)
             return self._by_name(train, (self.test_a, self.test_b), split, keys if split == "train" else TEST_KEYS)
-        assert self.root is not None  # __attrs_post_init__ saw to it
+        assert self.root is not None  # ensured by __attrs_post_init__
         root = require_folder(self.root, "root")
         if (root / "train").is_dir():
             return self._halves(root, split)
@@ -100,7 +100,7 @@ class Pairs(PictureFiles):
         else:
             place, inner = require_folder(self.root or Path(), key), ("valA", "valB")
             if self.root is None:
-                raise InputError("these folders bring none of their own; name a share or a folder", key=key)
+                raise InputError("these folders hold no validation pictures; give a share or a folder", key=key)
             if (place / "train").is_dir():
                 place = validation_folder(place)
             elif (place / "A" / "train").is_dir():
@@ -118,7 +118,7 @@ class Pairs(PictureFiles):
         return self._halves_of(root / "train", "root", split)
 
     def _halves_of(self, folder: Path, key: str, split: Split | None = None) -> dict[str, Prepared]:
-        """Return the halves of the pictures in a folder, or of the share of a split."""
+        """Return the halves of the pictures in a folder, or in a split's share of it."""
         found = list_pictures(folder, key)
         names = names_of(found.files, folder)
         paths = [folder / name for name in (self._share(names, split, key) if split else names)]
@@ -137,7 +137,7 @@ class Pairs(PictureFiles):
     def _by_name(
         self, train: Sequence[Path], test: Sequence[Path] | None, split: Split, keys: Sequence[str]
     ) -> dict[str, Prepared]:
-        """Return the pictures of two folders that have the same names; without test folders a share of them."""
+        """Return the pictures with the same names in two folders; without test folders, a split's share of them."""
         chosen = test if split == "test" and test else train
         folders = [require_folder(folder, key) for folder, key in zip(chosen, keys, strict=True)]
         founds = [list_pictures(folder, key) for folder, key in zip(folders, keys, strict=True)]
@@ -166,7 +166,7 @@ class Pairs(PictureFiles):
         shown = ", ".join(f"'{path}'" for path in alone[:SHOWN])
         more = f" and {len(alone) - SHOWN} more" if len(alone) > SHOWN else ""
         if not names:
-            raise InputError(printable(f"no picture in {places} has the name of another: {shown}{more}"), key=keys[1])
+            raise InputError(printable(f"no two pictures in {places} have the same name: {shown}{more}"), key=keys[1])
         if alone and self.unpaired == "stop":
             raise InputError(
                 printable(f'without a partner of the same name: {shown}{more}; or set dataset.unpaired = "skip"'),
@@ -181,11 +181,11 @@ class Pairs(PictureFiles):
 
 
 def _named(files: Sequence[Path], folder: Path, domain: str, key: str) -> dict[str, Path]:
-    """Return pictures by the name that their partners have, too."""
+    """Return pictures by the name that they share with their partners."""
     named: dict[str, Path] = {}
     for path in files:
         name = path.relative_to(folder).with_suffix("").as_posix().removesuffix(f"_{domain}")
         if name in named:
-            raise InputError(printable(f"'{named[name]}' and '{path}' have one name: which is the partner's?"), key=key)
+            raise InputError(printable(f"'{named[name]}' and '{path}' have the same name; keep one"), key=key)
         named[name] = path
     return named

@@ -1,4 +1,4 @@
-"""What all data sets of pictures share: their settings, and making pictures fit."""
+"""The base of all data sets of pictures: common settings, and resizing."""
 
 from __future__ import annotations
 
@@ -69,11 +69,11 @@ PictureSize = Annotated[Size, _positive]
 
 
 def several(_: object, attribute: Any, domains: Collection[str] | None) -> None:
-    """Two domains or more, of different names without a dot."""
+    """Two or more domains, with different names without a dot."""
     if domains is None:
         return
     if not 2 <= len(set(domains)) == len(domains) or not all(name and "." not in name for name in domains):
-        raise ValueError(f"{attribute.name} must be two or more, of different names without a dot")
+        raise ValueError(f"{attribute.name} must be two or more different names without a dot")
 
 
 def pair(size: Size) -> tuple[int, int]:
@@ -83,18 +83,18 @@ def pair(size: Size) -> tuple[int, int]:
 
 @frozen(kw_only=True)
 class Pictures(PictureDataset):
-    """What is set for every data set of pictures.
+    """The settings of every data set of pictures.
 
     Attributes:
         size: height and width of a sample, one number or [height, width].
-        load: height and width at which training pictures are made, to be cropped to `size`; by default they are made at
-            `size` as test pictures always are.
-        crop: where they are cropped: elsewhere in every step, at random, or in the middle always.
-        fit: how a picture of another aspect ratio is made to fit: squashed, cropped around its centre, or padded.
-        channels: 3 for colour, 1 for grey; 2 and 4 keep transparency as a channel; any other number takes files of just
-            so many channels: TIFF, or NumPy arrays [H, W, C] in .npy.
+        load: height and width to which training pictures are resized before they are cropped to `size`; by default
+            `size`, to which test pictures are always resized.
+        crop: where they are cropped: at a random place in each step, or always in the middle.
+        fit: how a picture of another aspect ratio is fitted: squashed, cropped around its centre, or padded.
+        channels: 3 for colour, 1 for grey; 2 and 4 keep transparency as a channel; any other number must be that of the
+            files: TIFF, or NumPy arrays [H, W, C] in .npy.
         background: colour under transparent pictures, and of padding.
-        on_broken: `stop` refuses a data set with a broken picture in it, `skip` leaves it out and counts it.
+        on_broken: `stop` refuses a data set with a broken picture, `skip` leaves the picture out and counts it.
     """
 
     size: PictureSize = 64
@@ -107,16 +107,16 @@ class Pictures(PictureDataset):
 
     @property
     def domain_names(self) -> Sequence[str]:
-        """The domains, A and B unless a data set says otherwise."""
+        """The domains: A and B by default."""
         return ("A", "B")
 
     @property
     def shapes(self) -> Mapping[str, Shape]:
-        """Pictures of the size and channels that are set, alike in all domains."""
+        """Pictures of the given size and channels, the same in all domains."""
         return dict.fromkeys(self.domain_names, (self.channels, *pair(self.size)))
 
     def open(self, split: Split) -> Mapping[str, Samples]:
-        """Return the pictures of a split: those that training crops are larger."""
+        """Return the pictures of a split; training pictures that are to be cropped are larger."""
         if self.load is None or split == "test":
             return self.samples(split)
         larger = evolve(self, size=self.load, load=None)
@@ -124,7 +124,7 @@ class Pictures(PictureDataset):
         return {domain: evolve(samples, shape=larger.shapes[domain], crop=self.crop) for domain, samples in made}
 
     def held(self, kin: Collection[Any]) -> Mapping[str, Samples] | None:
-        """Return training pictures that are set aside as test pictures are: whole, where training crops larger ones."""
+        """Return held-out training pictures in the form of test pictures: whole, not cropped."""
         if self.load is None:
             return None
         made = self.samples("train")
@@ -136,14 +136,14 @@ class Pictures(PictureDataset):
 
     @abstractmethod
     def samples(self, split: Split) -> Mapping[str, Prepared]:
-        """Return the pictures of each domain, all of the size that is set.
+        """Return the pictures of each domain, all of the given size.
 
         Raises:
-            InputError: as of `open`.
+            InputError: as for `open`.
         """
 
     def opened(self, domain: str, path: Path) -> Opened:
-        """Open a picture file as pictures of a domain are seen, at its own size: see `open_picture`."""
+        """Open a picture file at its own size, with its domain's channels and depth: see `open_picture`."""
         return open_picture(path, self.shapes[domain][0], self.background, self.depths[domain])
 
     def read(self, domain: str, path: Path) -> Tensor:
@@ -155,7 +155,7 @@ class Pictures(PictureDataset):
         return self.opened(domain, path).picture
 
     def fitted(self, domain: str, opened: Opened) -> Tensor:
-        """Resize a picture to the size that is set, [C, H, W] of the type that the domain's samples have."""
+        """Resize a picture to the given size, [C, H, W] in the type of the domain's samples."""
         return fit_opened(opened, self.shapes[domain], self.depths[domain], self.fit, self.background)
 
     def prepared(
@@ -167,15 +167,15 @@ class Pictures(PictureDataset):
         *more: object,
         left_out: str = "",
     ) -> Prepared:
-        """Return samples that the cache makes.
+        """Return samples for the cache to make.
 
         Args:
-            domain: whose samples they are.
+            domain: the domain of the samples.
             make: makes the sample of an item.
-            items: files, or what samples are made of otherwise.
-            labels: of each item.
+            items: files, or other items that samples are made from.
+            labels: labels of each item.
             more: what the samples depend on besides the settings of this class.
-            left_out: what was found and is no item.
+            left_out: what was found besides items.
         """
         shape, depth = self.shapes[domain], self.depths[domain]
         settings = (PIL.__version__, shape, self.fit, depth, self.background, *more)
@@ -185,12 +185,12 @@ class Pictures(PictureDataset):
 
 @frozen(kw_only=True)
 class PictureFiles(Pictures):
-    """What is set for every data set of picture files; `[dataset.A]` gives what is another one in a domain.
+    """The settings of every data set of picture files; `[dataset.A]` overrides some of them for a domain.
 
     Attributes:
-        range: which numbers of the files are black and white, [low, high]; `auto` decides it once from all files: all 8
-            bits, or as many bits as the largest number needs, or the least and the largest number.
-        apart: the tables `[dataset.A]` and so on, each with its own `channels`, `range` and `kind` of the numbers.
+        range: the numbers for black and white in the files, [low, high]; `auto` decides them once from all files: all 8
+            bits, as many bits as the largest number needs, or the smallest and the largest number.
+        apart: the tables `[dataset.A]` and so on, each with its own `channels`, `range` and `kind` of numbers.
     """
 
     range: Range = AUTO
@@ -198,16 +198,16 @@ class PictureFiles(Pictures):
 
     @property
     def shapes(self) -> Mapping[str, Shape]:
-        """Pictures of the size that is set, with the channels of their domain."""
+        """Pictures of the given size, with the channels of their domain."""
         return shapes_of(self, pair(self.size))
 
     @property
     def depths(self) -> Mapping[str, Depth]:
-        """What the numbers in the files of each domain mean."""
+        """The meaning of the numbers in the files of each domain."""
         return depths_of(self)
 
     def decide(self, ready: Callable[..., Stored] | None, report: Report) -> Decided:
-        """Decide from the files which of their numbers are black and white."""
+        """Decide from the files which numbers are black and white."""
 
         def files() -> dict[str, list[Path]]:
             train, test = self.samples("train"), self.samples("test")
@@ -217,7 +217,7 @@ class PictureFiles(Pictures):
 
 
 def dtype_of(depth: Depth) -> Literal["uint8", "uint16", "float32"]:
-    """Return the type in which samples of a depth are kept: the smallest that loses nothing that can be seen.
+    """Return the type in which samples of a depth are stored: the smallest without visible loss.
 
     >>> dtype_of(Depth()), dtype_of(Depth("int16", -1000, 3000)), dtype_of(Depth("float32", 0, 1))
     ('uint8', 'uint16', 'float32')
@@ -228,7 +228,7 @@ def dtype_of(depth: Depth) -> Literal["uint8", "uint16", "float32"]:
 
 
 def as_stored(pixels: Tensor, dtype: Literal["uint8", "uint16", "float32"]) -> Tensor:
-    """Turn float pixels in [0, 1] into samples of a type, of which `as_float` makes such pixels again."""
+    """Convert float pixels in [0, 1] to stored samples; `as_float` is the inverse."""
     if dtype == "float32":
         return pixels
     import torch
@@ -237,9 +237,9 @@ def as_stored(pixels: Tensor, dtype: Literal["uint8", "uint16", "float32"]) -> T
 
 
 def fit_opened(opened: Opened, shape: Shape, depth: Depth, fit: Fit, background: str = "white") -> Tensor:
-    """Make a sample of a picture: resized, and of the type that samples of a depth have.
+    """Make a sample from a picture: resized, and in the type of the depth's samples.
 
-    Where picture and samples have plain 8 bits, Pillow resizes these; else the pixels as floats.
+    If both have plain 8 bits, Pillow resizes the bytes; otherwise the pixels are resized as floats.
     """
     import torch
 
@@ -275,7 +275,7 @@ def fit_picture(
     if fit == "crop":
         return ImageOps.fit(picture, target, Image.Resampling.BILINEAR)
     if fit == "pad":
-        if narrow < 1:  # which would be padding alone
+        if narrow < 1:  # it would be only padding
             inner = [max(1, round(side * min(scales))) for side in picture.size]
             picture = picture.resize((inner[0], inner[1]), Image.Resampling.BILINEAR)
         return ImageOps.pad(picture, target, Image.Resampling.BILINEAR, color=background)  # type: ignore[arg-type]  # a float, too

@@ -1,4 +1,4 @@
-"""Which numbers of picture files are black and white, as a recipe says it or as the files tell."""
+"""Which numbers of picture files are black and white, given by the recipe or decided from the files."""
 
 import math
 from collections.abc import Mapping
@@ -11,12 +11,12 @@ from attrs.validators import ge, le
 from ganforge import Depth, InputError, Kind, Shape, nearest
 
 AUTO: Final = "auto"
-BITS = (8, 10, 12, 14, 16)  # that cameras and scanners have
+BITS = (8, 10, 12, 14, 16)  # of cameras and scanners
 NAMES = {
     "uint8": "8 bits",
     "uint16": "16 bits",
-    "int16": "16 bits with a sign",
-    "int32": "32 bits with a sign",
+    "int16": "signed 16 bits",
+    "int32": "signed 32 bits",
     "float32": "floats",
 }
 
@@ -26,7 +26,7 @@ Array = np.ndarray[Any, Any]
 def _rising(_: object, attribute: Any, given: Any) -> None:
     """[low, high], the lower number first, or "auto"."""
     if given not in (AUTO, None) and not given[0] < given[1]:
-        raise ValueError(f"{attribute.name}: the lower number comes first, and the ends differ")
+        raise ValueError(f"{attribute.name}: the first number must be lower than the second")
 
 
 Range = Annotated[Literal["auto"] | tuple[float, float], _rising]
@@ -34,12 +34,12 @@ Range = Annotated[Literal["auto"] | tuple[float, float], _rising]
 
 @frozen(kw_only=True)
 class Apart:
-    """What of the settings of a data set is another one in a domain: the table `[dataset.A]`.
+    """The settings of a data set that a domain may override: the table `[dataset.A]`.
 
     Attributes:
-        channels: as of the data set.
-        range: as of the data set.
-        kind: type of the numbers in the domain's files; what the files have, by default.
+        channels: as for the data set.
+        range: as for the data set.
+        kind: type of the numbers in the domain's files; by default the files' own type.
     """
 
     channels: Annotated[int, ge(1), le(64)] | None = None
@@ -51,17 +51,17 @@ def of_domains(dataset: Any, attribute: Any, apart: Mapping[str, Apart]) -> None
     """Tables `[dataset.NAME]` of the domains."""
     for name in apart:
         if name not in dataset.domain_names:
-            raise InputError(f"there is no domain '{name}'; {nearest(name, dataset.domain_names)}", key=name)
+            raise InputError(f"no domain '{name}'; {nearest(name, dataset.domain_names)}", key=name)
 
 
 def shapes_of(dataset: Any, size: tuple[int, int]) -> dict[str, Shape]:
-    """Return the shapes of samples of a size: each domain has the channels that are set for it."""
+    """Return the shape of samples of a size for each domain, with the domain's channels."""
     given = {domain: dataset.apart.get(domain, Apart()) for domain in dataset.domain_names}
     return {domain: (apart.channels or dataset.channels, *size) for domain, apart in given.items()}
 
 
 def depths_of(dataset: Any) -> dict[str, Depth]:
-    """Return what the numbers of each domain's files mean, as far as that is set or decided; else they have 8 bits."""
+    """Return what the numbers of each domain's files mean, as set or decided; by default 8 bits."""
     found = {}
     for domain in dataset.domain_names:
         apart = dataset.apart.get(domain, Apart())
@@ -73,7 +73,7 @@ def depths_of(dataset: Any) -> dict[str, Depth]:
 
 
 def whole_range(kind: Kind) -> tuple[float, float]:
-    """Return the least and the largest number of a type; 0 and 1 for floats."""
+    """Return the smallest and the largest number of a type; 0 and 1 for floats."""
     return (0.0, 1.0) if kind == "float32" else (float(np.iinfo(kind).min), float(np.iinfo(kind).max))
 
 
@@ -82,8 +82,8 @@ def auto_range(kind: Kind, low: float, high: float, whole: bool) -> tuple[float,
 
     Args:
         kind: type of the numbers.
-        low: the least of them.
-        high: the largest of them.
+        low: the smallest number.
+        high: the largest number.
         whole: whether all are whole numbers.
 
     >>> auto_range("uint16", 3, 4001, True), auto_range("int16", -1000, 3000, True)
@@ -102,9 +102,9 @@ def auto_range(kind: Kind, low: float, high: float, whole: bool) -> tuple[float,
 
 
 def own_depth(array: Array) -> Depth:
-    """Return what the numbers of a file mean that is unlike those of its domain: its type's range.
+    """Return the depth of a file whose type differs from its domain's: the range of its type.
 
-    Of floats it is 0 to 1 or 0 to 255, if all lie in it, else from the least to the largest.
+    For floats it is 0 to 1 or 0 to 255 if all lie in it, otherwise from the smallest to the largest.
     """
     kind = kind_of(array)
     if kind != "float32":
@@ -118,9 +118,9 @@ def kind_of(array: Array) -> Kind:
 
 
 def as_known(array: Array) -> Array:
-    """Return numbers of any type as one of those that a depth has, the next larger one, or else as float32.
+    """Return numbers in a type that a depth can have: their own, the next larger one, or float32.
 
-    A ValueError says that some of them are not finite.
+    Raises a ValueError if some are not finite.
     """
     if array.dtype.kind == "f":
         with np.errstate(over="ignore"):
@@ -142,12 +142,12 @@ def are_whole(array: Array) -> bool:
 
 
 def in_words(depth: Depth) -> str:
-    """Say what numbers mean, such as `16 bits, 0 to 4095 of the files are black to white`."""
-    return f"{NAMES[depth.kind]}, {number(depth.low)} to {number(depth.high)} of the files are black to white"
+    """Describe a depth, such as `16 bits, 0 to 4095 are black to white`."""
+    return f"{NAMES[depth.kind]}, {number(depth.low)} to {number(depth.high)} are black to white"
 
 
 def number(value: float) -> str:
-    """Write a number as people do.
+    """Format a number for people.
 
     >>> number(65535.0), number(-0.25), number(2147483647.0)
     ('65535', '-0.25', '2147483647')

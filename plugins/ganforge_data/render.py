@@ -1,4 +1,4 @@
-"""A small ray caster: shaded convex parts before a plain ground, one picture at a time."""
+"""A small ray caster: shaded convex parts on a plain background, one picture at a time."""
 
 import math
 from collections.abc import Sequence
@@ -20,15 +20,15 @@ FAR = 1e6
 
 @frozen
 class Part:
-    """A convex solid: where all half-spaces and the quadric (if there is one) overlap, in a frame of its own.
+    """A convex solid: the intersection of half-spaces and an optional quadric, in its own frame.
 
     Attributes:
         colour: red, green and blue in 0..1.
         planes: [P, 4]; a point p is inside where p . planes[:, :3] <= planes[:, 3].
         quadric: [3] weights w; a point is inside where sum(w p^2) <= 1. Zero along a cylinder's axis.
-        centre: where the frame lies.
+        centre: origin of the frame.
         turn: [3, 3] rotation from the part's frame into the object's.
-        radius: of a ball around the centre that holds the part.
+        radius: radius of a ball around the centre that contains the part.
         gloss: strength of the highlight.
     """
 
@@ -59,11 +59,11 @@ def frustum(
     """Make a box whose top is smaller or larger than its bottom.
 
     Args:
-        colour: of the whole.
+        colour: its colour.
         centre: halfway between bottom and top.
         bottom: half sizes (x, y, z) at the bottom; y is half of the height.
         top: half sizes at the top.
-        forward: how far the top's middle lies before the bottom's.
+        forward: how far the top's centre lies in front of the bottom's.
         tilt: rotation about the x axis, in degrees.
         gloss: strength of the highlight.
     """
@@ -118,11 +118,11 @@ def render(
     elevation: float = 10.0,
     ground: Vector = (1.0, 1.0, 1.0),
 ) -> Tensor:
-    """Render an object whose front points along +z, whose top along +y, inside of a ball of radius 1.
+    """Render an object that faces +z, with its top towards +y, inside a ball of radius 1.
 
     Args:
-        parts: of the object.
-        size: height and width of the picture; the shorter side sees the ball.
+        parts: parts of the object.
+        size: height and width of the picture; the ball fits into the shorter side.
         azimuth: degrees; 0 shows the front, at +90 the front points to the left of the picture.
         elevation: degrees of the camera above the horizon.
         ground: colour behind the object.
@@ -157,7 +157,7 @@ def render(
 
 
 def _meet(part: Part, origin: Tensor, rays: Tensor) -> tuple[Tensor, Tensor]:
-    """Return where rays enter a part, [S], FAR where they do not, and the outward normals there, [S, 3]."""
+    """Return where rays enter a part, [S], or FAR if they miss it, and the outward normals there, [S, 3]."""
     start = part.turn.T @ (origin - part.centre)
     rays = rays @ part.turn
     enter, leave = torch.full((len(rays),), -FAR), torch.full((len(rays),), FAR)

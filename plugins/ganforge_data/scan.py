@@ -1,4 +1,4 @@
-"""Deciding once, from a look at all files of a domain, which of their numbers are black and white."""
+"""Deciding once, from a scan of all files of a domain, which numbers are black and white."""
 
 from __future__ import annotations
 
@@ -31,24 +31,24 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 KINDS: tuple[Kind, ...] = get_args(Kind)  # the deepest last
-LOOKED_AT = 1 << 20  # numbers of a file, about, of which the spread and the levels are found
+LOOKED_AT = 1 << 20  # roughly how many numbers of a file are used for its spread and levels
 RARE = 0.0005  # share at either end that may be noise, such as hot pixels
-USED = 1 / 8  # of the range, below which most of the levels lie idle
+USED = 1 / 8  # of the range; below it most levels are unused
 FEW = 32  # levels
-UNLIKE = 1 / 64  # of the range: a file that does not reach it differs much from one that reaches half of it
+UNLIKE = 1 / 64  # of the range: a file below it differs much from one that reaches half of the range
 
 
 @frozen
 class Look:
-    """What the numbers of a file are.
+    """Statistics of a file's numbers.
 
     Attributes:
-        kind: the place of their type in `KINDS`; -1 for what cannot be read.
-        low: the least of them.
-        high: the largest of them.
-        bottom: the least of them but for a few.
-        top: the largest of them but for a few.
-        levels: how many different ones there are.
+        kind: the index of their type in `KINDS`; -1 for an unreadable file.
+        low: the smallest number.
+        high: the largest number.
+        bottom: the smallest number except for a few outliers.
+        top: the largest number except for a few outliers.
+        levels: how many different numbers there are.
         whole: whether all are whole numbers.
     """
 
@@ -71,13 +71,13 @@ def decide(
     ready: Callable[..., Stored] | None,
     report: Report,
 ) -> Decided:
-    """Decide the type and range of each domain that its settings leave open; nothing is read where they do not.
+    """Decide the type and range of each domain for which the settings leave them open; read no other files.
 
     Args:
         dataset: has the settings `range` and `apart`, and `domain_names`, `shapes` and `depths`.
         files: lists the files of each domain.
         ready: makes prepared samples ready to load, as a cache does.
-        report: told of (what, done, total).
+        report: called with (what, done, total).
     """
     given = {domain: dataset.apart.get(domain, Apart()) for domain in dataset.domain_names}
     ranges = {domain: apart.range or dataset.range for domain, apart in given.items()}
@@ -98,7 +98,7 @@ def decide(
 
 
 def look(channels: int, path: Path) -> Tensor:
-    """Look at the numbers of a file; what cannot be read is told when it is to become a sample.
+    """Scan the numbers of a file; an unreadable file is only reported when it becomes a sample.
 
     Returns:
         A `Look` as its bytes, uint8 [56].
@@ -132,13 +132,13 @@ def _looked(
     ready: Callable[..., Stored] | None,
     report: Report,
 ) -> dict[Path, Look]:
-    """Look at the files that may be deep, in parallel and once; all others have 8 bits. Broken ones are left out."""
+    """Scan the files that may have more than 8 bits, once and in parallel; leave out broken ones."""
     paths = [path for path in dict.fromkeys(items) if isinstance(path, Path)]
     found = dict.fromkeys(paths, SHALLOW)
     unsure = [path for path in paths if path.suffix.lower() not in EIGHT_BITS]
     if unsure:
         if ready is None:
-            raise InputError("the files have to be looked at, but no plugin offers a cache; see `ganforge plugins`")
+            raise InputError("the files must be scanned, but no plugin offers a cache; see `ganforge plugins`")
         wanted = Prepared(unsure, partial(look, channels), f"look {channels}")
         stored = ready(samples=wanted, shape=(BYTES,), what=f"the types of {domain}", report=report)
         rows = stored.load(range(stored.length)).numpy().view(np.float64)
@@ -147,7 +147,7 @@ def _looked(
 
 
 def _kind_of(looks: Mapping[Path, Look]) -> Kind:
-    """Return the type that most files have, the deepest of those that as many have."""
+    """Return the type of most files; in a tie, the deepest."""
     counts = Counter(int(look.kind) for look in looks.values())
     return KINDS[max(counts, key=lambda kind: (counts[kind], kind), default=0)]
 
@@ -160,7 +160,7 @@ def _range_of(kind: Kind, looks: Sequence[Look]) -> tuple[float, float]:
 
 
 def _oddities(depth: Depth, looks: Mapping[Path, Look]) -> list[str]:
-    """Say what is odd about files, if their numbers are read in this way."""
+    """Return warnings about files whose numbers are read in this depth."""
     if not looks or depth == Depth():
         return []
     said = []
@@ -169,17 +169,17 @@ def _oddities(depth: Depth, looks: Mapping[Path, Look]) -> list[str]:
     used = min(top, depth.high) - max(bottom, depth.low)
     if used < USED * span:
         said.append(
-            f"99.9 % of the numbers lie in {number(bottom)} to {number(top)}, so that few levels are left of "
+            f"99.9 % of the numbers lie in {number(bottom)} to {number(top)}, so they use few levels of "
             f"{number(depth.low)} to {number(depth.high)}; set dataset.range"
         )
     elif (levels := max(look.levels for look in looks.values())) < FEW:
-        said.append(f"no file has more than {levels:.0f} levels; are these masks, or has something cut them off?")
+        said.append(f"no file has more than {levels:.0f} levels; are these masks, or were they clipped?")
     tops = {path: (look.top - depth.low) / span for path, look in looks.items()}
     least, most = min(tops, key=lambda path: tops[path]), max(tops, key=lambda path: tops[path])
     if tops[least] < UNLIKE and tops[most] > 1 / 2:
         dark = sum(value < UNLIKE for value in tops.values())
         said.append(
-            f"{dark} of {len(tops)} files differ much from others: '{least}' reaches {number(looks[least].high)}, "
-            f"'{most}' {number(looks[most].high)}, and all are read by one scale"
+            f"{dark} of {len(tops)} files differ much from the others: '{least}' reaches {number(looks[least].high)}, "
+            f"'{most}' {number(looks[most].high)}, but all are read with the same range"
         )
     return said

@@ -1,4 +1,4 @@
-"""Cars, chairs and heads, each of a random generator: front along +z, top along +y, within a ball of radius 1."""
+"""Random cars, chairs and heads that face +z, with their top towards +y, within a ball of radius 1."""
 
 import colorsys
 from collections.abc import Callable
@@ -82,7 +82,7 @@ def car(random: Random) -> list[Part]:
 
 
 def chair(random: Random) -> list[Part]:
-    """A chair with four legs or on a column, its back solid or of slats, with or without arms."""
+    """A chair with four legs or a column, a solid or slatted back, with or without arms."""
     between = random.uniform
     frame, cover = random.choice((*WOODS, DARK, SILVER)), random.choice((_paint(random), random.choice(WOODS)))
     width, depth = between(0.36, 0.46), between(0.34, 0.42)
@@ -132,7 +132,7 @@ def chair(random: Random) -> list[Part]:
 
 
 def head(random: Random) -> list[Part]:
-    """A head on shoulders: skull and jaw, nose, eyes with brows, mouth, ears, hair that leaves the face free."""
+    """A head on shoulders: skull and jaw, nose, eyes with brows, mouth, ears, and hair."""
     between = random.uniform
     skin, hair, shirt = random.choice(SKINS), random.choice(HAIRS), _paint(random)
     skin = tuple(min(1.0, max(0.0, value + between(-0.03, 0.03))) for value in skin)  # type: ignore[assignment]
@@ -162,7 +162,7 @@ def head(random: Random) -> list[Part]:
     style = random.choice(("short", "short", "long", "bald"))
     if style != "bald":
         line = between(0.2, 0.32)  # how far down the forehead it begins
-        cut = [0.0, -0.8, 0.6, line - 0.12]  # what lies below and before the hairline is free
+        cut = [0.0, -0.8, 0.6, line - 0.12]  # the face below and in front of the hairline is free
         parts.append(ellipsoid(hair, (0, y + 0.06, -0.03), (width * 1.1, height * 1.03, depth * 1.08), planes=[cut]))
     if style == "long":
         cut = [0.0, 0.0, 1.0, 0.02]

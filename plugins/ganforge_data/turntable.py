@@ -1,4 +1,4 @@
-"""Rendered cars, chairs and heads at known angles, which need no files: a stand-in for Figures 5, 6 and 8."""
+"""Rendered cars, chairs and heads at known angles, which need no files; for Figures 5, 6 and 8 (Kim et al. 2017)."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ View = tuple[str, int, float, float]  # shape, model, azimuth, elevation
 
 @frozen(kw_only=True)
 class Turntable(Pictures):
-    """Simple shaded cars, chairs and heads, rendered at any azimuth; no model is in two domains, or in train and test.
+    """Shaded cars, chairs and heads at any azimuth; no model is in two domains, or in both train and test.
 
-    Azimuth 0 is the front view; at +90 degrees the front points to the left of the picture, at 180 it is the rear view.
+    At azimuth 0 is the front view, at 180 degrees the rear view; at +90 the front points to the left of the picture.
 
     Attributes:
-        a: what is on the pictures of domain A.
+        a: the kind of object in domain A.
         b: the same for B.
-        models: how many different ones each domain trains on.
-        test_models: how many others each domain is tested on.
+        models: number of training models of each domain.
+        test_models: number of test models of each domain.
         angles: the smallest and the largest azimuth, in degrees.
         step: degrees from one azimuth to the next.
-        elevations: of the camera above the horizon, in degrees; every model is seen from each.
-        paired: whether sample i of A and of B are seen from the same azimuth and elevation, and belong together.
-        seed: other models for another seed.
+        elevations: elevations of the camera above the horizon, in degrees; every model is seen from each.
+        paired: whether sample i of A and of B have the same azimuth and elevation, and belong together.
+        seed: determines the models.
     """
 
     a: Shape = "car"
@@ -60,14 +60,14 @@ class Turntable(Pictures):
 
     @property
     def groups(self) -> Sequence[Sequence[str]]:
-        """A and B together, if they are paired: both list their views in one order."""
+        """A and B in one group, if they are paired: both list their views in the same order."""
         return [["A", "B"]] if self.paired else [["A"], ["B"]]
 
     def samples(self, split: Split) -> Mapping[str, Prepared]:
         """Return the pictures of every model of the split at every angle."""
         count = self.models if split == "train" else self.test_models
         skip = 0 if split == "train" else self.models
-        # Where both domains show the same kind of thing, they take turns, so that they show different ones.
+        # Domains with the same kind of object take turns, so that they show different models.
         stride = 2 if self.a == self.b else 1
         numbers = range(skip * stride, (skip + count) * stride, stride)
         return {
@@ -76,7 +76,7 @@ class Turntable(Pictures):
         }
 
     def kin(self, labels: Mapping[str, Sequence[Any]]) -> Sequence[Any]:
-        """Name the models, which are seen at many angles."""
+        """Return the models, each of which is seen at many angles."""
         return labels["model"]
 
     def _views(self, domain: str, shape: str, models: Sequence[int]) -> Prepared:

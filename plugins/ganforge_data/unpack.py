@@ -1,4 +1,4 @@
-"""Archives from strangers, safely unpacked: plain files only, inside of one folder, and no bombs."""
+"""Safe unpacking of untrusted archives: only plain files inside one folder, and no bombs."""
 
 import bz2
 import errno
@@ -16,13 +16,13 @@ from typing import IO, Any
 
 from ganforge import UNWRITABLE, InputError, Report
 
-BLOCK = 1 << 16  # bytes that are copied at a time
+BLOCK = 1 << 16  # bytes copied at a time
 MAX_MEMBERS = 2_000_000
 GROWTH = 10  # how many times its packed size an archive may unpack to, and
 SPARE = 100 << 20  # how many bytes more
-BETWEEN = 4 << 20  # how many bytes a tar archive may hold between two files
+BETWEEN = 4 << 20  # bytes allowed between two files of a tar archive
 
-# What the readers of archives raise; bz2 and gzip an OSError without a number.
+# Exceptions of the archive readers; bz2 and gzip raise an OSError without a number.
 DAMAGES = (
     tarfile.TarError,
     zipfile.BadZipFile,
@@ -38,10 +38,10 @@ Member = tuple[str, int, Callable[[], IO[bytes]] | None]  # name, size, opener; 
 
 
 def unpack(file: Path, folder: Path, report: Report) -> None:
-    """Unpack a tar or zip archive: plain files and folders only, none of them outside of the folder.
+    """Unpack a tar or zip archive: only plain files and folders, all of them inside the folder.
 
     Raises:
-        InputError: it is no archive, is damaged, or holds links, outside paths, or too much.
+        InputError: it is not an archive, is damaged, or holds links, paths outside the folder, or too much.
     """
     size_packed = file.stat().st_size
     allowed = size_packed * GROWTH + SPARE
@@ -70,7 +70,7 @@ def unpack(file: Path, folder: Path, report: Report) -> None:
             raise InputError(f"'{file}' holds a name that is too long for this file system: refused") from error
         if isinstance(error, OSError) and error.errno in UNWRITABLE:
             raise
-        raise InputError(f"'{file}' is damaged or no archive: {error}; to load it anew, delete it") from error
+        raise InputError(f"'{file}' is damaged or not an archive: {error}; to download it again, delete it") from error
     if not total:
         raise InputError(f"'{file}' holds no files, or only empty ones")
     report(f"unpacking {file.name}", size_packed, size_packed)
@@ -78,7 +78,7 @@ def unpack(file: Path, folder: Path, report: Report) -> None:
 
 @contextmanager
 def _members(raw: IO[bytes], file: Path) -> Iterator[Iterator[Member]]:
-    """Yield an archive's members; leaving without an error means that it is whole, as far as it has checksums."""
+    """Yield an archive's members; exit without an error only if it is complete and its checksums, if any, agree."""
     start = raw.read(5)
     raw.seek(0)
     if start.startswith((b"PK\3\4", b"PK\5\6")):
@@ -86,7 +86,7 @@ def _members(raw: IO[bytes], file: Path) -> Iterator[Iterator[Member]]:
             yield (_zip_member(packed, info, file) for info in packed.infolist())
         return
     opened = next((opener(raw) for magic, opener in PACKERS.items() if start.startswith(magic)), raw)
-    # tarfile would unpack by itself, but takes the end of a truncated file for that of the archive, and checks no sums.
+    # tarfile alone would accept a truncated archive as complete, and does not verify checksums.
     metered = _Metered(opened)
     with opened, tarfile.open(fileobj=metered, mode="r|") as packed_tar:
         yield (_tar_member(packed_tar, info, file) for info in _granted(packed_tar, metered))
@@ -96,7 +96,7 @@ def _members(raw: IO[bytes], file: Path) -> Iterator[Iterator[Member]]:
 
 
 class _Metered(io.RawIOBase):
-    """A stream that must not give more than was granted: a tar archive's headers alone could fill the memory."""
+    """A stream with a limit on what may be read: a tar archive's headers alone could fill the memory."""
 
     def __init__(self, source: IO[bytes]) -> None:
         self.source = source
@@ -112,7 +112,7 @@ class _Metered(io.RawIOBase):
 
 def _granted(packed: tarfile.TarFile, metered: _Metered) -> Iterator[tarfile.TarInfo]:
     for info in packed:
-        packed.members.clear()  # type: ignore[attr-defined]  # else every header stays in memory
+        packed.members.clear()  # type: ignore[attr-defined]  # otherwise every header stays in memory
         metered.left = info.size + BETWEEN
         yield info
 
@@ -120,7 +120,7 @@ def _granted(packed: tarfile.TarFile, metered: _Metered) -> Iterator[tarfile.Tar
 def _zip_member(packed: zipfile.ZipFile, info: zipfile.ZipInfo, file: Path) -> Member:
     kind = stat.S_IFMT(info.external_attr >> 16)
     if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
-        raise InputError(f"'{file}' holds '{info.filename}', which is no plain file: refused")
+        raise InputError(f"'{file}' holds '{info.filename}', which is not a plain file: refused")
     if info.flag_bits & 1:
         raise InputError(f"'{file}' holds '{info.filename}', which is encrypted: refused")
     if info.is_dir():
@@ -132,7 +132,7 @@ def _tar_member(packed: tarfile.TarFile, info: tarfile.TarInfo, file: Path) -> M
     if info.isdir():
         return info.name, 0, None
     if not info.isreg() or info.issparse() or info.size < 0:
-        raise InputError(f"'{file}' holds '{info.name}', which is no plain file: refused")
+        raise InputError(f"'{file}' holds '{info.name}', which is not a plain file: refused")
 
     def opened() -> IO[bytes]:
         source = packed.extractfile(info)
@@ -146,7 +146,7 @@ def _inside(file: Path, name: str) -> PurePosixPath:
     """Return a member's path, which must stay below the folder it is unpacked into."""
     path = PurePosixPath(name.replace("\\", "/"))
     if path.is_absolute() or ".." in path.parts or any(part[1:2] == ":" for part in path.parts) or "\0" in name:
-        raise InputError(f"'{file}' holds '{name}', a path outside of its folder: refused")
+        raise InputError(f"'{file}' holds '{name}', a path outside its folder: refused")
     return path
 
 
@@ -159,4 +159,4 @@ def _copy(source: IO[bytes], target: IO[bytes], size: int) -> None:
                 break
             target.write(block)
     if left:
-        raise ValueError("a file in it has another size than it says")
+        raise ValueError("a file in it does not have its declared size")

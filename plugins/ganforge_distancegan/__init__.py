@@ -1,4 +1,4 @@
-"""DistanceGAN: a translation that keeps distances (Benaim & Wolf 2017, arXiv 1706.00826)."""
+"""DistanceGAN: a translation that preserves distances (Benaim & Wolf 2017, arXiv 1706.00826)."""
 
 from ganforge import Register, hookimpl
 

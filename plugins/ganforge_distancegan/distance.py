@@ -1,4 +1,4 @@
-"""What is far apart should stay far apart when it is translated (Benaim & Wolf 2017, section 3)."""
+"""Distances between samples should be preserved by the translation (Benaim & Wolf 2017, section 3)."""
 
 from typing import Annotated, Literal
 
@@ -11,19 +11,19 @@ SMALL = 1e-6
 
 
 class Distance(nn.Module):
-    """The distance constraint: |d(x_i, x_j) - d(G(x_i), G(x_j))|, each d less its mean, over its deviation.
+    """The distance constraint: |d(x_i, x_j) - d(G(x_i), G(x_j))|, each d less its mean, divided by its deviation.
 
-    d is the mean absolute difference. The means and deviations of distances between samples of A, and between samples
-    of B, are those of all that this loss has seen so far. They are saved with the run. (The authors' code measures them
-    on up to 900 samples before it trains.)
+    d is the mean absolute difference. The means and deviations of the distances in A and in B are taken over all
+    samples that this loss has seen so far, and are saved with the run. (The authors' code measures them on up to 900
+    samples before training.)
 
     Args:
-        between: which distances: those of all pairs of `samples` in the batch; or in each picture, for which a batch of
-            one will do, that of its two `sides`, left and right (the paper's self-distance), or of its upper and lower
-            `halves` (the self-distance of the authors' code).
-        normalised: whether means and deviations are used at all.
-        known: distances of each domain that must have been seen before the loss counts; it is 0 until then.
-        scale: distances are multiplied by it: 2 where a paper has pixels in [-1, 1]. It matters where they are not
+        between: which distances: between all pairs of `samples` in the batch; or within each picture, for which a batch
+            of one suffices, between its left and right `sides` (the paper's self-distance), or between its upper and
+            lower `halves` (the self-distance of the authors' code).
+        normalised: whether means and deviations are used.
+        known: number of distances of each domain that must be seen first; until then the loss is 0.
+        scale: factor of the distances: 2 if a paper has pixels in [-1, 1]. It only matters if they are not
             normalised.
     """
 
@@ -39,11 +39,11 @@ class Distance(nn.Module):
     ) -> None:
         super().__init__()
         self.between, self.normalised, self.known, self.scale = between, normalised, known, scale
-        # For A and for B: how many distances were seen, their mean, and the sum of their squared deviations from it.
+        # For A and for B: number of distances, their mean, and the sum of their squared deviations from it.
         self.register_buffer("statistics", torch.zeros(2, 3))
 
     def generator(self, source: Tensor, fake: Tensor, real: Tensor) -> Tensor:
-        """Mean over pairs, or pictures; samples are [N, ...], of at least 2 in a batch where pairs are compared."""
+        """Mean over pairs, or pictures; samples are [N, ...], with N >= 2 if pairs are compared."""
         before, after = self._distances(source), self._distances(fake)
         if not self.normalised:
             return self.scale * (before - after).abs().mean()
@@ -61,14 +61,12 @@ class Distance(nn.Module):
         """Return the distances of all pairs, [N (N - 1) / 2], or those between the parts of each picture, [N]."""
         if self.between == "samples":
             if len(samples) < 2:
-                raise ValueError("pairs need 2 samples or more in a batch; for one alone set between = 'sides'")
+                raise ValueError("pairs need 2 or more samples in a batch; for a batch of one set between = 'sides'")
             pairs = torch.triu_indices(len(samples), len(samples), 1, device=samples.device)  # [2, N (N - 1) / 2]
             flat = samples.flatten(1)
             return torch.cdist(flat, flat, p=1)[pairs[0], pairs[1]] / flat.shape[1]
         if samples.ndim != 4:
-            raise ValueError(
-                f"'{self.between}' are of pictures [N, channels, height, width], not of {[*samples.shape]}"
-            )
+            raise ValueError(f"'{self.between}' needs pictures [N, channels, height, width], got {[*samples.shape]}")
         dimension = 3 if self.between == "sides" else 2
         half = samples.shape[dimension] // 2
         one = samples.narrow(dimension, 0, half)

@@ -1,4 +1,4 @@
-"""Evaluations: figures and numbers from trained networks."""
+"""Evaluations: metrics and figures of trained networks."""
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
@@ -38,7 +38,7 @@ def ganforge_register(register: Register) -> None:
 
 @hookimpl
 def ganforge_archives() -> Iterable[Archive]:
-    """Offer the weights of the networks in whose features pictures are compared."""
+    """Return the weights of the networks whose features are used to compare pictures."""
     from ganforge_evaluations.fidelity.archives import ARCHIVES
 
     return ARCHIVES

@@ -20,38 +20,38 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 DOMAINS = ("A", "B")
-NEEDS = "attributes needs pictures with labels that are true or false, as the data set 'celeba' has"
-VARIES = 0.02  # share of a domain's training pictures that must have each value of an attribute that can be kept there
+NEEDS = "attributes needs pictures with labels that are true or false, as in the data set 'celeba'"
+VARIES = 0.02  # smallest share of training pictures with each value of an attribute, for it to be kept in a domain
 
 
 @frozen(eq=False)
 class Faces:
-    """Pictures of a domain, uint8 [N, C, H, W], and for each attribute which of them have it, bool [N]."""
+    """Pictures of a domain, uint8 [N, C, H, W], and which of them have each attribute, bool [N]."""
 
     pictures: Tensor
     flags: Mapping[str, Tensor]
 
     def columns(self, names: Sequence[str], domain: str) -> Tensor:
-        """Return whether each is one of B's, and whether it has the attributes, bool [N, 1 + names]."""
+        """Return whether each picture is of domain B, and whether it has the attributes, bool [N, 1 + names]."""
         of_b = torch.full((len(self.pictures),), domain == "B")
         return torch.stack([of_b, *(self.flags[name] for name in names)], dim=1)
 
 
 @frozen(eq=False)
 class Classifier:
-    """Tells whether a picture is one of B's, and which of the other attributes it has; for `prior` see `predict`."""
+    """Predicts whether a picture is of domain B, and which other attributes it has; for `prior` see `predict`."""
 
     network: nn.Module
     prior: Tensor
 
     def predict(self, pictures: Tensor) -> Tensor:
-        """Predict what is more likely than it is among the pictures that it was learnt from, bool [N, 1 + names]."""
+        """Predict what is more likely than in the training pictures, bool [N, 1 + names]."""
         return read(self.network, pictures) > self.prior.logit()
 
 
 @frozen(eq=False)
 class Panel:
-    """What the figure shows of a direction: predictions on inputs, translations and real targets, [N, 1 + names]."""
+    """A direction's panel in the figure: predictions on inputs, translations and real targets, [N, 1 + names]."""
 
     direction: str
     names: Sequence[str]
@@ -70,36 +70,36 @@ def attributes(
     steps: Annotated[int, ge(1)] = 400,
     probes: Annotated[int, ge(1)] = 1000,
 ) -> Findings:
-    """How often a translation has the other domain's attribute, and how often the others stay as they were.
+    """How often a translation has the target domain's attribute, and how often it keeps the others.
 
-    A classifier learns from the train split of both domains from which one a picture is, and its other attributes. It
-    depends on the data and these settings only, so that it judges all runs alike.
+    A classifier is trained on the train split of both domains to predict a picture's domain and its other attributes.
+    It depends only on the data and these settings, so it judges all runs alike.
 
-    What tells the domains apart are the attributes that all pictures of one have and none of the other. Of the others,
-    those are judged that the classifier predicts well, and of which the target domain knows both values: a translation
-    of men to women cannot keep a beard.
+    The attributes that all pictures of one domain have and none of the other distinguish the domains. Another attribute
+    is judged if the classifier predicts it well and the target domain has both values: a translation of men to women
+    cannot keep a beard.
 
     Args:
-        trained: networks that translate pictures whose attributes are known: their labels that are true or false.
-        accurate: balanced accuracy on real test pictures, from which on the classifier is trusted with an attribute.
+        trained: networks that translate pictures whose attributes are known: labels that are true or false.
+        accurate: balanced accuracy on real test pictures that the classifier needs for an attribute to be judged.
         width: channels of the classifier's first layer.
-        steps: for which it learns, on batches of 64.
-        probes: how many test pictures of a domain are translated, at most.
+        steps: its training steps, on batches of 64.
+        probes: largest number of test pictures of a domain to translate.
 
     Returns:
         For each direction, such as AB, the metrics of `measure` and `attributes_judged_AB`; `classifier_accuracy`, the
-        balanced accuracy with which the classifier tells the domains apart; the figure `attributes`. Of translations
-        that are not finite all metrics are nan.
+        classifier's balanced accuracy for the domains; the figure `attributes`. If translations are not finite, all
+        metrics are nan.
 
     Raises:
-        InputError: the samples are no pictures, or pictures of different shapes, without attributes, or with none that
-            tells the domains apart; or no direction translates between them.
+        InputError: the samples are not pictures, differ in shape between domains, or have no attributes or none that
+            distinguishes the domains; or no direction translates between them.
     """
     directions = between(trained, DOMAINS)
     _require_alike(trained)
     telling = tell_apart(*(_flags(_whole(trained, "train", domain), LEARNT_FROM) for domain in DOMAINS))
     if not telling:
-        raise InputError("no attribute is on all training pictures of one domain and on none of the other")
+        raise InputError("no attribute belongs to all training pictures of one domain and to none of the other")
     tests = {domain: _open(trained, "test", domain, probes) for domain in DOMAINS}
     seen = {domain: _open(trained, "train", domain, LEARNT_FROM) for domain in DOMAINS}
     known = set.intersection(*(set(faces.flags) for faces in (*tests.values(), *seen.values())))
@@ -121,11 +121,11 @@ def attributes(
         source, target = trained.source(direction), trained.target(direction)
         translations = trained.translate(direction, as_float(tests[source].pictures))
         after = classifier.predict(translations)
-        # Of the first column, the domain itself, the target has one value only, so it is never among these.
+        # The first column, the domain itself, has only one value in the target, so it is never among these.
         shares = seen[target].columns(names, target).double().mean(0)
         judged = (accuracies >= accurate) & (torch.minimum(shares, 1 - shares) >= VARIES)
         measured = measure(found[source], after, judged, target == "B")
-        if trained.rehearsal:  # which is about names, and too small to judge an attribute
+        if trained.rehearsal:  # a rehearsal only tests names, and is too small to judge an attribute
             measured = {"kept": math.nan, "kept_balanced": math.nan} | measured
         measured = measured if translations.isfinite().all() else dict.fromkeys(measured, math.nan)
         metrics |= {f"{name}_{direction}": value for name, value in measured.items()}
@@ -138,20 +138,20 @@ def attributes(
 
 
 def measure(before: Tensor, after: Tensor, judged: Tensor, wanted: bool) -> dict[str, float]:
-    """Measure how the predicted attributes of translations differ from those of their inputs.
+    """Compare the predicted attributes of translations with those of their inputs.
 
-    * changed: share of the translations that are taken for the target domain's;
-    * changed_identity: share of the inputs that are: what a translator gets that does nothing;
-    * kept: share of the translations on which an attribute is as it was, mean over those judged; without such, none;
-    * kept_balanced: the same, where inputs with and without the attribute count equally much: 1 where it is kept, 0.5
-      for one picture in place of all, which `kept` flatters;
-    * attributes_judged: their number.
+    * changed: share of the translations that are classified as the target domain;
+    * changed_identity: the same share of the inputs, which an identity mapping would get;
+    * kept: share of the translations that keep an attribute, mean over those judged; absent if there are none;
+    * kept_balanced: the same with equal weight for inputs with and without the attribute: 1 if it is kept, 0.5 if all
+      translations are the same picture, for which `kept` is too high;
+    * attributes_judged: the number of judged attributes.
 
     Args:
-        before: what the inputs have, bool [N, 1 + T]: whether they are taken for B's, and the other attributes.
+        before: predictions for the inputs, bool [N, 1 + T]: domain B, and the other attributes.
         after: the same for the translations.
         judged: which columns are attributes to be kept, bool [1 + T].
-        wanted: the first column's value on the target's pictures.
+        wanted: the first column's value in the target domain.
     """
     metrics = {
         "changed": float((after[:, 0] == wanted).double().mean()),
@@ -168,14 +168,14 @@ def measure(before: Tensor, after: Tensor, judged: Tensor, wanted: bool) -> dict
 
 
 def balanced(true: Tensor, found: Tensor) -> Tensor:
-    """Return the balanced accuracy of each column, the mean of those on true and on false ones.
+    """Return the balanced accuracy of each column: the mean of the accuracies on true and on false entries.
 
     Args:
         true: bool [N, T].
         found: bool [N, T].
 
     Returns:
-        In 0..1, 0.5 for any constant guess; nan where all that is true is alike; float64 [T].
+        In 0..1, 0.5 for any constant guess; nan if a column of `true` is constant; float64 [T].
     """
     same = (true == found).double()
     return (_mean_where(same, true) + _mean_where(same, ~true)) / 2
@@ -186,7 +186,7 @@ def _mean_where(values: Tensor, mask: Tensor) -> Tensor:
 
 
 def tell_apart(of_a: Mapping[str, Tensor], of_b: Mapping[str, Tensor]) -> dict[str, bool]:
-    """Return the attributes that all samples of one domain have and none of the other, and whether these are B's."""
+    """Return the attributes that all samples of one domain and none of the other have, and whether B has them."""
     return {
         name: bool(of_b[name].all())
         for name in of_a
@@ -195,24 +195,24 @@ def tell_apart(of_a: Mapping[str, Tensor], of_b: Mapping[str, Tensor]) -> dict[s
 
 
 def name_side(telling: Mapping[str, bool], domain: str) -> str:
-    """Return what tells a domain's pictures, such as `Black_Hair`, or `no Male` if it is what they lack."""
+    """Return what distinguishes a domain's pictures, such as `Black_Hair`, or `no Male` if they lack it."""
     has = [name for name, of_b in telling.items() if of_b == (domain == "B")]
     return ", ".join(has or [f"no {name}" for name in telling])
 
 
 def _open(trained: Trained, split: Split, domain: str, limit: int) -> Faces:
-    """Load so many pictures of a domain at most, with all labels that are true or false."""
+    """Load at most `limit` pictures of a domain, with all labels that are true or false."""
     samples, limit = _whole(trained, split, domain), few(trained, limit)
     return Faces(samples.load(choose(samples, limit)), _flags(samples, limit))
 
 
 def _whole(trained: Trained, split: Split, domain: str) -> Stored:
-    """Return all samples of a domain, in a rehearsal too: their labels cost nothing."""
+    """Return all samples of a domain, also in a rehearsal: their labels cost nothing."""
     return stored(evolve(trained, rehearsal=0), split, domain)
 
 
 def _flags(samples: Stored, limit: int) -> dict[str, Tensor]:
-    """Return the labels that are true or false, bool [N] each, of the samples that are chosen."""
+    """Return the labels that are true or false, bool [N] each, of the chosen samples."""
     names = [name for name, values in samples.labels.items() if set(map(type, values)) == {bool}]
     if not names:
         raise InputError(NEEDS)
@@ -221,18 +221,18 @@ def _flags(samples: Stored, limit: int) -> dict[str, Tensor]:
 
 
 def _require_alike(trained: Trained) -> None:
-    """Refuse what one classifier cannot look at: samples that are no pictures, or domains of different shapes."""
+    """Refuse samples that one classifier cannot take: not pictures, or of different shapes."""
     one, other = (trained.dataset.shapes.get(domain, ()) for domain in DOMAINS)
     if len(one) != 3 or len(other) != 3:
         raise InputError(NEEDS)
     if one != other:
-        raise InputError(f"attributes needs pictures of one shape; those of A have {list(one)}, of B {list(other)}")
+        raise InputError(f"attributes needs pictures of one shape; A has {list(one)}, B has {list(other)}")
 
 
 def _draw(title: str, panels: Sequence[Panel]) -> "Figure":
-    """Draw the share of pictures that have each attribute: inputs, translations, and the target domain's real ones.
+    """Draw the share of pictures with each attribute: inputs, translations, and real pictures of the target.
 
-    The names of attributes that are not judged are grey.
+    Attributes that are not judged are grey.
     """
     height = 1.7 + 0.36 * len(panels[0].names)
     from matplotlib.figure import Figure
@@ -251,12 +251,12 @@ def _draw(title: str, panels: Sequence[Panel]) -> "Figure":
         for label, judged in zip(axes.get_yticklabels(), panel.judged.tolist(), strict=True):
             label.set_color("black" if judged else "0.6")
         axes.get_yticklabels()[0].set(color="black", fontweight="bold")
-        axes.set(title=panel.direction, xlim=(0, 1), xlabel="share that has it, by the classifier")
+        axes.set(title=panel.direction, xlim=(0, 1), xlabel="share with the attribute, by the classifier")
         axes.invert_yaxis()
     figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=9)
     return figure
 
 
 def _shares(found: Tensor, wanted: bool) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
-    """Return the share of each column that is true, of the first one that is as wanted; [1 + names]."""
+    """Return the share of true entries in each column, in the first one that of `wanted`; [1 + names]."""
     return torch.cat([found[:, :1] == wanted, found[:, 1:]], dim=1).double().mean(0).numpy()

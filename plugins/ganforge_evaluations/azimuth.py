@@ -1,4 +1,4 @@
-"""Whether a translation turns as its input turns (Kim et al. 2017, section 3.2.1, Figures 5, 6 and 8)."""
+"""Whether a translation turns with its input (Kim et al. 2017, section 3.2.1, Figures 5, 6 and 8)."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 Thing = TypeVar("Thing")
 DOMAINS = ("A", "B")
 HALF_TURN = 180.0
-TINY = 1e-3  # degrees of deviation that are none
-FAIR = 0.5  # of the predictions that an angle gets in a perfect translation, for it to count as reached
+TINY = 1e-3  # degrees of deviation that count as none
+FAIR = 0.5  # share of an angle's predictions in a perfect translation, from which it counts as reached
 COLUMNS, MODELS = 13, 2  # of `turning`, at most
 CELL = 0.62  # inches of its pictures
-JITTER = 0.2  # of the way from one angle to the next
+JITTER = 0.2  # of the distance between angles
 GAP = 2  # pixels between them
 
 Picture = np.ndarray[tuple[int, ...], np.dtype[np.float32]]
@@ -45,14 +45,14 @@ class Views:
 
     @property
     def seen_from(self) -> list[tuple[Any, ...]]:
-        """Azimuth and, where it is known, elevation of each."""
+        """Azimuth and, if known, elevation of each picture."""
         elevations = self.labels.get("elevation", [None] * len(self.pictures))
         return list(zip(self.angles.tolist(), elevations, strict=True))
 
 
 @frozen(eq=False)
 class Turn:
-    """A direction's inputs and their translations, float [N, C, H, W]; what was read off both, [N]; its metrics."""
+    """A direction's inputs and translations, float [N, C, H, W]; the azimuths predicted for both, [N]; its metrics."""
 
     direction: str
     inputs: Views
@@ -70,29 +70,29 @@ def azimuth(
     steps: Annotated[int, ge(1)] = 400,
     probes: Annotated[int, ge(1)] = 1000,
 ) -> Findings:
-    """Azimuth of translated test pictures against that of their inputs, read by a regressor, and Figures 5, 6 and 8.
+    """Azimuths of translations against those of their inputs, predicted by a regressor; Figures 5, 6 and 8.
 
-    As in the paper, the regressor learns from the train split: that of B reads what was translated to B. It depends on
-    the data and these settings only, so that it judges all runs alike; it is learnt once while the process lasts. What
-    it is worth is its own error on the test inputs, `regressor_rmse_A` and `regressor_rmse_B`.
+    As in the paper, a regressor is trained on a domain's train split: that of B predicts the azimuth of translations to
+    B. It depends only on the data and these settings, so it judges all runs alike; it is trained once per process. Its
+    own errors on the test inputs are `regressor_rmse_A` and `regressor_rmse_B`.
 
     Args:
         trained: networks that translate pictures with the label `azimuth`.
-        shared: whether one regressor learns from both domains, which is better where both show the same kind of thing;
-            by default where the labels `shape` agree, or `model` if there are none.
+        shared: whether one regressor learns from both domains, which is better if both show the same kind of object;
+            by default if the labels `shape` agree, or `model` if there is no `shape`.
         width: channels of the regressor's first layer.
-        steps: for which it learns, on batches of 64.
-        probes: how many test pictures of a domain are translated, at most.
+        steps: its training steps, on batches of 64.
+        probes: largest number of test pictures of a domain to translate.
 
     Returns:
         For each direction, such as AB, the metrics of `measure` under names such as `rmse_AB`; `rmse` and the absolute
         `correlation` of the first direction; the regressors' errors; the figures `azimuth` and `turning`. And
-        `model_share_AB`: how much of the translations' variance is left among inputs from one angle, see `model_share`;
-        to be compared with `model_share_B`, that of real pictures.
+        `model_share_AB`, the share of the translations' variance among inputs at one angle, see `model_share`; compare
+        it with `model_share_B`, that of real pictures.
 
     Raises:
-        InputError: the samples are no pictures, or their azimuth is not known; one regressor shall learn from pictures
-            of different shapes; or no direction translates between A and B.
+        InputError: the samples are not pictures, or their azimuth is unknown; a shared regressor would need pictures of
+            different shapes; or no direction translates between A and B.
     """
     directions = between(trained, DOMAINS)
     tests = {domain: _open(trained, "test", domain, probes) for domain in DOMAINS}
@@ -142,20 +142,20 @@ def azimuth(
 def measure(true: Tensor, predicted: Tensor) -> dict[str, float]:
     """Measure how predicted azimuths follow the true ones; all differences go the shorter way around the circle.
 
-    * rmse: root mean square of the distance from the line predicted = true, or from the mirrored one predicted = -true
-      if that is smaller. A constant 0 has that of the true angles themselves: 47.4 for eleven from -75 to 75;
-    * mirrored: whether it is the mirrored line, 0 or 1;
-    * correlation: Pearson's; for true angles that span more than half a turn the circular one,
+    * rmse: root mean square distance from the line predicted = true, or from the mirrored line predicted = -true if
+      that is smaller. A constant prediction 0 has the RMS of the true angles: 47.4 for eleven from -75 to 75;
+    * mirrored: 1 if it is the mirrored line, otherwise 0;
+    * correlation: Pearson's; the circular one if the true angles span more than half a turn:
       |E exp(i(predicted - true))| - |E exp(i(predicted + true))|; 0 if predictions or true angles are constant;
     * angle_spread: standard deviation of the predictions over that of the true angles, around the circular means;
-    * clusters: number of different true angles to which at least half as many predictions are nearest as there are
-      inputs from that angle. A perfect translation reaches all of them, a collapse a few.
+    * clusters: number of true angles for which the predictions nearest to them are at least half as many as the inputs
+      at that angle. A perfect translation reaches all angles, a collapsed one a few.
 
-    If a prediction is not finite, all of them are nan.
+    If a prediction is not finite, all metrics are nan.
 
     Args:
         true: azimuth of each input in degrees, [N].
-        predicted: what was read off its translation, [N].
+        predicted: azimuth predicted for its translation, [N].
     """
     true, predicted = wrap(true.double()), wrap(predicted.double())
     straight, mirrored = rmse(true, predicted), rmse(-true, predicted)
@@ -189,13 +189,13 @@ def wrap(angles: Tensor) -> Tensor:
 
 
 def to_units(angles: Tensor) -> Tensor:
-    """Turn degrees [N] into (sin, cos), [N, 2], which has no jump where a turn closes."""
+    """Convert degrees [N] to (sin, cos), [N, 2], which is continuous over a full turn."""
     radians = angles.deg2rad()
     return torch.stack([radians.sin(), radians.cos()], dim=1)
 
 
 def to_degrees(units: Tensor) -> Tensor:
-    """Turn (sin, cos) of any length, [N, 2], into degrees, float64 [N]."""
+    """Convert (sin, cos) of any length, [N, 2], to degrees, float64 [N]."""
     return torch.atan2(units[:, 0].double(), units[:, 1].double()).rad2deg()
 
 
@@ -205,7 +205,7 @@ def _about_mean(angles: Tensor) -> Tensor:
 
 
 def _correlate(true: Tensor, predicted: Tensor) -> float:
-    """Return Pearson's correlation, or the circular one of angles that go too far around for a largest one to exist."""
+    """Return Pearson's correlation, or the circular one if the angles span more than half a turn."""
     if true.max() - true.min() <= HALF_TURN:
         return float(torch.corrcoef(torch.stack([_about_mean(true), _about_mean(predicted)]))[0, 1])
     same, opposite = (float(to_units(predicted - sign * true).mean(0).norm()) for sign in (1, -1))
@@ -217,11 +217,11 @@ def _distinct(angles: Tensor) -> list[float]:
 
 
 def _open(trained: Trained, split: Split, domain: str, limit: int) -> Views:
-    """Load so many pictures of a domain at most, with their azimuths."""
-    samples = stored(evolve(trained, rehearsal=0), split, domain)  # all labels are looked at in a rehearsal, too
+    """Load at most `limit` pictures of a domain, with their azimuths."""
+    samples = stored(evolve(trained, rehearsal=0), split, domain)  # all labels are read, also in a rehearsal
     if len(trained.dataset.shapes[domain]) != 3 or "azimuth" not in samples.labels:
         raise InputError(
-            "azimuth needs pictures with the label 'azimuth', as the data sets 'azimuth' and 'turntable' have them"
+            "azimuth needs pictures with the label 'azimuth', as in the data sets 'azimuth' and 'turntable'"
         )
     angles = [_degrees(angle, domain) for angle in samples.labels["azimuth"]]
     chosen = choose(samples, few(trained, limit))
@@ -231,20 +231,20 @@ def _open(trained: Trained, split: Split, domain: str, limit: int) -> Views:
 
 
 def _degrees(label: Any, domain: str) -> float:
-    """Return the label `azimuth` of a sample as a number; an InputError says if it is none."""
+    """Return the label `azimuth` of a sample as a number; raise an InputError if it is not one."""
     with suppress(TypeError, ValueError):
         if math.isfinite(angle := float(label)):
             return angle
-    raise InputError(f"the label 'azimuth' of domain {domain} is no number: {label!r}")
+    raise InputError(f"the label 'azimuth' of domain {domain} is not a number: {label!r}")
 
 
 def _kinds(views: Views) -> set[Any]:
-    """Return what tells which kind of thing is on the pictures, nothing if no label does."""
+    """Return the labels of the kind of object in the pictures; empty if there are none."""
     return set(next((views.labels[name] for name in ("shape", "model") if name in views.labels), ()))
 
 
 def _draw_scatter(title: str, turns: Sequence[Turn]) -> "Figure":
-    """Draw the predicted azimuth over the input's, as in Figure 5, a panel for each direction."""
+    """Draw the predicted azimuth against the input's, as in Figure 5, with a panel for each direction."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(5 * len(turns), 5.9), layout="constrained")
@@ -281,7 +281,7 @@ def _draw_panel(axes: "Axes", turn: Turn) -> None:
 
 
 def _draw_turning(title: str, turns: Sequence[Turn], trained: Trained) -> "Figure":
-    """Draw models of the test split from one side to the other: inputs, translations, and the way back if there is one.
+    """Draw test models over all angles: inputs, translations, and reconstructions if there is a way back.
 
     Each model is a block of rows, as in the lower parts of Figures 5 and 6, with a column for each angle.
     """
@@ -311,7 +311,7 @@ def _draw_turning(title: str, turns: Sequence[Turn], trained: Trained) -> "Figur
 
 
 def _draw_block(axes: "Axes", angles: Sequence[float], rows: Mapping[str, Picture]) -> None:
-    """Draw rows of pictures, a column for each angle; the rows by their names."""
+    """Draw named rows of pictures, with a column for each angle."""
     columns = range(len(angles))
     for place, row in enumerate(rows.values()):
         axes.imshow(row, extent=(0, len(angles), place + 1, place), aspect=row.shape[0] / row.shape[1] * len(angles))
@@ -323,7 +323,7 @@ def _draw_block(axes: "Axes", angles: Sequence[float], rows: Mapping[str, Pictur
 
 
 def _lay_out(pictures: Tensor, filled: Sequence[bool]) -> Picture:
-    """Put pictures [n, C, H, W] beside each other on white, with gaps where none is; returns RGB [H, W', 3]."""
+    """Lay out pictures [n, C, H, W] in a row on white, with gaps for missing ones; return RGB [H, W', 3]."""
     channels, height, width = pictures.shape[1:]
     row = np.ones((height + GAP, len(filled), width + GAP, 3), dtype=np.float32)
     shown = pictures[:, :3] if channels >= 3 else pictures[:, :1].expand(-1, 3, -1, -1)
@@ -332,7 +332,7 @@ def _lay_out(pictures: Tensor, filled: Sequence[bool]) -> Picture:
 
 
 def _choose_models(views: Views, angles: Sequence[float]) -> list[list[int | None]]:
-    """Return for some of the models that are there from most angles the index of a picture from each angle."""
+    """Return a picture's index at each angle, for some of the models that are seen at most angles."""
     names = [name for name in ("shape", "model") if name in views.labels]
     found: dict[tuple[Any, ...], dict[float, int]] = {}
     for index, angle in enumerate(views.angles.tolist()):
@@ -343,7 +343,7 @@ def _choose_models(views: Views, angles: Sequence[float]) -> list[list[int | Non
 
 
 def _spread_out(things: Sequence[Thing], count: int) -> list[Thing]:
-    """Return so many things at most, the first and the last among them and the others evenly between."""
+    """Return at most `count` things: the first, the last, and others evenly between."""
     if len(things) <= count:
         return list(things)
     return [things[round(place * (len(things) - 1) / (count - 1))] for place in range(count)]

@@ -24,12 +24,12 @@ from ganforge import (
 if TYPE_CHECKING:
     from ganforge import Folder, Measured, Trained
 
-PACK = "recipe.toml"  # which a folder of weights that is passed on has, and no run
+PACK = "recipe.toml"  # which a pack has, and no run
 Evaluated = Annotated[
-    Path, typer.Argument(metavar="RUN", help="A run's folder, a checkpoint's, or weights.", autocompletion=complete_run)
+    Path, typer.Argument(metavar="RUN", help="A run's or checkpoint's folder, or weights.", autocompletion=complete_run)
 ]
 _moved = typer.Option("--set", metavar="KEY=VALUE", help="dataset.root=DIR, or other evaluations; repeatable.")
-_out = typer.Option(metavar="DIR", help="Folder for metrics.json and figures; by default RUN, if nothing is set.")
+_out = typer.Option(metavar="DIR", help="Folder for metrics.json and figures; by default RUN, if no --set is given.")
 
 
 def evaluate(
@@ -56,7 +56,7 @@ def evaluate(
     try:
         with ExitStack() as stack:
             folder = None
-            if target is not None:  # what is passed on, and what is measured on its own data, stays as it is
+            if target is not None:  # packs and the metrics on the run's own data are not overwritten
                 target.mkdir(parents=True, exist_ok=True)
                 folder = stack.enter_context(Folder(target))
             known = read_results(run) if run.is_dir() else None
@@ -92,7 +92,7 @@ def _measure(
     failures: list[GanforgeError],
     say: Callable[[str], None],
 ) -> "Measured":
-    """Evaluate networks on the test split; return what was found, with what was known of them of other splits."""
+    """Evaluate networks on the test split; return the metrics, with those already known of other splits."""
     from ganforge import Measured, evaluate as evaluate_trained
 
     with trained.evaluating():

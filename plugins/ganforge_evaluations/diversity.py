@@ -12,14 +12,14 @@ from ganforge_evaluations.pictures import inputs, translations
 
 
 def diversity(trained: Trained, *, limit: Annotated[int, ge(2)] = 200) -> Findings:
-    """Mean distance between translations over that between real targets: 1 is as diverse, 0 is collapsed.
+    """Mean distance between translations over that between real targets: 1 if equally diverse, 0 if collapsed.
 
     Args:
         trained: networks that translate pictures or points.
-        limit: number of test samples of each domain, at most.
+        limit: largest number of test samples of each domain.
 
     Returns:
-        `diversity_AB`, and the same for other directions; nan where real test samples do not differ.
+        `diversity_AB`, and the same for other directions; nan if real test samples do not differ.
 
     Raises:
         InputError: a domain has no test samples.
@@ -37,7 +37,7 @@ def diversity(trained: Trained, *, limit: Annotated[int, ge(2)] = 200) -> Findin
 def ratio(translated: Tensor, real: Tensor) -> float:
     """Return the mean Euclidean distance between translations over that between real samples, [N, ...] each.
 
-    Where real samples do not differ, or there are fewer than two of either, nothing can be said: it is nan.
+    It is nan if real samples do not differ, or if there are fewer than two of either.
     """
     if len(translated) < 2 or len(real) < 2:
         return math.nan

@@ -1,4 +1,4 @@
-"""Figure 4 of Kim et al. 2017: where the toy's translations land, over what the discriminator thinks."""
+"""Figure 4 of Kim et al. 2017: the toy's translations over the discriminator's output."""
 
 from collections.abc import Mapping, Sequence
 
@@ -13,20 +13,20 @@ from ganforge import Seen
 
 GRID = 200
 SHOWN = 1500
-# A mode's colour and marker: no two of seventy are alike, and neighbours differ in both.
+# A mode's colour and marker: seventy different pairs, and neighbours differ in both.
 COLOURS, MARKERS = [colormaps["tab10"](place) for place in range(10)], "osDv^P*"
 
 
 def draw_figure4(
     title: str, modes: Mapping[str, Tensor], labels: Tensor, images: Tensor, judged: Tensor | None = None
 ) -> Figure:
-    """Draw where the probes land: one colour and marker for each mode of A, a cross for each mode of B.
+    """Draw the translated probes: one colour and marker for each mode of A, a cross for each mode of B.
 
     Args:
-        title: of the figure.
+        title: title of the figure.
         modes: centres in each domain, [modes, 2].
         labels: mode of A of each probe, [N].
-        images: of the probes, [N, 2].
+        images: translations of the probes, [N, 2].
         judged: the background: D_B's output on the grid of `judge`, [GRID, GRID].
     """
     figure = Figure(figsize=(5, 5), layout="constrained")
@@ -58,14 +58,14 @@ def draw_panel(
 
 
 def add_scale(figure: Figure, background: ScalarMappable, panels: Sequence[Axes]) -> None:
-    """Say beside the panels what the greys of their background mean."""
+    """Add a scale for the grey background beside the panels."""
     figure.colorbar(background, ax=panels, shrink=0.8, label="D_B (1 = real)", ticks=[0, 0.5, 1])
 
 
 def judge(view: Seen, modes: Tensor) -> Tensor | None:
     """Return sigmoid(D_B) on a grid of the plane around the modes, [GRID, GRID].
 
-    None where the direction has no discriminator, or one that does not give each point a score.
+    None if the direction has no discriminator, or one that does not score each point.
     """
     if "discriminator" not in view:
         return None

@@ -11,7 +11,7 @@ from ganforge_evaluations.pictures import inputs, reconstructing, require_pictur
 
 
 def grid(trained: Trained, *, count: Annotated[int, ge(1), le(100)] = 10) -> Findings:
-    """Rows of test inputs, their translations, and these translated back, for every direction.
+    """Rows of test inputs, their translations and reconstructions, for every direction.
 
     Args:
         trained: networks that translate pictures.
@@ -21,7 +21,7 @@ def grid(trained: Trained, *, count: Annotated[int, ge(1), le(100)] = 10) -> Fin
         No metrics, and the figure `grid`.
 
     Raises:
-        InputError: the samples are no pictures.
+        InputError: the samples are not pictures.
     """
     require_pictures(trained, "grid")
     rows: list[tuple[str, Tensor]] = []

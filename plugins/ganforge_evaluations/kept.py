@@ -1,4 +1,4 @@
-"""What is learnt or read from real data alone, kept in the user's cache for all runs on the same data."""
+"""A cache of what is computed from real data alone, for all runs on the same data."""
 
 import hashlib
 from collections.abc import Mapping
@@ -11,20 +11,20 @@ from ganforge import user_folder, write_file
 
 
 def load(kind: str, key: str) -> dict[str, Tensor] | None:
-    """Read tensors by their names; None where none are, or damaged ones.
+    """Read named tensors; None if there are none, or they are damaged.
 
     Args:
-        kind: what they are, which names their folder.
-        key: a digest of all that they depend on.
+        kind: the name of their folder.
+        key: a digest of everything that they depend on.
 
     Raises:
-        InputError: nobody knows where this user's cache is.
+        InputError: the user's cache folder cannot be found.
     """
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(place(kind) / f"{key}.safetensors", "pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # it is no dict
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # not a dict
             expected = (file.metadata() or {}).get("digest")
     except (OSError, SafetensorError):
         return None
@@ -32,23 +32,23 @@ def load(kind: str, key: str) -> dict[str, Tensor] | None:
 
 
 def save(kind: str, key: str, tensors: Mapping[str, Tensor]) -> None:
-    """Write tensors by their names, for `load`.
+    """Write named tensors for `load`.
 
     Raises:
-        InputError: nobody knows where this user's cache is.
-        OSError: the disk is full or may not be written.
+        InputError: the user's cache folder cannot be found.
+        OSError: the disk is full or cannot be written.
     """
     from safetensors.torch import save
 
     folder = place(kind)
     folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder.with_suffix(".lock")):  # by which `ganforge data clear` knows the folder
+    with FileLock(folder.with_suffix(".lock")):  # `ganforge data clear` recognises the folder by it
         content = save(dict(tensors), {"digest": _digest(tensors)})
         write_file(folder / f"{key}.safetensors", content, lasting=False)
 
 
 def place(kind: str) -> Path:
-    """Return the folder of a kind; an InputError says if nobody knows where this user's cache is."""
+    """Return the folder of a kind; raise an InputError if the user's cache folder cannot be found."""
     return user_folder("cache") / kind
 
 

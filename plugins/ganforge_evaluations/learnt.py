@@ -1,7 +1,7 @@
-"""A small convolutional network that learns from the train split what to read off pictures, translated ones included.
+"""A small convolutional network, trained on the train split to predict labels of pictures and translations.
 
-It judges all that is compared, so it depends on the pictures and the settings and on nothing else: not on a run's seed,
-step or device. It is kept in memory and in the user's cache, and is learnt again only for other pictures.
+It judges all runs that are compared, so it depends only on the pictures and the settings, not on a run's seed, step or
+device. It is kept in memory and in the user's cache, and is trained again only for other pictures or settings.
 """
 
 import hashlib
@@ -19,8 +19,8 @@ from ganforge_evaluations import kept
 BATCH = 64
 SMALLEST = 4  # pixels of the last map's shorter side, at most
 KEPT = 4
-PROCEDURE = 1  # to be raised where the same pictures shall give another network
-LEARNT_FROM = 10_000  # pictures of a domain, at most
+PROCEDURE = 1  # increase it if the same pictures must give another network
+LEARNT_FROM = 10_000  # largest number of training pictures of a domain
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 
@@ -28,21 +28,21 @@ _kept: OrderedDict[str, nn.Module] = OrderedDict()
 
 
 def choose(samples: Stored, limit: int) -> list[int]:
-    """Return the indices of all samples, or of as many as the limit allows, the same ones every time, in order."""
+    """Return the sorted indices of all samples, or of a fixed selection within the limit."""
     if samples.length <= limit:
         return list(range(samples.length))
     return torch.randperm(samples.length, generator=random_generator(0, "choose"))[:limit].sort().values.tolist()
 
 
 def learn(pictures: Tensor, targets: Tensor, loss: Loss, *, width: int, steps: int) -> nn.Module:
-    """Return a network that reads the targets off the pictures; call it through `read`.
+    """Return a network that predicts the targets from the pictures; call it through `read`.
 
     Args:
         pictures: uint8 [N, C, H, W].
         targets: float [N, T].
-        loss: a function of torch that takes output and target, [n, T] each, and returns a scalar.
+        loss: a torch function of output and target, [n, T] each, that returns a scalar.
         width: channels of the first layer.
-        steps: of AdamW, on batches of 64 pictures.
+        steps: steps of AdamW, on batches of 64 pictures.
     """
     about = (PROCEDURE, torch.__version__, tuple(pictures.shape), loss.__name__, width, steps)
     digest = hashlib.blake2b(repr(about).encode(), digest_size=16)
@@ -59,15 +59,15 @@ def learn(pictures: Tensor, targets: Tensor, loss: Loss, *, width: int, steps: i
 
 
 def read(network: nn.Module, pictures: Tensor) -> Tensor:
-    """Return what the network reads off pictures, float in [0, 1] or uint8, [N, C, H, W]: float [N, T]."""
+    """Return the network's predictions for pictures, float in [0, 1] or uint8, [N, C, H, W]: float [N, T]."""
     with torch.no_grad():
         return torch.cat([network(as_float(part)) for part in torch.split(pictures, 4 * BATCH)])
 
 
 def _remembered(key: str, pictures: Tensor, targets: Tensor, loss: Loss, width: int, steps: int) -> nn.Module:
-    """Return the network from the user's cache; or train it, and keep it there if that can be written."""
+    """Return the network from the user's cache; otherwise train it, and store it there if possible."""
     state = None
-    with suppress(InputError):  # nobody knows where this user's cache is
+    with suppress(InputError):  # there is no cache folder
         state = kept.load("learnt", key)
     if state is None:
         network = _train(pictures, targets, loss, width, steps)
@@ -86,7 +86,7 @@ def _train(pictures: Tensor, targets: Tensor, loss: Loss, width: int, steps: int
     rates = torch.optim.lr_scheduler.OneCycleLR(optimizer, 4e-3, total_steps=steps)
     for _ in range(steps):
         chosen = torch.randint(len(pictures), (BATCH,), generator=random)
-        shown = as_float(pictures[chosen]).contiguous(memory_format=torch.channels_last)  # takes half the time
+        shown = as_float(pictures[chosen]).contiguous(memory_format=torch.channels_last)  # halves the time
         value = loss(network(spoil(shown, random)), targets[chosen])
         optimizer.zero_grad()
         value.backward()  # type: ignore[no-untyped-call]
@@ -102,11 +102,11 @@ def make_network(shape: tuple[int, ...], outputs: int, width: int, random: torch
         shape: (channels, height, width) of a picture.
         outputs: how many numbers it returns for each picture.
         width: channels of the first layer; four times as many from the third on.
-        random: makes the weights.
+        random: draws the weights.
     """
     channels, *sides = shape
     layers: list[nn.Module] = []
-    with torch.random.fork_rng(devices=[]):  # the layers draw weights of their own, which are replaced
+    with torch.random.fork_rng(devices=[]):  # the layers' own initial weights are replaced
         while not layers or min(sides) > SMALLEST:
             after = min(4 * width, width * 2 ** (len(layers) // 3))
             layers += [nn.Conv2d(channels, after, 3, 2, 1, bias=False), nn.BatchNorm2d(after), nn.ReLU()]
@@ -121,13 +121,13 @@ def make_network(shape: tuple[int, ...], outputs: int, width: int, random: torch
 
 
 def spoil(pictures: Tensor, random: torch.Generator) -> Tensor:
-    """Make clean pictures as imperfect as translated ones: shifted, scaled, blurred, of other brightness, noisy.
+    """Make clean pictures as imperfect as translations: shift, scale, blur, change brightness, add noise.
 
-    Each by a random amount, up to where a person still sees the same thing; none is mirrored or turned.
+    The amounts are random, within limits where a person still sees the same object; nothing is mirrored or rotated.
 
     Args:
         pictures: float [N, C, H, W] in [0, 1].
-        random: decides all amounts.
+        random: draws all amounts.
     """
 
     def uniform(low: float, high: float, *shape: int) -> Tensor:
@@ -149,6 +149,6 @@ def _blur(pictures: Tensor) -> Tensor:
     line = torch.tensor([1.0, 4.0, 6.0, 4.0, 1.0]) / 16
     count = pictures.shape[1]
     padded = functional.pad(pictures, (2, 2, 2, 2), mode="replicate")
-    padded = padded.contiguous(memory_format=torch.channels_last)  # a third of the time
+    padded = padded.contiguous(memory_format=torch.channels_last)  # takes a third of the time
     rows = functional.conv2d(padded, line.expand(count, 1, 1, 5), groups=count)
     return functional.conv2d(rows, line.reshape(5, 1).expand(count, 1, 5, 1), groups=count)

@@ -1,4 +1,4 @@
-"""How the toy's translations cover the modes of B (Kim et al. 2017, section 3.1)."""
+"""Coverage of the modes of B by the toy's translations (Kim et al. 2017, section 3.1)."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -15,9 +15,9 @@ from ganforge_evaluations.pictures import stored
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-COVERED = 0.02  # share of all probes that makes a mode count as covered
-OWNED = 0.9  # share of a mode's images that come from one mode of A, for it to count as clean
-SHARED = 0.05  # share of its probes that a mode of A must send to a mode of B, for the two to meet there
+COVERED = 0.02  # share of all probes from which a mode counts as covered
+OWNED = 0.9  # share of a mode's images from one mode of A, from which it counts as clean
+SHARED = 0.05  # share of a mode's probes from which it counts as mapped to a mode of B
 
 
 @runtime_checkable
@@ -39,12 +39,12 @@ def mode_coverage(trained: Trained, *, within: Annotated[float, gt(0)] = 3.0) ->
         within: an image is good if it lies within so many deviations of the nearest mode.
 
     Returns:
-        The metrics of `measure`, the cycle errors where there is a way back, and the figures `figure4` and, where
-        the training did not start from other weights, `figure4_initial`.
+        The metrics of `measure`, the cycle errors if there is a way back, the figure `figure4`, and `figure4_initial`
+        unless the training started from other weights.
 
     Raises:
-        InputError: the data set has no modes in the plane, its test samples of A are not labelled with theirs, or no
-            direction leads from A to B.
+        InputError: the data set has no modes in the plane, its test samples of A have no labels of them, or no
+            direction translates A to B.
     """
     from ganforge_evaluations.figure4 import draw_figure4, judge
 
@@ -65,14 +65,14 @@ def mode_coverage(trained: Trained, *, within: Annotated[float, gt(0)] = 3.0) ->
     title = f"{trained.plan.name}, step {trained.step:,}"
     judged = judge(view, dataset.modes["B"])
     figures: dict[str, Callable[[], Figure]] = {}
-    if trained.plan.train.start is None:  # else the weights before the first step are not known any more
+    if trained.plan.train.start is None:  # otherwise the initial weights are unknown
         figures["figure4_initial"] = partial(_draw_initial, trained, probes, dataset.modes, labels)
     figures["figure4"] = partial(draw_figure4, title, dataset.modes, labels, images, judged)
     return Findings(metrics, figures, {f"probes_{view.name}": len(images), "within": within})
 
 
 def modes_of(source: Stored) -> Tensor:
-    """Return the label `mode` of each sample, int64 [N]; an InputError says if it is not a number from 0 on."""
+    """Return the label `mode` of each sample, int64 [N]; raise an InputError unless it is a number from 0 on."""
     labels = source.labels.get("mode", [None])
     if any(not isinstance(label, int) or label < 0 for label in labels):
         raise InputError("mode-coverage needs test samples of A with the label 'mode', a whole number from 0 on")
@@ -80,7 +80,7 @@ def modes_of(source: Stored) -> Tensor:
 
 
 def view_to_b(views: Sequence[Seen]) -> Seen:
-    """Return the direction from A to B; an InputError says if there is none."""
+    """Return the direction from A to B; raise an InputError if there is none."""
     for view in views:
         if view.domains == ("A", "B") and "fake" in view:
             return view
@@ -90,7 +90,7 @@ def view_to_b(views: Sequence[Seen]) -> Seen:
 def _draw_initial(
     trained: Trained, probes: Mapping[str, Tensor], modes: Mapping[str, Tensor], labels: Tensor
 ) -> "Figure":
-    """Draw where the probes land before the first step."""
+    """Draw the translated probes before the first step."""
     from ganforge_evaluations.figure4 import draw_figure4, judge
 
     start = trained.initial()
@@ -100,17 +100,17 @@ def _draw_initial(
 
 
 def measure(images: Tensor, labels: Tensor, modes: Tensor, sigma: float, within: float = 3.0) -> dict[str, float]:
-    """Measure how images of labelled probes fall on the modes.
+    """Measure how images of labelled probes are distributed over the modes.
 
     With j(x) the mode nearest to x, ok(x) whether it lies within `within` sigma, C[i, j] the count of good images of
     A's mode i near j, and q_j the share of all N probes that are good and near j:
 
     * coverage: number of modes with q_j >= 0.02;
-    * clean: those of them that get at least 90 % of their images from one mode of A (covered and owned);
-    * collisions: pairs of modes of A that each send at least 5 % of their probes to a common mode;
+    * clean: number of covered modes that get at least 90 % of their images from one mode of A;
+    * collisions: pairs of modes of A that each map at least 5 % of their probes to a common mode;
     * quality: mean of ok(x);
     * spread: median over covered modes of sqrt(det cov of the images there) / sigma^2: 1 is a full Gaussian, 0 a curve.
-      A mode with a single image has none; nor has anything if no mode is left, which counts as 0.
+      Modes with a single image are left out; 0 if no mode remains.
 
     Args:
         images: translated probes, [N, 2].
@@ -143,7 +143,7 @@ def measure(images: Tensor, labels: Tensor, modes: Tensor, sigma: float, within:
 def cycle_error(points: Tensor, reconstructed: Tensor) -> float:
     """Return sqrt(E|x' - x|^2 / E|x - mean|^2): 0 is perfect, 1 no better than the mean; [N, D] each.
 
-    Where all points are alike it is nan.
+    It is nan if all points are equal.
     """
     error = (reconstructed - points).square().sum(1).mean()
     variance = (points - points.mean(0)).square().sum(1).mean()

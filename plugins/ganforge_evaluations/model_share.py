@@ -1,4 +1,4 @@
-"""Whether translations depend on more than the angle of their inputs."""
+"""Whether translations depend on more than their inputs' angle."""
 
 import math
 from collections.abc import Hashable, Sequence
@@ -8,19 +8,19 @@ from torch import Tensor
 
 
 def model_share(pictures: Tensor, views: Sequence[Hashable]) -> float:
-    """Return which share of the pixels' variance is found among pictures of one view, 0..1.
+    """Return the share of the pixels' variance within views, 0..1.
 
     The sum over views of squared distances from the view's mean picture, over that from the mean of all pictures (one
-    minus the correlation ratio, eta squared). Different models seen from one angle give a high share; translations
-    that know the angle of their input, but not which model it shows, give 0. It depends on how much angles differ, so
-    compare it with that of real pictures at the same angles.
+    minus the correlation ratio, eta squared). Different models at one angle give a high share; translations that
+    depend on their input's angle but not on its model give 0. It depends on how much angles differ, so compare it with
+    that of real pictures at the same angles.
 
     Args:
         pictures: float [N, C, H, W].
-        views: what each picture was seen from, such as its azimuth and elevation. Only views of several pictures count.
+        views: view of each picture, such as its azimuth and elevation. Only views with several pictures count.
 
     Returns:
-        The share; nan where no view has several pictures, where all pictures are alike, or where one is not finite.
+        The share; nan if no view has several pictures, all pictures are equal, or one is not finite.
     """
     places: dict[Hashable, list[int]] = {}
     for place, view in enumerate(views):

@@ -1,4 +1,4 @@
-"""Translations against the truth, where the test split has pairs (Kim et al. 2017, Figure 9)."""
+"""Translations compared with the truth, if the test split has pairs (Kim et al. 2017, Figure 9)."""
 
 from functools import partial
 from typing import Annotated
@@ -16,19 +16,19 @@ C1, C2 = 0.01**2, 0.03**2
 
 
 def paired_error(trained: Trained, *, limit: Annotated[int, ge(1)] = 500) -> Findings:
-    """L1, PSNR and SSIM between translations and their true partners, next to two that nobody had to train for.
+    """L1, PSNR and SSIM between translations and their true partners, with two untrained baselines.
 
     Args:
         trained: networks that translate pictures.
-        limit: number of test pairs, at most.
+        limit: largest number of test pairs.
 
     Returns:
-        For each direction, such as AB: `l1_AB`, `psnr_AB` (dB) and `ssim_AB`; the same of the mean picture of the
-        target's train split, `l1_mean_AB` ..., and of the untranslated input, `l1_identity_AB` ..., where shapes
-        agree. The figure `paired`.
+        For each direction, such as AB: `l1_AB`, `psnr_AB` (dB) and `ssim_AB`; the same for the mean picture of the
+        target's train split, `l1_mean_AB` ..., and, if shapes agree, for the untranslated input, `l1_identity_AB` ....
+        The figure `paired`.
 
     Raises:
-        InputError: the samples are no pictures, or the test split has no pairs.
+        InputError: the samples are not pictures, or the test split has no pairs.
     """
     require_pictures(trained, "paired-error")
     metrics: dict[str, float] = {}
@@ -53,8 +53,8 @@ def measure(translated: Tensor, truth: Tensor) -> dict[str, float]:
 
     Returns:
         l1: mean absolute error.
-        psnr: 10 log10(1 / mean squared error of a picture), in dB; 100 at most.
-        ssim: structural similarity (Wang et al. 2004), where its window fits into the pictures.
+        psnr: 10 log10(1 / mean squared error of a picture), in dB; at most 100.
+        ssim: structural similarity (Wang et al. 2004), if its window fits into the pictures.
     """
     translated, truth = translated.double(), truth.double()
     squared = (translated - truth).square().flatten(1).mean(1)
@@ -75,7 +75,7 @@ def ssim(one: Tensor, other: Tensor) -> Tensor:
         other: the same.
 
     Returns:
-        The mean over channels and all places where the window fits, [N].
+        The mean over channels and all positions of the window, [N].
     """
     down, right = (band(side).to(one) for side in one.shape[-2:])
 
@@ -89,7 +89,7 @@ def ssim(one: Tensor, other: Tensor) -> Tensor:
 
 
 def band(side: int) -> Tensor:
-    """Return the matrix [side - 10, side] whose rows hold the Gaussian window, moved on by a pixel each."""
+    """Return the matrix [side - 10, side] whose rows hold the Gaussian window, shifted by one pixel each."""
     place = torch.arange(WINDOW, dtype=torch.float64) - WINDOW // 2
     line = torch.exp(-place.square() / (2 * SIGMA**2))
     rows = torch.zeros(side - WINDOW + 1, side, dtype=torch.float64)

@@ -1,4 +1,4 @@
-"""What evaluations of pictures share: test samples as floats, pairs, and rows of pictures."""
+"""Helpers of evaluations: test samples as floats, pairs, and rows of pictures."""
 
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 CELL = 0.9  # inches of a picture in a figure
 MARGIN = 1.1  # inches at the left, for the names of rows
-PART = 256  # samples at a time, where all would take too much memory
-TRIED = 16  # samples of a domain that is drawn, in a rehearsal
+PART = 256  # samples at a time, to limit memory
+TRIED = 16  # samples to draw in a rehearsal
 
 
 def floats(samples: Stored, indices: Sequence[int]) -> Tensor:
@@ -24,28 +24,28 @@ def floats(samples: Stored, indices: Sequence[int]) -> Tensor:
 
 
 def stored(trained: Trained, split: Split, domain: str) -> Stored:
-    """Return a domain's samples, the same ones every time.
+    """Return a domain's samples, which are the same every time.
 
     Raises:
-        InputError: there is no such domain, it draws afresh, or it has no samples.
+        InputError: there is no such domain, its samples are drawn anew each time, or it has none.
     """
     samples = trained.samples(split)
     if domain not in samples:
         raise InputError(f"the data set has no domain {domain}; it has {', '.join(samples)}")
     found = samples[domain]
     if not isinstance(found, Stored):
-        raise InputError(f"the {split} samples of domain {domain} are drawn afresh; this needs fixed ones")
+        raise InputError(f"the {split} samples of domain {domain} are drawn anew each time; this needs fixed ones")
     if not found.length:
         kind = type(trained.dataset)
         known = fields_dict(kind) if has(kind) else ()
         settings = ", ".join(f"dataset.{name}" for name in known if name.startswith(split))
         hint = f"; see {settings}" if settings else ""
-        raise InputError(f"needs at least 1 {split} sample of each domain, {domain} has none{hint}")
+        raise InputError(f"needs at least 1 {split} sample of each domain; {domain} has none{hint}")
     return found
 
 
 def inputs(trained: Trained, domain: str, limit: int, split: Split = "test") -> Tensor:
-    """Load a domain's samples, evenly spread over the split where there are more than the limit; or draw as many."""
+    """Load at most `limit` of a domain's samples, evenly spread over the split; or draw as many."""
     if domain in trained.drawn:
         return trained.drawn[domain].draw(few(trained, limit), random_generator(0, "inputs", domain))
     samples = stored(trained, split, domain)
@@ -53,7 +53,7 @@ def inputs(trained: Trained, domain: str, limit: int, split: Split = "test") -> 
 
 
 def inputs_in_parts(trained: Trained, domain: str, limit: int) -> Iterator[Tensor]:
-    """Yield a domain's test samples as `inputs` loads or draws them, some at a time."""
+    """Yield the test samples that `inputs` would return, some at a time."""
     if domain in trained.drawn:
         yield from torch.split(inputs(trained, domain, limit), PART)
         return
@@ -64,12 +64,12 @@ def inputs_in_parts(trained: Trained, domain: str, limit: int) -> Iterator[Tenso
 
 
 def few(trained: Trained, limit: int) -> int:
-    """Return how many samples to draw: as many as the limit allows, but a few in a rehearsal."""
+    """Return how many samples to draw: the limit, but few in a rehearsal."""
     return min(limit, TRIED) if trained.rehearsal else limit
 
 
 def between(trained: Trained, domains: Sequence[str]) -> list[str]:
-    """Return the directions that translate from one of the domains to another; an InputError says if there is none."""
+    """Return the directions that translate between two of the domains; raise an InputError if there are none."""
     translating = [direction for direction in trained.directions if trained.translates(direction)]
     found = [one for one in translating if {trained.source(one), trained.target(one)} <= set(domains)]
     if not found:
@@ -78,7 +78,7 @@ def between(trained: Trained, domains: Sequence[str]) -> list[str]:
 
 
 def spread(length: int, count: int) -> list[int]:
-    """Return so many indices at most, evenly spread.
+    """Return at most `count` indices, evenly spread.
 
     >>> spread(10, 4), spread(2, 4)
     ([0, 2, 5, 7], [0, 1])
@@ -88,14 +88,14 @@ def spread(length: int, count: int) -> list[int]:
 
 
 def translations(trained: Trained, direction: str, limit: int) -> Tensor:
-    """Translate so many test samples at most, or draw as many where a direction needs no source."""
+    """Translate at most `limit` test samples, or draw as many if the direction needs no source."""
     if not trained.translates(direction):
         return trained.draw(direction, few(trained, limit))
     return trained.translate(direction, inputs(trained, trained.source(direction), limit))
 
 
 def translations_in_parts(trained: Trained, direction: str, limit: int) -> Iterator[Tensor]:
-    """Translate so many test samples at most, or draw as many, some at a time; each part with noise of its own."""
+    """Translate at most `limit` test samples, or draw as many, some at a time; each part has its own noise."""
     if trained.translates(direction):
         for number, part in enumerate(inputs_in_parts(trained, trained.source(direction), limit)):
             yield trained.translate(direction, part, seed=number)
@@ -106,13 +106,13 @@ def translations_in_parts(trained: Trained, direction: str, limit: int) -> Itera
 
 
 def reconstructing(trained: Trained) -> set[str]:
-    """Return the directions that translate and whose translations the coupling translates back."""
+    """Return the directions whose translations the coupling translates back."""
     offering = {view.name for view in trained.views({}) if "reconstructed" in view}
     return {direction for direction in trained.directions if direction in offering and trained.translates(direction)}
 
 
 def pairs(trained: Trained, limit: int, one: str, other: str) -> tuple[Tensor, Tensor]:
-    """Load test samples of two domains that belong together: a group, or samples of the same label `pair` or `file`.
+    """Load paired test samples of two domains: of a group, or with the same label `pair` or `file`.
 
     Raises:
         InputError: the test split has no pairs.
@@ -141,7 +141,7 @@ def rows_figure(rows: Sequence[tuple[str, Tensor]]) -> "Figure":
 
     width, height = CELL * count + MARGIN, CELL * len(rows)
     figure = Figure(figsize=(width, height))
-    axes = figure.add_axes((MARGIN / width, 0, 1 - MARGIN / width, 1))  # a single one: each takes time to draw
+    axes = figure.add_axes((MARGIN / width, 0, 1 - MARGIN / width, 1))  # a single one, since each takes time to draw
     axes.set_axis_off()
     for place, (name, pictures) in enumerate(rows):
         for column, picture in enumerate(pictures):
@@ -156,10 +156,10 @@ def rows_figure(rows: Sequence[tuple[str, Tensor]]) -> "Figure":
 
 
 def require_pictures(trained: Trained, name: str) -> None:
-    """Refuse a data set of anything else than pictures.
+    """Refuse a data set of anything but pictures.
 
     Raises:
-        InputError: a domain's samples are no pictures.
+        InputError: a domain's samples are not pictures.
     """
     for domain, shape in trained.dataset.shapes.items():
         if len(shape) != 3 and domain not in trained.drawn and "." not in domain:

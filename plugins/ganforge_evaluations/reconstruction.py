@@ -1,4 +1,4 @@
-"""How well a translation can be undone (Kim et al. 2017, Eq. 3)."""
+"""The reconstruction error of translations (Kim et al. 2017, Eq. 3)."""
 
 import math
 from typing import Annotated
@@ -11,11 +11,11 @@ from ganforge_evaluations.pictures import inputs, reconstructing
 
 
 def reconstruction(trained: Trained, *, limit: Annotated[int, ge(1)] = 1000) -> Findings:
-    """Error of the cycle x -> G_AB(x) -> G_BA(G_AB(x)), for each domain whose cycle the coupling plays.
+    """Error of the cycle x -> G_AB(x) -> G_BA(G_AB(x)), for each domain with a cycle in the coupling.
 
     Args:
         trained: networks that translate pictures or points.
-        limit: number of test samples of each domain, at most.
+        limit: largest number of test samples of each domain.
 
     Returns:
         For each such domain, such as A, the metrics of `measure` under names such as `cycle_l1_A`; where a domain is
@@ -44,8 +44,8 @@ def measure(source: Tensor, reconstructed: Tensor) -> dict[str, float]:
     Returns:
         cycle_l1: mean of |x' - x|.
         cycle_rmse: sqrt of the mean of (x' - x)^2.
-        cycle_error: sqrt(E|x' - x|^2 / E|x - mean|^2): 0 is perfect, 1 no better than the mean sample. Where all
-            samples are alike, as a single one is, it is nan.
+        cycle_error: sqrt(E|x' - x|^2 / E|x - mean|^2): 0 is perfect, 1 no better than the mean sample. nan if
+            all samples are equal, or there is only one.
     """
     source, reconstructed = source.double(), reconstructed.double()
     error = reconstructed - source

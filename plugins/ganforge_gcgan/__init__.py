@@ -1,11 +1,11 @@
-"""GcGAN: a translation that turns with its input (Fu et al. 2019, arXiv 1809.05852)."""
+"""GcGAN: a translation that commutes with a rotation or flip (Fu et al. 2019, arXiv 1809.05852)."""
 
 from ganforge import Register, hookimpl
 
 
 @hookimpl
 def ganforge_register(register: Register) -> None:
-    """Register the coupling, and what a direction makes of turned samples."""
+    """Register the coupling, and the values of transformed samples."""
     from ganforge_gcgan import gcgan
 
     register.coupling("gcgan", gcgan.GcGAN)

@@ -1,8 +1,8 @@
-"""GcGAN's coupling, and values that hold a translation against that of the turned sample (Fu et al. 2019, section 3).
+"""GcGAN's coupling, and values to compare translations of samples and of turned samples (Fu et al. 2019, section 3).
 
-f turns a picture: x~ = f(x). What is on it stays the same, so that G(f(x)) should be f(G(x)): that is the geometry
-consistency, the distance `l1` between `turned_fake` and `fake_turned`. One generator translates both. Turned samples
-have a discriminator of their own where the coupling offers one; the constraint alone fits any coupling.
+f turns a picture: x~ = f(x). Its content stays the same, so G(f(x)) should equal f(G(x)). The geometry-consistency
+loss is the distance `l1` between `turned_fake` and `fake_turned`. One generator translates both. Turned samples have
+their own discriminator if the coupling offers one; the constraint alone fits any coupling.
 """
 
 from collections.abc import Callable
@@ -31,7 +31,7 @@ def _flipped(pictures: Tensor) -> Tensor:
 
 
 def turned_source(turn: Turn, source: Tensor) -> Tensor:
-    """x~ = f(x): [N, C, W, H] where it is rotated."""
+    """x~ = f(x): [N, C, W, H] for a rotation."""
     return turn(source)
 
 
@@ -41,7 +41,7 @@ def turned_real(turn: Turn, real: Tensor) -> Tensor:
 
 
 def turned_fake(generator: nn.Module, turned_source: Tensor) -> Tensor:
-    """G(f(x)): the translation of what was turned before."""
+    """G(f(x)): the translation of the turned sample."""
     return generator(turned_source)  # type: ignore[no-any-return]
 
 
@@ -51,12 +51,12 @@ def fake_turned(turn: Turn, fake: Tensor) -> Tensor:
 
 
 def turned_identity(generator: nn.Module, turned_real: Tensor) -> Tensor:
-    """G(f(y)): what the generator makes of a turned sample that needs no translation."""
+    """G(f(y)): the generator's output for a turned sample of the target domain."""
     return generator(turned_real)  # type: ignore[no-any-return]
 
 
 def shown_turned(turned_fake: Tensor) -> Tensor:
-    """Turned translations as their discriminator is shown them: here as they are."""
+    """Turned translations as shown to their discriminator: unchanged."""
     return turned_fake
 
 

@@ -1,4 +1,4 @@
-"""Weights from elsewhere: state dicts of well-known public networks become weights of ganforge."""
+"""Importing weights: state dicts of well-known public networks become ganforge weights."""
 
 from typing import TYPE_CHECKING
 

@@ -1,7 +1,7 @@
-"""Public networks: how their code names its layers, and which network of ganforge has the same ones.
+"""Public networks: how their code names layers, and which ganforge network has the same layers.
 
-What a state dict tells by its keys and shapes is read off: width, depth, norm, channels, antialiasing, dropout that
-takes a place among the layers. Names and order are those of the public code:
+Settings are inferred from the keys and shapes of a state dict: width, depth, norm, channels, antialiasing, and dropout
+if it shifts the layers' numbers. Names and order are those of the public code:
 
 * github.com/junyanz/pytorch-CycleGAN-and-pix2pix: `ResnetGenerator`, `UnetGenerator`, `NLayerDiscriminator`,
   `PixelDiscriminator`
@@ -21,17 +21,17 @@ HELD = ("conv", "blur")  # layers with tensors, besides norms with scales
 
 @frozen
 class Architecture:
-    """A public network as a state dict tells of it.
+    """A public network, as inferred from a state dict.
 
     Attributes:
-        names: what its code calls it.
-        role: the recipe's table that it belongs into.
-        use: the component of ganforge that has the same layers.
-        settings: of that component.
-        modules: the names of its modules that hold tensors, in the order in which that component has them.
-        channels: of what goes in; and of what comes out, if that is a picture.
+        names: its names in the public code.
+        role: the recipe's table for it.
+        use: the ganforge component with the same layers.
+        settings: settings of that component.
+        modules: names of its modules with tensors, in the order of that component.
+        channels: channels of the input; and of the output, if it is a picture.
         size: the only (height, width) that it takes, or the usual one.
-        turned: for the tensors that see colours, module -> dimension in which these lie.
+        turned: module -> dimension of the colours, for tensors that are applied to or produce colours.
     """
 
     names: tuple[str, ...]
@@ -44,17 +44,17 @@ class Architecture:
     turned: Mapping[str, int] = field(factory=dict)
 
     def makes(self, module: str) -> bool:
-        """Whether what a module gives are colours."""
+        """Whether a module outputs colours."""
         return self.role == "generator" and module == self.modules[-1]
 
     def likeness(self, shapes: Shapes) -> float:
-        """Return how many of the modules' names are alike, from 0 to 1."""
+        """Return the share of module names in common, from 0 to 1."""
         there = {key.rpartition(".")[0] for key in shapes}
         return len(there & {*self.modules}) / len(there | {*self.modules})
 
 
 def nearest_architecture(shapes: Shapes) -> Architecture | None:
-    """Return the public network whose modules have most names in common with a state dict; None if none has any."""
+    """Return the public network with the most module names in common with a state dict; None if there are none."""
     found = [read(shapes) for read in FAMILIES]
     best = max(found, key=lambda one: one.likeness(shapes))
     return best if best.likeness(shapes) else None
@@ -97,7 +97,7 @@ def _resnet(shapes: Shapes) -> Architecture:
 
 
 def _unet(shapes: Shapes) -> Architecture:
-    """`UnetGenerator`: each level lies in the one around it."""
+    """`UnetGenerator`: each level is nested in the outer one."""
     levels = ["model.model", "model.model.1.model"]
     while f"{levels[-1]}.3.model.1.weight" in shapes:
         levels.append(f"{levels[-1]}.3.model")
@@ -122,7 +122,7 @@ def _unet(shapes: Shapes) -> Architecture:
 
 
 def _patch(shapes: Shapes) -> Architecture:
-    """`NLayerDiscriminator`, with CUT's antialiasing or without."""
+    """`NLayerDiscriminator`, with or without CUT's antialiasing."""
     blur = ["blur"] if _has_blur(shapes, 3) else []
     convolutions = [
         key for key, shape in shapes.items() if re.fullmatch(r"model\.\d+\.weight", key) and len(shape) == 4
@@ -149,16 +149,16 @@ def _pixel(shapes: Shapes) -> Architecture:
 
 
 def _heads(shapes: Shapes) -> Architecture:
-    """`PatchSampleF`: CUT's heads, one for each layer that is compared."""
+    """`PatchSampleF`: CUT's heads, one for each compared layer."""
     count = len({key.partition(".")[0] for key in shapes if re.match(r"mlp_\d+\.", key)})
     modules = [f"mlp_{number}.{place}" for number in range(max(1, count)) for place in (0, 2)]
     width = _shape(shapes, "mlp_0.0.weight", (256,))[0]
-    turned = {"mlp_0.0": 1} if _shape(shapes, "mlp_0.0.weight", (0, 0))[1] == 3 else {}  # it may see the picture
+    turned = {"mlp_0.0": 1} if _shape(shapes, "mlp_0.0.weight", (0, 0))[1] == 3 else {}  # its input may be the picture
     return Architecture(("mlp_sample",), "heads", "patch-heads", {"width": width}, modules, turned=turned)
 
 
 def _discogan(shapes: Shapes) -> Architecture:
-    """DiscoGAN's `Generator`, with its `extra_layers` of one pixel or without."""
+    """DiscoGAN's `Generator`, with or without its `extra_layers` of one pixel."""
     deep = sum(re.fullmatch(r"main\.\d+\.weight", key) is not None and len(s) == 4 for key, s in shapes.items()) > 8
     middle = 2 if deep else 0
     layers = ["conv", "relu", *(3 + middle + 3) * ["conv", "norm", "relu"], "conv", "sigmoid"]
@@ -195,13 +195,13 @@ FAMILIES: Sequence[Callable[[Shapes], Architecture]] = (
 
 
 def _held(prefix: str, layers: Iterable[str], norm: str, start: int = 0) -> list[str]:
-    """Return the names of those layers of a sequence that hold tensors."""
+    """Return the names of a sequence's layers that hold tensors."""
     held = (*HELD, "norm") if norm == "batch" else HELD
     return [f"{prefix}.{place}" for place, layer in enumerate(layers, start) if layer in held]
 
 
 def _norm(shapes: Shapes, convolution: str) -> str:
-    """Tell which norm there is: the public code gives convolutions a bias where it is `instance`."""
+    """Return the norm: the public code gives convolutions a bias if it is `instance`."""
     if any(key.endswith(".running_var") for key in shapes):
         return "batch"
     return "instance" if f"{convolution}.bias" in shapes else "none"
@@ -212,10 +212,10 @@ def _has_blur(shapes: Shapes, side: int) -> bool:
 
 
 def _shape(shapes: Shapes, key: str, usual: Sequence[int]) -> Sequence[int]:
-    """Return the shape of a tensor; the usual one where it is not there, or has fewer dimensions."""
+    """Return the shape of a tensor; the usual one if it is missing or has fewer dimensions."""
     return shapes[key] if len(shapes.get(key, ())) >= len(usual) else usual
 
 
 def _whole(left: Sequence[int]) -> tuple[int, int]:
-    """Return the height and width of pictures of which four halvings leave so much."""
+    """Return the height and width of pictures from their size after four halvings."""
     return 16 * left[0], 16 * left[1]

@@ -18,24 +18,24 @@ def import_weights(
         list[str],
         typer.Argument(
             metavar="FILE[=NETWORK]...",
-            help="State dicts that torch.save wrote, such as latest_net_G_A.pth, or mine.pth=G_AB.",
+            help="State dicts written by torch.save, such as latest_net_G_A.pth, or mine.pth=G_AB.",
             show_default=False,
         ),
     ],
     name: Annotated[
-        Name, typer.Option("--as", help="The method whose networks they are; or one network, as its code calls it.")
+        Name, typer.Option("--as", help="The method of the networks; or one network, by its name in the public code.")
     ],
     out: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Folder to write; by default called after the first file.")
+        Path | None, typer.Option(metavar="DIR", help="Folder to write; by default named after the first file.")
     ] = None,
     size: Annotated[int | None, typer.Option(help="Height and width of pictures in the recipe.", min=1)] = None,
     bgr: Annotated[
-        bool, typer.Option("--bgr", help="The networks saw pictures with blue first, as OpenCV reads them.")
+        bool, typer.Option("--bgr", help="The networks were trained on BGR pictures, as OpenCV reads them.")
     ] = False,
     sets: Sets = None,
     plugin: PluginFiles = None,
 ) -> None:
-    """Make ganforge's weights of those of CycleGAN's, pix2pix's, CUT's and DiscoGAN's public code."""
+    """Convert weights from the public code of CycleGAN, pix2pix, CUT and DiscoGAN to ganforge weights."""
     from ganforge_import import importing
 
     method = method_of(name)
@@ -52,7 +52,7 @@ def import_weights(
 
 
 def _becomes(given: "Given", imported: "Imported") -> str:
-    """Say what was found in a file, and what it is good for."""
+    """Say what a file holds, and which network it becomes."""
     settings = ", ".join(f"{key} {value}" for key, value in given.architecture.settings.items())
     does = " to ".join(given.network.domains) if given.network.role == "generator" else ""
     what = f"translates {does}" if does else f"{given.network.role} of {' and '.join(given.network.domains)}"
@@ -60,25 +60,27 @@ def _becomes(given: "Given", imported: "Imported") -> str:
 
 
 def _notes(imported: "Imported", *, bgr: bool) -> list[str]:
-    """Say what of the public code the weights cannot tell."""
+    """Return notes on what the weights do not say about the public code."""
     architectures = [one.architecture for one in imported.given]
     found = [f"{name} holds numbers that are not finite" for name in imported.not_finite]
     if any(one.use in ("resnet", "unet") for one in architectures):
-        found.append("their code holds pixels in -1..1; ganforge's networks take and make 0..1, and convert inside")
+        found.append("their code has pixels in -1..1; ganforge's networks take and return 0..1, and convert internally")
     if imported.plan.train.norm == "batch":
         found.append(
-            "batch norm uses the statistics of each batch, as their test command does; those in the files, which "
-            "--eval uses there: --norm running"
+            "batch norm uses the statistics of each batch, as their test command does; for those in the files, which "
+            "--eval uses there, add --norm running"
         )
     if any("bottleneck" in one.settings for one in architectures):
-        found.append("a picture alone cannot be normalised where it is one pixel: --norm running")
+        found.append("a single picture cannot be normalised where it is one pixel: add --norm running")
     if any(one.use == "resnet" and one.settings["dropout"] for one in architectures):
-        found.append("dropout in the residual blocks is for training; their test command has it on without --eval")
+        found.append(
+            "dropout in the residual blocks is for training only; their test command keeps it on without --eval"
+        )
     if any(one.use == "unet" for one in architectures):
         dropout = imported.plan.networks[next(g.network.name for g in imported.given if g.architecture.use == "unet")]
         rate = dropout[1].settings["dropout"]
         other = 0.0 if rate else 0.5
-        found.append(f"no tensor tells of a U-Net's dropout: it is {rate}; else --set generator.dropout={other}")
+        found.append(f"no tensor shows a U-Net's dropout: {rate} is assumed; if wrong, --set generator.dropout={other}")
     if any("discogan" in one.names for one in architectures) and not bgr:
-        found.append("DiscoGAN's own code reads pictures with blue first: add --bgr for what it has trained")
+        found.append("DiscoGAN's own code reads BGR pictures: add --bgr for weights that it has trained")
     return found

@@ -1,4 +1,4 @@
-"""From state dicts of public networks to a folder of ganforge's weights with their recipe."""
+"""Converting state dicts of public networks to a folder of ganforge weights with their recipe."""
 
 import hashlib
 import json
@@ -31,17 +31,17 @@ from ganforge_import.architectures import Architecture, nearest_architecture
 from ganforge_import.methods import METHODS, USUAL, Method, Name, method_of, network_named
 from ganforge_import.state import State, read_state
 
-SHOWN = 5  # tensors that are named where some do not fit
+SHOWN = 5  # tensors named if some do not fit
 RECIPE = "recipe.toml"
-LEAVES = {"kernel": "filt"}  # what ganforge calls a tensor -> what public code does
-BATCH_COUNT = "num_batches_tracked"  # which files from before torch 0.4.1 lack
+LEAVES = {"kernel": "filt"}  # ganforge's name of a tensor -> that of the public code
+BATCH_COUNT = "num_batches_tracked"  # missing in files from before torch 0.4.1
 
 Understand = Callable[[Sequence[str]], Plan]
 
 
 @frozen(eq=False)
 class Given:
-    """A file, what is in it, and which network it becomes."""
+    """A file, its content, and the network that it becomes."""
 
     path: Path
     network: Network
@@ -51,7 +51,7 @@ class Given:
 
 @frozen(eq=False)
 class Imported:
-    """Weights for a plan's networks: for each network its file, and its tensors by ganforge's names."""
+    """Weights for a plan's networks: each network's file, and its tensors by ganforge's names."""
 
     plan: Plan
     given: Sequence[Given]
@@ -59,7 +59,7 @@ class Imported:
 
     @property
     def not_finite(self) -> list[str]:
-        """The tensors that hold numbers which are not finite, by network and name."""
+        """The tensors with numbers that are not finite, by network and name."""
         named = ((f"{name}.{key}", tensor) for name, state in self.tensors.items() for key, tensor in state.items())
         return [name for name, tensor in named if not tensor.isfinite().all()]
 
@@ -67,18 +67,18 @@ class Imported:
 def gather(
     names: Sequence[str], wanted: Name, understand: Understand, size: int | None, sets: Sequence[str], *, bgr: bool
 ) -> Imported:
-    """Read files, and fit them to the networks of their method.
+    """Read files and match them to the networks of their method.
 
     Args:
-        names: `FILE`, or `FILE=NETWORK`, each.
-        wanted: a method, or a network that all files must be.
+        names: `FILE` or `FILE=NETWORK` each.
+        wanted: a method, or the network that every file must hold.
         understand: resolves the method's recipe with overrides `key=value`.
         size: height and width of pictures in the recipe.
         sets: the user's own overrides.
-        bgr: whether the networks saw pictures with blue first.
+        bgr: whether the networks were trained on BGR pictures.
 
     Raises:
-        InputError: a file cannot be read, is none of the known networks, or does not fit; its tensors are named.
+        InputError: a file cannot be read, is not a known network, or does not fit; the message names its tensors.
     """
     method = method_of(wanted)
     data = [f"dataset.use={method.dataset}", "dataset.root=your_data"]
@@ -97,7 +97,7 @@ def gather(
 
 
 def _given(name: str, method: Method, coupling: Coupling, wanted: Name) -> Given:
-    """Read a file, and find out which network it is, and becomes."""
+    """Read a file, and find which public network it is and which network it becomes."""
     networks = {network.name: network for network in coupling.networks}
     path, equals, named = name.rpartition("=")
     file = Path(path if equals and not os.path.exists(name) else name)
@@ -106,19 +106,21 @@ def _given(name: str, method: Method, coupling: Coupling, wanted: Name) -> Given
     if architecture is None:
         known = "ResNet, U-Net, PatchGAN and PixelGAN of CycleGAN, pix2pix and CUT, and DiscoGAN's networks"
         keys = ", ".join(map(printable, list(state)[:3]))
-        raise InputError(f"{file} is no known network: it holds {keys} ...; known are the {known}")
+        raise InputError(f"{file} is not a known network: it holds {keys} ...; known are the {known}")
     if wanted not in METHODS and wanted not in architecture.names:
         methods = ", ".join(METHODS)
-        raise InputError(f"{file} is '{architecture.names[0]}', not '{wanted}'; --as {methods} take all that they have")
+        raise InputError(
+            f"{file} is '{architecture.names[0]}', not '{wanted}'; use --as {methods} for all networks of a method"
+        )
     if file != Path(name):
         chosen = named
     else:
         usual = method.files.get(USUAL[architecture.role], architecture.role)
         chosen = network_named(file.stem, method, networks) or usual
     if chosen not in networks:
-        theirs = f"what their code calls {chosen} is {method.files.get(chosen)}"
+        theirs = f"{chosen} in their code is {method.files.get(chosen)}"
         hint = theirs if chosen in method.files else nearest(chosen, networks)
-        raise InputError(f"{file}: there is no network '{printable(chosen)}'; {hint}")
+        raise InputError(f"{file}: no network '{printable(chosen)}'; {hint}")
     network = networks[chosen]
     if network.role != architecture.role:
         raise InputError(f"{file} is a {architecture.role} '{architecture.names[0]}', so it cannot become {chosen}")
@@ -126,7 +128,7 @@ def _given(name: str, method: Method, coupling: Coupling, wanted: Name) -> Given
 
 
 def _overrides(given: Sequence[Given], method: Method, before: Plan, size: int | None) -> Iterator[str]:
-    """Yield what the files tell, as overrides of the method's recipe."""
+    """Yield the settings inferred from the files as overrides of the method's recipe."""
     told: dict[str, dict[str, Any]] = {}
     for one in given:
         settings = dict(one.architecture.settings)
@@ -138,7 +140,7 @@ def _overrides(given: Sequence[Given], method: Method, before: Plan, size: int |
             table = role if first is mine else f"{role}.{one.network.name}"
             yield from (f"{table}.{key}={json.dumps(value)}" for key, value in mine.items())
     if any(key.endswith("running_var") for one in given for key in one.state):
-        yield "train.norm=batch"  # as the public code translates
+        yield "train.norm=batch"  # as in the public code
     channels = _channels(given)
     if len({*channels.values()}) == 1:
         yield f"dataset.channels={next(iter(channels.values()))}"
@@ -149,19 +151,21 @@ def _overrides(given: Sequence[Given], method: Method, before: Plan, size: int |
         sides = (size, size) if size is not None else sizes[0]
         yield f"dataset.size={list(sides)}"
         load, usual = before.dataset.settings.get("load"), before.dataset.settings["size"]
-        if isinstance(load, int) and isinstance(usual, int):  # as the method's recipe says
+        if isinstance(load, int) and isinstance(usual, int):  # scaled as in the method's recipe
             yield f"dataset.load={[round(side * load / usual) for side in sides]}"
 
 
 def _channels(given: Sequence[Given]) -> dict[str, int]:
-    """Find the channels of each domain; a domain of which no network tells has those of the others."""
+    """Return the channels of each domain; a domain that no network shows has those of the others."""
     found: dict[str, int] = {}
-    for one in sorted(given, key=lambda one: one.network.role != "generator"):  # which tell of each domain apart
+    for one in sorted(
+        given, key=lambda one: one.network.role != "generator"
+    ):  # generators show each domain's channels separately
         domains, channels = one.network.domains, one.architecture.channels
         if len(channels) == len(domains):
             for domain, count in zip(domains, channels, strict=True):
                 found.setdefault(domain, count)
-        elif channels and not found.keys() >= {*domains}:  # seen together: of A and B
+        elif channels and not found.keys() >= {*domains}:  # of A and B stacked
             for domain in domains:
                 found.setdefault(domain, max(1, channels[0] // len(domains)))
     usual = next(iter(found.values()), 3)
@@ -169,7 +173,7 @@ def _channels(given: Sequence[Given]) -> dict[str, int]:
 
 
 def _fitted(given: Given, ours: Mapping[str, Tensor]) -> State:
-    """Return the tensors by the names that they have in ganforge's network, and of its types.
+    """Return the tensors under the names and in the types of ganforge's network.
 
     Raises:
         InputError: some are missing, left over, or of another shape.
@@ -182,24 +186,24 @@ def _fitted(given: Given, ours: Mapping[str, Tensor]) -> State:
         if tensor is None and own.endswith(BATCH_COUNT):
             tensor = torch.zeros((), dtype=torch.int64)
         if tensor is None:
-            problems.append(f"{public} is not there")
+            problems.append(f"{public} is missing")
         elif tensor.shape != ours[own].shape:
-            problems.append(f"{public} is {list(tensor.shape)} there, expected {list(ours[own].shape)}")
+            problems.append(f"{public} has the shape {list(tensor.shape)}, expected {list(ours[own].shape)}")
         elif tensor.is_floating_point() != ours[own].is_floating_point() or tensor.is_complex():
             problems.append(f"{public} holds {str(tensor.dtype).removeprefix('torch.')}")
         else:
             found[own] = tensor.detach().to(ours[own].dtype).contiguous()
-    problems += [f"{printable(key)} is not of it" for key in there]
+    problems += [f"{printable(key)} does not belong to it" for key in there]
     if problems:
         rest = [f"{len(problems) - SHOWN} more"] if len(problems) > SHOWN else []
         told = "; ".join([*problems[:SHOWN], *rest])
         nearest_one = given.architecture.names[0]
-        raise InputError(f"{given.path} does not fit '{nearest_one}', the known network that is nearest: {told}")
+        raise InputError(f"{given.path} does not fit '{nearest_one}', the nearest known network: {told}")
     return found
 
 
 def _public_names(given: Given, ours: Mapping[str, Tensor]) -> Iterator[tuple[str, str]]:
-    """Yield for each of the network's tensors the public name and ganforge's: both list their modules in one order."""
+    """Yield the public name and ganforge's name of each tensor: both list their modules in the same order."""
     modules = list(dict.fromkeys(key.rpartition(".")[0] for key in ours))
     if len(modules) != len(given.architecture.modules):
         name, role = given.architecture.names[0], given.network.role
@@ -211,7 +215,7 @@ def _public_names(given: Given, ours: Mapping[str, Tensor]) -> Iterator[tuple[st
 
 
 def _turned(given: Given, tensors: State) -> State:
-    """Have a network that saw blue first see red first: the colours change places where it sees, or makes, them."""
+    """Convert a BGR network to RGB: reverse the colours where tensors take or produce them."""
     modules = list(dict.fromkeys(key.rpartition(".")[0] for key in tensors))
     own = dict(zip(given.architecture.modules, modules, strict=True))
     turned = dict(tensors)
@@ -220,7 +224,7 @@ def _turned(given: Given, tensors: State) -> State:
         count = tensors[weight].shape[dimension]
         if count % 3:
             raise InputError(f"--bgr: {given.path} has {count} channels, not three colours")
-        order = torch.arange(count).reshape(-1, 3).flip(1).flatten()  # a discriminator of pairs sees two pictures
+        order = torch.arange(count).reshape(-1, 3).flip(1).flatten()  # a discriminator of pairs takes two pictures
         turned[weight] = tensors[weight].index_select(dimension, order)
         if bias in tensors and given.architecture.makes(module):
             turned[bias] = tensors[bias].index_select(0, order)
@@ -228,7 +232,7 @@ def _turned(given: Given, tensors: State) -> State:
 
 
 def require_place(out: Path) -> Path:
-    """Return the folder to write, with no links on the way to it; an InputError says if something is there."""
+    """Return the folder to write, with links resolved; raise an InputError if it exists."""
     if os.path.lexists(out) and not (out.is_dir() and not any(out.iterdir())):
         raise InputError(f"'{out}' exists already: choose another --out")
     return Path(os.path.realpath(out))

@@ -1,4 +1,4 @@
-"""What `--as` may say: a method, with the recipe that its networks train by and how its code calls their files."""
+"""The values of `--as`: a method, with its recipe, and the file names of its public code."""
 
 import re
 from collections.abc import Mapping
@@ -26,11 +26,11 @@ class Method:
     """A method's public code.
 
     Attributes:
-        recipe: ganforge's own for it.
-        dataset: the component that reads such data.
-        files: how the code calls a network, in names such as `latest_net_G_A.pth` -> how ganforge does. `G` and `D`
-            are also those that are meant where nothing is said.
-        dropout: whether its U-Net has dropout, which no tensor tells.
+        recipe: ganforge's recipe for it.
+        dataset: the component that reads its data.
+        files: the code's name of a network, as in `latest_net_G_A.pth` -> ganforge's name. `G` and `D` are also the
+            defaults if a name says nothing.
+        dropout: whether its U-Net has dropout, which no tensor shows.
     """
 
     recipe: str
@@ -39,10 +39,14 @@ class Method:
     dropout: bool = False
 
 
-USUAL = {"generator": "G", "discriminator": "D", "heads": "F"}  # role -> what the public code calls the only one
+USUAL = {
+    "generator": "G",
+    "discriminator": "D",
+    "heads": "F",
+}  # role -> name of the only network of the role in the public code
 
-# In CycleGAN's code G_A makes B of A, and D_A judges B; in DiscoGAN's `generator_A` makes A, and `discriminator_A`
-# judges A.
+# In CycleGAN's code G_A translates A to B, and D_A judges B; in DiscoGAN's, `generator_A` translates to A, and
+# `discriminator_A` judges A.
 METHODS: Mapping[str, Method] = {
     "cyclegan": Method(
         "base_cyclegan", "folders", {"G_A": "G_AB", "G_B": "G_BA", "D_A": "D_B", "D_B": "D_A", "G": "G_AB", "D": "D_B"}
@@ -58,12 +62,12 @@ METHODS: Mapping[str, Method] = {
 
 
 def method_of(name: Name) -> Method:
-    """Return a method; for a network's name the one that brought it."""
+    """Return a method; for a network's name, the method that introduced it."""
     return METHODS[name] if name in METHODS else METHODS["pix2pix" if name.startswith("unet") else "cyclegan"]
 
 
 def network_named(stem: str, method: Method, networks: Mapping[str, object]) -> str | None:
-    """Return which network a file's name tells of, by the names of the public code, or by ganforge's.
+    """Return the network that a file's name indicates, by the names of the public code or ganforge's.
 
     >>> network_named("latest_net_D_A", METHODS["cyclegan"], {})
     'D_B'

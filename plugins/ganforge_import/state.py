@@ -1,4 +1,4 @@
-"""Reading a state dict that another program saved, without running any code that lies in its file."""
+"""Reading a state dict that another program saved, without running any code from its file."""
 
 import re
 import warnings
@@ -11,19 +11,19 @@ from torch import Tensor
 
 from ganforge import InputError, free_memory, nearest, printable
 
-WRAPPERS = ("module.", "_orig_mod.")  # before each key: of `nn.DataParallel`, and of `torch.compile`
+WRAPPERS = ("module.", "_orig_mod.")  # prefixes of keys from `nn.DataParallel` and `torch.compile`
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 
 State = dict[str, Tensor]
 
 
 def read_state(path: Path) -> State:
-    """Read the one state dict in a file, its keys without what wrappers put before them.
+    """Read the only state dict in a file; its keys lose the prefixes of wrappers.
 
-    Running statistics of norms without scales are left out, as the public code does: such norms do not use them.
+    Running statistics of norms without scales are dropped, as in the public code, since such norms do not use them.
 
     Raises:
-        InputError: there is no such file, it is damaged, it holds more than tensors, or no state dict, or several.
+        InputError: the file is missing or damaged, or does not hold exactly one state dict of plain tensors.
     """
     if not path.is_file():
         beside = [other.name for other in path.parent.iterdir()] if path.parent.is_dir() else []
@@ -33,7 +33,7 @@ def read_state(path: Path) -> State:
     state = _state_in(path, _loaded(path))
     for key, tensor in state.items():
         if tensor.layout != torch.strided or tensor.is_quantized or tensor.is_meta:
-            raise InputError(f"{path}: {printable(key)} is no plain tensor: save it as one")
+            raise InputError(f"{path}: {printable(key)} is not a plain tensor: save it as one")
     for wrapper in WRAPPERS:
         while all(key.startswith(wrapper) for key in state):
             state = {key.removeprefix(wrapper): tensor for key, tensor in state.items()}
@@ -43,13 +43,13 @@ def read_state(path: Path) -> State:
 def _loaded(path: Path) -> Any:
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of pickle's protocols, and of TorchScript, which is refused
+            warnings.simplefilter("ignore")  # about pickle protocols, and TorchScript, which is refused
             return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # whatever a damaged file makes its readers raise
+    except Exception as error:  # damaged files raise exceptions of any type
         if held := re.search(r"GLOBAL (\S+)", str(error)):
             raise InputError(
                 f"{path} holds Python objects ({held[1]}), which may run code when they are loaded; in the program "
-                "that made it, save the tensors alone: torch.save(network.state_dict(), FILE)"
+                "that made it, save only the tensors: torch.save(network.state_dict(), FILE)"
             ) from error
         if "TorchScript" in str(error):
             raise InputError(f"{path} is a TorchScript program: save its state_dict() instead") from error
@@ -63,10 +63,10 @@ def _state_in(path: Path, found: Any) -> State:
     entries = found if isinstance(found, Mapping) else {}
     states = {str(key): dict(value) for key, value in entries.items() if _is_state(value)}
     if not states:
-        raise InputError(f"{path} holds no state dict, which has a tensor for each key")
+        raise InputError(f"{path} holds no state dict, that is, a tensor for each key")
     if len(states) > 1:
         names = ", ".join(map(printable, states))
-        raise InputError(f"{path} holds several networks: {names}; save each one's state dict in a file of its own")
+        raise InputError(f"{path} holds several networks: {names}; save each state dict in its own file")
     return next(iter(states.values()))
 
 

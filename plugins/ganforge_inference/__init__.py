@@ -1,4 +1,4 @@
-"""Inference: what is done with trained networks, such as translating pictures, or drawing new ones."""
+"""Inference with trained networks: translating pictures, drawing samples, export and a demo."""
 
 from typing import TYPE_CHECKING
 

@@ -11,7 +11,7 @@ from ganforge import Device, InputError, NormName, PluginFiles, complete_run, pl
 TrainedAt = Annotated[
     Path,
     typer.Argument(
-        metavar="RUN", help="A run's folder, a checkpoint's, weights, or hub:NAME.", autocompletion=complete_run
+        metavar="RUN", help="A run's or checkpoint's folder, weights, or hub:NAME.", autocompletion=complete_run
     ),
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")]
@@ -22,20 +22,22 @@ def translate(
     run: TrainedAt,
     inputs: Annotated[list[Path], typer.Argument(metavar="INPUT...", help="Pictures, or folders of pictures.")],
     out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for the translations.")],
-    direction: Annotated[str | None, typer.Option(help="Such as AB or BA, if there are several.")] = None,
+    direction: Annotated[str | None, typer.Option(help="Direction, such as AB or BA, if there are several.")] = None,
     beside: Annotated[bool, typer.Option("--beside", help="Put each input and its translation side by side.")] = False,
     size: Annotated[
-        str, typer.Option(metavar="own|training|HxW", help="Height x width at which pictures are translated.")
+        str, typer.Option(metavar="own|training|HxW", help="Size at which pictures are translated, height x width.")
     ] = "own",
     tile: Annotated[
         int | None,
-        typer.Option(help="Side of tiles for larger pictures; by default chosen from free memory."),
+        typer.Option(help="Side of the tiles for large pictures; by default chosen from free memory."),
     ] = None,
     overlap: Annotated[
-        int | None, typer.Option(help="Pixels that tiles share; by default as many as make no difference.")
+        int | None, typer.Option(help="Pixels that tiles share; by default enough for a seamless result.")
     ] = None,
-    format: Annotated[str | None, typer.Option(metavar="png|tiff|npy", help="Of the files that are written.")] = None,
-    seed: Annotated[int, typer.Option(help="Of what is drawn, such as a style: the same one, the same pictures.")] = 0,
+    format: Annotated[str | None, typer.Option(metavar="png|tiff|npy", help="Format of the written files.")] = None,
+    seed: Annotated[
+        int, typer.Option(help="Seed of what is drawn, such as a style; the same seed gives the same pictures.")
+    ] = 0,
     overwrite: Overwrite = False,
     norm: NormName = None,
     plugin: PluginFiles = None,
@@ -50,7 +52,7 @@ def translate(
     from ganforge_inference.sizes import size_named
     from ganforge_inference.translator import Translator, pictures_of
 
-    # Whatever can be wrong is told before networks are loaded.
+    # Check everything before loading networks.
     wanted = size_named(size)
     saved = find_saved(run, plugins, norm)
     chosen = pick_direction(saved, direction, translating=True)
@@ -81,15 +83,15 @@ def draw(
     context: typer.Context,
     run: TrainedAt,
     out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for the samples.")],
-    count: Annotated[int, typer.Option(help="How many.")] = 64,
-    seed: Annotated[int, typer.Option(help="Of the noise: the same one gives the same samples.")] = 0,
-    direction: Annotated[str | None, typer.Option(help="Which, if the run draws in several.")] = None,
+    count: Annotated[int, typer.Option(help="Number of samples.")] = 64,
+    seed: Annotated[int, typer.Option(help="Seed of the noise; the same seed gives the same samples.")] = 0,
+    direction: Annotated[str | None, typer.Option(help="Direction, if the run draws in several.")] = None,
     overwrite: Overwrite = False,
     norm: NormName = None,
     plugin: PluginFiles = None,
     device: Device = "auto",
 ) -> None:
-    """Draw samples with trained weights that need no source picture."""
+    """Draw samples from noise with trained weights."""
     plugins = plugins_with(context, plugin)
     from ganforge import find_saved, pick_device
     from ganforge_inference import draw as drawing

@@ -1,4 +1,4 @@
-"""A page on which pictures are translated: everything on it comes from this machine."""
+"""A web page that translates pictures, served entirely from this machine."""
 
 import html
 import os
@@ -18,8 +18,8 @@ from ganforge import InputError, PluginError, Prepared, RunFailedError, Stored, 
 from ganforge_inference.output import encoded, suffix_of, telling, to_image, write_made
 from ganforge_inference.translator import Translator
 
-EXAMPLES = 8  # held test pictures of a domain, at most
-LONGEST = 2048  # pixels of a side on the page; the file to download has all of them
+EXAMPLES = 8  # largest number of test pictures of a domain
+LONGEST = 2048  # pixels of a side on the page; the downloaded file is not reduced
 STYLE = """
 .held .grid-wrap { height: auto !important; min-height: 0 !important; max-height: none !important; overflow: hidden }
 .held .grid-container { grid-template-columns: repeat(4, minmax(0, 1fr)) !important }
@@ -28,7 +28,7 @@ STYLE = """
 
 @frozen
 class Shown:
-    """A picture and its translation: as the page shows them, as a file, and what is to be said about them."""
+    """A picture and its translation: as shown on the page, as a file, and with a caption."""
 
     before: Image.Image
     after: Image.Image
@@ -37,7 +37,7 @@ class Shown:
 
 
 def examples_of(translator: Translator) -> list[Tensor]:
-    """Return held test pictures of the source domain, [C, H, W] in [0, 1]; none if the data are not here."""
+    """Return test pictures of the source domain, [C, H, W] in [0, 1]; none if the data are missing."""
     with suppress(InputError), noting(""):
         samples = translator.dataset.open("test")[translator.source]
         if isinstance(samples, Prepared):
@@ -51,7 +51,7 @@ def shown(translator: Translator, given: Path | Tensor, name: str, folder: Path)
     """Translate a picture file, or pixels [C, H, W] in [0, 1], and write the translation into a folder.
 
     Raises:
-        InputError: the file is no such picture.
+        InputError: the file is not a picture that the networks take.
         RunFailedError: the translation cannot be written.
     """
     pixels = translator.read(given).pixels if isinstance(given, Path) else given
@@ -72,7 +72,7 @@ def shown(translator: Translator, given: Path | Tensor, name: str, folder: Path)
 
 
 def visible(pixels: Tensor) -> Image.Image:
-    """Return pixels [C, H, W] in [0, 1] as a screen can show them: 8 bits, colours, or else the first channel."""
+    """Convert pixels [C, H, W] in [0, 1] for the screen: 8 bits, in colour or only the first channel."""
     channels = pixels[:3] if len(pixels) >= 3 else pixels[:1]
     picture = to_image(channels)
     picture.thumbnail((LONGEST, LONGEST))
@@ -80,12 +80,12 @@ def visible(pixels: Tensor) -> Image.Image:
 
 
 def page(translators: Mapping[str, Translator], title: str, folder: Path) -> Any:
-    """Return the page, `gradio.Blocks`: a picture is dropped, and seen beside its translation.
+    """Return the page, `gradio.Blocks`, which shows a dropped picture beside its translation.
 
     Args:
         translators: by direction.
-        title: of the page.
-        folder: where files go, of uploads and of translations.
+        title: title of the page.
+        folder: folder for uploads and translations.
     """
     os.environ |= {"GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_OFFLINE": "1", "GRADIO_TEMP_DIR": str(folder)}
     gradio: Any = import_module("gradio")
@@ -121,7 +121,7 @@ def page(translators: Mapping[str, Translator], title: str, folder: Path) -> Any
                 choices = [(name, direction) for direction, name in names.items()]
                 direction = gradio.Radio(choices, value=first, label="Direction", visible=len(choices) > 1)
                 file = gradio.File(label="Drop a picture here", type="filepath", height=140)
-                gradio.Markdown("Or take a held test picture:", visible=any(examples.values()))
+                gradio.Markdown("Or choose a test picture:", visible=any(examples.values()))
                 gallery = gradio.Gallery(
                     [visible(pixels) for pixels in examples[first]],
                     columns=4,
@@ -152,13 +152,13 @@ def page(translators: Mapping[str, Translator], title: str, folder: Path) -> Any
 
 
 def launch(blocks: Any, folder: Path, *, host: str, port: int | None, share: bool) -> str:
-    """Serve the page in threads of its own, and return its address.
+    """Serve the page in its own threads, and return its address.
 
     Raises:
-        InputError: the port is taken, or the host is not this machine's.
+        InputError: the port is in use, or the host is not an address of this machine.
     """
     gradio: Any = import_module("gradio")
-    theme = gradio.themes.Base(font=["system-ui", "sans-serif"], font_mono=["monospace"])  # none is fetched
+    theme = gradio.themes.Base(font=["system-ui", "sans-serif"], font_mono=["monospace"])  # no font is downloaded
     try:
         _, local, public = blocks.launch(
             server_name=host,
@@ -179,7 +179,7 @@ def launch(blocks: Any, folder: Path, *, host: str, port: int | None, share: boo
 
 
 def _free(host: str, port: int | None) -> int:
-    """Return a port that is free; an OSError says if the one that is wanted is not."""
+    """Return a free port; raise an OSError if the given one is not free."""
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         probe.bind((host, port or 0))
@@ -187,5 +187,5 @@ def _free(host: str, port: int | None) -> int:
 
 
 def _size(pixels: Tensor) -> str:
-    """Write a picture's size as people do, width first."""
+    """Format a picture's size, width first."""
     return f"{pixels.shape[2]} x {pixels.shape[1]}"

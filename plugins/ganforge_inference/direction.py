@@ -1,4 +1,4 @@
-"""Which direction is meant: the one that is named, in any case, or the only one that there is."""
+"""Selecting a direction: by its name in any case, or the only one."""
 
 from ganforge import InputError, Saved
 
@@ -8,11 +8,11 @@ def pick_direction(saved: Saved, wanted: str | None, *, translating: bool) -> st
 
     Args:
         saved: what was trained.
-        wanted: its name, in any case; without one, there must be a single one.
-        translating: whether it is to translate, or to draw.
+        wanted: its name, in any case; None for the only one.
+        translating: whether to translate or to draw.
 
     Raises:
-        InputError: there is no such one, or there are several.
+        InputError: there is no such direction, or there are several.
     """
     outline = saved.outline
     if wanted is not None:
@@ -20,7 +20,7 @@ def pick_direction(saved: Saved, wanted: str | None, *, translating: bool) -> st
         name = alike[0] if len(alike) == 1 else wanted
         if outline.translates(name) != translating:
             raise InputError(
-                f"the direction {name} translates nothing: it draws; see `ganforge draw`"
+                f"the direction {name} translates nothing, it draws: use `ganforge draw`"
                 if translating
                 else f"the direction {name} translates samples of another domain: use `ganforge translate`"
             )
@@ -31,10 +31,10 @@ def pick_direction(saved: Saved, wanted: str | None, *, translating: bool) -> st
     others = ", ".join(saved.directions)
     if fitting:
         does = "translates" if translating else "draws"
-        raise InputError(f"this run {does} in several directions: say --direction with one of {', '.join(fitting)}")
+        raise InputError(f"this run {does} in several directions: add --direction with one of {', '.join(fitting)}")
     if not others:
         what = f"the network {saved.weights.head.network} of '{saved.weights.first}'"
-        raise InputError(f"no direction can be made with {what} and what lies beside it")
+        raise InputError(f"no direction can be built from {what} and the files beside it")
     if translating:
-        raise InputError(f"this run draws ({others}), and translates nothing: use `ganforge draw`")
-    raise InputError(f"this run translates ({others}), and needs samples for it: use `ganforge translate`")
+        raise InputError(f"this run draws ({others}) and translates nothing: use `ganforge draw`")
+    raise InputError(f"this run translates ({others}) and needs source samples: use `ganforge translate`")

@@ -1,4 +1,4 @@
-"""Drawing samples with trained networks that make them of noise alone."""
+"""Drawing samples with trained networks that need only noise."""
 
 import math
 from collections.abc import Callable
@@ -10,19 +10,19 @@ from torch import Tensor
 from ganforge import InputError, Trained
 from ganforge_inference.output import MODES, require_free, save, so_far, telling, to_image
 
-GRID = 256  # pictures in the grid, at most
+GRID = 256  # largest number of pictures in the grid
 
 
 @frozen
 class Drawing:
-    """Where drawn samples go: one file for each, and one with all of them side by side, if they are pictures."""
+    """The files of drawn samples: one for each and, for pictures, one with a grid of them."""
 
     samples: list[Path]
     grid: Path | None
 
 
 def plan_drawing(trained: Trained, direction: str, count: int, out: Path, *, overwrite: bool = False) -> Drawing:
-    """Name the files: pictures become PNGs and a grid; anything else arrays.
+    """Choose the file names: PNGs and a grid for pictures, arrays for anything else.
 
     Raises:
         InputError: the count is less than 1, or a file would be overwritten, or cannot be written.
@@ -45,17 +45,17 @@ def draw(
     seed: int,
     report: Callable[[int, int], None] = lambda done, total: None,
 ) -> None:
-    """Draw samples and write them; the same seed gives the same ones, and a larger count begins with them.
+    """Draw and write samples; the same seed gives the same samples, and a larger count starts with them.
 
     Args:
         trained: the networks.
-        direction: one that needs no source.
-        drawing: where the samples go.
-        seed: of the noise.
-        report: told of (done, total).
+        direction: a direction that needs no source.
+        drawing: the files to write.
+        seed: seed of the noise.
+        report: called with (done, total).
 
     Raises:
-        RunFailedError: a file cannot be written; those before it are whole.
+        RunFailedError: a file cannot be written; earlier ones are complete.
     """
     total = len(drawing.samples)
     with trained.evaluating():

@@ -1,6 +1,6 @@
-"""Exporting a direction: one file that translates in programs that know nothing of ganforge.
+"""Exporting a direction: one file that translates in programs without ganforge.
 
-The file is tried before it is kept: what it makes of pictures must be what `ganforge translate` makes of them.
+The file is verified before it is kept: its results must equal those of `ganforge translate`.
 """
 
 import io
@@ -27,18 +27,18 @@ from ganforge_inference.translator import BATCH, pictures_of
 Format = Literal["onnx", "torch"]
 SUFFIXES: Mapping[Format, str] = {"onnx": ".onnx", "torch": ".pt2"}
 NEEDED: Mapping[Format, Sequence[str]] = {"onnx": ("onnx", "onnxscript", "onnxruntime"), "torch": ()}
-TRIED = 256  # pixels of a side, about, with which networks for any size are tried
-MOST = 1e-4  # that a pixel of the file's may differ by
+TRIED = 256  # rough side in pixels of the pictures that verify networks for any size
+MOST = 1e-4  # largest difference of a pixel
 ABOUT = "ganforge"  # the key of the metadata
 
-Run = Callable[[Tensor], Tensor]  # what a file makes of pictures
+Run = Callable[[Tensor], Tensor]  # translates pictures with an exported file
 
 
 class Mean(TorchFunctionMode):
-    """Take the mean of what networks draw while they translate: dropout lets all through, noise is 0.
+    """Replace random draws during translation by their mean: dropout passes everything, noise is 0.
 
     Attributes:
-        met: the names of the functions that would have drawn.
+        met: names of the functions that would have drawn.
     """
 
     def __init__(self) -> None:
@@ -50,7 +50,7 @@ class Mean(TorchFunctionMode):
         if func in DROPOUTS and kwargs.get("training", True) and kwargs.get("p", 0.5):
             self.met.add("dropout")
             return args[0]
-        if func in ZEROS and kwargs.get("generator") is None:  # one of its own draws the fields of a batch
+        if func in ZEROS and kwargs.get("generator") is None:  # a generator of its own draws a batch's fields
             self.met.add("noise")
             return ZEROS[func](*args, **kwargs)
         return func(*args, **kwargs)
@@ -67,12 +67,12 @@ class Direction(nn.Module):
     """A direction as one network: pictures [N, C, H, W] in [0, 1] to [N, C', H, W] in [0, 1].
 
     Args:
-        trained: the networks; to be used inside of `evaluating()`.
-        name: of the direction.
-        seed: of what it draws besides, such as a style: all pictures get that of the first one.
+        trained: the networks; use them inside `evaluating()`.
+        name: name of the direction.
+        seed: seed of what it draws, such as a style; all pictures get that of the first one.
 
     Attributes:
-        together: whether pictures are normalised by the batch that they are in.
+        together: whether pictures are normalised by the statistics of their batch.
     """
 
     def __init__(self, trained: Trained, name: str, seed: int) -> None:
@@ -85,7 +85,7 @@ class Direction(nn.Module):
         self.together = any(module.training for part in self.parts.values() for module in part.modules())
 
     def forward(self, pictures: Tensor) -> Tensor:
-        """Translate pictures of any size, if the networks can, else of the training size."""
+        """Translate pictures of any size if the networks can, otherwise of the training size."""
         height, width = pictures.shape[2:]
         fitting = continued(pictures, self.multiple, self.least) if self.multiple else pictures
         drawn = {field: row.expand(pictures.shape[0], *row.shape[1:]) for field, row in self.drawn.items()}
@@ -96,26 +96,26 @@ class Direction(nn.Module):
 
 @frozen
 class About:
-    """What stands in an exported file, as JSON under the key `ganforge`.
+    """The metadata of an exported file, as JSON under the key `ganforge`.
 
     Attributes:
-        version: of ganforge.
+        version: version of ganforge.
         direction: such as `AB`.
-        source: the domain that it translates.
-        target: the domain that it leads to.
-        channels: of pictures of both.
-        range: the type of the numbers in files of both, and which of them are 0 and 1: {"source": {"kind", "low",
+        source: the source domain.
+        target: the target domain.
+        channels: channels of pictures of both domains.
+        range: type of the numbers in files of both, and which of them mean 0 and 1: {"source": {"kind", "low",
             "high"}, "target": ...}.
-        size: height and width that it takes; None for any.
-        multiple: to which the file itself pads pictures of any size, by reflection.
-        norm: how batch normalisation works.
-        together: whether pictures are normalised by the batch that they are in.
-        least_batch: how many pictures it takes at least.
-        seed: of a style, or whatever else a direction draws besides its pictures.
-        mean: what its networks draw while they translate, which is replaced by its mean: `dropout`, `noise`.
-        step: of the training.
-        recipe: of the training, TOML.
-        difference: the largest one between the file's pixels and those of `ganforge translate`, when it was tried.
+        size: height and width of the input; None for any.
+        multiple: the multiple to which the file itself pads pictures of any size, by reflection.
+        norm: mode of batch normalisation.
+        together: whether pictures are normalised by the statistics of their batch.
+        least_batch: smallest batch that it takes.
+        seed: seed of a style, or of anything else that the direction draws.
+        mean: random draws that were replaced by their mean: `dropout`, `noise`.
+        step: training step.
+        recipe: recipe of the training, TOML.
+        difference: largest difference between the file's pixels and those of `ganforge translate` in the test.
     """
 
     version: str
@@ -136,29 +136,29 @@ class About:
     difference: float
 
 
-Write = Callable[[About], bytes]  # makes a file's content with these metadata
+Write = Callable[[About], bytes]  # returns a file's content with these metadata
 
 
 @frozen
 class Exported:
-    """An exported file: its content, and what stands in it."""
+    """An exported file: its content and its metadata."""
 
     content: bytes
     about: About
 
 
 def require_extra(to: Format) -> None:
-    """Refuse with an InputError to export where what is needed for it is not installed."""
+    """Raise an InputError if a package for the export is missing."""
     if absent := [name for name in NEEDED[to] if find_spec(name) is None]:
         raise InputError(f"--to {to} needs {', '.join(absent)}: pip install 'ganforge[export]'")
 
 
 def export(saved: Saved, direction: str, to: Format, seed: int = 0) -> Exported:
-    """Export a direction, and try the file on pictures of three sizes.
+    """Export a direction, and verify the file on pictures of three sizes.
 
     Raises:
-        InputError: the direction cannot be exported, as something in it has no counterpart there.
-        RunFailedError: what the file makes is not what `ganforge translate` makes.
+        InputError: the direction cannot be exported, because the format does not support a part of it.
+        RunFailedError: the file's results differ from those of `ganforge translate`.
     """
     trained = saved.load(torch.device("cpu"), direction)
     with trained.evaluating(), _without_statistics(trained), _quiet():
@@ -178,17 +178,17 @@ def export(saved: Saved, direction: str, to: Format, seed: int = 0) -> Exported:
 
 
 def told(about: About, target: Path) -> list[str]:
-    """Return what a user should know of an exported file, a line each."""
+    """Return lines with what a user should know about an exported file."""
     size = f"{about.size[0]}x{about.size[1]}" if about.size else "any size"
     batch = "any number" if about.least_batch == 1 else f"{about.least_batch} or more"
     lines = [
         f"{about.direction} exported to {target}: takes {batch} of pictures of {size}, {about.channels[0]} channels; "
-        f"its pixels differ from translate's by {about.difference:.1e} at most, on three batches"
+        f"its pixels differ from translate's by at most {about.difference:.1e}, on three batches"
     ]
     if about.mean:
         lines.append(
-            f"note: its networks draw at random while they translate ({', '.join(about.mean)}); the file, and what it "
-            "was compared with, take the mean of that"
+            f"note: its networks draw random numbers while they translate ({', '.join(about.mean)}); the file, and the "
+            "reference that it was compared with, use their mean"
         )
     if about.together:
         lines.append("note: it normalises pictures by their batch: a picture's translation depends on the others in it")
@@ -196,17 +196,19 @@ def told(about: About, target: Path) -> list[str]:
 
 
 def require_settled(program: Direction, pictures: Tensor) -> None:
-    """Refuse with an InputError networks that draw in ways whose mean is not known."""
+    """Raise an InputError if networks draw random numbers whose mean is not known."""
     made = []
     for seed in (0, 1):
         torch.manual_seed(seed)
         made.append(program(pictures))
     if not torch.equal(*made):
-        raise InputError(f"the networks of direction {program.name} draw at random while they translate: not exported")
+        raise InputError(
+            f"the networks of direction {program.name} draw random numbers while they translate: not exported"
+        )
 
 
 def tries_of(program: Direction, trained: Trained) -> list[Tensor]:
-    """Return pictures to try a file with: three batches, of three sizes if it takes any."""
+    """Return pictures to verify a file with: three batches, of three sizes if it takes any size."""
     channels, height, width = trained.dataset.shapes[program.source]
     sizes = [(height, width)] * 3
     if program.multiple:
@@ -225,7 +227,7 @@ def translated(trained: Trained, program: Direction, pictures: Tensor, seed: int
 
 
 def continued(pictures: Tensor, multiple: int, least: int) -> Tensor:
-    """Do as `padded` does, with operations of which a program can be made for any size."""
+    """Do the same as `padded`, with operations that can be exported for any size."""
     for dimension in (2, 3):
         side = pictures.shape[dimension]
         blocks = torch.sym_max((side + multiple - 1) // multiple, math.ceil(least / multiple))
@@ -236,7 +238,7 @@ def continued(pictures: Tensor, multiple: int, least: int) -> Tensor:
 
 
 def least_batch(trained: Trained, program: Direction) -> int:
-    """Return how many pictures a direction takes at least: batch normalisation may have nothing to compare in one."""
+    """Return the smallest batch of a direction: batch normalisation may fail on a single picture."""
     picture = torch.zeros(1, *trained.dataset.shapes[program.source])
     try:
         trained.translate(program.name, picture, BATCH)
@@ -246,7 +248,7 @@ def least_batch(trained: Trained, program: Direction) -> int:
 
 
 def drawn_for(trained: Trained, direction: str, seed: int) -> dict[str, Tensor]:
-    """Return what a direction draws besides its pictures, for the first of them, [1, ...] each, by field."""
+    """Return what a direction draws for the first picture, [1, ...] each, by field."""
     wiring, source = trained.scheme.wirings[direction], trained.source(direction)
     wanted = wiring.fields_of("fake", trained.player) - {source}
     sample = torch.zeros(1, *trained.dataset.shapes[source])
@@ -265,12 +267,12 @@ def _traced(program: Direction, pictures: Tensor) -> torch.export.ExportedProgra
     dynamic = {"pictures": dict.fromkeys(free, torch.export.Dim.DYNAMIC)}
     with tracing.patch(backed_size_oblivious=True):  # type: ignore[attr-defined]  # sizes of 0 and 1 are sizes like any others
         traced = torch.export.export(program, (pictures,), dynamic_shapes=dynamic)
-    traced.example_inputs = None  # which would be kept in the file as a pickle
+    traced.example_inputs = None  # otherwise the file would hold them as a pickle
     return traced
 
 
 def _onnx(traced: torch.export.ExportedProgram) -> Write:
-    """Convert a program, and return what writes it: with other metadata it need not be converted again."""
+    """Convert a program, and return its writer, which can add other metadata without converting again."""
     program = torch.onnx.export(
         traced, dynamo=True, verbose=False, input_names=["pictures"], output_names=["translated"]
     )
@@ -312,10 +314,10 @@ RUNNERS: Mapping[Format, Callable[[bytes], Run]] = {"onnx": _run_onnx, "torch": 
 
 
 def _difference(made: Run, tries: Sequence[Tensor], expected: Sequence[Tensor]) -> float:
-    """Return the largest difference between what a file makes and what is expected; a RunFailedError if it is large."""
+    """Return the largest difference between a file's results and the expected ones; raise a RunFailedError if large."""
     found = [(made(pictures) - wanted).abs().max() for pictures, wanted in zip(tries, expected, strict=True)]
     difference = float(torch.stack(found).max())
-    if not difference < MOST:  # nor is what is no number
+    if not difference < MOST:  # also true for nan
         raise RunFailedError(f"the exported pixels differ from translate's by {difference:.2g}, {MOST:g} or more")
     return difference
 
@@ -346,7 +348,7 @@ def _about(saved: Saved, trained: Trained, program: Direction, seed: int, mean: 
 
 @contextmanager
 def _without_statistics(trained: Trained) -> Iterator[None]:
-    """Have layers that normalise by their batch keep no running statistics, which a file cannot change."""
+    """Turn off running statistics of layers that normalise by their batch, since a file cannot update them."""
     tracking = [
         module
         for network in trained.networks.values()
@@ -364,7 +366,7 @@ def _without_statistics(trained: Trained) -> Iterator[None]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep what the exporters tell their developers from the user."""
+    """Suppress the exporters' messages for their developers."""
     before = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     try:
@@ -376,7 +378,7 @@ def _quiet() -> Iterator[None]:
 
 
 def _reason(error: BaseException) -> str:
-    """Return the first line of what was at the root of an error."""
+    """Return the first line of an error's root cause."""
     while error.__cause__ is not None:
         error = error.__cause__
     return str(error).strip().partition("\n")[0] or type(error).__name__

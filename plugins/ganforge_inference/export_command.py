@@ -12,15 +12,17 @@ from ganforge_inference.commands import Overwrite, TrainedAt
 def export(
     context: typer.Context,
     run: TrainedAt,
-    to: Annotated[Literal["onnx", "torch"], typer.Option(help="ONNX, or a program of torch.export.")],
-    direction: Annotated[str | None, typer.Option(help="Such as AB or BA, if there are several.")] = None,
-    out: Annotated[Path | None, typer.Option(metavar="FILE", help="By default AB.onnx, or AB.pt2, here.")] = None,
-    seed: Annotated[int, typer.Option(help="Of what is drawn, such as a style.")] = 0,
+    to: Annotated[Literal["onnx", "torch"], typer.Option(help="Format: ONNX, or a torch.export program.")],
+    direction: Annotated[str | None, typer.Option(help="Direction, such as AB or BA, if there are several.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="File to write; by default AB.onnx or AB.pt2 here.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of what is drawn, such as a style.")] = 0,
     overwrite: Overwrite = False,
     norm: NormName = None,
     plugin: PluginFiles = None,
 ) -> None:
-    """Write one file that translates in other programs, and try it."""
+    """Export one file that translates in other programs, and verify it."""
     plugins = plugins_with(context, plugin)
     from ganforge import find_saved
     from ganforge_inference import export as exporting

@@ -1,4 +1,4 @@
-"""At which sizes networks translate, and pictures made to have them."""
+"""Sizes at which networks translate, and fitting pictures to them."""
 
 import math
 import re
@@ -18,7 +18,7 @@ LONGEST = 65_535  # pixels of a side
 
 
 def size_named(text: str) -> Size:
-    """Return the size that `own`, `training`, `512x768` (height x width) or `512` says.
+    """Parse a size: `own`, `training`, `512x768` (height x width) or `512`.
 
     >>> size_named("512x768"), size_named("64")
     ((512, 768), (64, 64))
@@ -33,17 +33,17 @@ def size_named(text: str) -> Size:
         raise InputError(f"--size: expected own, training, or height x width such as 512x768, got '{text}'")
     size = int(sides[1]), int(sides[2] or sides[1])
     if not all(1 <= side <= LONGEST for side in size):
-        raise InputError(f"--size: height and width lie in 1..{LONGEST:,}, got '{text}'")
+        raise InputError(f"--size: height and width must be in 1..{LONGEST:,}, got '{text}'")
     return size
 
 
 def fitting(side: int, multiple: int, least: int = 1) -> int:
-    """Return the smallest multiple that is no less than a side, nor than `least`."""
+    """Return the smallest multiple that is at least `side` and `least`."""
     return math.ceil(max(side, least) / multiple) * multiple
 
 
 def reflected(side: int, start: int, stop: int) -> Tensor:
-    """Say which pixels of a side stand at the places from start to stop, if it is continued by reflection.
+    """Return the pixel indices at positions start to stop of a side that is continued by reflection.
 
     >>> reflected(3, 0, 8).tolist(), reflected(1, 0, 3).tolist()
     ([0, 1, 2, 1, 0, 1, 2, 1], [0, 0, 0])
@@ -54,9 +54,9 @@ def reflected(side: int, start: int, stop: int) -> Tensor:
 
 
 def padded(pictures: Tensor, multiple: int, least: int = 1) -> Tensor:
-    """Continue pictures [N, C, H, W] by reflection, downwards and to the right, to a multiple that is no less.
+    """Pad pictures [N, C, H, W] by reflection at the bottom and right, to the next multiple.
 
-    A side of one pixel, in which there is nothing to reflect, is continued by that one.
+    A side of one pixel is continued by that pixel.
     """
     rows, columns = (reflected(side, 0, fitting(side, multiple, least)) for side in pictures.shape[2:])
     if (len(rows), len(columns)) == tuple(pictures.shape[2:]):
@@ -65,9 +65,9 @@ def padded(pictures: Tensor, multiple: int, least: int = 1) -> Tensor:
 
 
 def resized(picture: Picture, size: tuple[int, int]) -> Picture:
-    """Resize a picture to (height, width) as samples are made: bilinear with antialiasing, each channel by itself.
+    """Resize a picture to (height, width) like samples: bilinear with antialiasing, each channel separately.
 
-    Of 8 bits there are 8 bits left, as of samples; all other numbers become floats.
+    8 bits stay 8 bits, as in samples; all other numbers become floats.
     """
     if picture.size == size:
         return picture
@@ -79,7 +79,7 @@ def resized(picture: Picture, size: tuple[int, int]) -> Picture:
 
 
 def range_of(sizes: Sequence[tuple[int, int]]) -> str:
-    """Say which sizes there are, height x width.
+    """Describe the range of sizes, height x width.
 
     >>> range_of([(1, 1), (2001, 3000), (20, 30)])
     '1x1 to 2001x3000'

@@ -30,28 +30,28 @@ from ganforge_inference.output import (
 from ganforge_inference.sizes import range_of
 from ganforge_inference.translator import BATCH, NUMBERS, Translator, pictures_of
 
-LONGEST = 255  # bytes of a file's name, on all common file systems
+LONGEST = 255  # bytes of a file name on all common file systems
 
 
 @frozen
 class Job:
-    """One picture and where its translation goes."""
+    """One picture and the file of its translation."""
 
     source: Path
     target: Path
 
 
 def plan_jobs(inputs: Sequence[Path], out: Path, *, suffix: str = ".png", overwrite: bool = False) -> list[Job]:
-    """List the pictures in files and folders (with all below), each with its own file of the same name and the suffix.
+    """List the pictures in files and folders (with subfolders), each with an output file of the same name.
 
-    A folder's pictures are those that `find_pictures` finds; a file that is named itself may have any name.
+    A folder's pictures are those that `find_pictures` finds; a file given directly may have any name.
 
     Raises:
         InputError: an input is missing, two pictures would become one file, or a file would be overwritten.
     """
     names: dict[Path, Path] = {}
     for path in inputs:
-        if not os.path.exists(path):  # which also answers for names that no file can have
+        if not os.path.exists(path):  # also false for names that no file can have
             raise InputError(printable(f"no file or folder '{path}'"))
         if not os.path.isdir(path):
             names[path] = Path(path.name)
@@ -62,13 +62,13 @@ def plan_jobs(inputs: Sequence[Path], out: Path, *, suffix: str = ".png", overwr
             raise InputError(printable(f"no picture in the folder '{path}'{besides}"))
         files = _without_output(found.files, path, out, overwrite=overwrite)
         names |= {file: file.relative_to(path) for file in files}
-    # What is given twice, spelled differently, is one input.
+    # The same input, spelled differently, counts once.
     names = {file: name for (_, name), file in {(file.resolve(), name): file for file, name in names.items()}.items()}
     short = Counter(name.with_suffix(suffix) for name in names.values())
     jobs = []
     taken: dict[Path, Path] = {}
     for file, name in names.items():
-        # Where a.jpg and a.bmp meet, they become a.jpg.png and a.bmp.png.
+        # Both a.jpg and a.bmp in a folder become a.jpg.png and a.bmp.png.
         twins = short[name.with_suffix(suffix)] > 1
         target = name.with_name(_cut(name.name if twins else name.stem, suffix))
         if target in taken:
@@ -85,29 +85,31 @@ def plan_jobs(inputs: Sequence[Path], out: Path, *, suffix: str = ".png", overwr
 
 
 def _cut(stem: str, suffix: str) -> str:
-    """Return a file's name, cut where it would be too long for the file system."""
+    """Return a file name, shortened if it is too long for the file system."""
     while len(os.fsencode(stem + suffix)) > LONGEST:
         stem = stem[:-1]
     return stem + suffix
 
 
 def _without_output(found: Sequence[Path], folder: Path, out: Path, *, overwrite: bool) -> list[Path]:
-    """Leave out what lies in the output's folder, where that is a part of the folder of inputs."""
+    """Leave out files in the output folder if it is inside the input folder."""
     place, whole = out.resolve(), folder.resolve()
     if place == whole or not place.is_relative_to(whole):
         return list(found)
     inputs = [file for file in found if not file.parent.resolve().is_relative_to(place)]
     if len(inputs) < len(found) and not (inputs and overwrite):
-        raise InputError(f"'{out}' lies in the input folder '{folder}' and holds pictures itself: choose another --out")
+        raise InputError(
+            f"'{out}' is inside the input folder '{folder}' and holds pictures itself: choose another --out"
+        )
     return inputs
 
 
 @frozen
 class Outcome:
-    """What became of pictures.
+    """The result of a translation of pictures.
 
     Attributes:
-        failed: those that were not translated, with the reason.
+        failed: pictures that were not translated, with the reason.
         sizes: (height, width) at which the others were translated.
     """
 
@@ -116,7 +118,7 @@ class Outcome:
 
 
 def require_beside(trained: Trained, direction: str) -> None:
-    """Refuse pictures that cannot be shown side by side with their translations, as PNGs.
+    """Refuse pictures that cannot be written beside their translations as PNGs.
 
     Raises:
         InputError: they cannot.
@@ -135,21 +137,21 @@ def translate(
     *,
     beside: bool = False,
 ) -> Outcome:
-    """Translate pictures; those that cannot be read are told of at the end, and the others still done.
+    """Translate pictures; those that cannot be read are reported at the end.
 
-    While some go through the networks, the next ones are read and those before are encoded; files are written one by
-    one, in the order of the jobs.
+    While some go through the networks, the next ones are read and earlier ones are encoded; files are written one by
+    one in the order of the jobs.
 
     Args:
         translator: the direction.
         jobs: what to translate.
-        report: told of (what goes on, done, total).
-        say: told, at the end, what is odd about pictures that were translated all the same, a line each.
-        beside: put each picture, as the network sees it, and its translation side by side.
+        report: called with (what, done, total).
+        say: called at the end with lines about what is odd in translated pictures.
+        beside: put each picture, as the network sees it, beside its translation.
 
     Raises:
-        PluginError: reading a picture failed otherwise than by an InputError.
-        RunFailedError: a file cannot be written; those before it are whole.
+        PluginError: reading a picture raised something other than an InputError.
+        RunFailedError: a file cannot be written; earlier ones are complete.
     """
     work = _Work(translator, len(jobs), beside, report)
     pool = ThreadPoolExecutor(max(2, min(8, os.cpu_count() or 1)), "translate")
@@ -171,7 +173,7 @@ Made = Tensor | Picture
 
 @define(eq=False)
 class _Work:
-    """What has been done of a translation, and what waits to be written."""
+    """The state of a translation: what is done, and what waits to be written."""
 
     translator: Translator
     total: int
@@ -184,7 +186,7 @@ class _Work:
     _written: dict[tuple[int, int], Job] = field(factory=dict)
 
     def readable(self, reading: Iterator[tuple[Job, Future[tuple[Picture, list[Note]]]]]) -> Iterator[Read]:
-        """Yield what could be read."""
+        """Yield the pictures that could be read."""
         for job, future in reading:
             try:
                 picture, found = future.result()
@@ -195,7 +197,7 @@ class _Work:
                 yield job, picture
 
     def translate(self, batch: Sequence[Read], pool: ThreadPoolExecutor) -> None:
-        """Translate pictures of one size, and have them encoded."""
+        """Translate pictures of one size, and start encoding them."""
         try:
             made = self._made([picture for _, picture in batch])
         except InputError as error:
@@ -213,11 +215,11 @@ class _Work:
         return self.translator.whole(pictures)
 
     def write(self, *, all_of_them: bool = False) -> None:
-        """Write what is encoded, in order; wait for it if too much waits, or if all is to be written."""
+        """Write encoded pictures in order; wait for them if too many are pending, or if all must be written."""
         while self._waiting and (all_of_them or len(self._waiting) > BATCH or self._waiting[0][2].done()):
             job, size, content = self._waiting.popleft()
             made = content.result()
-            # Names that differ in case alone may be one file; that shows when the first of them is there.
+            # Names that differ only in case may be the same file; this shows once the first one exists.
             if (other := self._written.get(_file_at(job.target))) is not None:
                 self.failed[job] = f"'{job.target}' is already the translation of '{other.source}' on this file system"
                 continue
@@ -231,7 +233,7 @@ class _Work:
 def _read_ahead(
     pool: ThreadPoolExecutor, translator: Translator, jobs: Sequence[Job]
 ) -> Iterator[tuple[Job, Future[tuple[Picture, list[Note]]]]]:
-    """Have pictures read while others are translated: as many as a batch or two, but few if they are large."""
+    """Read pictures ahead while others are translated: one or two batches, fewer if they are large."""
     coming, waiting, ahead = iter(jobs), deque[tuple[Job, Future[Any]]](), 2
     while True:
         while len(waiting) < ahead and (job := next(coming, None)):
@@ -245,14 +247,14 @@ def _read_ahead(
 
 
 def _read(translator: Translator, job: Job) -> tuple[Picture, list[Note]]:
-    """Read a picture, and what is odd about it."""
+    """Read a picture, with notes on what is odd about it."""
     with noting(str(job.source)) as notes:
         picture = translator.read(job.source)
     return picture, notes
 
 
 def _batches(reading: Iterator[Read], translator: Translator) -> Iterator[list[Read]]:
-    """Put together pictures of one size that follow each other; of several, a last one is not left alone."""
+    """Group consecutive pictures of one size into batches, without leaving a single last one."""
     batch: list[Read] = []
     for job, picture in reading:
         if batch and not _alike(batch[0][1], picture):
@@ -268,13 +270,13 @@ def _batches(reading: Iterator[Read], translator: Translator) -> Iterator[list[R
 
 
 def _alike(one: Picture, other: Picture) -> bool:
-    """Whether two pictures can go through the networks together."""
+    """Whether two pictures can be in one batch."""
     same = one.numbers.shape == other.numbers.shape and one.numbers.dtype == other.numbers.dtype
     return same and one.depth == other.depth
 
 
 def _content(translator: Translator, job: Job, picture: Picture, made: Made, *, beside: bool) -> bytes:
-    """Return the bytes of the file of a translation."""
+    """Return the bytes of a translation's file."""
     depth, suffix = translator.depths[1], job.target.suffix
     if beside:
         right = made.pixels if isinstance(made, Picture) else made
@@ -285,9 +287,9 @@ def _content(translator: Translator, job: Job, picture: Picture, made: Made, *, 
 
 
 def size_line(translator: Translator, outcome: Outcome, jobs: Sequence[Job]) -> str:
-    """Say at which sizes, height x width, pictures were translated; and how large they were, if they were made to fit.
+    """Describe the sizes, height x width, at which pictures were translated, and their own if they were resized.
 
-    A line that goes on from how many they are; empty if there are none.
+    The text continues a line with their number; empty if there are none.
     """
     if not outcome.sizes:
         return ""
@@ -302,11 +304,11 @@ def size_line(translator: Translator, outcome: Outcome, jobs: Sequence[Job]) -> 
         return line
     fit = translator.trained.plan.dataset.settings.get("fit")
     how = f" by dataset.fit = '{fit}'" if fit and translator.size == "training" else ""
-    return f"{line}; {len(others)} of them were {range_of(others)}, and made to fit{how}"
+    return f"{line}; {len(others)} of them were {range_of(others)} and were resized{how}"
 
 
 def _size_of(path: Path) -> tuple[int, int] | None:
-    """Return the height and width of an upright picture; None for what Pillow does not know, such as arrays."""
+    """Return the height and width of an upright picture; None if Pillow cannot read it, as for arrays."""
     with suppress(Exception), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         with Image.open(path) as picture:
@@ -316,7 +318,7 @@ def _size_of(path: Path) -> tuple[int, int] | None:
 
 
 def _file_at(path: Path) -> tuple[int, int]:
-    """Return what tells a file from all others, whatever it is called; (0, 0) if there is none."""
+    """Return a file's identity, independent of its name; (0, 0) if there is none."""
     try:
         found = path.lstat()
     except OSError:

@@ -1,4 +1,4 @@
-"""A trained direction as something that can be called with pictures."""
+"""A trained direction as a callable that translates pictures."""
 
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -32,13 +32,13 @@ from ganforge_inference.sizes import Size, padded, resized, size_named
 from ganforge_inference.tiles.layout import Grid
 from ganforge_inference.tiles.tiler import Report, Tiler
 
-PIXELS = Depth("float32", 0.0, 1.0)  # numbers that are pixels already
-BATCH = 32  # pictures that are translated at once, at most
-NUMBERS = 32 * 3 * 256 * 256  # in all of them, about
-CACHED = 4 * 3 * 256 * 256  # the same on a CPU, beyond whose caches a picture takes longer
+PIXELS = Depth("float32", 0.0, 1.0)  # of numbers that are pixels already
+BATCH = 32  # largest batch
+NUMBERS = 32 * 3 * 256 * 256  # rough number of values in a batch
+CACHED = 4 * 3 * 256 * 256  # the same on a CPU, whose caches limit the speed
 KINDS = {"uint8": torch.uint8, "uint16": torch.uint16, "int16": torch.int16, "int32": torch.int32}
-DEEP = ("uint16", "int32", "float32")  # kinds of numbers of which Pillow has pictures, of one channel
-SLACK = 1e-5  # by which floats may lie outside of [0, 1]
+DEEP = ("uint16", "int32", "float32")  # types of one-channel pictures that Pillow has
+SLACK = 1e-5  # by which floats may exceed [0, 1]
 
 Kind = TypeVar("Kind", bound="Array | Tensor | Image.Image")
 
@@ -51,40 +51,39 @@ class Translator:
     >>> translate("street.jpg").save("street_at_night.png")  # doctest: +SKIP
     >>> night = translate(day)  # doctest: +SKIP
 
-    It may be called with, and returns the same kind:
+    It returns the kind of object that it is called with:
 
-    * a path: the picture is read as files of the source domain are, and a PIL picture comes out; or a NumPy array,
-      [H, W, C], where PIL has no picture of so many channels or bits;
-    * a PIL picture: as a path that it would be saved at; it is not turned by what EXIF says;
+    * a path: the picture is read like files of the source domain, and a PIL picture is returned; or a NumPy array,
+      [H, W, C], if PIL does not support its channels or bits;
+    * a PIL picture: like a file of it; EXIF orientation is ignored;
     * a NumPy array [H, W], [H, W, C] or [N, H, W, C];
-    * a torch tensor [C, H, W] or [N, C, H, W], on any device; what comes out lies on the same one, without a gradient.
+    * a torch tensor [C, H, W] or [N, C, H, W] on any device; the result is on the same device, without a gradient.
 
-    Arrays and tensors hold either **floats**, which are pixels in [0, 1] as the networks see them, and become floats of
-    the same type in [0, 1]; or **whole numbers** as they stand in the files of the source domain, of that type (uint8
-    in most cases), which are read as these files are, and become numbers as they stand in files of the target domain,
-    of their own type. `depths` says which types these are, and what the numbers mean: `translate.depths[0].pixels(t)`
-    makes pixels of a tensor of any numbers.
+    Arrays and tensors hold either **floats**, which are pixels in [0, 1] as the networks see them and become floats of
+    the same type in [0, 1]; or **integers** as in files of the source domain, of the same type (mostly uint8), which
+    are read like these files and become numbers as in files of the target domain, of its type. `depths` gives these
+    types and the meaning of the numbers: `translate.depths[0].pixels(t)` converts a tensor of any numbers to pixels.
 
-    Pictures for which memory is too short are cut into tiles, which are put together so that the result is that of the
-    whole picture: see `load`.
+    Pictures too large for memory are cut into tiles, which are joined so that the result is that of the whole picture:
+    see `load`.
 
-    Calls from several threads take turns. They leave random state, modes and gradients as they were. What a direction
-    draws, such as a style, follows from the seed: the same for every picture and every call.
+    Calls from several threads take turns. They do not change random state, modes or gradients. What a direction draws,
+    such as a style, depends on the seed: it is the same for every picture and every call.
 
     Attributes:
         direction: such as `AB`.
-        source: the domain of what goes in.
-        target: the domain of what comes out.
-        channels: of a picture that goes in, and of one that comes out.
+        source: the source domain.
+        target: the target domain.
+        channels: channels of the input and of the output.
         depths: what the numbers in files of the two domains mean.
-        size: what is translated: pictures at their `own` size; or, if the networks can do no other, at that of
-            `training`; or at (height, width).
-        saved: the weights that were found.
+        size: the size at which pictures are translated: their `own`; that of `training`, if the networks support no
+            other; or (height, width).
+        saved: the weights.
         trained: the networks, their recipe and their data set.
-        notes: what the user should know of the size and the tiles that were asked for.
+        notes: notes on the requested size and tiles.
 
-    Errors are `ganforge.InputError`s of one line: of a picture that cannot be read, of other channels, of other types,
-    of floats outside of [0, 1].
+    Errors are `ganforge.InputError`s of one line: for an unreadable picture, wrong channels or types, or floats outside
+    [0, 1].
     """
 
     def __init__(
@@ -125,23 +124,23 @@ class Translator:
         seed: int = 0,
         plugins: Sequence[str | Path] = (),
     ) -> "Translator":
-        """Load a direction from a run's folder, a checkpoint's, or a weights file.
+        """Load a direction from a run's or checkpoint's folder, or a weights file.
 
         Args:
             path: where the weights are.
-            direction: such as "AB"; without it, there must be only one.
+            direction: such as "AB"; None for the only one.
             device: "auto", "cpu", "cuda" or "mps".
-            norm: statistics of batch normalisation, if not as the recipe says.
-            size: "own" translates pictures at their own size, where the networks can, else as "training" does: at the
-                size of the training; (height, width), "512x768" or "512" resizes them.
-            tile: height and width of the tiles into which larger pictures are cut; by default as free memory wants it.
-            overlap: pixels that tiles share with their neighbours; by default as many as make no difference.
-            seed: of what is drawn, such as a style.
+            norm: statistics of batch normalisation, if they differ from the recipe's.
+            size: "own" translates pictures at their own size, if the networks can, otherwise like "training", at the
+                training size; (height, width), "512x768" or "512" resizes them.
+            tile: height and width of the tiles into which larger pictures are cut; by default chosen from free memory.
+            overlap: pixels that tiles share with their neighbours; by default enough for a seamless result.
+            seed: seed of what is drawn, such as a style.
             plugins: plugin files that the weights need besides the installed ones.
 
         Raises:
-            InputError: there are no such weights, or no such direction; they do not translate pictures; the networks
-                cannot do the size, or no tiles.
+            InputError: there are no such weights or no such direction; they do not translate pictures; or the networks
+                do not support the size or the tiles.
         """
         known = Plugins()
         known.load_installed()
@@ -172,11 +171,11 @@ class Translator:
         raise InputError(f"a translator takes {what}, not {type(picture).__name__}")
 
     def read(self, path: Path) -> Picture:
-        """Read a picture of the source domain from a file, at the size at which it is to be translated.
+        """Read a picture of the source domain from a file, at the size at which it is translated.
 
         Raises:
-            InputError: it cannot be read, or has not the channels or size that it should have.
-            PluginError: reading it failed otherwise.
+            InputError: it cannot be read, or has the wrong channels or size.
+            PluginError: reading it raised another exception.
         """
         try:
             if self.size == "training":
@@ -194,12 +193,12 @@ class Translator:
 
     @contextmanager
     def working(self) -> Iterator[None]:
-        """Have the networks ready for `whole`, and other threads wait for their turn."""
+        """Prepare the networks for `whole`, and make other threads wait."""
         with self._lock, self.trained.evaluating():
             yield
 
     def batch_of(self, picture: Picture) -> int:
-        """Return how many pictures of this size are translated at once: fewer, where they are large."""
+        """Return the batch size for pictures of this size."""
         numbers = picture.size[0] * picture.size[1] * max(self.channels)
         alone = self.trained.device.type == "cpu" and self.trained.plan.train.norm != "batch"
         return max(1, min(BATCH, (CACHED if alone else NUMBERS) // numbers))
@@ -208,7 +207,7 @@ class Translator:
         """Translate pictures of one size and type, float [N, C', H, W] in [0, 1] on the CPU; only while `working`.
 
         Raises:
-            InputError: they are too large for memory, or networks normalise over a single value.
+            InputError: they are too large for memory, or networks would normalise over a single value.
         """
         height, width = pictures[0].size
         numbers = torch.stack([picture.numbers for picture in pictures]).to(self.trained.device)
@@ -218,7 +217,7 @@ class Translator:
         return made[:, :, :height, :width].clamp_(0, 1).nan_to_num_(0)
 
     def grid_for(self, picture: Picture) -> Grid | None:
-        """Return the tiles into which a picture is to be cut, if it is; only while `working`."""
+        """Return the tiles of a picture, or None if it is translated whole; only while `working`."""
         return None if self.tiler is None else self.tiler.grid_for(picture.size)
 
     def by_tiles(
@@ -238,11 +237,13 @@ class Translator:
         batch = max(BATCH, len(pixels))
         made = self.trained.translate(self.direction, pixels, batch, seed=self.seed, alike=True)
         if made.shape[2:] != pixels.shape[2:]:
-            raise PluginError(f"a network that says `multiple` made {list(made.shape)} of {list(pixels.shape)}")
+            raise PluginError(
+                f"a network with the attribute `multiple` returned {list(made.shape)} for {list(pixels.shape)}"
+            )
         return made
 
     def _tiler(self, tile: int | None, overlap: int | None) -> Tiler | None:
-        """Return what cuts pictures into tiles, if the networks take any size."""
+        """Return a tiler, if the networks take any size."""
         if self.multiple is None:
             if tile is not None:
                 height, width = self.training_size
@@ -264,8 +265,8 @@ class Translator:
         if self.size == "training" and wanted == "own":
             height, width = self.training_size
             notes.append(
-                f"the networks of direction {self.direction} translate {height}x{width} only, so pictures are made to "
-                f"fit as training pictures are (dataset.fit is '{self.trained.plan.dataset.settings.get('fit')}')"
+                f"the networks of direction {self.direction} translate {height}x{width} only, so pictures are resized "
+                f"like training pictures (dataset.fit is '{self.trained.plan.dataset.settings.get('fit')}')"
             )
         if self.tiler is not None and self.tiler.tile is not None:
             with self.working():
@@ -273,7 +274,7 @@ class Translator:
         return notes
 
     def _possible(self, size: Size) -> Size:
-        """Return the size at which the networks can translate; an InputError says if they cannot."""
+        """Return the size at which to translate; raise an InputError if the networks do not support it."""
         if self.multiple is not None:
             return size
         if size in ("own", "training", self.training_size):
@@ -296,25 +297,25 @@ class Translator:
         return made
 
     def _read_image(self, image: Image.Image) -> Picture:
-        """Read a PIL picture as if it lay in a file, so that it becomes what a file would."""
+        """Read a PIL picture as if it were a file."""
         upright = image.convert("RGBA") if image.has_transparency_data else image
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "picture.tif"
             try:
                 upright.save(path, "TIFF", exif=b"")
-            except (OSError, ValueError, KeyError):  # a mode that files do not have
+            except (OSError, ValueError, KeyError):  # a mode that files cannot have
                 upright.convert("RGB").save(path, "TIFF", exif=b"")
             return self.read(path)
 
     def _read_array(self, array: Array) -> Picture:
-        """Read numbers [C, H, W], in type and range those of the source domain's files, as if they lay in a file."""
+        """Read numbers [C, H, W], in the type and range of the source domain's files, as if they were in a file."""
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "picture.npy"
             np.save(path, np.moveaxis(array, 0, -1), allow_pickle=False)
             return self.read(path)
 
     def _image(self, picture: Picture) -> Image.Image | Array:
-        """Return a picture for PIL, or as an array [H, W, C] where PIL has no such mode."""
+        """Return a PIL picture, or an array [H, W, C] if PIL has no such mode."""
         numbers = picture.numbers.numpy()
         channels, kind = len(numbers), picture.depth.kind
         if channels == 1 and kind in DEEP:
@@ -358,7 +359,7 @@ class Translator:
         return result if tensor.ndim == 4 else result[0]
 
     def _resized(self, picture: Picture) -> Picture:
-        """Bring pixels that were given to the size at which they are to be translated."""
+        """Resize given pixels to the size at which they are translated."""
         if self.size == "own":
             return picture
         return resized(picture, self.training_size if self.size == "training" else self.size)
@@ -370,7 +371,7 @@ class Translator:
 
 
 def pictures_of(trained: Trained) -> PictureDataset:
-    """Return the data set, whose samples are pictures; an InputError says if they are not."""
+    """Return the data set; raise an InputError if its samples are not pictures."""
     if not isinstance(trained.dataset, PictureDataset):
         raise InputError(f"this run translates samples of '{trained.plan.dataset.component.name}', not pictures")
     return trained.dataset
@@ -378,17 +379,17 @@ def pictures_of(trained: Trained) -> PictureDataset:
 
 @contextmanager
 def _telling_of_memory(height: int, width: int) -> Iterator[None]:
-    """Say what can be done where memory runs out."""
+    """Turn an out-of-memory error into one that says what to do."""
     try:
         yield
     except Exception as error:
         if not out_of_memory(error):
             raise
-        raise InputError(f"{height}x{width} pixels need more memory than there is; choose a smaller --tile") from error
+        raise InputError(f"{height}x{width} pixels need more memory than available; choose a smaller --tile") from error
 
 
 def _require_pixels(pictures: Tensor) -> None:
-    """Raise an InputError where floats are no pixels."""
+    """Raise an InputError if floats are not pixels in [0, 1]."""
     if pictures.numel() == 0:
         return
     low, high = (float(number) for number in torch.aminmax(pictures))
@@ -396,5 +397,5 @@ def _require_pixels(pictures: Tensor) -> None:
         raise InputError("floats must lie in [0, 1]; some are not finite")
     if low < -SLACK or high > 1 + SLACK:
         raise InputError(
-            f"floats must lie in [0, 1], got {low:g} to {high:g}; `depths[0].pixels` makes such of numbers"
+            f"floats must lie in [0, 1], got {low:g} to {high:g}; `depths[0].pixels` converts numbers to pixels"
         )

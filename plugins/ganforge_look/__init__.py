@@ -1,4 +1,4 @@
-"""Looking closely: `ganforge show`, `ganforge diff` and `ganforge schema`, which train nothing and change nothing."""
+"""Inspection: `ganforge show`, `ganforge diff` and `ganforge schema`, which change nothing."""
 
 from typing import TYPE_CHECKING
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 @hookimpl
 def ganforge_commands(app: "typer.Typer") -> None:
-    """Add the commands."""
+    """Add `ganforge show`, `diff` and `schema`."""
     from ganforge_look.diff import diff
     from ganforge_look.schema import schema
     from ganforge_look.show import show

@@ -1,4 +1,4 @@
-"""How large a network is, and how much arithmetic a picture takes: counted without memory or arithmetic."""
+"""The parameters and the arithmetic of a network, counted on the meta device."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -8,20 +8,20 @@ import torch
 from ganforge import Component, Counter, InputError, Shape, fill, read_value, takes_one
 
 SIZES = (64, 128, 256)
-NOISE = (100,)  # what generators of pictures from noise are counted with
+NOISE = (100,)  # noise for generators that need it
 GIVEN = {"shape", "source_shape", "target_shape", "target_mean"}
 
 
 def costs_of(component: Component, sets: Iterable[str]) -> list[dict[str, Any]]:
-    """Count a network's parameters, and GFLOP per picture (2 FLOP per multiply-add), at each size that fits.
+    """Count a network's parameters and GFLOP per picture (2 FLOP per multiply-add) at each size that fits.
 
     Args:
-        component: a generator, a discriminator or another network; of one that asks for more than shapes, or whose
-            settings have no defaults, nothing is counted.
+        component: a generator, a discriminator or another network; nothing is counted if it asks for more than shapes,
+            or if a setting has no default.
         sets: `key=value`, settings that differ from the defaults.
 
     Raises:
-        InputError: there is no such setting, or it cannot have this value; or no size fits with it.
+        InputError: there is no such setting, its value is not allowed, or no size fits.
     """
     settings = _settings(component, dict(_read(text) for text in sets))
     if settings is None or not set(component.signature.given) <= GIVEN:
@@ -43,7 +43,7 @@ def costs_of(component: Component, sets: Iterable[str]) -> list[dict[str, Any]]:
 
 
 def _count(component: Component, source: Shape, target: Shape, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Count for one size; nothing, where the network cannot be called with pictures alone."""
+    """Count for one size; empty if the network cannot be called with pictures alone."""
     try:
         with torch.device("meta"), torch.no_grad():
             mean = torch.zeros(target)
@@ -52,10 +52,10 @@ def _count(component: Component, source: Shape, target: Shape, settings: Mapping
             if not takes_one(network):
                 return {}
             with Counter() as counter:  # type: ignore[no-untyped-call]
-                network(torch.zeros(2, *source))  # two, for those that normalise over a batch
+                network(torch.zeros(2, *source))  # two, for networks that normalise over a batch
     except (ValueError, InputError):
         raise
-    except Exception:  # it has no meta form, or needs more: what else is known of it is shown all the same
+    except Exception:  # it does not run on the meta device, or needs more; the parameters are shown all the same
         return {}
     parameters = sum(parameter.numel() for parameter in network.parameters())
     return {"parameters": parameters, "gflop": counter.operations / 2 / 1e9}
@@ -69,7 +69,7 @@ def _read(text: str) -> tuple[str, Any]:
 
 
 def _settings(component: Component, sets: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Fill in the settings; None, where one that has no default is not given."""
+    """Fill in the settings; None if one without a default is missing."""
     problems: list[str] = []
 
     def report(key: tuple[str, ...], message: str, hint: str) -> None:

@@ -1,4 +1,4 @@
-"""`ganforge diff`: two runs or recipes, key by key, with all defaults; and the metrics of runs side by side."""
+"""`ganforge diff`: compares two runs or recipes, key by key with all defaults, and the metrics of runs."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,8 +22,8 @@ from ganforge_look.resolved import resolved
 from ganforge_look.run import LOCK, lock_of
 
 _one = typer.Argument(metavar="A", help="A run's folder, or a recipe.", autocompletion=complete_recipe_or_run)
-_other = typer.Argument(metavar="B", help="Another one.", autocompletion=complete_recipe_or_run)
-_NONE = object()  # stands for a key that is not there
+_other = typer.Argument(metavar="B", help="Another run's folder, or a recipe.", autocompletion=complete_recipe_or_run)
+_NONE = object()  # marks a missing key
 
 
 def diff(
@@ -33,7 +33,7 @@ def diff(
     plugin: PluginFiles = None,
     as_json: AsJson = False,
 ) -> None:
-    """Say in which settings two runs or recipes differ, defaults included, and compare the metrics of runs."""
+    """Show the settings in which two runs or recipes differ, defaults included, and compare the metrics of runs."""
     tables = [_tables(context, name, plugin) for name in (one, other)]
     settings = _differing(*({".".join(key): value for key, value in flat(table)} for table in tables))
     metrics = [_metrics(Path(name)) for name in (one, other)]
@@ -67,7 +67,7 @@ def _tables(context: typer.Context, name: str, files: Sequence[Path] | None) -> 
 def _differing(one: dict[str, Any], other: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
     """Return the keys that differ, in the order of the recipe, with both values.
 
-    What only a run has, how and with what it was made, is no difference to a recipe.
+    Facts that only a run has, such as versions, do not count as differences to a recipe.
     """
     pairs = {key: (one.get(key, _NONE), other.get(key, _NONE)) for key in dict.fromkeys([*one, *other])}
     noted = {key for key in pairs if key.startswith("lock.") and _NONE in pairs[key]}
@@ -75,7 +75,7 @@ def _differing(one: dict[str, Any], other: dict[str, Any]) -> dict[str, tuple[An
 
 
 def _same(one: Any, other: Any) -> bool:
-    """Whether two values are one: true is not 1, but 1 is 1.0."""
+    """Whether two values are equal: true is not 1, but 1 is 1.0."""
     return bool(one == other) and isinstance(one, bool) == isinstance(other, bool)
 
 
@@ -88,7 +88,7 @@ def _written(value: Any) -> str:
 
 
 def _metrics(folder: Path) -> dict[str, float]:
-    """Return the metrics of a run, if it has some: of its last weights, and of its best ones."""
+    """Return the metrics of a run, if any: of its last weights, and of its best ones."""
     results = read_results(folder) if (folder / LOCK).is_file() else None
     if results is None:
         return {}

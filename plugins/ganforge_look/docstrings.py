@@ -1,4 +1,4 @@
-"""What docstrings say of names: the entries of their sections `Args` and `Attributes`."""
+"""The entries of docstring sections `Args` and `Attributes`."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -9,7 +9,7 @@ _ENTRY = re.compile(r"^ {4}(\w+): (.*(?:\n {5,}.*)*)", re.MULTILINE)
 
 
 def entries(doc: str) -> dict[str, str]:
-    r"""Return what a docstring's sections say of each name, in one line.
+    r"""Return the entry of each name in a docstring's sections, as one line.
 
     >>> entries("Blur.\n\nArgs:\n    sigma: its width,\n        in pixels.\n\nRaises:\n    ValueError: no.")
     {'sigma': 'its width, in pixels.'}
@@ -19,12 +19,12 @@ def entries(doc: str) -> dict[str, str]:
 
 
 def without(doc: str, names: Iterable[str]) -> str:
-    """Return a docstring without its sections if they are of these names alone, which are told elsewhere."""
+    """Return a docstring without its sections if they describe only these names, which are shown elsewhere."""
     return _SECTION.sub("", doc).strip() if entries(doc).keys() <= set(names) else doc
 
 
 def with_docs(rows: Iterable[Mapping[str, Any]], doc: str) -> list[dict[str, Any]]:
-    """Add to rows of settings what a docstring says of each; nothing where it says nothing of any."""
+    """Add the docstring's entries to rows of settings, if there are any."""
     docs = entries(doc)
     rows = list(rows)
     known = any(row["setting"] in docs for row in rows)

@@ -1,4 +1,4 @@
-"""What is known of a component beside its own docstring: where it stands, its tensors, who offers and who uses it."""
+"""Facts about components: their place in the code, their tensors, and which couplings and recipes fit or use them."""
 
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,7 +22,7 @@ from ganforge import (
 )
 
 ASKING = ("loss", "value")
-# What the tables of a recipe name; all others name networks.
+# Kinds of a recipe's tables; all other tables name networks.
 KINDS_OF = {
     **{kind: kind for kind in ("dataset", "coupling", "generator", "discriminator", "optimizer")},
     "losses": "loss",
@@ -34,7 +34,7 @@ KINDS_OF = {
 
 
 def facts_of(plugins: Plugins) -> dict[str, Any]:
-    """Return for each component, as `kind plugin/name`, where it stands, what its methods say, and how it is used."""
+    """Return for each component, as `kind plugin/name`, its place, the docstrings of its methods, and its uses."""
     registry = plugins.registry
     couplings, users = list(_couplings(registry)), list(_users(plugins))
     return {
@@ -67,16 +67,16 @@ def _facts(
 
 
 def _couplings(registry: Registry[Component]) -> Iterator[tuple[str, Coupling, list[Wiring]]]:
-    """Yield each coupling that needs no setting, by its name, with its directions."""
+    """Yield the name, the coupling and the directions of each coupling that needs no setting."""
     for component in registry.of("coupling"):
-        with suppress(Exception):  # whatever a plugin's own raises: whoever trains with it is told
+        with suppress(Exception):  # a plugin's own errors are reported when it is trained with
             made = Choice(component, _defaults(component)).make()
             values = _values(registry, component.plugin)
             yield component.name, made, [Wiring(view, values) for view in made.views]
 
 
 def _values(registry: Registry[Component], plugin: str) -> dict[str, ValuePlan]:
-    """Return what stands behind each name that several plugins may register: the coupling's own plugin goes first."""
+    """Return the value of each name; if several plugins register it, that of the coupling's own plugin."""
     found: dict[str, Component] = {}
     for component in registry.of("value"):
         if component.name not in found or component.plugin == plugin:
@@ -94,7 +94,7 @@ def _defaults(component: Component) -> dict[str, Any]:
 
 
 def _offers(asks: Mapping[str, tuple[str, ...]], coupling: Coupling, wiring: Wiring) -> bool:
-    """Whether a player of the coupling can have all that is asked for in one direction."""
+    """Whether a player of the coupling can get all requested values in one direction."""
     return any(
         all(wiring.offers(name, one) for name in asked)
         for player, asked in asks.items()
@@ -104,7 +104,7 @@ def _offers(asks: Mapping[str, tuple[str, ...]], coupling: Coupling, wiring: Wir
 
 
 def _meaning(name: str, registry: Registry[Component], couplings: list[tuple[str, Coupling]]) -> str:
-    """Say what stands behind a name: what the value's docstring says, or what a direction wires to it."""
+    """Describe a name: by the value's docstring, or by what a direction wires to it."""
     said = dict.fromkeys(component.summary for component in registry.of("value") if component.name == name)
     if said:
         return " Or: ".join(said)
@@ -131,20 +131,20 @@ def _methods(component: Component) -> dict[str, str]:
 
 
 def _users(plugins: Plugins) -> Iterator[tuple[str, str, str]]:
-    """Yield (recipe, kind, name) for each component that a shipped recipe names, itself or in what it extends."""
+    """Yield (recipe, kind, name) for each component that a shipped recipe names, directly or through `extends`."""
     for recipe in plugins.recipes():
         if recipe.startswith("base_"):
             continue
-        with suppress(InputError):  # it cannot be read
+        with suppress(InputError):  # unreadable recipes are skipped
             for key, table in read_recipe(plugins, recipe).table.items():
-                kind = KINDS_OF.get(key, "network")  # whose table has the name of its role
+                kind = KINDS_OF.get(key, "network")  # the table of a network has the name of its role
                 listed = table.get("observers", []) if key == "record" else []
                 yield from ((recipe, kind, str(use)) for use in _uses(table))
                 yield from ((recipe, "observer", str(use)) for use in listed)
 
 
 def _uses(table: Any) -> Iterator[Any]:
-    """Yield every `use` in a table and in the tables inside of it."""
+    """Yield every `use` in a table and its subtables."""
     if isinstance(table, dict):
         yield table.get("use")
         for inner in table.values():
@@ -152,7 +152,7 @@ def _uses(table: Any) -> Iterator[Any]:
 
 
 def _place(component: Component) -> str:
-    """Return file and line of a component's code; of its registration where Python does not know more."""
+    """Return file and line of a component's code, or of its registration if Python does not know them."""
     with suppress(OSError, TypeError):
         made = inspect.unwrap(component.factory)
         return f"{inspect.getsourcefile(made)}:{inspect.getsourcelines(made)[1]}"

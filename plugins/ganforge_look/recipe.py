@@ -1,4 +1,4 @@
-"""A recipe: what it extends, which keys are set where, every component with its settings, and what a step takes."""
+"""Showing a recipe: what it extends, where keys are set, its components with settings, and the cost of a step."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -13,7 +13,7 @@ Key = tuple[str, ...]
 
 
 def recipe_of(context: typer.Context, name: str, sets: Sequence[str], files: Sequence[Path] | None) -> dict[str, Any]:
-    """Return all that is known of a recipe; `error` is what keeps it from being resolved, as of one to be extended."""
+    """Return everything about a recipe; `error` says why it cannot be resolved, as for one made to be extended."""
     recipe = load(context, name, sets)
     first, *parents = reversed([layer for layer in recipe.layers if not layer.name.startswith("--set")])
     shown = {
@@ -42,12 +42,12 @@ def recipe_of(context: typer.Context, name: str, sets: Sequence[str], files: Seq
 
 
 def leaves(recipe: Recipe) -> Iterator[tuple[Key, Any]]:
-    """Yield every key of the merged recipe that holds no table, with its value."""
+    """Yield every key of the merged recipe that is not a table, with its value."""
     return flat(recipe.table)
 
 
 def flat(table: Mapping[str, Any], path: Key = ()) -> Iterator[tuple[Key, Any]]:
-    """Yield every key path of a nest of tables with its value.
+    """Yield every key path of nested tables with its value.
 
     >>> dict(flat({"a": {"b": 1, "c": {}}}))
     {('a', 'b'): 1}
@@ -69,7 +69,7 @@ def _components(table: Mapping[str, Any], path: Key = ()) -> Iterator[tuple[Key,
 
 
 def print_recipe(shown: Mapping[str, Any]) -> None:
-    """Print what `recipe_of` returned, and raise the error that it tells of."""
+    """Print what `recipe_of` returned, and raise its error, if any."""
     tell(f"recipe {shown['name']}  ({shown['file']})")
     if shown["summary"]:
         tell(shown["summary"])

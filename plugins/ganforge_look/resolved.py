@@ -1,4 +1,4 @@
-"""Recipes as they are resolved, with every default; the index keeps them, so that torch is needed once for each."""
+"""Resolved recipes with all defaults; the index caches them, so that torch is needed only once for each."""
 
 import os
 import tomllib
@@ -13,7 +13,7 @@ from ganforge import GanforgeError, Recipe, aside, brief, digest, offered, read_
 
 
 def load(context: typer.Context, name: str, sets: Sequence[str]) -> Recipe:
-    """Read a recipe's text; what is wrong with its meaning is found by `resolved`."""
+    """Read a recipe's text; `resolved` finds errors in its meaning."""
     with aside():
         return read_recipe(context.obj, name, sets)
 
@@ -21,14 +21,14 @@ def load(context: typer.Context, name: str, sets: Sequence[str]) -> Recipe:
 def resolved(
     context: typer.Context, name: str, sets: Sequence[str] = (), files: Sequence[Path] | None = None
 ) -> dict[str, Any]:
-    """Return `tables`, those of the recipe with all defaults, and `cost`, what a step takes, or why it is not known.
+    """Return `tables`, the recipe with all defaults, and `cost`, the cost of a step or why it is unknown.
 
     Raises:
-        RecipeError: all that is wrong with the recipe.
+        RecipeError: lists all problems of the recipe.
     """
     recipe, index = load(context, name, sets), context.obj.index
     local = bool(files) or any(recipe.plugin_files())
-    folders = [str(layer.folder) for layer in recipe.layers]  # to which paths are relative
+    folders = [str(layer.folder) for layer in recipe.layers]  # paths are relative to them
     key = f"resolved {digest(repr((recipe.table, folders, os.getcwd())))}"
     if not local and (kept := index.find(key)):
         return dict(kept)
@@ -42,12 +42,12 @@ def resolved(
             cost = cost_of_step(plan, make_dataset(plan))
         except GanforgeError as error:
             cost = {"unknown": str(error.args[0])}
-        except Exception as error:  # an operation that cannot be counted, of whatever plugin
+        except Exception as error:  # a plugin's operation that cannot be counted
             cost = {"unknown": brief(error)}
     tables.pop("lock", None)
-    offered(context)  # which has the index keep what there is
+    offered(context)  # so that the index is stored
     answer = {"tables": tables, "cost": {"batch": plan.train.batch, "steps": plan.train.steps, **cost}}
     if not local:
-        with suppress(TypeError, ValueError):  # a date in a setting, say, which JSON does not know
+        with suppress(TypeError, ValueError):  # for example a date, which JSON cannot hold
             index.keep(key, answer)
     return answer

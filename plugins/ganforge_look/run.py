@@ -1,4 +1,4 @@
-"""A run, as its folder tells of it: its recipe, where it stands, what it reached, where its time went, its warnings."""
+"""Showing a run from its folder: recipe, progress, metrics, times and warnings."""
 
 import datetime
 from collections.abc import Iterator, Mapping
@@ -18,14 +18,14 @@ from ganforge import (
 )
 
 LOCK = "recipe.lock.toml"
-WARNINGS = 20  # that are told
+WARNINGS = 20  # shown at most
 
 
 def run_of(folder: Path) -> dict[str, Any]:
-    """Return what is known of a run.
+    """Return everything about a run.
 
     Raises:
-        InputError: it is no run's folder, or a file in it is damaged.
+        InputError: the folder is not a run, or a file in it is damaged.
     """
     lock = lock_of(folder)
     about, train = _table(lock, "lock"), _table(lock, "train")
@@ -69,11 +69,11 @@ def lock_of(folder: Path) -> dict[str, Any]:
         runs = sorted(path.parent.name for path in folder.glob(f"*/{LOCK}")) if folder.is_dir() else []
         beside = [path.name for path in folder.parent.iterdir() if path.is_dir()] if folder.parent.is_dir() else []
         hint = f"did you mean '{folder / runs[-1]}'?" if runs else nearest(folder.name, beside)
-        raise InputError(f"'{folder}' is no run: it holds no {LOCK}; {hint}".removesuffix("; ")) from None
+        raise InputError(f"'{folder}' is not a run: it holds no {LOCK}; {hint}".removesuffix("; ")) from None
 
 
 class _Log:
-    """What the records of a run's log add up to."""
+    """A summary of a run's log."""
 
     def __init__(self, folder: Path) -> None:
         self.step, self.seconds, self.rate = 0, 0.0, None
@@ -104,7 +104,7 @@ def _measured(found: Measured) -> dict[str, Any]:
 
 
 def _inside(folder: Path, name: str) -> Iterator[Path]:
-    """Yield what a folder of a run holds, unless links lead out of it."""
+    """Yield the files in a run's folder, except links that lead outside."""
     place = folder / name
     if place.is_dir() and not leads_out(place, folder):
         yield from place.iterdir()
@@ -121,11 +121,11 @@ def print_run(shown: Mapping[str, Any]) -> None:
     for key, use in shown["components"].items():
         tell(f"{key} {use}")
     state = "finished" if shown["finished"] else "not finished"
-    state = "ended early, since its metric did not improve" if shown["stopped_early"] else state
+    state = "stopped early, since its metric did not improve" if shown["stopped_early"] else state
     steps = shown["steps"] if type(shown["steps"]) is int else "an unknown number"
     tell(f"step {shown['step']} of {steps}, {state}; checkpoints: {', '.join(shown['checkpoints']) or 'none'}")
     if rate := shown["steps_per_second"]:
-        tell(f"{rate:.4g} steps a second; {_time(shown['seconds'])} of steps; log written {shown['written']}")
+        tell(f"{rate:.4g} steps/s; {_time(shown['seconds'])} of steps; log written {shown['written']}")
     tell(", ".join(f"{key} {value}" for key, value in shown["made_with"].items() if not isinstance(value, dict)))
     if shown["losses"]:
         tell("losses: " + ", ".join(f"{name} {value:.4g}" for name, value in shown["losses"].items()))
@@ -151,7 +151,7 @@ def print_run(shown: Mapping[str, Any]) -> None:
 
 
 def _time(seconds: float) -> str:
-    """Write a time.
+    """Format a time.
 
     >>> _time(59.5), _time(3700)
     ('0:00:59', '1:01:40')

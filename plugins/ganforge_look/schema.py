@@ -1,4 +1,4 @@
-"""`ganforge schema`: a JSON Schema of recipes, with all installed components, for editors of TOML."""
+"""`ganforge schema`: a JSON Schema of recipes, with all installed components, for TOML editors."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -9,7 +9,7 @@ from ganforge import PluginFiles, Plugins, aside, offered, plugins_with, tell, t
 
 ANSWER = "schema"
 
-_out = typer.Option("--out", metavar="FILE", help="Write it into a file instead of the terminal.")
+_out = typer.Option("--out", metavar="FILE", help="Write to a file instead of the terminal.")
 
 
 def schema(context: typer.Context, out: Annotated[Path | None, _out] = None, plugin: PluginFiles = None) -> None:
@@ -21,7 +21,7 @@ def schema(context: typer.Context, out: Annotated[Path | None, _out] = None, plu
             plugins = plugins_with(context, plugin)
             with index.watching():
                 found = schema_of(plugins)
-            offered(context, plugin)  # which has the index keep what there is
+            offered(context, plugin)  # so that the index is stored
             if not plugin:
                 index.keep(ANSWER, found)
     text = to_json(found, indent=2) + "\n"

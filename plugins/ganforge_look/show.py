@@ -41,7 +41,7 @@ from ganforge_look.docstrings import with_docs, without
 from ganforge_look.recipe import print_recipe, recipe_of
 from ganforge_look.run import print_run, run_of
 
-# Tables of a recipe with keys of the engine's own.
+# Tables of a recipe with the engine's own keys.
 TABLES = {"train": Train, "compute": Compute, "record": Record, "losses": LossTable, "values": ValueTable}
 NETWORKS = ("generator", "discriminator", "network")
 OTHERS = ("recipe", "run")
@@ -53,11 +53,11 @@ _kind = typer.Argument(
 )
 _name = typer.Argument(
     metavar="[NAME]",
-    help="A component's name, or plugin/name; a recipe's file or name; a run's folder.",
+    help="A component as NAME or PLUGIN/NAME; a recipe's file or name; a run's folder.",
     autocompletion=complete_shown,
 )
 _set = typer.Option(
-    "--set", metavar="KEY=VALUE", help="A setting to count with, such as width=32, or a recipe's; repeatable."
+    "--set", metavar="KEY=VALUE", help="A network's setting, such as width=32, or a recipe's; repeatable."
 )
 
 
@@ -71,12 +71,12 @@ def show(
 ) -> None:
     """Show a component, a table of the engine, a recipe or a run.
 
-    Of a component: what it is, its settings with types, defaults and ranges, the tensors that it asks for, who offers
-    them and who uses it; of a network also how many parameters it has, and how much arithmetic a picture takes. Of a
-    recipe: what it extends and sets, and what a step takes. Of a run: where it stands, and what it has reached.
+    For a component: its docstring, its settings with types, defaults and ranges, the tensors that it asks for, the
+    couplings that offer them, and the recipes that use it; for a network also its parameters and its arithmetic per
+    picture. For a recipe: what it extends and sets, and the cost of a step. For a run: its progress and its metrics.
     """
     if sets and (name is None or kind not in (*NETWORKS, "recipe")):
-        raise InputError(f"--set is for {', '.join(NETWORKS)} and recipe: how large they are with other settings")
+        raise InputError(f"--set is only for {', '.join(NETWORKS)} and recipe, to show their size with other settings")
     if kind in OTHERS and name is None:
         raise InputError(f"which {kind}? Write ganforge show {kind} {'NAME' if kind == 'recipe' else 'FOLDER'}")
     if kind == "recipe":
@@ -92,7 +92,7 @@ def show(
     if as_json:
         shown.pop("error", None)
         for row in shown.get("settings", ()):
-            del row["shown"]  # the default as a recipe would have it, beside itself
+            del row["shown"]  # a second form of the default
         typer.echo(to_json(shown, default=str))
     elif kind in OTHERS:
         (print_recipe if kind == "recipe" else print_run)(shown)
@@ -105,7 +105,7 @@ def _about_component(
 ) -> dict[str, Any]:
     offer = offered(context, files)
     if kind in TABLES:
-        raise InputError(f"'{kind}' is a table of the engine, which is shown alone; {nearest(kind, KINDS)}")
+        raise InputError(f"'{kind}' is a table of the engine, which takes no name; {nearest(kind, KINDS)}")
     if kind not in KINDS:
         raise InputError(f"unknown kind '{kind}'; {nearest(kind, (*KINDS, *OTHERS))}")
     found = described(offer.registry.find(kind, name))
@@ -120,7 +120,7 @@ def _about_component(
 
 
 def _worked_out(context: typer.Context, name: str, files: Sequence[Path] | None, work: Callable[[Plugins], Any]) -> Any:
-    """Return what the index knows under a name; else have it worked out by what is told the plugins, and kept."""
+    """Return what the index has under a name; otherwise compute it from the plugins, and store it."""
     index = context.obj.index
     known = None if files else index.find(name)
     if known is None:
@@ -147,10 +147,10 @@ def _count(found: Described, sets: Sequence[str], plugins: Plugins) -> list[dict
 def _about_table(name: str, offer: Offer) -> dict[str, Any]:
     if name in KINDS:
         there = [component.name for component in offer.registry.of(name)]
-        raise InputError(f"which {name}? There are: {', '.join(there) or 'none'}")
+        raise InputError(f"which {name}? Choose from: {', '.join(there) or 'none'}")
     if name not in TABLES:
         hint = nearest(name, (*KINDS, *OTHERS, *TABLES))
-        raise InputError(f"'{name}' is no kind of component and no table of the engine; {hint}")
+        raise InputError(f"'{name}' is neither a kind of component nor a table of the engine; {hint}")
     doc, settings = inspect.getdoc(TABLES[name]) or "", read_fields(TABLES[name])
     rows = with_docs(map(described_setting, settings.values()), doc)
     shown = {"kind": "table", "name": name, "plugin": "ganforge", "doc": without(doc, settings)}

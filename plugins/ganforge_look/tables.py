@@ -1,7 +1,7 @@
 """The tables of a recipe as JSON Schema (Draft 4).
 
-A recipe may extend another one, and be there to be extended: no table is required, and one without `use` may hold the
-settings of any component of its kind.
+A recipe may extend another one or be made to be extended. So no table is required, and a table without `use` may hold
+the settings of any component of its kind.
 """
 
 import inspect
@@ -24,7 +24,7 @@ from ganforge_look.docstrings import entries
 from ganforge_look.types import Schema, of_fields, of_setting, of_type
 
 SCHEMA = "http://json-schema.org/draft-04/schema#"
-SCHEDULED = ("loss", "optimizer")  # kinds whose numbers may follow a schedule
+SCHEDULED = ("loss", "optimizer")  # kinds with numbers that may follow a schedule
 ENGINES: Mapping[str, type] = {"loss": LossTable, "value": ValueTable, "dataset": DataTable}
 ROLES = {"losses": "loss", "values": "value", "updates": "update", "evaluations": "evaluation", "observers": "observer"}
 TEXT, TEXTS = {"type": "string"}, {"type": "array", "items": {"type": "string"}}
@@ -40,7 +40,7 @@ class Tables:
         """Return the schema of a recipe."""
         networks = {"generator": "generator", "discriminator": "discriminator", **self._roles_of_couplings()}
         properties: Schema = {
-            "extends": {**TEXT, "description": "The recipe that this one changes: a file beside it, or a shipped one."},
+            "extends": {**TEXT, "description": "The recipe that this one extends: a file beside it, or a shipped one."},
             "plugins": {"anyOf": [TEXT, TEXTS], "description": "Plugin files, relative to the recipe."},
             "dataset": _ref("dataset"),
             "coupling": _ref("coupling"),
@@ -54,7 +54,7 @@ class Tables:
         }
         return {
             "$schema": SCHEMA,
-            "title": "A recipe of ganforge",
+            "title": "A ganforge recipe",
             "type": "object",
             "properties": properties,
             "additionalProperties": False,
@@ -64,13 +64,13 @@ class Tables:
     def _definitions(self) -> Schema:
         found = {kind: self.component(kind) for kind in ("dataset", "coupling", *ROLES.values())}
         for kind in ("generator", "discriminator", "network", "optimizer"):
-            # [generator.AB] is laid over [generator], and [optimizer.generator] over [optimizer].
+            # [generator.AB] overrides [generator], and [optimizer.generator] overrides [optimizer].
             found[kind] = self.component(kind)
             found[f"{kind}s"] = self.component(kind, others=_ref(kind))
         return found
 
     def component(self, kind: str, others: Schema | None = None) -> Schema:
-        """Return the schema of a table that names a component; `others` is that of tables inside of it."""
+        """Return the schema of a table that names a component; `others` is the schema of its subtables."""
         components = list(self.registry.of(kind))
         names = [component.name for component in components]
         engines = self._engines(kind)
@@ -99,7 +99,7 @@ class Tables:
         }
 
     def _inner(self, component: Component) -> Schema | None:
-        """Return the schema of the tables inside of a component's own, if it has some."""
+        """Return the schema of a component's subtables, if it has some."""
         inner = [of_type(setting.type) for setting in component.signature.settings.values() if setting.tables]
         return inner[0]["additionalProperties"] if inner else None
 
@@ -117,21 +117,21 @@ class Tables:
         """Return the roles of the networks of all couplings, with their kinds."""
         found: dict[str, str] = {}
         for component in self.registry.of("coupling"):
-            with suppress(Exception):  # it needs settings, or is at fault: whoever trains with it is told
+            with suppress(Exception):  # it needs settings, or is broken, which is reported when it is trained with
                 defaults = {name: setting.default for name, setting in component.signature.settings.items()}
                 found |= {network.role: network.kind for network in Choice(component, defaults).make().networks}
         return found
 
 
 def _engine(cls: type) -> Schema:
-    """Return the schema of a table that the engine itself reads."""
+    """Return the schema of a table that the engine reads itself."""
     doc = inspect.getdoc(cls) or ""
     return {"description": doc.partition("\n\n")[0], **of_fields(read_fields(cls), entries(doc))}
 
 
 def _several(kind: str) -> Schema:
     """Return the schema of tables of a kind under roles, each of which may be removed with `false`."""
-    removed = {"enum": [False], "description": "Leaves out what is inherited."}
+    removed = {"enum": [False], "description": "Removes the inherited table."}
     return {"type": "object", "additionalProperties": {"anyOf": [removed, _ref(kind)]}}
 
 
@@ -141,7 +141,7 @@ def _table(properties: Schema, others: Schema | None = None, required: Iterable[
 
 
 def _any(schemas: Iterable[Schema]) -> Schema:
-    """Return the schema of what fits any of some; `{}`, which is falsy, for none."""
+    """Return the schema of what matches any of some schemas; `{}`, which is falsy, for none."""
     different: list[Schema] = []
     for schema in schemas:
         bare = {key: value for key, value in schema.items() if key not in ("default", "description")}

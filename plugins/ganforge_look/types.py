@@ -28,7 +28,7 @@ def of_setting(setting: Setting, said: str = "", *, scheduled: bool = False) -> 
 
 
 def of_type(hint: Any) -> Schema:
-    """Return the schema of a type; of one that TOML cannot hold, that of anything.
+    """Return the schema of a type; a type that TOML cannot hold allows anything.
 
     >>> of_type(tuple[float, ...]), of_type(Literal["a", True])
     ({'type': 'array', 'items': {'type': 'number'}}, {'enum': ['a', True]})
@@ -58,7 +58,7 @@ def of_fields(settings: Mapping[str, Setting], docs: Mapping[str, str] | None = 
 
 
 def of_validator(validator: Callable[..., None]) -> Schema:
-    """Return the limits that an attrs validator sets; none of one that JSON Schema has no words for."""
+    """Return the limits that an attrs validator sets; empty if JSON Schema cannot express them."""
     if parts := getattr(validator, "_validators", None):  # and_
         schema: Schema = {}
         for part in parts:
@@ -87,7 +87,7 @@ def of_validator(validator: Callable[..., None]) -> Schema:
 
 
 def both(one: Schema, other: Schema) -> Schema:
-    """Return the schema of what fits two schemas.
+    """Return the schema of what matches two schemas.
 
     >>> both({"type": "integer"}, {"minimum": 0})
     {'type': 'integer', 'minimum': 0}

@@ -1,11 +1,11 @@
-"""Losses that many methods share: adversarial ones, penalties, and distances of samples, features and pictures."""
+"""Losses that many methods share: adversarial losses, penalties, and distances of samples, features and pictures."""
 
 from ganforge import Register, hookimpl
 
 
 @hookimpl
 def ganforge_register(register: Register) -> None:
-    """Register the adversarial losses, the penalties on gradients, the distances, and what compares features."""
+    """Register the adversarial losses, the gradient penalties, the distances, and the feature losses."""
     from ganforge_losses import adversarial, distances, features, penalties, perceptual, pictures
 
     register.loss("gan", adversarial.GAN)

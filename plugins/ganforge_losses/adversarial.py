@@ -1,6 +1,6 @@
-"""Adversarial losses: what the discriminator and the generator play for.
+"""Adversarial losses of the discriminator and the generator.
 
-An expectation is the mean over all entries of a score, whatever its shape, and over the scales where there are several.
+An expectation E is the mean over all entries of a score of any shape, and over its scales if there are several.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,7 +12,7 @@ from torch.nn.functional import relu, softplus
 
 from ganforge import batch_mean
 
-Score = Tensor | Sequence[Tensor]  # of any shape; of a discriminator at several scales one for each
+Score = Tensor | Sequence[Tensor]  # of any shape; a list for a discriminator with several scales
 
 
 @frozen
@@ -46,7 +46,7 @@ class GAN:
 class LeastSquares:
     """Least squares GAN with the targets 1 for real and 0 for fake (Mao et al. 2017, Eq. 2 and 9, without their 1/2).
 
-    The paper halves both players' losses; that is said by weights of 0.5, or by `halved` for the discriminator alone.
+    The paper halves both players' losses: set a weight of 0.5, or `halved` for the discriminator alone.
 
     Attributes:
         halved: the discriminator minimises half of its loss (CycleGAN, Zhu et al. 2017, appendix 7.1).
@@ -102,28 +102,28 @@ class Wasserstein:
 
 @frozen
 class Relativistic:
-    """Each real sample is judged against a fake one (Jolicoeur-Martineau 2018; R3GAN, Huang et al. 2024, Eq. 2).
+    """Compares each real sample with a fake one (Jolicoeur-Martineau 2018; R3GAN, Huang et al. 2024, Eq. 2).
 
-    A loss is softplus of a difference of scores, entry by entry of the batch and of the score's map. That is the RSGAN
-    of Jolicoeur-Martineau (arXiv 1807.00734) and, with `r1` and `r2` beside it, that of R3GAN (arXiv 2501.05441).
+    The loss is the softplus of the difference of two scores, entry by entry. This is the RSGAN of Jolicoeur-Martineau
+    (arXiv 1807.00734) and, together with `r1` and `r2`, the loss of R3GAN (arXiv 2501.05441).
 
     Attributes:
-        average: each score is compared with the mean of the others instead: RaSGAN (arXiv 1807.00734). Both players
-            then have two terms.
+        average: compare each score with the mean of the other side's scores instead: RaSGAN (arXiv 1807.00734). Both
+            players then have two terms.
     """
 
     average: bool = False
 
     def generator(self, real_score: Score, fake_score: Score) -> Tensor:
-        """E[softplus(D(x) - D(G(z)))]; both scores have one shape, or are lists of as many scales."""
+        """E[softplus(D(x) - D(G(z)))]; the scores have the same shape, or are lists with equally many scales."""
         return self._loss(fake_score, real_score)
 
     def discriminator(self, real_score: Score, fake_score: Score) -> Tensor:
-        """E[softplus(D(G(z)) - D(x))]; both scores have one shape, or are lists of as many scales."""
+        """E[softplus(D(G(z)) - D(x))]; the scores have the same shape, or are lists with equally many scales."""
         return self._loss(real_score, fake_score)
 
     def _loss(self, higher: Score, lower: Score) -> Tensor:
-        """One player wants the first score to be higher than the second."""
+        """The loss of a player who wants the first score to be higher than the second."""
         if not isinstance(higher, Tensor) or not isinstance(lower, Tensor):
             return torch.stack([self._loss(*pair) for pair in zip(higher, lower, strict=True)]).mean()
         if self.average:

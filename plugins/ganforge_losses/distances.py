@@ -1,7 +1,7 @@
-"""Distances d(x_ABA, x_A) for the reconstruction loss (Kim et al. 2017, Eq. 3): any metric will do.
+"""Distances d(x_ABA, x_A) for the reconstruction loss (Kim et al. 2017, Eq. 3), which allows any metric.
 
-All take two tensors of one shape, [N, ...], and return their mean distance as a scalar. With `scale`, differences are
-multiplied by it first: 2 where a paper has pixels in [-1, 1], and ganforge in [0, 1].
+All take two tensors of the same shape, [N, ...], and return their mean distance as a scalar. Differences are first
+multiplied by `scale`: set 2 if a paper has pixels in [-1, 1], since ganforge's are in [0, 1].
 """
 
 from typing import Annotated
@@ -30,7 +30,7 @@ def huber(reconstructed: Tensor, source: Tensor, *, delta: Annotated[float, gt(0
 
 
 def cosine(reconstructed: Tensor, source: Tensor) -> Tensor:
-    """Mean over the batch of 1 - cos(a), a being the angle between the flattened samples: in 0..2."""
+    """Mean over the batch of 1 - cos(a), where a is the angle between the flattened samples; in 0..2."""
     difference(reconstructed, source)
     return 1 - cosine_similarity(reconstructed.flatten(1), source.flatten(1)).mean()
 
@@ -38,12 +38,12 @@ def cosine(reconstructed: Tensor, source: Tensor) -> Tensor:
 def hinge(
     reconstructed: Tensor, source: Tensor, *, margin: Annotated[float, ge(0)] = 0.02, scale: Scale = 1.0
 ) -> Tensor:
-    """Mean of max(0, |reconstructed - source| - margin): what lies within the margin is good enough (Vapnik 1995)."""
+    """Mean of max(0, |reconstructed - source| - margin): errors within the margin do not count (Vapnik 1995)."""
     return (scale * difference(reconstructed, source).abs() - margin).clamp(min=0).mean()
 
 
 def difference(one: Tensor, other: Tensor) -> Tensor:
-    """Return the difference of two tensors; a ValueError says that their shapes differ, which torch might not mind."""
+    """Return the difference of two tensors; raise a ValueError if their shapes differ, instead of broadcasting."""
     if one.shape != other.shape:
         raise ValueError(f"shapes differ: {list(one.shape)} and {list(other.shape)}")
     return one - other

@@ -1,8 +1,8 @@
-"""Penalties on the discriminator's gradient with respect to what it is shown.
+"""Penalties on the discriminator's gradient with respect to its input.
 
-They ask for `shown_real` and `shown`, which is what the discriminator sees: of a conditional one, the source as well.
-Of a map of scores, or of several scales, it is the gradient of the sum, as in the public code of CycleGAN and StarGAN.
-They differentiate twice, so that they are registered with `precision="fp32"`.
+They ask for `shown_real` and `shown`, the discriminator's inputs, which for a conditional one include the source. For a
+map of scores, or several scales, the gradient is that of their sum, as in the public code of CycleGAN and StarGAN. They
+need double backward, so they are registered with `precision="fp32"`.
 """
 
 from collections.abc import Sequence
@@ -18,8 +18,8 @@ class GradientPenalty:
     """The gradient penalty of WGAN-GP (Gulrajani et al. 2017, arXiv 1704.00028, Eq. 3, last term without its lambda).
 
     Attributes:
-        target: the norm that the gradient should have; the paper's is 1.
-        scale: gradients are divided by it: 2 where a paper has pixels in [-1, 1].
+        target: target norm of the gradient; 1 in the paper.
+        scale: divisor of the gradients: 2 if a paper has pixels in [-1, 1].
     """
 
     target: float = field(default=1.0, validator=validators.ge(0))
@@ -40,11 +40,11 @@ class GradientPenalty:
 class R1:
     """The zero-centred penalty on real samples (Mescheder et al. 2018, arXiv 1801.04406, Eq. 9, without its gamma).
 
-    With `weight = { steps = [0], values = [160.0], every = 16 }` it is computed lazily (Karras et al. 2020, arXiv
-    1912.04958, appendix B): in every 16th step, 16 times as heavy.
+    With `weight = { steps = [0], values = [160.0], every = 16 }` it is lazy (Karras et al. 2020, arXiv 1912.04958,
+    appendix B): computed in every 16th step, with 16 times the weight.
 
     Attributes:
-        scale: gradients are divided by it: 2 where a paper has pixels in [-1, 1].
+        scale: divisor of the gradients: 2 if a paper has pixels in [-1, 1].
     """
 
     scale: float = field(default=1.0, validator=validators.gt(0))
@@ -59,7 +59,7 @@ class R2:
     """The same penalty on fake samples (Mescheder et al. 2018, arXiv 1801.04406, Eq. 10, without its gamma).
 
     Attributes:
-        scale: gradients are divided by it: 2 where a paper has pixels in [-1, 1].
+        scale: divisor of the gradients: 2 if a paper has pixels in [-1, 1].
     """
 
     scale: float = field(default=1.0, validator=validators.gt(0))

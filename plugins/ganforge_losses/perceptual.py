@@ -1,4 +1,4 @@
-"""The perceptual loss: a distance between activations of a network that was trained to recognise things."""
+"""The perceptual loss: a distance between activations of a pretrained classifier."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,19 +19,19 @@ Weights = Literal["DEFAULT"] | Path
 class Perceptual(nn.Module):
     """The feature reconstruction loss (Johnson et al. 2016, arXiv 1603.08155, Eq. 2) with any network of torchvision.
 
-    By default the layers and weights of pix2pixHD (Wang et al. 2018), whose code compares them by L1. The network is
-    frozen, and made anew of its weights for each run. Pictures are [N, C, H, W] in [0, 1], C being 3, or 1.
+    Default layers and weights are those of pix2pixHD (Wang et al. 2018), whose code compares them by L1. The network is
+    frozen, and loaded again for each run. Pictures are [N, C, H, W] in [0, 1], with C = 3 or 1.
 
     Args:
-        weights: a safetensors file of the network's state; or `DEFAULT` for torchvision's own weights.
-        download: torchvision may fetch its own weights; without, they must be in the cache of torch.hub.
+        weights: a safetensors file of the network's state dict; or `DEFAULT` for torchvision's own weights.
+        download: whether torchvision may download its weights; otherwise they must be in the cache of torch.hub.
         network: its name in torchvision.
         layers: names of its modules; `torchvision.models.feature_extraction.get_graph_node_names` lists them.
-        factors: what the distance of each layer counts.
+        factors: weight of each layer's distance.
         distance: mean absolute difference, or mean squared difference, of activations.
-        mean: of each colour, subtracted from pixels; ImageNet's.
-        deviation: of each colour, by which pixels are then divided; ImageNet's. The code of pix2pixHD takes
-            0.5 for all six numbers, which makes pixels in [-1, 1].
+        mean: mean of each colour, which is subtracted from pixels; by default ImageNet's.
+        deviation: deviation of each colour, by which pixels are then divided; by default ImageNet's. The code of
+            pix2pixHD uses 0.5 for all six numbers, which gives pixels in [-1, 1].
     """
 
     mean: Tensor
@@ -69,7 +69,7 @@ class Perceptual(nn.Module):
         return torch.stack([factor * self._distance(one, other) for factor, one, other in pairs]).sum()
 
     def train(self, mode: bool = True) -> "Perceptual":
-        """Stay in evaluation mode: statistics and dropout of a frozen network do not move."""
+        """Stay in evaluation mode, since a frozen network needs no dropout or new statistics."""
         return super().train(False)
 
     def _distance(self, one: Tensor, other: Tensor) -> Tensor:
@@ -83,7 +83,7 @@ class Perceptual(nn.Module):
 
 
 def _extractor(network: str, layers: Sequence[str]) -> nn.Module:
-    """Return a network of torchvision up to the last of these layers, without memory for its weights yet."""
+    """Return a torchvision network up to the last of these layers, on the meta device."""
     import torchvision
     from torchvision.models.feature_extraction import create_feature_extractor, get_graph_node_names
 
@@ -94,7 +94,7 @@ def _extractor(network: str, layers: Sequence[str]) -> nn.Module:
         whole = torchvision.models.get_model(network, weights=None).eval()
     for module in whole.modules():
         if hasattr(module, "inplace"):
-            module.inplace = False  # else a layer would change what the one before it returned
+            module.inplace = False  # otherwise a layer would change the previous one's output
     nodes = get_graph_node_names(whole)[1]
     nodes += [name for name, _ in whole.named_modules() if any(node.startswith(f"{name}.") for node in nodes)]
     for layer in layers:
@@ -105,7 +105,7 @@ def _extractor(network: str, layers: Sequence[str]) -> nn.Module:
 
 
 def _state(network: str, weights: Weights, *, download: bool) -> dict[str, Tensor]:
-    """Read weights from a file, or torchvision's own from its cache, or from where it publishes them."""
+    """Read weights from a file, or torchvision's own from its cache or by download."""
     if weights != "DEFAULT":
         from safetensors import SafetensorError
         from safetensors.torch import load_file
@@ -120,19 +120,19 @@ def _state(network: str, weights: Weights, *, download: bool) -> dict[str, Tenso
     cached = Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]
     if not cached.is_file() and not download:
         problem = f"torchvision's weights are not in {cached.parent}"
-        raise InputError(f"{problem}; set download = true to fetch {url}, or name a safetensors file", key="weights")
+        raise InputError(f"{problem}; set download = true to fetch {url}, or give a safetensors file", key="weights")
     try:
-        # Tensors and nothing else are read of it.
+        # Only tensors are read from it.
         state: dict[str, Tensor] = torch.hub.load_state_dict_from_url(
             url, map_location="cpu", progress=False, check_hash=True, weights_only=True
         )
     except Exception as error:
-        raise InputError(f"{url} cannot be had: {error}", key="weights") from error
+        raise InputError(f"{url} cannot be downloaded: {error}", key="weights") from error
     return state
 
 
 def _load(phi: nn.Module, network: str, state: dict[str, Tensor], weights: Weights) -> None:
-    """Give the network what it needs of a state; the layers behind the last one are not there."""
+    """Load a state dict into the network, which lacks the layers after the last one used."""
     wanted = phi.state_dict()
     missing = [name for name in wanted if name not in state or state[name].shape != wanted[name].shape]
     if missing:

@@ -1,4 +1,4 @@
-"""Losses that know what a picture is: structural similarity, and total variation."""
+"""Losses for pictures: structural similarity and total variation."""
 
 from typing import Annotated
 
@@ -19,16 +19,16 @@ def ssim(
     window: Annotated[int, ge(1)] = 11,
     deviation: Annotated[float, gt(0)] = 1.5,
 ) -> Tensor:
-    """One minus the mean structural similarity of pictures (Wang et al. 2004, Eq. 13 to 17), in 0..2.
+    """1 - mean structural similarity of pictures (Wang et al. 2004, Eq. 13 to 17), in 0..2.
 
-    Each channel is compared in every Gaussian window that lies inside of the picture. The mean is over windows,
-    channels and pictures. In a picture smaller than the window there is one window, as large as the picture.
+    Each channel is compared in every Gaussian window inside the picture. The mean is over windows, channels and
+    pictures. A picture smaller than the window has one window, as large as the picture.
 
     Args:
         reconstructed: [N, C, H, W] in [0, 1].
         source: the same.
-        window: pixels of its side; 11 in the paper.
-        deviation: of the Gaussian, in pixels; 1.5 in the paper.
+        window: side of the window in pixels; 11 in the paper.
+        deviation: deviation of the Gaussian in pixels; 1.5 in the paper.
     """
     difference(reconstructed, source)
     _require_pictures(source, "ssim")
@@ -46,20 +46,20 @@ def ssim(
 
 
 def total_variation(fake: Tensor, *, scale: Scale = 1.0) -> Tensor:
-    """Mean difference of pixels that are neighbours in a column, plus that in a row (Rudin et al. 1992, anisotropic).
+    """Mean |difference| of vertical neighbours plus that of horizontal neighbours (Rudin et al. 1992, anisotropic).
 
     Args:
         fake: [N, C, H, W].
-        scale: differences are multiplied by it: 2 where a paper has pixels in [-1, 1].
+        scale: factor of the differences: 2 if a paper has pixels in [-1, 1].
     """
     _require_pictures(fake, "total-variation")
     differences = [fake.diff(dim=dim).abs() for dim in (2, 3)]
-    # A picture of one row or column has no such neighbours.
+    # A picture with one row or column has no such neighbours.
     return scale * torch.stack([found.sum() / max(1, found.numel()) for found in differences]).sum()
 
 
 def _gaussian(size: int, deviation: float, like: Tensor) -> Tensor:
-    """Return the weights of a line through the window, which sum to 1."""
+    """Return the weights along one axis of the window, which sum to 1."""
     places = torch.arange(size, dtype=like.dtype, device=like.device) - (size - 1) / 2
     weights = torch.exp(-places.square() / (2 * deviation**2))
     return weights / weights.sum()
@@ -67,4 +67,4 @@ def _gaussian(size: int, deviation: float, like: Tensor) -> Tensor:
 
 def _require_pictures(samples: Tensor, name: str) -> None:
     if samples.ndim != 4:
-        raise ValueError(f"'{name}' is for pictures [N, channels, height, width], not for {list(samples.shape)}")
+        raise ValueError(f"'{name}' needs pictures [N, channels, height, width], got {list(samples.shape)}")

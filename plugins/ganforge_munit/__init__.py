@@ -1,4 +1,4 @@
-"""MUNIT: many translations of one picture, by content and style (Huang et al. 2018, arXiv 1804.04732)."""
+"""MUNIT: several translations of one picture, by content and style (Huang et al. 2018, arXiv 1804.04732)."""
 
 from ganforge import Register, hookimpl
 

@@ -1,7 +1,8 @@
-"""MUNIT's two auto-encoders, and what a direction makes of them.
+"""MUNIT's two auto-encoders, and the values of a direction.
 
-A picture is its content, which both domains share, and its style: x_A = G_A(c_A, s_A). A translation keeps the content
-and takes a style of the other domain from N(0, 1): x_AB = G_B(c_A, s_B). Named here for the direction from A to B.
+A picture consists of a content, in a space that both domains share, and a style: x_A = G_A(c_A, s_A). A translation
+keeps the content and draws a style of the other domain from N(0, 1): x_AB = G_B(c_A, s_B). The names are those of the
+direction from A to B.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,7 +26,7 @@ def own_style(style_encoder: nn.Module, source: Tensor) -> Tensor:
 
 
 def rebuilt(own_decoder: nn.Module, content: Tensor, own_style: Tensor) -> Tensor:
-    """G_A(c_A, s_A), to be x_A: Eq. 1."""
+    """G_A(c_A, s_A), the reconstruction of x_A: Eq. 1."""
     return own_decoder(content, own_style)  # type: ignore[no-any-return]
 
 
@@ -35,17 +36,17 @@ def restyled(decoder: nn.Module, content: Tensor, style: Tensor) -> Tensor:
 
 
 def content_again(content_encoder_of_target: nn.Module, fake: Tensor) -> Tensor:
-    """E_B^c(x_AB), to be c_A: Eq. 2."""
+    """E_B^c(x_AB), the reconstruction of c_A: Eq. 2."""
     return content_encoder_of_target(fake)  # type: ignore[no-any-return]
 
 
 def style_again(style_encoder_of_target: nn.Module, fake: Tensor) -> Tensor:
-    """E_B^s(x_AB), to be s_B: Eq. 3."""
+    """E_B^s(x_AB), the reconstruction of s_B: Eq. 3."""
     return style_encoder_of_target(fake)  # type: ignore[no-any-return]
 
 
 def returned(own_decoder: nn.Module, content_again: Tensor, own_style: Tensor) -> Tensor:
-    """G_A(E_B^c(x_AB), s_A), to be x_A: the style-augmented cycle (section 5.1)."""
+    """G_A(E_B^c(x_AB), s_A), the reconstruction of x_A by the style-augmented cycle (section 5.1)."""
     return own_decoder(content_again, own_style)  # type: ignore[no-any-return]
 
 
@@ -57,14 +58,14 @@ class MUNIT(Coupling):
     """MUNIT: an auto-encoder of content and style for each domain, and a discriminator (Figure 2, Eq. 5).
 
     Attributes:
-        style: numbers in a style.
+        style: length of a style vector.
     """
 
     style: Annotated[int, ge(1), le(4096)] = 8
 
     @property
-    def noise(self) -> Mapping[str, tuple[int, ...]]:  # type: ignore[override]  # it follows from a setting
-        """The styles, which are drawn."""
+    def noise(self) -> Mapping[str, tuple[int, ...]]:  # type: ignore[override]  # it depends on a setting
+        """The styles."""
         return {"S_A": (self.style,), "S_B": (self.style,)}
 
     @property

@@ -1,4 +1,4 @@
-"""The paper's convolutional networks, with the widths of the authors' code (Kim et al. 2017, section 3.2)."""
+"""DiscoGAN's convolutional networks, with the widths of the authors' code (Kim et al. 2017, section 3.2)."""
 
 from collections.abc import Sequence
 from typing import Annotated
@@ -14,13 +14,13 @@ STRIDED = 4
 
 
 class Generator(nn.Module):
-    """Encoder of 4x4 convolutions, decoder of 4x4 deconvolutions, values in [0, 1].
+    """Encoder of 4x4 convolutions and decoder of 4x4 deconvolutions; values in [0, 1].
 
     Args:
         source_shape: (channels, height, width) of the input; height and width are multiples of 16.
         target_shape: the same of the output; only the channels may differ.
-        layers: convolutions in the encoder, and as many deconvolutions: 4 halve the picture each; a fifth
-            squeezes what is left into one pixel.
+        layers: number of convolutions, and of deconvolutions: 4 halve the picture each; a fifth reduces the rest to
+            one pixel.
         width: channels after the first convolution; they double with each halving.
         bottleneck: channels of that one pixel, with 5 layers.
         init: preset of the initial weights.
@@ -64,7 +64,7 @@ class Generator(nn.Module):
         return translated
 
     def features(self, pictures: Tensor, layers: Sequence[int]) -> list[Tensor]:
-        """Return the activations after some layers of the sequence, from 0, computed no further than these.
+        """Return the activations after some layers of the sequence, counted from 0, and compute no further layers.
 
         Raises:
             ValueError: there is no such layer.
@@ -73,7 +73,7 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Four 4x4 convolutions that halve the picture, and one that judges what is left.
+    """Four 4x4 convolutions that halve the picture, and one that computes the score.
 
     Args:
         shape: (channels, height, width) of a picture; height and width are multiples of 16.
@@ -92,7 +92,7 @@ class Discriminator(nn.Module):
         initialise(self, init)
 
     def forward(self, pictures: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """Judge pictures.
+        """Score pictures.
 
         Args:
             pictures: [N, C, H, W] in [0, 1].
@@ -117,13 +117,13 @@ def _down(channels_in: int, channels_out: int, *, norm: bool) -> list[nn.Module]
 
 
 def _left_over(shape: Shape) -> tuple[int, int]:
-    """Return the height and width that four halvings leave.
+    """Return the height and width after four halvings.
 
     Raises:
-        ValueError: the shape is no picture's, or cannot be halved four times.
+        ValueError: the shape is not that of a picture, or cannot be halved four times.
     """
     if len(shape) != 3:
-        raise ValueError(f"'conv' is for pictures [channels, height, width], not for samples {list(shape)}; try 'mlp'")
+        raise ValueError(f"'conv' needs pictures [channels, height, width], got samples {list(shape)}; try 'mlp'")
     _, height, width = shape
     step = 2**STRIDED
     if height % step or width % step:

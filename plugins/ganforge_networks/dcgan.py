@@ -1,4 +1,4 @@
-"""DCGAN's networks, which make pictures of noise and judge them (Radford et al. 2016, arXiv 1511.06434)."""
+"""DCGAN's generator from noise, and its discriminator (Radford et al. 2016, arXiv 1511.06434)."""
 
 import math
 
@@ -19,16 +19,16 @@ from ganforge_networks.layers import (
 
 
 class Generator(nn.Module):
-    """Deconvolutions from noise to a picture, values in [0, 1] (Figure 1).
+    """Deconvolutions from noise to a picture; values in [0, 1] (Figure 1).
 
-    The first deconvolution projects the noise to 4x4 pixels, each further one doubles the size. All but the last one
-    are followed by the norm and ReLU, the last one by tanh. There are biases only where `norm` is `none`.
+    The first deconvolution projects the noise to 4x4 pixels; each further one doubles the size. All but the last are
+    followed by the norm and ReLU, the last by tanh. There are biases only if `norm` is `none`.
 
     Args:
-        source_shape: (n,) or (n, 1, 1): how many numbers a picture is made of.
+        source_shape: (n,) or (n, 1, 1), where n is the size of the noise.
         target_shape: (channels, height, width) of the output; a square whose side is a power of two, 8 or more.
-        width: channels before the last deconvolution; they double with each one before it.
-        norm: what follows a deconvolution.
+        width: channels before the last deconvolution; they double with each earlier one.
+        norm: normalisation after a deconvolution.
         spectral: whether weights are divided by their largest singular value (Miyato et al. 2018).
         init: preset of the initial weights.
     """
@@ -45,7 +45,7 @@ class Generator(nn.Module):
     ) -> None:
         super().__init__()
         if len(source_shape) not in (1, 3) or source_shape[1:] not in ((), (1, 1)):
-            raise ValueError(f"'dcgan' makes pictures of noise [n] or [n, 1, 1], not of samples {list(source_shape)}")
+            raise ValueError(f"'dcgan' needs noise [n] or [n, 1, 1], got samples {list(source_shape)}")
         doublings = _doublings(target_shape)
         bias = norm == "none"
         channels = [width * 2**level for level in range(doublings)][::-1]
@@ -60,20 +60,20 @@ class Generator(nn.Module):
             divide_by_norms(self)
 
     def forward(self, noise: Tensor) -> Tensor:
-        """Make pictures: [N, n] or [N, n, 1, 1] to [N, C, H, W] in [0, 1]."""
+        """Generate pictures: [N, n] or [N, n, 1, 1] to [N, C, H, W] in [0, 1]."""
         return from_signed(self.layers(noise[:, :, None, None] if noise.ndim == 2 else noise))
 
 
 class Discriminator(nn.Module):
-    """Convolutions that halve the picture down to 4x4 pixels, and one that judges these.
+    """Convolutions that halve the picture down to 4x4 pixels, and one that computes the score.
 
-    All but the first and the last one are followed by the norm. There are biases only where `norm` is `none`, as
-    WGAN-GP's critic needs it (Gulrajani et al. 2017, section 4).
+    All but the first and the last are followed by the norm. There are biases only if `norm` is `none`, as WGAN-GP's
+    critic requires (Gulrajani et al. 2017, section 4).
 
     Args:
         shape: (channels, height, width) of a picture; a square whose side is a power of two, 8 or more.
         width: channels after the first convolution; they double with each further one.
-        norm: what follows a convolution.
+        norm: normalisation after a convolution.
         spectral: whether weights are divided by their largest singular value (Miyato et al. 2018).
         init: preset of the initial weights.
     """
@@ -96,7 +96,7 @@ class Discriminator(nn.Module):
             divide_by_norms(self)
 
     def forward(self, pictures: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """Judge pictures.
+        """Score pictures.
 
         Args:
             pictures: [N, C, H, W] in [0, 1].
@@ -112,10 +112,10 @@ class Discriminator(nn.Module):
 
 
 def _doublings(shape: Shape) -> int:
-    """Return how often 4x4 pixels are doubled to a picture.
+    """Return the number of doublings from 4x4 pixels to a picture.
 
     Raises:
-        ValueError: it is no such picture.
+        ValueError: it is not such a picture.
     """
     require_pictures("dcgan", shape)
     height, width = shape[1:]

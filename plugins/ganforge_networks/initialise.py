@@ -1,4 +1,4 @@
-"""Ways to initialise networks."""
+"""Initialisation of networks."""
 
 import math
 from typing import Literal
@@ -14,17 +14,17 @@ _GAIN = 0.02
 def initialise(network: nn.Module, preset: Preset) -> None:
     """Initialise every convolution, linear layer and batch norm of a network.
 
-    With `dcgan`, `xavier`, `kaiming` and `orthogonal` biases are 0 and batch-norm scales are drawn from N(1, 0.02), as
+    With `dcgan`, `xavier`, `kaiming` and `orthogonal`, biases are 0 and batch-norm scales are drawn from N(1, 0.02), as
     in the public code of CycleGAN, pix2pix and CUT.
 
     Args:
-        network: is changed in place.
-        preset: `torch` leaves what today's torch does. Weights are drawn by `dcgan` from N(0, 0.02) (Radford et al.
-            2016; CycleGAN and pix2pix call it normal), by `xavier` from N(0, 0.02² 2 / (fan in + fan out)) (Glorot and
-            Bengio 2010), by `kaiming` from N(0, 2 / fan in) (He et al. 2015); `orthogonal` makes orthogonal matrices
-            times 0.02 (Saxe et al. 2014). `skt2017` is what the authors' code of DiscoGAN got from the torch of 2017:
-            weights of a convolution, and of a deconvolution likewise, from U(±1/sqrt(in_channels k²)), scales of a
-            batch norm from U(0, 1).
+        network: changed in place.
+        preset: `torch` keeps torch's present default. Weights are drawn by `dcgan` from N(0, 0.02) (Radford et al.
+            2016; called normal in CycleGAN and pix2pix), by `xavier` from N(0, 0.02² 2 / (fan in + fan out)) (Glorot
+            and Bengio 2010), by `kaiming` from N(0, 2 / fan in) (He et al. 2015); `orthogonal` gives orthogonal
+            matrices times 0.02 (Saxe et al. 2014). `skt2017` is torch's default of 2017, used by DiscoGAN's authors:
+            weights of convolutions and deconvolutions from U(±1/sqrt(in_channels k²)), scales of batch norms from
+            U(0, 1).
     """
     if preset == "torch":
         return

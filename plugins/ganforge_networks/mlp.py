@@ -14,16 +14,16 @@ Layers = Annotated[int, ge(2), le(100)]
 
 
 class Generator(nn.Module):
-    """Linear layers with ReLU; `output = "relu"` also puts one after the last layer, as the paper's text has it.
+    """Linear layers with ReLU; `output = "relu"` adds one after the last layer, as in the paper's text.
 
     Args:
         source_shape: shape of an input sample; it is flattened.
         target_shape: shape of an output sample.
-        target_mean: mean of the target domain, [*target_shape]. The output starts there, since a unit
-            that starts below zero would be dead behind a ReLU.
+        target_mean: mean of the target domain, [*target_shape]. The output starts there, since a unit that starts below
+            zero would be dead after a ReLU.
         layers: number of linear layers.
         hidden: units of each layer but the last.
-        output: `relu` for targets that are positive in every coordinate, else `linear`.
+        output: `relu` for targets that are positive in every coordinate, otherwise `linear`.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Linear layers with ReLU and a last one without; its score is a logit.
+    """Linear layers with ReLU, except after the last one; the score is a logit.
 
     Args:
         shape: shape of a sample; it is flattened.
@@ -65,7 +65,7 @@ class Discriminator(nn.Module):
         self.judge = nn.Linear(hidden, 1)
 
     def forward(self, points: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """Judge points.
+        """Score points.
 
         Args:
             points: [N, *shape].

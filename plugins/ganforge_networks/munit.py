@@ -20,7 +20,7 @@ Halvings = Annotated[int, ge(1), le(8)]
 
 
 class ContentEncoder(nn.Module):
-    """E^c: a 7x7 convolution, some that halve the picture, residual blocks; instance norm takes the style away.
+    """E^c: a 7x7 convolution, convolutions that halve the picture, residual blocks; instance norm removes the style.
 
     Args:
         shape: (channels, height, width) of a picture; height and width are multiples of 2**halvings.
@@ -48,11 +48,11 @@ class ContentEncoder(nn.Module):
 
 
 class StyleEncoder(nn.Module):
-    """E^s: a 7x7 convolution, some that halve the picture, global pooling, a 1x1 convolution; without any norm.
+    """E^s: a 7x7 convolution, convolutions that halve the picture, global pooling, a 1x1 convolution; no norm.
 
     Args:
-        shape: (channels, height, width) of a picture; neither is below 2**halvings.
-        style: numbers in a style; the coupling says it.
+        shape: (channels, height, width) of a picture; height and width are at least 2**halvings.
+        style: length of a style vector, given by the coupling.
         width: channels after the first convolution; they double with each of the first two halvings.
         halvings: 4x4 convolutions that halve the picture.
     """
@@ -74,14 +74,14 @@ class StyleEncoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """G: residual blocks in which the style sets scale and shift (AdaIN), nearest upsampling with 5x5 convolutions.
+    """G: residual blocks whose scale and shift are set by the style (AdaIN), nearest upsampling with 5x5 convolutions.
 
-    Three linear layers make all scales and shifts of a style. Layer norm after upsampling keeps what AdaIN has set.
+    Three linear layers compute all scales and shifts from a style. Layer norm after upsampling keeps AdaIN's effect.
 
     Args:
         shape: (channels, height, width) of a picture.
-        style: numbers in a style; the coupling says it.
-        content_encoder: what it undoes; the coupling says it.
+        style: length of a style vector, given by the coupling.
+        content_encoder: the encoder that it inverts, given by the coupling.
         blocks: residual blocks.
         hidden: units of the linear layers.
     """
@@ -104,7 +104,7 @@ class Decoder(nn.Module):
         initialise(self, "kaiming")
 
     def forward(self, content: Tensor, style: Tensor) -> Tensor:
-        """Make pictures, [N, C, H, W] in [0, 1], of contents and styles."""
+        """Decode contents and styles to pictures, [N, C, H, W] in [0, 1]."""
         affine = self.affine(style)[:, :, None, None].chunk(len(self.blocks), 1)
         for block, own in zip(self.blocks, affine, strict=True):
             content = block(content, own)
@@ -112,7 +112,7 @@ class Decoder(nn.Module):
 
 
 class Residual(nn.Module):
-    """x + norm(conv3(ReLU(norm(conv3(x))))); the norm is an instance norm, with given scale and shift or without."""
+    """x + norm(conv3(ReLU(norm(conv3(x))))); the norm is an instance norm with or without given scale and shift."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -131,7 +131,7 @@ class Residual(nn.Module):
 
 
 class LayerNorm(nn.Module):
-    """Each sample divided by its own deviation, over all channels and places; scale and shift for each channel."""
+    """Normalises each sample over all channels and positions; scale and shift for each channel."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -147,18 +147,18 @@ class LayerNorm(nn.Module):
         return mean, variance
 
     def normalised(self, hidden: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
-        """Return what `forward` makes of [N, C, H, W] of this mean and variance."""
+        """Return the result of `forward` for [N, C, H, W] with this mean and variance."""
         return (hidden - mean) / (variance.sqrt() + 1e-5) * self.scale[:, None, None] + self.shift[:, None, None]
 
 
 class Discriminator(nn.Module):
-    """D: one network for each scale, of 4x4 convolutions that halve the picture and a 1x1 one; without any norm.
+    """D: a network for each scale, with 4x4 convolutions that halve the picture and a 1x1 convolution; no norm.
 
     Args:
-        shape: (channels, height, width) of a picture; neither is below 2**(layers + scales - 1).
+        shape: (channels, height, width) of a picture; height and width are at least 2**(layers + scales - 1).
         width: channels after the first convolution; they double with each further one.
         layers: convolutions that halve the picture.
-        scales: networks; each is shown the picture at half the size of the one before.
+        scales: number of networks; each sees the picture at half the size of the previous one.
     """
 
     def __init__(
@@ -179,13 +179,13 @@ class Discriminator(nn.Module):
         initialise(self, "dcgan")
 
     def forward(self, pictures: Tensor) -> tuple[list[Tensor], tuple[Tensor, ...]]:
-        """Judge pictures.
+        """Score pictures.
 
         Args:
             pictures: [N, C, H, W] in [0, 1].
 
         Returns:
-            scores: a map for each scale, the finest first; [N, 1, H/2**layers, W/2**layers] is the first one.
+            scores: a map for each scale, the finest first, which is [N, 1, H/2**layers, W/2**layers].
             features: the activation after each halving, scale by scale, [N, ...] each.
         """
         scores, features, shown = [], [], to_signed(pictures)
@@ -200,7 +200,7 @@ class Discriminator(nn.Module):
 
 
 def _convolution(channels_in: int, channels_out: int, kernel: int, stride: int = 1) -> list[nn.Module]:
-    """Return a convolution that keeps the size, or halves it, behind a reflecting border."""
+    """Return a convolution with reflection padding that keeps or halves the size."""
     border = nn.ReflectionPad2d((kernel - 1) // 2)
     return [border, nn.Conv2d(channels_in, channels_out, kernel, stride)]
 
@@ -208,6 +208,6 @@ def _convolution(channels_in: int, channels_out: int, kernel: int, stride: int =
 def _require_sides(name: str, shape: Shape, step: int = 1, least: int = 4) -> None:
     require_pictures(name, shape)
     if any(side % step for side in shape[1:]):
-        raise ValueError(f"'{name}' needs height and width that are multiples of {step}; got {size_of(shape)}")
+        raise ValueError(f"'{name}' needs a height and width that are multiples of {step}; got {size_of(shape)}")
     if min(shape[1:]) < least:
         raise ValueError(f"'{name}' needs pictures of {least}x{least} or more; got {size_of(shape)}")

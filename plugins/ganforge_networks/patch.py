@@ -1,4 +1,4 @@
-"""The discriminator of patches that pix2pix brought (Isola et al. 2017, arXiv 1611.07004, section 3.2.2)."""
+"""pix2pix's patch discriminator (Isola et al. 2017, arXiv 1611.07004, section 3.2.2)."""
 
 from typing import Annotated, Literal
 
@@ -21,20 +21,21 @@ from ganforge_networks.layers import (
 
 
 class Discriminator(nn.Module):
-    """PatchGAN: judges each of overlapping patches, which are 70x70 pixels large with three layers.
+    """PatchGAN: scores overlapping patches, of 70x70 pixels with three layers.
 
-    The first convolution has no norm. The first and the last one have a bias, the others where the norm is `instance`,
-    as in the authors' code.
+    The first convolution has no norm. The first and the last have a bias; the others have one if the norm is
+    `instance`, as in the authors' code.
 
     Args:
         shape: (channels, height, width) of a picture.
-        width: channels after the first convolution; they double with each further one up to 8 times as many.
-        layers: convolutions that halve the picture, before two that do not; 0 judges single pixels by 1x1 convolutions.
-        norm: what follows a convolution.
+        width: channels after the first convolution; they double with each further one, up to 8 times as many.
+        layers: convolutions that halve the picture, before two that do not; 0 scores pixels with 1x1 convolutions.
+        norm: normalisation after a convolution.
         spectral: whether weights are divided by their largest singular value (Miyato et al. 2018).
-        down: `strided` convolutions, or `antialiased` ones, which a blur follows (Park et al. 2020).
-        scales: discriminators, each for a picture half as large as the one before (pix2pixHD, Wang et al. 2018).
-        padding: of convolutions; 2 in pix2pixHD.
+        down: `strided` convolutions, or `antialiased` ones, which are followed by a blur (Park et al. 2020).
+        scales: number of discriminators; each sees the picture at half the size of the previous one (pix2pixHD, Wang et
+            al. 2018).
+        padding: padding of convolutions; 2 in pix2pixHD.
         init: preset of the initial weights.
     """
 
@@ -60,7 +61,7 @@ class Discriminator(nn.Module):
                 f"'patch' with {layers} layers and scales = {scales} needs pictures of {needed}x{needed} or more; "
                 f"got {size_of(shape)}, set fewer layers or scales"
             )
-        # The coarsest one comes first, as in the public code.
+        # The coarsest scale comes first, as in the public code.
         judges = [_pixels(shape[0], width, norm) if layers == 0 else [] for _ in range(scales)]
         if layers:
             judges = [_patches(shape[0], width, layers, norm, down, padding) for _ in range(scales)]
@@ -70,7 +71,7 @@ class Discriminator(nn.Module):
             divide_by_norms(self)
 
     def forward(self, pictures: Tensor) -> tuple[Tensor | list[Tensor], tuple[Tensor, ...]]:
-        """Judge pictures.
+        """Score pictures.
 
         Args:
             pictures: [N, C, H, W] in [0, 1].

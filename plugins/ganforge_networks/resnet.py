@@ -1,4 +1,4 @@
-"""CycleGAN's generator (Zhu et al. 2017, arXiv 1703.10593, appendix 7.2), with the layers that CUT has changed."""
+"""CycleGAN's generator (Zhu et al. 2017, arXiv 1703.10593, appendix 7.2), also with CUT's layers."""
 
 from collections.abc import Sequence
 from typing import Annotated, Literal
@@ -25,20 +25,20 @@ from ganforge_networks.layers import (
 
 
 class Generator(nn.Module):
-    """Residual blocks between layers that halve the picture and layers that double it, values in [0, 1].
+    """Residual blocks between layers that halve the picture and layers that double it; values in [0, 1].
 
-    Convolutions have a bias where the norm is `instance`, as in the authors' code. Any size will do that leaves two
-    pixels after the halvings; what a size that is no multiple has too much afterwards is cut off.
+    Convolutions have a bias if the norm is `instance`, as in the authors' code. Any size with at least two pixels after
+    the halvings works; if it is not a multiple, the surplus of the output is cut off.
 
     Args:
         source_shape: (channels, height, width) of the input.
         target_shape: the same of the output; only the channels may differ.
         width: channels after the first convolution; they double with each halving.
         blocks: residual blocks; CycleGAN has 9 for 256x256 and 6 for 128x128.
-        halvings: of height and width; 2 in CycleGAN, 4 in pix2pixHD's global generator (Wang et al. 2018).
-        norm: what follows a convolution.
-        dropout: its rate inside of each block.
-        down: `strided` convolutions, or `antialiased` ones, which a blur follows (Park et al. 2020).
+        halvings: halvings of height and width; 2 in CycleGAN, 4 in pix2pixHD's global generator (Wang et al. 2018).
+        norm: normalisation after a convolution.
+        dropout: dropout rate in each block.
+        down: `strided` convolutions, or `antialiased` ones, which are followed by a blur (Park et al. 2020).
         up: `deconvolution`, or a convolution after an `antialiased` doubling (Park et al. 2020), or after a `resize`
             that repeats pixels (Odena et al. 2016).
         init: preset of the initial weights.
@@ -91,11 +91,11 @@ class Generator(nn.Module):
         return from_signed(self.layers(to_signed(pictures))[:, :, :height, :width])
 
     def features(self, pictures: Tensor, layers: Sequence[int]) -> list[Tensor]:
-        """Return the activations after some layers, [N, ...] each, computed no further than these.
+        """Return the activations after some layers, [N, ...] each, and compute no further layers.
 
         Args:
             pictures: [N, C, H, W] in [0, 1].
-            layers: numbers in the sequence, from 0; the same as in the public code, such as CUT's 0, 4, 8, 12, 16.
+            layers: indices in the sequence, from 0, as in the public code, such as CUT's 0, 4, 8, 12, 16.
 
         Raises:
             ValueError: there is no such layer.
@@ -104,7 +104,7 @@ class Generator(nn.Module):
 
 
 class Block(nn.Module):
-    """Two convolutions, whose result is added to what they were given (He et al. 2016)."""
+    """Two convolutions, whose result is added to their input (He et al. 2016)."""
 
     def __init__(self, channels: int, norm: Norm, dropout: float) -> None:
         super().__init__()
@@ -116,7 +116,7 @@ class Block(nn.Module):
         self.layers = nn.Sequential(*layers)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Change [N, C, H, W] and keep its shape."""
+        """Compute [N, C, H, W] to the same shape."""
         changed: Tensor = x + self.layers(x)
         return changed
 

@@ -14,15 +14,15 @@ Domains = Annotated[int, ge(1), le(1000)]
 
 
 class Generator(nn.Module):
-    """G(x, c): planes with the label's one-hot code are stacked to the picture (section 3.1).
+    """G(x, c): planes with the label's one-hot code are stacked on the picture (section 3.1).
 
-    A 7x7 convolution, two that halve the picture, residual blocks, two deconvolutions, a 7x7 convolution, tanh; all are
-    without bias and, but for the last one, followed by instance norm with scale and shift.
+    A 7x7 convolution, two that halve the picture, residual blocks, two deconvolutions, a 7x7 convolution, tanh. None
+    has a bias; all but the last are followed by instance norm with scale and shift.
 
     Args:
         source_shape: (channels, height, width) of a picture; height and width are multiples of 4.
         target_shape: the same; only the channels may differ.
-        domains: how many the coupling has.
+        domains: number of the coupling's domains.
         width: channels after the first convolution.
         blocks: residual blocks.
     """
@@ -55,7 +55,7 @@ class Generator(nn.Module):
     def forward(self, pictures: Tensor, label: int) -> Tensor:
         """Translate pictures, [N, C, H, W] in [0, 1], into the domain with this label, to [N, C', H, W] in [0, 1]."""
         if label >= len(self.codes):
-            raise ValueError(f"there is no domain of label {label}; set generator.domains to what the coupling has")
+            raise ValueError(f"no domain has the label {label}; set generator.domains to that of the coupling")
         code = self.codes[label].to(pictures.dtype)  # [domains]
         planes = code[None, :, None, None].expand(pictures.shape[0], -1, *pictures.shape[2:])
         return from_signed(self.layers(torch.cat([to_signed(pictures), planes], 1)))
@@ -77,11 +77,11 @@ class Residual(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """D with two heads: D_src judges patches, D_cls tells the domain (section 3.1); there is no norm.
+    """D with two heads: D_src scores patches, D_cls predicts the domain (section 3.1); no norm.
 
     Args:
         shape: (channels, height, width) of a picture; height and width are multiples of 2**halvings.
-        domains: how many the coupling has.
+        domains: number of the coupling's domains.
         width: channels after the first convolution; they double with each halving.
         halvings: 4x4 convolutions that halve the picture.
     """
@@ -100,14 +100,15 @@ class Discriminator(nn.Module):
         self.classify = nn.Conv2d(channels[-1], domains, left, bias=False)
 
     def forward(self, pictures: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """Judge pictures.
+        """Score pictures and classify their domain.
 
         Args:
             pictures: [N, C, H, W] in [0, 1].
 
         Returns:
-            score: of being real, a map [N, 1, H/2**halvings, W/2**halvings].
-            features: the activation after each halving, [N, ...] each; and last the logits of D_cls, [N, domains].
+            score: logits of being real, [N, 1, H/2**halvings, W/2**halvings].
+            features: the activation after each halving, [N, ...] each; the last entry are the logits of D_cls,
+                [N, domains].
         """
         features, hidden = [], to_signed(pictures)
         for halve in self.halve:
@@ -117,11 +118,11 @@ class Discriminator(nn.Module):
 
 
 def _normed(convolution: nn.Conv2d | nn.ConvTranspose2d) -> list[nn.Module]:
-    """Return a convolution with instance norm and ReLU behind it."""
+    """Return a convolution followed by instance norm and ReLU."""
     return [convolution, nn.InstanceNorm2d(convolution.out_channels, affine=True), nn.ReLU(inplace=True)]
 
 
 def _require_multiples(step: int, *shapes: Shape) -> None:
     require_pictures("stargan", *shapes)
     if any(side % step for side in shapes[0][1:]):
-        raise ValueError(f"'stargan' needs height and width that are multiples of {step}; got {size_of(shapes[0])}")
+        raise ValueError(f"'stargan' needs a height and width that are multiples of {step}; got {size_of(shapes[0])}")

@@ -1,6 +1,6 @@
-"""StyleGAN2's layers (Karras et al. 2020, arXiv 1912.04958) as networks for pictures, as SinCUT has them.
+"""Networks of StyleGAN2's layers (Karras et al. 2020, arXiv 1912.04958), as in SinCUT.
 
-Park et al. 2020 (arXiv 2007.15651) train them on crops of a single picture; the layers are those of their code.
+Park et al. 2020 (arXiv 2007.15651) train them on crops of a single picture; the layers follow their code.
 """
 
 import math
@@ -18,15 +18,15 @@ from ganforge_networks.layers import Width, activations, from_signed, require_pi
 
 
 class Generator(nn.Module):
-    """Residual blocks without styles, with noise where the size is doubled; its values are not confined to [0, 1].
+    """Residual blocks without styles, with noise at each doubling; values are not limited to [0, 1].
 
     Args:
         source_shape: (channels, height, width) of the input; height and width are multiples of 2^halvings.
         target_shape: the same of the output; only the channels may differ.
-        width: channels are 512 width / side, at most 512 for sides of 32 or less; the side counts as the nearest power
-            of two.
+        width: channels are 512 width / side, at most 512 for sides of 32 or less; the side is rounded to the nearest
+            power of two.
         blocks: residual blocks that keep the size, half of them before and half after the innermost point.
-        halvings: of height and width.
+        halvings: halvings of height and width.
     """
 
     def __init__(
@@ -41,7 +41,9 @@ class Generator(nn.Module):
         super().__init__()
         require_pictures("stylegan2", source_shape, target_shape)
         if any(side % 2**halvings for side in source_shape[1:]):
-            raise ValueError(f"'stylegan2' halves pictures {halvings} times, which {size_of(source_shape)} cannot be")
+            raise ValueError(
+                f"'stylegan2' halves pictures {halvings} times, but {size_of(source_shape)} cannot be halved so often"
+            )
         side = 2 ** round(math.log2(min(source_shape[1:])))
         sides = [side // 2**level for level in range(halvings + 1)]
         channels = [max(1, _capped(round(512 * width / side), side, 512)) for side in sides]
@@ -57,11 +59,11 @@ class Generator(nn.Module):
         return from_signed(self.decoder(self.encoder(to_signed(pictures))))
 
     def features(self, pictures: Tensor, layers: Sequence[int]) -> list[Tensor]:
-        """Return the activations after some layers of the encoder, computed no further than these.
+        """Return the activations after some layers of the encoder, and compute no further layers.
 
         Args:
             pictures: [N, C, H, W] in [0, 1].
-            layers: numbers, from 0; the same as in the public code, such as SinCUT's 0, 2, 4.
+            layers: indices, from 0, as in the public code, such as SinCUT's 0, 2, 4.
 
         Raises:
             ValueError: there is no such layer.
@@ -82,7 +84,7 @@ class Discriminator(nn.Module):
         require_pictures("stylegan2", shape)
         side = shape[1]
         if side != shape[2] or side < 8 or side & (side - 1):
-            raise ValueError(f"'stylegan2' judges squares whose side is 8, 16, 32, 64 and so on; got {size_of(shape)}")
+            raise ValueError(f"'stylegan2' takes squares whose side is 8, 16, 32, 64 and so on; got {size_of(shape)}")
         sides = [side // 2**level for level in range(int(math.log2(side)) - 1)]  # ..., 8, 4
         channels = [max(1, _capped(256 * width // side, side, 384)) for side in sides]
         halve = [_Block(*pair, halve=True) for pair in pairwise(channels)]  # [N, C, H/2, W/2]
@@ -91,7 +93,7 @@ class Discriminator(nn.Module):
         self.judge = nn.Sequential(_Linear(channels[-1] * 16, channels[-1], active=True), _Linear(channels[-1], 1))
 
     def forward(self, pictures: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """Judge pictures.
+        """Score pictures.
 
         Args:
             pictures: [N, C, H, W] in [0, 1].
@@ -111,7 +113,7 @@ def _capped(channels: int, side: int, most: int) -> int:
 
 
 class _Blur(nn.Module):
-    """A blur with [1, 3, 3, 1] after padding with zeros; its sum is `gain`."""
+    """A blur with [1, 3, 3, 1] after zero padding; the kernel sums to `gain`."""
 
     kernel: Tensor
 
@@ -168,7 +170,7 @@ def _convolve(channels_in: int, channels_out: int, size: int, *, halve: bool = F
 
 
 class _Block(nn.Module):
-    """Two convolutions and what they were given, the sum divided by sqrt(2)."""
+    """Two convolutions plus a skip connection, divided by sqrt(2)."""
 
     def __init__(self, channels_in: int, channels_out: int, *, halve: bool) -> None:
         super().__init__()
@@ -181,7 +183,7 @@ class _Block(nn.Module):
 
 
 class _Double(nn.Module):
-    """Double height and width by a deconvolution with weights of length one, and a blur; then add noise."""
+    """Double height and width by a deconvolution with normalised weights and a blur, then add noise."""
 
     def __init__(self, channels_in: int, channels_out: int) -> None:
         super().__init__()

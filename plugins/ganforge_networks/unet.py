@@ -1,4 +1,4 @@
-"""pix2pix's generator (Isola et al. 2017, arXiv 1611.07004, section 3.2.1) as in the authors' PyTorch."""
+"""pix2pix's generator (Isola et al. 2017, arXiv 1611.07004, section 3.2.1) as in the authors' PyTorch code."""
 
 from collections.abc import Sequence
 from typing import Annotated, Literal
@@ -25,18 +25,18 @@ from ganforge_networks.layers import (
 
 
 class Generator(nn.Module):
-    """U-Net: an encoder, and a decoder that also sees what the encoder had at each level; values in [0, 1].
+    """U-Net: an encoder, and a decoder with skip connections from each level; values in [0, 1].
 
-    Convolutions have a bias where the norm is `instance`, as in the authors' code; the first and the innermost one have
-    no norm. Dropout is the generator's noise, and in use whenever the network is.
+    Convolutions have a bias if the norm is `instance`, as in the authors' code; the first and the innermost have no
+    norm. Dropout is the generator's noise, so it is always active.
 
     Args:
         source_shape: (channels, height, width) of the input; height and width are multiples of 2^levels.
         target_shape: the same of the output; only the channels may differ.
-        width: channels after the first convolution; they double with each level up to 8 times as many.
+        width: channels after the first convolution; they double with each level, up to 8 times as many.
         levels: convolutions that halve height and width: 8 for 256x256 and 7 for 128x128, down to 1x1.
-        norm: what follows a convolution.
-        dropout: its rate in the levels - 5 blocks of the decoder that follow the innermost one, at least in one.
+        norm: normalisation after a convolution.
+        dropout: dropout rate in the decoder's levels - 5 blocks after the innermost one, at least in one block.
         up: `deconvolution`, or a convolution after a `resize` that repeats pixels (Odena et al. 2016).
         init: preset of the initial weights.
     """
@@ -71,7 +71,7 @@ class Generator(nn.Module):
             decoder += [nn.Sequential(nn.ReLU(), *double, *normalisation(norm, channels[level - 1]), Dropout(rate))]
         decoder += [nn.Sequential(nn.ReLU(), *_double(2 * width, target_shape[0], up, True), nn.Tanh())]
         self.multiple = 2**levels
-        self.noisy = dropout > 0  # in use, too
+        self.noisy = dropout > 0  # outside of training, too
         self.encoder, self.decoder = nn.ModuleList(encoder), nn.ModuleList(decoder)
         initialise(self, init)
 
@@ -84,11 +84,11 @@ class Generator(nn.Module):
         return from_signed(made)
 
     def features(self, pictures: Tensor, layers: Sequence[int]) -> list[Tensor]:
-        """Return the activations after some levels of the encoder, computed no further than these.
+        """Return the activations after some levels of the encoder, and compute no further levels.
 
         Args:
             pictures: [N, C, H, W] in [0, 1].
-            layers: numbers of levels, from 0: [N, channels, H/2^(number+1), W/2^(number+1)] each.
+            layers: indices of levels, from 0: [N, channels, H/2^(index+1), W/2^(index+1)] each.
 
         Raises:
             ValueError: there is no such level.
@@ -97,14 +97,14 @@ class Generator(nn.Module):
 
 
 class Dropout(nn.Module):
-    """Dropout that is in use whether the network is trained or not (Isola et al. 2017, section 3.3)."""
+    """Dropout that is active in training and afterwards (Isola et al. 2017, section 3.3)."""
 
     def __init__(self, rate: float) -> None:
         super().__init__()
         self.rate = rate
 
     def forward(self, x: Tensor) -> Tensor:
-        """Set some numbers to 0, whatever the mode."""
+        """Apply dropout in any mode."""
         return drop(x, self.rate, training=True) if self.rate else x
 
 
@@ -119,7 +119,7 @@ def _require_halvings(shape: Shape, levels: int) -> None:
     while all(side % 2 ** (most + 1) == 0 for side in shape[1:]):
         most += 1
     if most < levels:
-        hint = f"set levels to {most} or less" if most > 1 else "take other sizes"
+        hint = f"set levels to {most} or less" if most > 1 else "use another size"
         raise ValueError(
             f"'unet' halves pictures {levels} times, but {size_of(shape)} can be halved {most} times; {hint}"
         )

@@ -1,4 +1,4 @@
-"""Starting points for authors: one small file for each kind of component, and a package around it."""
+"""Starting points for authors: a small file for each kind of component, or a package with it."""
 
 from typing import TYPE_CHECKING
 

@@ -17,26 +17,26 @@ KINDS = {
     "network": "A network of another role, such as an encoder.",
     "coupling": "Which networks exist, who updates them, and which directions are played.",
     "update": "What happens around an optimizer's step.",
-    "optimizer": "How gradients become steps.",
-    "dataset": "Samples of each domain.",
+    "optimizer": "How parameters change by their gradients.",
+    "dataset": "Where the samples of each domain come from.",
     "evaluation": "Metrics and figures of trained networks.",
-    "observer": "What follows a run.",
-    "command": "A command of ganforge's own command line.",
+    "observer": "What reads or reports a run while it trains.",
+    "command": "A command of the command line.",
 }
 
 new = typer.Typer(
     no_args_is_help=True,
-    help="Start a component: a file that runs as it is, with its test and a recipe; or a package of them.",
+    help="Start a component: a working file with a test and a recipe, or a package of them.",
 )
 
-Name = Annotated[str, typer.Argument(help="Its name, such as my-loss; the file is then my_loss.py.")]
-Out = Annotated[Path, typer.Option(metavar="DIR", help="Where to write; made if it is not there.")]
+Name = Annotated[str, typer.Argument(help="Name, such as my-loss; the file is then my_loss.py.")]
+Out = Annotated[Path, typer.Option(metavar="DIR", help="Folder to write to; created if needed.")]
 AsPackage = Annotated[bool, typer.Option("--package", help="Write a package that pip can install.")]
 License = Annotated[
     Literal["MIT", "Apache-2.0", "BSD-3-Clause", "none"] | None,
-    typer.Option(help="Of the package; MIT, if nothing else is said."),
+    typer.Option(help="Licence of the package; by default MIT."),
 ]
-Author = Annotated[str | None, typer.Option(help="Who holds the copyright; by default git's user.name.")]
+Author = Annotated[str | None, typer.Option(help="Copyright holder; by default git's user.name.")]
 
 
 def _add(kind: str, about: str) -> None:
@@ -67,7 +67,7 @@ def _add(kind: str, about: str) -> None:
             steps = [f"pytest {test}", f"ganforge check {file}", f"ganforge run {recipe}"]
         for path in written:
             tell(f"wrote {path}")
-        tell("go on with:")
+        tell("next:")
         for step in steps:
             tell(f"  {step}")
 
@@ -78,5 +78,5 @@ new.command("recipe")(recipe)
 
 
 def _word(path: Path) -> str:
-    """Return a path as a word for the shell; one that begins with a dash would be an option."""
+    """Quote a path for the shell; one that starts with a dash must not look like an option."""
     return shlex.quote(f"./{path}" if str(path).startswith("-") else str(path))

@@ -1,4 +1,4 @@
-"""Under which terms a package is written, and by whom."""
+"""The licence and the author of a package."""
 
 import datetime
 import subprocess
@@ -16,17 +16,17 @@ USUAL = "MIT"
 
 @frozen
 class Licence:
-    """A licence by its SPDX name, with its text; both are empty where there is none."""
+    """A licence: its SPDX name and its text; both are empty if there is none."""
 
     name: str = ""
     text: str = ""
 
 
 def choose(name: str | None, author: str | None) -> Licence:
-    """Return a licence with this year and its author, who is asked for where neither an option nor git names one.
+    """Return a licence with this year and the author; ask for the author if neither an option nor git gives one.
 
     Raises:
-        InputError: nobody says who the author is.
+        InputError: the author is unknown.
     """
     if name == "none":
         return Licence()
@@ -39,7 +39,7 @@ def choose(name: str | None, author: str | None) -> Licence:
 
 
 def refuse(name: str | None, author: str | None) -> None:
-    """Refuse a licence or an author of what is no package."""
+    """Refuse a licence or an author without a package."""
     if name is not None or author is not None:
         raise InputError("--license and --author are for packages: add --package")
 
@@ -47,7 +47,7 @@ def refuse(name: str | None, author: str | None) -> None:
 def _from_git() -> str:
     try:
         found = subprocess.run(["git", "config", "user.name"], capture_output=True, text=True, check=False)
-    except (OSError, ValueError):  # git is not there, or the name is not UTF-8
+    except (OSError, ValueError):  # git is missing, or the name is not UTF-8
         return ""
     return found.stdout.strip()
 

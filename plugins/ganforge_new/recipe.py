@@ -1,4 +1,4 @@
-"""A recipe to begin with: it extends another one, and names as comments what one most likely changes."""
+"""Starting a recipe: it extends another one, and lists in comments the settings most likely to be changed."""
 
 import json
 import re
@@ -12,22 +12,22 @@ import typer
 from ganforge import InputError, complete_recipe, describe_value, read_recipe, tell, write_output
 
 LIKELY = {"optimizer": ("lr",), "train": ("steps", "batch", "seed")}
-DEFAULTS = {("train", "seed"): 0}  # of keys that recipes leave out
+DEFAULTS = {("train", "seed"): 0}  # of keys that recipes usually omit
 
 
-Name = Annotated[str, typer.Argument(help="Its name, such as mine; the file is then mine.toml.")]
+Name = Annotated[str, typer.Argument(help="Name, such as mine; the file is then mine.toml.")]
 Like = Annotated[
     str,
-    typer.Option("--like", metavar="RECIPE", help="The recipe that it changes.", autocompletion=complete_recipe),
+    typer.Option("--like", metavar="RECIPE", help="The recipe to extend.", autocompletion=complete_recipe),
 ]
-Out = Annotated[Path, typer.Option(metavar="DIR", help="Where to write; made if it is not there.")]
+Out = Annotated[Path, typer.Option(metavar="DIR", help="Folder to write to; created if needed.")]
 
 
 def recipe(context: typer.Context, name: Name, like: Like, out: Out = Path(".")) -> None:
-    """Start a recipe that changes another one: it names as comments what one most likely changes."""
+    """Start a recipe that extends another one, with the settings most likely to be changed as comments."""
     path = new_recipe(context, name, like, out)
     tell(f"wrote {path}")
-    tell("go on with:")
+    tell("next:")
     for command in ("show recipe", "run"):
         tell(f"  ganforge {command} {shlex.quote(str(path))}")
 
@@ -36,15 +36,14 @@ def new_recipe(context: typer.Context, name: str, like: str, folder: Path = Path
     """Write `NAME.toml`, which extends the recipe `like`, a shipped one's name or a file, and return its path.
 
     Raises:
-        InputError: the name is none of a file, the file is there already or cannot be written, or there is no such
-            recipe.
+        InputError: the name is not a file name, the file exists or cannot be written, or there is no such recipe.
     """
     name = name.removesuffix(".toml")
     if not re.fullmatch(r"[\w-]+", name):
-        raise InputError(f"'{name}' is no name for a recipe: use letters, digits, - and _")
+        raise InputError(f"'{name}' cannot be the name of a recipe: use letters, digits, - and _")
     path = folder / f"{name}.toml"
     if path.exists():
-        raise InputError(f"{path} is there already; remove it, or choose another name")
+        raise InputError(f"{path} exists already; remove it, or choose another name")
     recipe = read_recipe(context.obj, like)
     parent = like if like in context.obj.recipes() else _from(folder, like)
     if name == Path(parent).stem:
@@ -53,7 +52,7 @@ def new_recipe(context: typer.Context, name: str, like: str, folder: Path = Path
         f"# {name}: {like}, changed.",
         f"extends = {json.dumps(parent)}",
         "",
-        "# What one most likely changes; remove the # in front of a table and of a key.",
+        "# The settings most likely to be changed; remove the # in front of a table and a key.",
         *_comments(recipe.table),
     ]
     try:
@@ -64,7 +63,7 @@ def new_recipe(context: typer.Context, name: str, like: str, folder: Path = Path
 
 
 def _from(folder: Path, like: str) -> str:
-    """Return a file's path as a recipe in another folder has to name it."""
+    """Return a file's path relative to the folder of a recipe that names it."""
     return Path(like).as_posix() if folder == Path() else Path(like).absolute().as_posix()
 
 
@@ -86,5 +85,5 @@ def _comments(table: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _written(value: Any) -> str:
-    """Write a value as TOML: its texts are JSON's."""
+    """Write a value as TOML; strings are written as in JSON."""
     return json.dumps(value) if isinstance(value, str) else describe_value(value)

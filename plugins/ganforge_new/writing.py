@@ -1,4 +1,4 @@
-"""A component of a name, made from the template of its kind: as three files, or as a package."""
+"""Writing a component from the template of its kind: as three files, or as a package."""
 
 import ast
 import errno
@@ -18,7 +18,7 @@ from ganforge_new.licences import Licence
 
 TEMPLATES = Path(__file__).parent / "templates"
 NAME = re.compile(r"[A-Za-z]([A-Za-z0-9_-]*[A-Za-z0-9])?")
-# Files of a package that its kind does not decide, by the template of each.
+# Files of a package that do not depend on the kind, with their templates.
 PACKAGE = {
     "pyproject.toml": "pyproject.toml",
     "README.md": "README.md",
@@ -30,7 +30,7 @@ LICENCE_LINES = 'license = "LICENCE"\nlicense-files = ["LICENSE"]\n'
 
 @frozen
 class Component:
-    """What is to be written. In templates it is called `example`, and its class `Example`.
+    """The component to write. In templates it is called `example`, and its class `Example`.
 
     >>> one = Component("loss", "my-NewLoss")
     >>> one.module, one.type
@@ -42,32 +42,32 @@ class Component:
 
     @property
     def module(self) -> str:
-        """Its name as that of a module or a function."""
+        """Its name as a module or function."""
         return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", self.name).replace("-", "_").lower()
 
     @property
     def type(self) -> str:
-        """Its name as that of a class."""
+        """Its name as a class."""
         return "".join(part[:1].upper() + part[1:] for part in re.split("[-_]", self.name))
 
     def check(self) -> None:
-        """Refuse a name of which none can be made for Python, or one that its own file uses for something else."""
+        """Refuse a name that is not valid in Python, or that the file itself uses for something else."""
         if not NAME.fullmatch(self.name):
-            rule = "take letters, digits, '-' and '_', from a letter on to a letter or digit"
+            rule = "use letters, digits, '-' and '_'; start with a letter, end with a letter or digit"
             raise InputError(f"'{self.name}' cannot be the name of a component; {rule}")
         used = {name for file in ("example.py", "test_example.py") for name in _names(self.template(file))}
         for name in (self.module, self.type):
             if keyword.iskeyword(name):
-                raise InputError(f"'{name}' is a keyword of Python; choose another name")
+                raise InputError(f"'{name}' is a Python keyword; choose another name")
             if name in used:
-                raise InputError(f"'{name}' means something else in the file of a {self.kind}; choose another name")
+                raise InputError(f"'{name}' has another meaning in the file of a {self.kind}; choose another name")
 
     def template(self, file: str) -> str:
         """Return a template of its kind."""
         return read_text(TEMPLATES / self.kind / file)
 
     def fill(self, text: str) -> str:
-        """Write its name where a template has that of the example: as it is where it is quoted, else for Python."""
+        """Replace the example's name in a template: as given where it is quoted, otherwise as a Python name."""
         text = re.sub(r"""(["'`])example\1""", rf"\g<1>{self.name}\1", text)
         text = text.replace("ganforge-example", self.distribution)
         return text.replace("example", self.module).replace("Example", self.type)
@@ -79,7 +79,7 @@ class Component:
 
 
 def require_free(component: Component, context: typer.Context) -> None:
-    """Refuse a name that a component, plugin, recipe, command or module has already."""
+    """Refuse a name that a component, plugin, recipe, command or module already has."""
     plugins = plugins_with(context, None)
     name, module = component.name, component.module
     commands: Mapping[str, object] = getattr(context.find_root().command, "commands", {})
@@ -102,8 +102,8 @@ def write_files(component: Component, out: Path) -> list[Path]:
     """Write the plugin file, its test and its recipe; return their paths.
 
     Raises:
-        InputError: one of them is there already, or `out` is no folder.
-        RunFailedError: the disk is full or cannot be written; nothing is left of them.
+        InputError: one of them exists already, or `out` is not a folder.
+        RunFailedError: the disk is full or cannot be written; none of them is left.
     """
     test = component.template("test_example.py").replace("from .example", "from example")
     texts = {
@@ -129,7 +129,7 @@ def write_package(component: Component, out: Path, licence: Licence) -> Path:
     """Write a package, whole or not at all; return its folder.
 
     Raises:
-        InputError: it is there already, or `out` is no folder.
+        InputError: it exists already, or `out` is not a folder.
         RunFailedError: the disk is full or cannot be written.
     """
     folder = out / component.distribution
@@ -143,17 +143,17 @@ def write_package(component: Component, out: Path, licence: Licence) -> Path:
 
 
 def _package(component: Component, licence: Licence) -> dict[str, str]:
-    """Return the texts of a package by their places in it."""
+    """Return the texts of a package by path."""
     file, recipe = component.template("example.py"), component.template("example.toml")
     about = file.partition("\n")[0].strip('."')  # such as: The loss `example`
     test = component.template("test_example.py")
-    # What is installed is tested, under the name by which ganforge finds it.
+    # The tests import the installed package, as ganforge does.
     for before, after in (
         ('Path(__file__).with_name("example.py")', '"ganforge_example"'),
         ("from .example", "from ganforge_example.example"),
     ):
         test = test.replace(before, after)
-    if "Path" not in test.replace(PATH, ""):  # it was imported for nothing else
+    if "Path" not in test.replace(PATH, ""):  # the import is then unused
         test = test.replace(f"\n\n{PATH}\n", "\n\n").replace(PATH, "")
     start = read_text(TEMPLATES / "package" / ("command.py" if component.kind == "command" else "component.py"))
     texts = {target: read_text(TEMPLATES / "package" / source) for source, target in PACKAGE.items()}
@@ -170,7 +170,7 @@ def _package(component: Component, licence: Licence) -> dict[str, str]:
 
 
 def _names(text: str) -> Iterator[str]:
-    """Yield the names that a file gives to something, or asks for, other than the example's own."""
+    """Yield the names that a file defines or uses, except the example's own."""
     for node in ast.walk(ast.parse(text)):
         found = ""
         if isinstance(node, ast.Name):
@@ -188,17 +188,17 @@ def _names(text: str) -> Iterator[str]:
 def _require_absent(*paths: Path) -> None:
     for path in paths:
         if os.path.lexists(path):
-            raise InputError(f"'{path}' is there already; choose another name, or another folder with --out")
+            raise InputError(f"'{path}' exists already; choose another name, or another folder with --out")
 
 
 @contextmanager
 def _writing(out: Path) -> Iterator[None]:
-    """Make a folder to write into, and say in a line why it cannot be written."""
+    """Create the folder to write to; turn disk errors into one line."""
     try:
         out.mkdir(parents=True, exist_ok=True)
         yield
     except OSError as error:
         if error.errno in (errno.EEXIST, errno.ENOTDIR):
-            raise InputError(f"'{out}' is no folder") from error
+            raise InputError(f"'{out}' is not a folder") from error
         kind = RunFailedError if error.errno in UNWRITABLE else InputError
         raise kind(f"cannot write into '{out}': {error.strerror}") from error

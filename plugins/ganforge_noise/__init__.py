@@ -9,7 +9,7 @@ from ganforge import Register, hookimpl
 
 @hookimpl
 def ganforge_register(register: Register) -> None:
-    """Register the coupling from-noise, and noise that is uniform."""
+    """Register the coupling `from-noise`, and uniform noise."""
     from ganforge_noise import noise
 
     register.coupling("from-noise", noise.FromNoise)

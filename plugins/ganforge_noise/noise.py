@@ -1,4 +1,4 @@
-"""One generator that makes samples of noise, and one discriminator of these."""
+"""One generator of samples from noise, and one discriminator."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -12,13 +12,13 @@ from ganforge import Coupling, Network, View
 
 @frozen
 class FromNoise(Coupling):
-    """A generator G that makes samples of one domain of noise z ~ N(0, 1), and a discriminator D, or critic.
+    """A generator G of samples of one domain from noise z ~ N(0, 1), and a discriminator or critic D.
 
-    The direction is called by the domain. Other domains of the data set are not used.
+    The direction has the name of the domain. Other domains of the data set are not used.
 
     Attributes:
-        domain: whose samples are learnt.
-        shape: of the noise for a sample: [100], say, or [100, 1, 1].
+        domain: domain of the samples.
+        shape: shape of the noise for a sample, such as [100] or [100, 1, 1].
     """
 
     domain: str = "B"
@@ -38,11 +38,11 @@ class FromNoise(Coupling):
 
     @property
     def views(self) -> Sequence[View]:
-        """The one direction; its `source` is the noise, unless the recipe makes another one of it."""
+        """The only direction; its `source` is the noise, unless the recipe transforms it."""
         fields = {"source": "Z", "noise": "Z", "real": self.domain}
         return (View(self.domain, ("Z", self.domain), fields, {"generator": "G", "discriminator": "D"}),)
 
 
 def uniform(noise: Tensor) -> Tensor:
-    """Noise z ~ U(-1, 1), made of z ~ N(0, 1) by its distribution function: `[values.source] use = "uniform"`."""
+    """Noise z ~ U(-1, 1), computed from N(0, 1) by its distribution function: `[values.source] use = "uniform"`."""
     return torch.erf(noise / math.sqrt(2))

@@ -1,4 +1,4 @@
-"""Observers: what looks on while a run trains, and only reads."""
+"""Observers: progress, logs, samples, reports and trackers of a run."""
 
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @hookimpl
 def ganforge_register(register: Register) -> None:
-    """Register the observers that a recipe may ask for."""
+    """Register the observers that a recipe may name."""
     from ganforge_observers.csv_log import CsvLog
     from ganforge_observers.mlflow import MLflow
     from ganforge_observers.tensorboard import TensorBoard
@@ -35,7 +35,7 @@ def ganforge_commands(app: "typer.Typer") -> None:
 
 @hookimpl
 def ganforge_observers(run: "Run") -> Iterable[object]:
-    """Open a progress display for the run, and its report."""
+    """Return the observers of every run: progress display, report and warnings."""
     from ganforge_observers.progress import ProgressBar
     from ganforge_observers.report.observers import Report, Warnings
 
@@ -44,7 +44,7 @@ def ganforge_observers(run: "Run") -> Iterable[object]:
 
 @hookimpl
 def ganforge_started(run: "Run") -> None:
-    """Cut from the log what lies after the step that the run goes on from."""
+    """Remove log records after the step from which the run continues."""
     from ganforge_observers import log
 
     log.cut(run)
@@ -60,7 +60,7 @@ def ganforge_logged(run: "Run", record: Mapping[str, Any]) -> None:
 
 @hookimpl
 def ganforge_evaluated(run: "Run", metrics: Mapping[str, Mapping[str, float]], split: str) -> None:
-    """Append the metrics to `log.jsonl`, so that their course over the training is kept."""
+    """Append the metrics to `log.jsonl`, so that their history is kept."""
     from ganforge_observers import log
 
     log.append(run, {"step": run.step, "split": split, "metrics": metrics})
@@ -68,7 +68,7 @@ def ganforge_evaluated(run: "Run", metrics: Mapping[str, Mapping[str, float]], s
 
 @hookimpl
 def ganforge_sampled(run: "Run") -> None:
-    """Draw the fixed test inputs with what becomes of them, and look for signs of failure."""
+    """Draw the fixed test inputs with their translations, and check for signs of failure."""
     from ganforge_observers import diagnosis, samples
 
     try:
@@ -76,5 +76,5 @@ def ganforge_sampled(run: "Run") -> None:
             samples.draw(run, views)
             signs = diagnosis.look(views)
         diagnosis.tell(run, signs)
-    except InputError as error:  # such as a single test sample, which cannot be normalised by its batch
-        run.warn(f"samples are not drawn: {error}")
+    except InputError as error:  # for example a single test sample, which batch norm cannot normalise
+        run.warn(f"no sample picture: {error}")

@@ -9,9 +9,9 @@ from ganforge import RunFolder, printable
 
 def make_report(
     run: RunFolder,
-    show: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
+    show: Annotated[bool, typer.Option("--open", help="Open the report in the browser.")] = False,
 ) -> None:
-    """Write a run's report.html: losses, metrics, samples, figures, warnings and recipe on one offline page."""
+    """Write a run's report.html: losses, metrics, samples, figures, warnings and recipe on one self-contained page."""
     from ganforge_observers.report import page
 
     page.require_run(run)

@@ -1,4 +1,4 @@
-"""The observer `csv`: the log as `log.csv`, a line for each log record and a column for each loss."""
+"""The observer `csv`: the log as `log.csv`, with a line for each log record and a column for each loss."""
 
 import csv
 import io
@@ -16,27 +16,27 @@ NAME = "log.csv"
 
 
 class CsvLog:
-    """Writes `log.csv`: a line for each log record, a column for each loss."""
+    """Writes `log.csv`, with a line for each log record and a column for each loss."""
 
     def __init__(self) -> None:
         self.columns: list[str] = []
 
     @hookimpl
     def ganforge_started(self, run: "Run") -> None:
-        """Drop lines of steps that the run, gone back to a checkpoint, will do again, and lines that are not whole."""
+        """Remove incomplete lines, and lines of steps that the run will repeat after a checkpoint."""
         self._rewrite(run)
 
     @hookimpl
     def ganforge_logged(self, run: "Run", record: Mapping[str, Any]) -> None:
-        """Append a line; a loss that the first record lacked makes the table wider."""
+        """Append a line; add a column for a loss that is missing in the table."""
         row = {"step": record["step"], "steps_per_second": record["steps_per_second"], **record["losses"]}
         added = [name for name in row if name not in self.columns]
-        if added or run.files.is_torn(NAME):  # half a number might pass for a whole one
+        if added or run.files.is_torn(NAME):  # a cut number might look like a complete one
             self._rewrite(run, added)
         run.files.append(NAME, _line([row.get(name, "") for name in self.columns]).decode())
 
     def _rewrite(self, run: "Run", added: Sequence[str] = ()) -> None:
-        """Write the table anew with more columns, without lines that are not whole or of steps that are to come."""
+        """Rewrite the table with more columns, without incomplete lines and lines of later steps."""
         rows = _rows(run)
         old = next(rows, [])
         self.columns = [*old, *(name for name in added if name not in old)]
@@ -53,7 +53,7 @@ class CsvLog:
 
 
 def _rows(run: "Run") -> Iterator[list[str]]:
-    """Yield the rows of a table that begins with the names of its columns; a line that is no row is left out."""
+    """Yield the rows of a table that starts with its column names; skip lines that are not rows."""
     with suppress(InputError, OSError), run.files.open(NAME) as file:
         for place, line in enumerate(bounded_lines(file)):
             row = _cells(line)
@@ -63,7 +63,7 @@ def _rows(run: "Run") -> Iterator[list[str]]:
 
 
 def _cells(line: bytes) -> list[str]:
-    """Return the cells of a line; none where it is torn, or is no line of a table."""
+    """Return the cells of a line; empty if it is incomplete or not a line of a table."""
     try:
         (row,) = csv.reader([line.decode()], strict=True) if line.endswith(b"\n") else [[]]
     except (ValueError, csv.Error):
@@ -72,7 +72,7 @@ def _cells(line: bytes) -> list[str]:
 
 
 def _step(row: Sequence[str]) -> float:
-    """Return a row's step; infinity where a cell is neither empty nor a number."""
+    """Return a row's step; infinity if a cell is neither empty nor a number."""
     try:
         step, *_ = (float(cell or "nan") for cell in row)
         return step

@@ -1,4 +1,4 @@
-"""`log.jsonl`: one JSON object a line, for each log interval and each evaluation."""
+"""`log.jsonl`: one JSON object per line for each log interval and each evaluation."""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -16,10 +16,10 @@ def append(run: Run, record: Mapping[str, Any]) -> None:
 
 
 def cut(run: Run) -> None:
-    """Keep only sound records, and of these only those of what the run will not do again.
+    """Keep only valid records of steps and evaluations that the run will not repeat.
 
-    After the last step the evaluations are done again, unless that step is evaluated. Whatever else stands in the log's
-    place makes way for an empty one.
+    After the last step the evaluations are repeated, unless that step is evaluated already. Anything else in the log's
+    place is replaced by an empty log.
     """
     if run.files.has(NAME):
         run.files.write(NAME, _kept(run))

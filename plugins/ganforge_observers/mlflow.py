@@ -1,6 +1,6 @@
-"""The observer `mlflow`: a run of MLflow, on a server or in a database file.
+"""The observer `mlflow`: an MLflow run, on a server or in a database file.
 
-It needs the package mlflow; or mlflow-skinny and, for a database file, SQLAlchemy and Alembic. Look at it with
+It needs the package mlflow; or mlflow-skinny and, for a database file, SQLAlchemy and Alembic. View it with
 `mlflow ui`.
 """
 
@@ -18,20 +18,20 @@ if TYPE_CHECKING:
     from ganforge import Run
 
 NEW = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_ALLOW_FILE_STORE": "true", "MLFLOW_LOGGING_LEVEL": "WARNING"}
-TOGETHER = 100  # parameters that a server takes at once
-LONGEST = 500  # characters of a parameter that every server takes
+TOGETHER = 100  # parameters that a server accepts at once
+LONGEST = 500  # characters of a parameter that every server accepts
 LONGEST_TAG = 5000
 
 
 class MLflow(Tracker):
-    """Tells MLflow of the run: settings, losses, rates, speed, metrics, samples, warnings.
+    """Sends the run to MLflow: settings, losses, learning rates, speed, metrics, samples, warnings.
 
     Args:
         tracking_uri: a server, such as `http://127.0.0.1:5000`, a database, such as `sqlite:///mlflow.db`, or a folder;
-            by default what MLFLOW_TRACKING_URI says, and then what mlflow itself takes: `mlflow.db` here.
-        experiment: under which runs are put together.
-        run_name: by default such as `discogan_toy/0001`.
-        tags: to find runs by.
+            by default MLFLOW_TRACKING_URI, otherwise mlflow's own default: `mlflow.db` in the current folder.
+        experiment: experiment of the run.
+        run_name: name of the run; by default such as `discogan_toy/0001`.
+        tags: tags of the run.
     """
 
     name = "mlflow"
@@ -45,7 +45,7 @@ class MLflow(Tracker):
         tags: dict[str, str] | None = None,
     ) -> None:
         super().__init__()
-        for key, value in NEW.items():  # nothing is sent that is not asked for; a folder that is named is meant
+        for key, value in NEW.items():  # no telemetry; a folder is accepted
             os.environ.setdefault(key, value)
         try:
             self._mlflow = importlib.import_module("mlflow")
@@ -57,14 +57,14 @@ class MLflow(Tracker):
         self._run = ""
 
     def open(self, run: "Run", known: str | None) -> str:
-        """Begin a run of MLflow, or go on with one."""
+        """Start or continue an MLflow run."""
         self._client = self._mlflow.MlflowClient(tracking_uri=self.tracking_uri)
         self._run = known if known is not None and self._is_there(known) else self._begin(run)
         self._client.update_run(self._run, status="RUNNING")
         there = self._client.get_run(self._run).data.params
         settings = {_key(key): _text(value) for key, value in settings_of(run).items()}
         new = [self._entities.Param(key, value) for key, value in settings.items() if key not in there]
-        for start in range(0, len(new), TOGETHER):  # what a parameter was at first, it remains
+        for start in range(0, len(new), TOGETHER):  # MLflow's parameters cannot be changed
             self._client.log_batch(self._run, params=new[start : start + TOGETHER])
         return self._run
 
@@ -84,26 +84,26 @@ class MLflow(Tracker):
         return str(begun.info.run_id)
 
     def tell(self, step: int, values: Mapping[str, float]) -> None:
-        """Add numbers."""
+        """Log numbers."""
         now = int(time.time() * 1000)
         metrics = [self._entities.Metric(_key(name), float(value), now, step) for name, value in values.items()]
         self._client.log_batch(self._run, metrics=metrics)
 
     def show(self, step: int, picture: Any) -> None:
-        """Add a picture."""
+        """Log a picture."""
         self._client.log_image(self._run, picture, key="samples", step=step)
 
     def warn(self, messages: str) -> None:
-        """Show the warnings as a tag."""
+        """Set the warnings as a tag."""
         self._client.set_tag(self._run, "warnings", messages[-LONGEST_TAG:])
 
     def close(self, *, finished: bool) -> None:
-        """Say how it ended."""
+        """Set the final status."""
         self._client.set_terminated(self._run, "FINISHED" if finished else "KILLED")
 
 
 def _key(name: str) -> str:
-    """Return a name of those characters that MLflow takes."""
+    """Return a name with only the characters that MLflow accepts."""
     return re.sub(r"[^\w\-. :/]", "_", name)
 
 

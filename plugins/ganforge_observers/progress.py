@@ -1,4 +1,4 @@
-"""The progress display: a line with losses, speed and the time left; plain lines where there is no terminal."""
+"""The progress display: a bar with losses, speed and the time left; plain lines without a terminal."""
 
 import time
 from collections.abc import Iterator, Mapping
@@ -11,16 +11,16 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from ganforge import Plan, Run, hookimpl, printable
 
 PLAIN_SECONDS = 10
-TIMED_SECONDS = 10  # of steps, before it is said how long all of them take
-WORTH_SAYING, LONG = 600, 3600  # seconds to go
-LONGEST = 30  # characters of what goes on
+TIMED_SECONDS = 10  # of steps, before the total time is estimated
+WORTH_SAYING, LONG = 600, 3600  # seconds left
+LONGEST = 30  # characters of a task's name
 
-# Settings with which a CPU shows something within the hour: those of the recipe base_64_small.
+# Settings that show results on a CPU within an hour: those of the recipe base_64_small.
 SMALL = {"size": 64, "width": 16, "batch": 32, "steps": 10_000}
 
 
 class Line(Progress):
-    """A line for each task that fits the width: first the bar is left out, last the count and the time left."""
+    """A line for each task that fits the width: the bar is left out first, the count and the time left last."""
 
     def __init__(self, console: Console) -> None:
         what, losses, speed = (
@@ -33,7 +33,7 @@ class Line(Progress):
         super().__init__(*self.whole, console=console)
 
     def get_renderables(self) -> Iterator[RenderableType]:
-        """Choose the columns anew, since a terminal's width changes."""
+        """Choose the columns again, since a terminal's width may change."""
         shown = list(self.whole)
         for column in self.dispensable:
             if self._width(shown) > self.place.width:
@@ -51,7 +51,7 @@ class Line(Progress):
 
 
 class ProgressBar:
-    """Shows reading and training."""
+    """Shows the progress of preparation and training."""
 
     def __init__(self) -> None:
         self.console = Console(emoji=False)
@@ -64,20 +64,20 @@ class ProgressBar:
 
     @hookimpl
     def ganforge_working(self, run: Run, what: str, done: int, total: int) -> None:
-        """Move the bar of some work beside the training."""
+        """Update the bar of work other than training."""
         self._move(what, done, total)
         if not self.live and time.monotonic() - self.said > PLAIN_SECONDS:
             self._say(f"{what}: {done}/{total}")
 
     @hookimpl
     def ganforge_started(self, run: Run) -> None:
-        """Begin the training's bar, also after a way back."""
+        """Start the training's bar, also after a rewind."""
         self.first = None
         self._move("training", run.step, run.plan.train.steps)
 
     @hookimpl
     def ganforge_ticked(self, run: Run) -> None:
-        """Move the training's bar."""
+        """Update the training's bar."""
         self._move("training", run.step, run.plan.train.steps)
         self._tell_duration(run)
 
@@ -103,25 +103,25 @@ class ProgressBar:
 
     @hookimpl
     def ganforge_ended(self, run: Run) -> None:
-        """Leave the bars as they stand."""
+        """Stop the bars and leave them visible."""
         self.bar.stop()
 
     def _tell_duration(self, run: Run) -> None:
-        """Say once how long the training takes, if it is long, and with what a shorter one begins."""
+        """Print once how long a long training takes, and how to start a shorter one."""
         now = time.monotonic()
         if self.first is None:
-            self.first = run.step, now  # the first steps are slower than the others
+            self.first = run.step, now  # the first steps are slower
         steps, seconds = run.step - self.first[0], now - self.first[1]
         if self.told or seconds < TIMED_SECONDS or steps < 1:
             return
         self.told = True
         left = (run.plan.train.steps - run.step) * seconds / steps
         if left >= WORTH_SAYING:
-            self._say(f"about {duration(left)} to go at {steps / seconds:.2g} steps/s")
+            self._say(f"about {duration(left)} left at {steps / seconds:.2g} steps/s")
         smaller = smaller_settings(run.plan)
         if left >= LONG and run.device.type == "cpu" and smaller:
             words = " ".join(f"--set {key}={value}" for key, value in smaller.items())
-            self._say(f"to see something sooner, begin with {words}, as the recipe base_64_small does")
+            self._say(f"for faster first results, start with {words}, as in the recipe base_64_small")
 
     def _say(self, text: str, style: str = "") -> None:
         self.said = time.monotonic()
@@ -139,7 +139,7 @@ class ProgressBar:
 
 
 def duration(seconds: float) -> str:
-    """Say a time roughly.
+    """Format a rough duration.
 
     >>> duration(42), duration(1000), duration(9000), duration(108_000)
     ('42 s', '17 min', '2.5 h', '30 h')
@@ -152,7 +152,7 @@ def duration(seconds: float) -> str:
 
 
 def smaller_settings(plan: Plan) -> dict[str, int]:
-    """Return those of the settings of `SMALL` that a recipe has larger, as keys of `--set`."""
+    """Return the settings of `SMALL` for which the recipe has a larger value, as keys of `--set`."""
     tables = {"dataset": plan.dataset.settings, "train": {"batch": plan.train.batch, "steps": plan.train.steps}}
     tables |= {network.role: choice.settings for network, choice in plan.networks.values()}
     return {

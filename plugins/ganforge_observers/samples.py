@@ -17,18 +17,18 @@ from ganforge import Run, Seen
 
 SMALLEST = 64
 ROWS = ("source", "fake", "reconstructed")
-LETTER, LARGEST = 11, 24  # pixels of the labels' letters: a tenth of a row, but within these
-WIDEST = 9  # letters' heights that a label is wide, at most
+LETTER, LARGEST = 11, 24  # limits of the labels' letter height in pixels, which is a tenth of a row
+WIDEST = 9  # largest width of a label in letter heights
 
 
 def draw(run: Run, views: Sequence[Seen]) -> None:
-    """Have the sample picture of the current step written: a grid for pictures, a scatter plot for points of the plane.
+    """Write the sample picture of the current step: a grid for pictures, a scatter plot for points in the plane.
 
-    Other samples cannot be drawn, which is said once.
+    Other samples cannot be drawn; a warning says so once.
     """
     name = f"samples/step-{run.step:08d}.png"
     if all(view["fake"].ndim == 4 for view in views):
-        from torchvision.utils import save_image  # takes seconds, which points do not need
+        from torchvision.utils import save_image  # takes seconds, and is not needed for points
 
         grid = picture_grid(views, run.trained.drawn)
 
@@ -43,17 +43,17 @@ def draw(run: Run, views: Sequence[Seen]) -> None:
         scatter(views).savefig(buffer, format="png", dpi=100)  # matplotlib cannot draw in two threads at once
         run.files.write(name, buffer.getvalue())
     else:
-        run.warn("samples are neither pictures nor points of the plane: there will be no sample pictures")
+        run.warn("samples are neither pictures nor points in the plane: there will be no sample pictures")
 
 
 def picture_grid(views: Sequence[Seen], drawn: Container[str] = ()) -> Tensor:
-    """Lay out pictures, [3, H, W]: for each direction a row of inputs, of translations, and of reconstructions.
+    """Lay out pictures, [3, H, W]: for each direction a row of inputs, translations and reconstructions.
 
-    Each row has its name at the left. Rows that are narrower than others end in white.
+    Each row has its name at the left. Narrower rows are padded with white.
 
     Args:
         views: the directions.
-        drawn: fields that are noise, of which there is no picture.
+        drawn: fields that are noise, which is not drawn.
     """
     from torchvision.utils import make_grid
 
@@ -72,7 +72,7 @@ def picture_grid(views: Sequence[Seen], drawn: Container[str] = ()) -> Tensor:
 
 
 def name_row(view: Seen, value: str) -> str:
-    """Return the name of a row: of a direction from A to B `A`, `→ B` and `→ A`; of one that only draws its own."""
+    """Return the name of a row: `A`, `→ B` and `→ A` for a direction from A to B; its own name if it only draws."""
     if len(view.domains) < 2:
         return view.name
     source, target = view.domains[0], view.domains[-1]
@@ -80,11 +80,11 @@ def name_row(view: Seen, value: str) -> str:
 
 
 def label_rows(names: Sequence[str], heights: Sequence[int]) -> Tensor:
-    """Write names below each other, black on white, each in the middle of its row: [3, sum of heights, width].
+    """Render names in black on white, each in the middle of its row: [3, sum of heights, width].
 
     Args:
-        names: one for each row; what is too long is cut.
-        heights: of the rows in pixels.
+        names: one for each row; long ones are shortened.
+        heights: heights of the rows in pixels.
     """
     size = min(max(LETTER, min(heights) // 10), LARGEST)
     letters = _letters(size)
@@ -100,12 +100,12 @@ def label_rows(names: Sequence[str], heights: Sequence[int]) -> Tensor:
 
 @cache
 def _letters(size: int) -> ImageFont.FreeTypeFont:
-    """Return matplotlib's own font, which has arrows and most alphabets."""
+    """Return matplotlib's font, which has arrows and most alphabets."""
     return ImageFont.truetype(Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf"), size)
 
 
 def _cut(name: str, letters: ImageFont.FreeTypeFont, width: float) -> str:
-    """Return the name on one line, or as much of it as fits into the width, and three dots for the rest."""
+    """Return the name on one line, shortened with an ellipsis if it is too wide."""
     name = " ".join(name.split())
     if letters.getlength(name) <= width:
         return name

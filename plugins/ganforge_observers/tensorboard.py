@@ -1,6 +1,6 @@
 """The observer `tensorboard`: losses, speed, metrics and sample pictures for TensorBoard, in the run's folder.
 
-Look at it with `tensorboard --logdir runs`. It needs the package tensorboard.
+View it with `tensorboard --logdir runs`. It needs the package tensorboard.
 """
 
 import importlib
@@ -21,28 +21,28 @@ NAME = "tensorboard"
 
 
 class TensorBoard:
-    """Writes TensorBoard's event files into `tensorboard/`: losses, speed, metrics, samples."""
+    """Writes TensorBoard event files to `tensorboard/`: losses, learning rates, speed, metrics, samples."""
 
     def __init__(self) -> None:
-        """Look for the package.
+        """Check that the package is installed.
 
         Raises:
             InputError: it is not installed.
         """
         try:
-            importlib.import_module("torch.utils.tensorboard")  # rather a word now than after the data are read
+            importlib.import_module("torch.utils.tensorboard")  # fail now rather than after the data are read
         except ImportError as error:
             raise InputError("needs the package tensorboard: pip install 'ganforge[tensorboard]'") from error
         self.writer: SummaryWriter | None = None
 
     @hookimpl
     def ganforge_started(self, run: "Run") -> None:
-        """Open an event file; what lies after the step that the run goes on from is no longer shown."""
+        """Open an event file; hide events after the step from which the run continues."""
         from torch.utils.tensorboard import SummaryWriter
 
         self._close()
         purge = run.step + 1 if run.files.has(NAME) else None
-        run.files.folder(NAME, create=True).close()  # which refuses a link
+        run.files.folder(NAME, create=True).close()  # refuses a link
         self.writer = SummaryWriter(str(run.folder / NAME), purge_step=purge)
 
     @hookimpl
@@ -55,7 +55,7 @@ class TensorBoard:
         """Add the metrics."""
         self._add(run.step, metrics_of(metrics, split))
 
-    @hookimpl(trylast=True)  # the picture is drawn first
+    @hookimpl(trylast=True)  # after the picture is drawn
     def ganforge_sampled(self, run: "Run") -> None:
         """Add the sample picture of this step."""
         if self.writer is not None and (picture := sample_of(run)) is not None:
@@ -63,7 +63,7 @@ class TensorBoard:
 
     @hookimpl
     def ganforge_checkpointed(self, run: "Run", folder: "Path") -> None:
-        """Have all written that is not older than the checkpoint."""
+        """Flush events, so that they are no older than the checkpoint."""
         if self.writer is not None:
             self.writer.flush()
 

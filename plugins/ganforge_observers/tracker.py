@@ -1,4 +1,4 @@
-"""What observers for trackers share: when a tracker is told what, each thing once, and never at a run's cost."""
+"""The base of observers for trackers: send everything once, and never disturb a run."""
 
 import json
 import tomllib
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 
 class Tracker(ABC):
-    """Tells a tracker of a run: settings, losses, rates, speed, metrics, sample pictures, warnings.
+    """Sends a run to a tracker: settings, losses, learning rates, speed, metrics, sample pictures, warnings.
 
-    The tracker's own name for the run, and the steps that it was told of, are kept in the run's folder, so that a run
-    that goes on does so under the same name, and no step stands there twice. The first failure of the tracker, such as
-    a network that is gone, is a warning; then it is told no more, and the training goes on.
+    The tracker's own name for the run and the steps already sent are kept in the run's folder. So a resumed run
+    continues under the same name, and no step is sent twice. After the tracker's first failure, such as a lost network,
+    there is a warning, nothing more is sent, and the training continues.
 
     Attributes:
-        name: of the tracker.
+        name: name of the tracker.
     """
 
     name: str
@@ -35,27 +35,27 @@ class Tracker(ABC):
 
     @abstractmethod
     def open(self, run: "Run", known: str | None) -> str:
-        """Begin a run of the tracker, or go on with the one that it knows by a name; return that name."""
+        """Start a run of the tracker, or continue the one with a known name; return its name."""
 
     @abstractmethod
     def tell(self, step: int, values: Mapping[str, float]) -> None:
-        """Add numbers of a step."""
+        """Send numbers of a step."""
 
     @abstractmethod
     def show(self, step: int, picture: Any) -> None:
-        """Add the sample picture of a step, bytes [H, W, 3]."""
+        """Send the sample picture of a step, bytes [H, W, 3]."""
 
     @abstractmethod
     def warn(self, messages: str) -> None:
-        """Show all warnings so far, a line each."""
+        """Send all warnings so far, a line each."""
 
     @abstractmethod
     def close(self, *, finished: bool) -> None:
-        """Say that nothing more comes, and whether the training was finished."""
+        """Close the run, and say whether the training finished."""
 
     @hookimpl
     def ganforge_started(self, run: "Run") -> None:
-        """Begin, or go on with what was begun."""
+        """Start or continue the tracker's run."""
 
         def begin() -> None:
             self._id, self._told = _remembered(run, self.name)
@@ -63,57 +63,57 @@ class Tracker(ABC):
             self._open = True
             self._remember(run)
 
-        if not self._open:  # a run that goes back to a checkpoint starts once more
+        if not self._open:  # a rewound run starts again
             self._try(run, begin)
 
     @hookimpl
     def ganforge_logged(self, run: "Run", record: Mapping[str, Any]) -> None:
-        """Add losses, learning rates and speed."""
+        """Send losses, learning rates and speed."""
         self._once(run, "log", lambda: self.tell(record["step"], numbers_of(record)))
 
     @hookimpl
     def ganforge_evaluated(self, run: "Run", metrics: Mapping[str, Mapping[str, float]], split: str) -> None:
-        """Add the metrics."""
+        """Send the metrics."""
         self._once(run, split, lambda: self.tell(run.step, metrics_of(metrics, split)))
 
-    @hookimpl(trylast=True)  # the picture is drawn first
+    @hookimpl(trylast=True)  # after the picture is drawn
     def ganforge_sampled(self, run: "Run") -> None:
-        """Add the sample picture of this step."""
+        """Send the sample picture of this step."""
         if (picture := sample_of(run)) is not None:
             self._once(run, "samples", lambda: self.show(run.step, picture))
 
     @hookimpl
     def ganforge_warned(self, run: "Run") -> None:
-        """Show the warning."""
+        """Send the warnings."""
         if self._open:
             self._try(run, lambda: self.warn("\n".join(run.warnings)))
 
     @hookimpl
     def ganforge_ended(self, run: "Run") -> None:
-        """Close it."""
+        """Close the tracker's run."""
         if self._open:
             self._try(run, lambda: self.close(finished=run.over))
             self._open = False
 
     def _once(self, run: "Run", what: str, work: Callable[[], None]) -> None:
-        """Tell something of this step, unless it was told before the run was interrupted."""
+        """Send something for this step, unless it was sent before an interruption."""
         if self._open and run.step > self._told.get(what, -1):
             self._try(run, work)
             self._told[what] = run.step
             self._remember(run)
 
     def _try(self, run: "Run", work: Callable[[], None]) -> None:
-        """Do something with the tracker; where that fails, it is the last thing."""
+        """Use the tracker; if that fails, never use it again."""
         if self._failed:
             return
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # a tracker's advice to programmers
+                warnings.simplefilter("ignore")  # a tracker's warnings for programmers
                 work()
         except Exception as error:
             self._failed, self._open = True, False
             reason = " ".join(f"{type(error).__name__}: {error}".split())
-            run.warn(f"{self.name} is told no more of this run, which goes on: {reason}")
+            run.warn(f"nothing more of this run is sent to {self.name}; the run continues: {reason}")
 
     def _remember(self, run: "Run") -> None:
         if self._open:
@@ -146,7 +146,7 @@ def sample_of(run: "Run") -> Any:
 
 
 def settings_of(run: "Run") -> dict[str, Any]:
-    """Return the locked recipe as it is passed on, one flat table: `{"losses.adversarial.weight": 1.0, ...}`."""
+    """Return the locked recipe as one flat table: `{"losses.adversarial.weight": 1.0, ...}`."""
     return dict(_flat(tomllib.loads(run.locked(passed_on=True))))
 
 
@@ -163,7 +163,7 @@ def _file(name: str) -> str:
 
 
 def _remembered(run: "Run", name: str) -> tuple[str | None, dict[str, int]]:
-    """Return the tracker's name for a run and what it was told; nothing where that is not known."""
+    """Return the tracker's name for a run and what was sent; empty if unknown."""
     with suppress(InputError, OSError, ValueError, KeyError, TypeError, AttributeError):
         found = json.loads(run.files.read(_file(name)))
         told = {str(what): int(step) for what, step in found["told"].items()}

@@ -1,6 +1,6 @@
-"""The observer `wandb`: a run at Weights & Biases, or, offline, in the run's folder, to be sent there later.
+"""The observer `wandb`: a run at Weights & Biases or, offline, in the run's folder for a later upload.
 
-It needs the package wandb. Offline, `wandb sync RUN/wandb/offline-*` sends what was kept.
+It needs the package wandb. Offline runs are uploaded by `wandb sync RUN/wandb/offline-*`.
 """
 
 import importlib
@@ -15,23 +15,23 @@ from ganforge_observers.tracker import Tracker, settings_of
 if TYPE_CHECKING:
     from ganforge import Run
 
-INIT_SECONDS = "30"  # that the training waits for a server's answer, if WANDB_INIT_TIMEOUT says nothing
-LOGIN_SECONDS = 60  # that a question for the key waits for the user's
-FINISH_SECONDS = 600  # that the rest is sent for at the end; it lies in the run's folder, too
+INIT_SECONDS = "30"  # wait for the server's answer, unless WANDB_INIT_TIMEOUT is set
+LOGIN_SECONDS = 60  # wait for the user to enter the key
+FINISH_SECONDS = 600  # for uploading the rest at the end, which is also in the run's folder
 
 
 class WandB(Tracker):
-    """Tells Weights & Biases of the run: settings, losses, rates, speed, metrics, samples, warnings.
+    """Sends the run to Weights & Biases: settings, losses, learning rates, speed, metrics, samples, warnings.
 
-    Where the setting `mode` says nothing, the variable WANDB_MODE counts, and then what wandb itself would do.
+    Without the setting `mode`, the variable WANDB_MODE applies, otherwise wandb's own default.
 
     Args:
-        project: under which runs are put together.
-        entity: whose project it is, a user or a team; by default the user's own.
-        run_name: by default such as `discogan_toy/0001`.
-        group: of runs that belong together, such as seeds of one recipe.
-        tags: to find runs by.
-        mode: `offline` keeps all in the run's folder, and needs no network.
+        project: project of the run.
+        entity: user or team that owns the project; by default the user.
+        run_name: name of the run; by default such as `discogan_toy/0001`.
+        group: group of runs that belong together, such as seeds of one recipe.
+        tags: tags of the run.
+        mode: `offline` keeps everything in the run's folder and needs no network.
     """
 
     name = "wandb"
@@ -47,10 +47,10 @@ class WandB(Tracker):
         mode: Literal["online", "offline"] | None = None,
     ) -> None:
         super().__init__()
-        os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # what the recipe does not ask for
+        os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # no telemetry
         try:
             self._wandb = importlib.import_module("wandb")
-            self._wandb.Settings  # noqa: B018  # a folder called `wandb` would be imported, too
+            self._wandb.Settings  # noqa: B018  # a folder called `wandb` would also be imported
         except (ImportError, AttributeError) as error:
             raise InputError("needs the package wandb: pip install 'ganforge[wandb]'") from error
         self.project, self.entity, self.run_name, self.group = project, entity, run_name, group
@@ -58,8 +58,8 @@ class WandB(Tracker):
         self._run: Any = None
 
     def open(self, run: "Run", known: str | None) -> str:
-        """Begin a run of wandb, or go on with one."""
-        run.files.folder(self.name, create=True).close()  # which refuses a link
+        """Start or continue a wandb run."""
+        run.files.folder(self.name, create=True).close()  # refuses a link
         settings = self._wandb.Settings(
             console="off",
             disable_code=True,
@@ -80,7 +80,7 @@ class WandB(Tracker):
             tags=self.tags,
             dir=str(run.folder),
             id=name,
-            resume="allow",  # offline it is noted for `wandb sync`
+            resume="allow",  # offline it is stored for `wandb sync`
             mode=self.mode,
             config=settings_of(run),
             allow_val_change=True,
@@ -93,17 +93,17 @@ class WandB(Tracker):
         return name
 
     def tell(self, step: int, values: Mapping[str, float]) -> None:
-        """Add a row."""
+        """Log numbers."""
         self._run.log({"step": step, **values})
 
     def show(self, step: int, picture: Any) -> None:
-        """Add a picture."""
+        """Log a picture."""
         self._run.log({"step": step, "samples": self._wandb.Image(picture)})
 
     def warn(self, messages: str) -> None:
-        """Show the warnings in the summary."""
+        """Set the warnings in the summary."""
         self._run.summary["warnings"] = messages
 
     def close(self, *, finished: bool) -> None:
-        """Have all written, or sent."""
+        """Write or upload the rest."""
         self._run.finish(exit_code=0 if finished else 1)

@@ -1,4 +1,4 @@
-"""Torch's optimizers, with settings that are checked."""
+"""Torch's optimizers, with validated settings."""
 
 from ganforge import Register, hookimpl
 

@@ -1,4 +1,4 @@
-"""Torch's optimizers, in their fused form where the parameters' device has one."""
+"""Torch's optimizers, fused if the parameters' device supports it."""
 
 from collections.abc import Sequence
 from typing import Annotated, Any
@@ -7,7 +7,7 @@ import torch
 from attrs.validators import ge, gt, lt
 from torch.nn import Parameter
 
-Rate = Annotated[float, ge(0)]  # 0 is where many schedules end
+Rate = Annotated[float, ge(0)]  # many schedules end at 0
 Small = Annotated[float, gt(0)]
 Decay = Annotated[float, ge(0)]
 Share = Annotated[float, ge(0), lt(1)]
@@ -23,7 +23,7 @@ Betas = Annotated[tuple[float, float], _betas]
 
 
 def _fused(parameters: Sequence[Parameter]) -> bool:
-    """Whether torch updates all of these parameters in one call."""
+    """Whether torch can update all of these parameters in one call."""
     return all(parameter.device.type in ("cpu", "cuda") and parameter.is_floating_point() for parameter in parameters)
 
 
@@ -36,9 +36,9 @@ def adam(
     eps: Small = 1e-8,
     weight_decay: Decay = 0.0,
 ) -> torch.optim.Optimizer:
-    """Adam (Kingma & Ba 2015) with weight decay as an L2 penalty, as Kim et al. 2017 use it.
+    """Adam (Kingma & Ba 2015) with weight decay as an L2 penalty, as in Kim et al. 2017.
 
-    `beta2` takes the place of the second one of `betas`, and may follow a schedule (R3GAN, Huang et al. 2024).
+    `beta2` replaces the second of `betas`, and may follow a schedule (R3GAN, Huang et al. 2024).
     """
     optimizer = torch.optim.Adam(
         parameters, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, fused=_fused(parameters)
@@ -51,7 +51,7 @@ def adam(
 
 
 def _take_beta2(optimizer: torch.optim.Optimizer, *_: Any) -> None:
-    """Have Adam use what stands beside its betas by now."""
+    """Make Adam use the present value of the separate `beta2`."""
     for group in optimizer.param_groups:
         group["betas"] = (group["betas"][0], group["beta2"])
 
@@ -98,5 +98,5 @@ def rmsprop(
     momentum: Share = 0.0,
     weight_decay: Decay = 0.0,
 ) -> torch.optim.Optimizer:
-    """RMSprop (Hinton 2012); its default rate is that of the Wasserstein GAN (Arjovsky et al. 2017)."""
+    """RMSprop (Hinton 2012); the default learning rate is that of the Wasserstein GAN (Arjovsky et al. 2017)."""
     return torch.optim.RMSprop(parameters, lr=lr, alpha=alpha, eps=eps, momentum=momentum, weight_decay=weight_decay)

@@ -5,7 +5,7 @@ from ganforge import Register, hookimpl
 
 @hookimpl
 def ganforge_register(register: Register) -> None:
-    """Register the coupling pix2pix, and what its discriminator is shown."""
+    """Register the coupling `pix2pix`, and its discriminator's input."""
     from ganforge_pix2pix import method
 
     register.coupling("pix2pix", method.Pix2pix)

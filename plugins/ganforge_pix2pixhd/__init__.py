@@ -5,7 +5,7 @@ from ganforge import Register, hookimpl
 
 @hookimpl
 def ganforge_register(register: Register) -> None:
-    """Register the coupling pix2pixhd and the generator local-enhancer."""
+    """Register the coupling `pix2pixhd` and the generator `local-enhancer`."""
     from ganforge_pix2pixhd import coupling, enhancer
 
     register.coupling("pix2pixhd", coupling.Pix2pixHD)

@@ -1,4 +1,4 @@
-"""The wiring of pix2pix in the order of pix2pixHD's authors: the generator plays first."""
+"""The wiring of pix2pix in the order of pix2pixHD's authors' code: the generator plays first."""
 
 from attrs import frozen
 
@@ -7,9 +7,9 @@ from ganforge import Coupling, Network, View
 
 @frozen
 class Pix2pixHD(Coupling):
-    """G from A to B, learnt from pairs, and a D that sees both, at several scales (section 3.2, Eq. 2 and 3).
+    """G from A to B, trained on pairs, and a D that sees both at several scales (section 3.2, Eq. 2 and 3).
 
-    D judges pairs: `base_pix2pixhd` puts the value `paired` behind `shown` and `shown_real`, and has fakes last.
+    D scores pairs: `base_pix2pixhd` sets `shown` and `shown_real` to the value `paired`, and keeps fakes for the step.
     """
 
     players = ("generator", "discriminator")

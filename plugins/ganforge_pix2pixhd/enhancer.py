@@ -13,7 +13,7 @@ Count = Annotated[int, ge(0), le(100)]
 
 
 class Residual(nn.Module):
-    """Two convolutions of 3x3 around which their input goes as it is."""
+    """Two 3x3 convolutions with a skip connection."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -28,16 +28,16 @@ class Residual(nn.Module):
 
 
 class LocalEnhancer(nn.Module):
-    """A global generator on the halved picture, and enhancers that each double its size and refine it.
+    """A global generator on the downscaled picture, and enhancers that each double its size and refine it.
 
     Args:
         source_shape: (channels, height, width) of the input; height and width are multiples of
-            2 ** (halvings + enhancers), twice that at least.
+            2 ** (halvings + enhancers), and at least twice as large.
         target_shape: the same of the output; only the channels may differ.
-        width: channels of the outermost enhancer; the global generator begins with width 2 ** enhancers of them.
-        enhancers: how many; 1 in the paper, for 2048x1024. Without any, take `resnet` with 4 halvings.
-        halvings: of the global generator.
-        blocks: its residual blocks.
+        width: channels of the outermost enhancer; the global generator starts with width * 2 ** enhancers channels.
+        enhancers: number of enhancers; 1 in the paper, for 2048x1024. For none, use `resnet` with 4 halvings.
+        halvings: halvings in the global generator.
+        blocks: residual blocks of the global generator.
         local_blocks: residual blocks of each enhancer.
     """
 
@@ -104,9 +104,9 @@ def _normalised(channels: int) -> Iterable[nn.Module]:
 
 
 def _require_fit(source: Shape, target: Shape, step: int) -> None:
-    """Raise a ValueError where these are no pictures of one size that can be halved so often."""
+    """Raise a ValueError unless these are pictures of one size that can be halved often enough."""
     if len(source) != 3:
-        raise ValueError(f"'local-enhancer' is for pictures [channels, height, width], not for samples {list(source)}")
+        raise ValueError(f"'local-enhancer' needs pictures [channels, height, width], got samples {list(source)}")
     sizes = ["x".join(map(str, shape[1:])) for shape in (source, target)]
     if sizes[0] != sizes[1]:
         raise ValueError(f"'local-enhancer' keeps the size of pictures, but they differ: {', '.join(sizes)}")

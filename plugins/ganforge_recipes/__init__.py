@@ -6,7 +6,7 @@ from pathlib import Path
 from ganforge import hookimpl
 
 HERE = Path(__file__).parent
-CLONE = HERE.parents[1] / "recipes"  # where they lie in a clone; a wheel holds them beside this module
+CLONE = HERE.parents[1] / "recipes"  # their folder in a clone; in a wheel they are beside this module
 
 
 @hookimpl

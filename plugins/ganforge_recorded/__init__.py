@@ -1,4 +1,4 @@
-"""Steps that are replayed: recorded as flat programs, and proved against the steps themselves again and again."""
+"""Recorded steps: recorded as flat programs, replayed, and repeatedly compared with the unrecorded step."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from ganforge import Register, hookimpl
 
 
 def trace(modules: Any, formulas: Any, players: Any, compute: Any) -> Any:
-    """Record a step once for its like, as torch's operations, and replay it; see `compute.compile`."""
+    """Records each kind of step once, as torch operations, and replays it; see `compute.compile`."""
     from ganforge_recorded.recording import Recording
 
     return Recording(modules, formulas, players, compute)
@@ -14,5 +14,5 @@ def trace(modules: Any, formulas: Any, players: Any, compute: Any) -> Any:
 
 @hookimpl
 def ganforge_register(register: Register) -> None:
-    """Register the recorder trace."""
+    """Register the recorder `trace`."""
     register.recorder("trace", trace)

@@ -1,7 +1,7 @@
-"""What components keep in Python, outside of modules' parameters and buffers: noticed when it moves, and put back.
+"""State that components keep in Python, outside modules' parameters and buffers: detected if it changes, and restored.
 
-It is looked for wherever a component's code can reach it: in its object and its class, in closures and defaults of its
-functions, and in all variables of the package that it was written in.
+It is searched wherever a component's code can reach it: in its object and class, in closures and defaults of its
+functions, and in all variables of its package.
 """
 
 import random
@@ -17,25 +17,25 @@ import torch
 from attrs import frozen
 from torch import Tensor, nn
 
-DEPTH = 4  # of containers in containers
-# Fields of a module that are state in the right place.
+DEPTH = 4  # of nested containers
+# Fields of a module that hold its registered state.
 INNER = {"_parameters", "_buffers", "_non_persistent_buffers_set", "_modules", "training"}
-FOREIGN = ("torch", "torchvision", "builtins", "ganforge")  # whose variables are no component's
+FOREIGN = ("torch", "torchvision", "builtins", "ganforge")  # packages whose variables belong to no component
 
 
 @frozen
 class Kept:
-    """One thing that may move: whether it has, and how it is put back."""
+    """One piece of state: whether it has changed, and how to restore it."""
 
     moved: Callable[[], bool]
     put_back: Callable[[], None]
 
 
 class Fields:
-    """Everything that a component keeps.
+    """All Python state of a component.
 
     Attributes:
-        stuck: what of it could not be put back, such as an iterator; empty where there is nothing like it.
+        stuck: state that cannot be restored, such as an iterator; empty if there is none.
     """
 
     def __init__(self, name: str, made: object) -> None:
@@ -43,7 +43,7 @@ class Fields:
         self.stuck = ""
         self.kept: list[Kept] = []
         self._seen: dict[int, object] = {}
-        self._around: list[dict[str, Any]] = []  # variables of modules; not all of them are this component's
+        self._around: list[dict[str, Any]] = []  # variables of modules, not all of this component
         function = made.func if isinstance(made, partial) else made
         self._package = _package(function if isinstance(function, FunctionType) else type(function))
         self._look(function, DEPTH)
@@ -60,12 +60,12 @@ class Fields:
         return any(kept.moved() for kept in self.kept)
 
     def put_back(self) -> None:
-        """Put everything back as it was."""
+        """Restore everything."""
         for kept in self.kept:
             kept.put_back()
 
     def _look(self, value: Any, depth: int) -> None:
-        """Find what is in a value that can change without its becoming another one."""
+        """Find mutable state in a value."""
         if depth < 0 or id(value) in self._seen:
             return
         self._seen[id(value)] = value
@@ -129,7 +129,7 @@ class Fields:
         drop: Callable[[str], object],
         depth: int,
     ) -> None:
-        """Watch names and what they stand for, and look into all of it."""
+        """Watch names and their values, and look into each value."""
         before = read()
 
         def put_back() -> None:
@@ -145,7 +145,7 @@ class Fields:
             self._look(value, depth)
 
     def _is_own(self, made: type | FunctionType) -> bool:
-        """Whether a class or a function was written where the component was."""
+        """Whether a class or function is from the component's package."""
         return _package(made) == self._package and self._package not in FOREIGN
 
 
@@ -155,7 +155,7 @@ def _package(made: Any) -> str:
 
 
 def _mentioned(code: CodeType) -> Iterator[str]:
-    """Yield the names of variables that a function's code mentions, and those of functions inside of it."""
+    """Yield the names of variables in a function's code and in its inner functions."""
     yield from code.co_names
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
@@ -163,7 +163,7 @@ def _mentioned(code: CodeType) -> Iterator[str]:
 
 
 def _variables(holder: type | Mapping[str, Any]) -> dict[str, Any]:
-    """Return the variables of a module or a class."""
+    """Return the variables of a module or class."""
     found = vars(holder) if isinstance(holder, type) else holder
     return {name: value for name, value in found.items() if not name.startswith("__")}
 
@@ -185,7 +185,7 @@ def _in_cell(cell: Any) -> dict[str, Any]:
 
 
 def _state(value: Any) -> Kept | None:
-    """Watch what has a state of its own that can be copied."""
+    """Watch a value whose state can be copied; None for other values."""
     if isinstance(value, Tensor):
         version, copy = value._version, value.detach().clone()
         return Kept(lambda: value._version != version or not _equal(value, copy), partial(_restore, value, copy))

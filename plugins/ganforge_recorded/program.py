@@ -1,7 +1,7 @@
-"""A step as a flat program: the operations that autograd would call, recorded once, then replayed without it.
+"""A step as a flat program: the operations that autograd would call, recorded once and replayed without it.
 
-Small networks spend most of a step on bookkeeping: modules, views and autograd's graph, built anew each time. Recording
-removes it and changes no number: the same operations run in the same order on the same tensors.
+Small networks spend most of a step on overhead: modules, views, and autograd's graph, which is rebuilt each time.
+Recording removes it without changing any number: the same operations run in the same order on the same tensors.
 """
 
 from collections.abc import Callable, Iterable, Iterator, MutableMapping, Sequence
@@ -23,10 +23,10 @@ from ganforge import Compute, Turn, UnrecordableError
 Play = Callable[[Sequence[Tensor]], Iterable[Turn]]
 
 aten = torch.ops.aten
-# Of a tensor that stays where it is these give one that does, too: they can be called once for all.
+# On a tensor with fixed memory these return one with fixed memory, so they need only be called once.
 _VIEWS = {aten.t.default, aten.view.default, aten.transpose.int, aten.permute.default, aten.expand.default}
 _SAME = {aten.alias.default, aten.detach.default}
-# Python's own functions of these operations are called in half the time.
+# Torch's Python functions for these operations take half the time to call.
 _SHORT = {
     aten.mm.default: torch.mm,
     aten.addmm.default: torch.addmm,
@@ -37,17 +37,17 @@ _SHORT = {
     aten.sum.dim_IntList: torch.sum,
     aten.t.default: torch.t,
 }
-# Operations whose result, or its shape, is a matter of values.
+# Operations whose result, or its shape, depends on values.
 _LOOKS = {torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape}
-# Ways to take values out of a tensor that no operation is called for.
+# Functions that read a tensor's values without calling an operation.
 _ESCAPES = {"tolist", "numpy", "__array__", "__dlpack__", "data_ptr", "untyped_storage", "storage", "item"}
 
 
 @frozen
 class Part:
-    """What is computed up to one player's update: from the part before, to its losses and its parameters' gradients.
+    """The program from one player's update to the next: up to the player's losses and gradients.
 
-    `given` tells for each parameter of the player whether there is a gradient for it.
+    `given` says for each parameter of the player whether it has a gradient.
     """
 
     player: str
@@ -62,7 +62,7 @@ class Program:
     parts: Sequence[Part]
 
     def play(self, inputs: Sequence[Tensor]) -> Iterator[Turn]:
-        """Compute part after part; yield each player with its losses and gradients."""
+        """Compute the parts in order; yield each player with its losses and gradients."""
         values = inputs
         for part in self.parts:
             with torch.no_grad():
@@ -83,19 +83,18 @@ def record(
 ) -> Program:
     """Record what `play` computes.
 
-    It is played twice, on two batches: what is not the same operations both times depends on more than the shapes of
-    its inputs.
+    It is played twice, on two batches: if the operations differ, they depend on more than the shapes of the inputs.
 
     Args:
         play: yields the players of a step with their losses and gradients.
-        inputs: tensors of the shapes to come.
-        buffers: the tensors, besides those that the step itself makes, that it may change in place.
-        compute: says whether to compile the parts, and whether to replay them as CUDA graphs.
-        unchanged: returns a context that puts everything back that playing moves.
-        steady: tensors that stay as they are; what is computed of them alone is computed once.
+        inputs: tensors of the expected shapes.
+        buffers: tensors, besides those created by the step, that it may change in place.
+        compute: whether to compile the parts, and whether to replay them as CUDA graphs.
+        unchanged: returns a context that restores everything that playing changes.
+        steady: tensors that never change; results that depend only on them are computed once.
 
     Raises:
-        UnrecordableError: a recording would not compute what `play` does.
+        UnrecordableError: a recording would not compute the same as `play`.
     """
     recordings, buffers = [], list(buffers)
     for batch in ([tensor.clone() for tensor in inputs], [_otherwise(tensor) for tensor in inputs]):
@@ -124,7 +123,7 @@ def record(
 
 
 def _otherwise(tensor: Tensor) -> Tensor:
-    """Return other samples of the same kind."""
+    """Return different samples of the same kind."""
     if tensor.ndim == 0 or len(tensor) < 2:
         return tensor * 1.25 if tensor.is_floating_point() else tensor
     rolled = tensor.roll(1, 0)
@@ -132,33 +131,33 @@ def _otherwise(tensor: Tensor) -> Tensor:
 
 
 def _takes_places(operation: Any, arguments: Sequence[Any]) -> bool:
-    """Whether it picks what stands at numbered places, of which there are always as many; not where a mask is true."""
+    """Whether it indexes by integers, which gives a fixed number of elements, and not by a mask."""
     if operation is not aten.index.Tensor:
         return False
     return all(places is None or places.dtype in (torch.int64, torch.int32) for places in arguments[1])
 
 
 class _NoEscape(TorchFunctionMode):
-    """Refuses what takes values out of a tensor behind the recorder's back."""
+    """Refuses functions that read a tensor's values without an operation that the recorder sees."""
 
     def __torch_function__(
         self, function: Any, types: Any, arguments: tuple[Any, ...] = (), options: dict[str, Any] | None = None
     ) -> Any:
-        """Call a function of torch, if it is not one of those."""
+        """Call a function of torch unless it is refused."""
         name = getattr(function, "__name__", "")
         if name in _ESCAPES:
-            raise UnrecordableError(f"'{name}' looks at the values of a tensor")
+            raise UnrecordableError(f"'{name}' reads the values of a tensor")
         return function(*arguments, **(options or {}))
 
 
 class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Writes down every operation that is carried out, autograd's included.
+    """Records every operation, including autograd's.
 
     Attributes:
-        graph: the operations in their order.
-        constants: tensors that were there before, by name.
-        turns: for each player's turn which of its parameters have a gradient.
-        results: for each of them the nodes of its losses and gradients.
+        graph: the operations in order.
+        constants: tensors that existed before, by name.
+        turns: for each player's turn, which of its parameters have a gradient.
+        results: for each turn, the nodes of its losses and gradients.
     """
 
     def __init__(self, inputs: Sequence[Tensor], buffers: Iterable[Tensor]) -> None:
@@ -168,13 +167,13 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.turns: list[tuple[str, list[bool]]] = []
         self.results: list[list[Node]] = []
         self.buffers = {id(buffer) for buffer in buffers}
-        # Weak keys: a gradient that someone else holds would be copied by autograd, and the copy recorded.
+        # Weak keys: autograd would copy a gradient that is referenced elsewhere, and the copy would be recorded.
         self._made: MutableMapping[Tensor, Node] = WeakTensorKeyDictionary()
         for place, tensor in enumerate(inputs):
             self._remember(tensor, self.graph.placeholder(f"input_{place}"))
 
     def play(self, play: Play, inputs: Sequence[Tensor]) -> None:
-        """Play once and write it down."""
+        """Play once and record it."""
         with _NoEscape(), self:
             for player, losses, gradients in play(inputs):
                 self.turns.append((player, [gradient is not None for gradient in gradients]))
@@ -184,14 +183,14 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __torch_dispatch__(
         self, operation: Any, types: Any, arguments: tuple[Any, ...] = (), options: dict[str, Any] | None = None
     ) -> Any:
-        """Write an operation down and carry it out, unless a replay would not do the same."""
+        """Record and run an operation, unless a replay would not do the same."""
         options = options or {}
         if _LOOKS & set(operation.tags) and not _takes_places(operation, arguments):
-            raise UnrecordableError(f"'{operation}' looks at the values of a tensor")
+            raise UnrecordableError(f"'{operation}' reads the values of a tensor")
         if any(isinstance(value, torch.Generator) for value in (*arguments, *options.values())):
-            raise UnrecordableError(f"'{operation}' draws from a random generator of its own")
+            raise UnrecordableError(f"'{operation}' draws from its own random generator")
         if operation is aten.lift_fresh.default:
-            operation = aten.lift_fresh_copy.default  # a constant of Python's: what changes it changes a copy
+            operation = aten.lift_fresh_copy.default  # a Python constant: in-place changes affect a copy
         node = self.graph.call_function(
             operation, map_aggregate(arguments, self._noded), map_aggregate(options, self._noded)
         )
@@ -199,10 +198,10 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             root = _root(changed)  # of a view, or of `.data`
             tensor = self.constants.get(str(root.target)) if root.op == "get_attr" else None
             if tensor is not None and id(tensor) not in self.buffers:
-                raise UnrecordableError(f"'{operation}' changes a tensor that is no buffer of a module")
+                raise UnrecordableError(f"'{operation}' changes a tensor that is not a module's buffer")
         result = operation(*arguments, **options)
         if isinstance(result, bool | int | float):
-            raise UnrecordableError(f"'{operation}' looks at the values of a tensor")
+            raise UnrecordableError(f"'{operation}' reads the values of a tensor")
         if isinstance(result, Tensor):
             self._remember(result, node)
         elif isinstance(result, tuple | list):
@@ -212,7 +211,7 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return result
 
     def node(self, tensor: Tensor) -> Node:
-        """Return the node of a tensor; one that nothing made was there before."""
+        """Return the node of a tensor; a tensor without a node existed before."""
         if tensor not in self._made:
             self._made[tensor] = self.constant(tensor)
         return self._made[tensor]
@@ -224,19 +223,19 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return self.graph.get_attr(name)
 
     def require_same(self, other: "_Recorder") -> None:
-        """Refuse, where another recording has other operations or constants.
+        """Raise if another recording has other operations or constants.
 
         Raises:
-            UnrecordableError: it has.
+            UnrecordableError: they differ.
         """
         for mine, theirs in zip(self._written(), other._written(), strict=False):
             if mine != theirs:
-                raise UnrecordableError(f"'{mine[0]}' is called otherwise for another batch")
+                raise UnrecordableError(f"'{mine[0]}' is called differently for another batch")
         if len(self.graph.nodes) != len(other.graph.nodes) or self.turns != other.turns:
-            raise UnrecordableError("another batch takes other operations")
+            raise UnrecordableError("another batch needs other operations")
         for one, another in zip(self.constants.values(), other.constants.values(), strict=True):
             if one is not another and not _equal(one, another):
-                raise UnrecordableError("a tensor is made of another batch's values, not by operations of torch")
+                raise UnrecordableError("a tensor depends on a batch's values other than by torch operations")
 
     def _written(self) -> Iterator[tuple[str, str]]:
         place = {node: f"%{number}" for number, node in enumerate(self.graph.nodes)}
@@ -252,7 +251,7 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 class _Named(str):
-    """Shows itself without quotes."""
+    """A string whose repr has no quotes."""
 
     __repr__ = str.__str__
 
@@ -262,7 +261,7 @@ def _equal(one: Tensor, other: Tensor) -> bool:
 
 
 def _changed(node: Node) -> list[Node]:
-    """Return the nodes whose memory an operation writes to, as far as its schema says."""
+    """Return the nodes whose memory an operation writes to, according to its schema."""
     if not isinstance(node.target, torch._ops.OpOverload) or not node.target._schema.is_mutable:
         return []
     found = []
@@ -274,7 +273,7 @@ def _changed(node: Node) -> list[Node]:
 
 
 def _root(node: Node) -> Node:
-    """Return the node whose memory a node shares, as far as it is a view of it."""
+    """Return the node whose memory a node shares as a view."""
     while isinstance(node.target, torch._ops.OpOverload) and node.args and isinstance(node.args[0], Node):
         returns = node.target._schema.returns
         if not returns or returns[0].alias_info is None:
@@ -284,15 +283,15 @@ def _root(node: Node) -> Node:
 
 
 def _unguarded(guards: Sequence[object]) -> list[bool]:
-    """Check nothing before a call: shapes, types and the very parameters are the same in every step."""
+    """Turn off the guards of compiled parts: shapes, types and parameters are the same in every step."""
     return [False for _ in guards]
 
 
 def _shorten(recorder: _Recorder, steady: Sequence[Tensor] = ()) -> None:
-    """Take out operations that do nothing, and those that would give the same tensor in every step."""
+    """Remove operations that do nothing, and those that would give the same tensor in every step."""
     graph = recorder.graph
     written = {_root(changed) for node in graph.nodes for changed in _changed(node)}
-    # What leaves the program belongs to whoever gets it.
+    # Results belong to the caller.
     written |= {_root(node) for result in recorder.results for node in result}
     same = {id(tensor) for tensor in steady}
     constant = {node for node in graph.nodes if id(recorder.constants.get(str(node.target))) in same}
@@ -323,19 +322,19 @@ def _shape(node: Node) -> object:
 
 
 def _is_pure(node: Node, recorder: _Recorder) -> bool:
-    """Whether an operation leaves nothing behind but its result: nothing written, and no random number drawn."""
+    """Whether an operation has no effect but its result: it writes nothing and draws no random number."""
     operation = node.target
     if not isinstance(operation, torch._ops.OpOverload):
         return True
     if operation._schema.is_mutable or torch.Tag.nondeterministic_seeded in operation.tags:
         return False
-    # Batch normalisation moves its statistics without its schema saying so.
+    # Batch normalisation updates its statistics, which its schema does not say.
     read = [recorder.constants.get(str(one.target)) for one in node.all_input_nodes if one.op == "get_attr"]
     return not any(id(tensor) in recorder.buffers for tensor in read)
 
 
 def _is_constant(node: Node, constant: set[Node]) -> bool:
-    """Whether a node gives one tensor, the same in every step, computed from nothing or from what does."""
+    """Whether a node gives the same tensor in every step, computed from nothing or from such nodes."""
     operation = node.target
     if not isinstance(operation, torch._ops.OpOverload) or not constant.issuperset(node.all_input_nodes):
         return False
@@ -345,12 +344,12 @@ def _is_constant(node: Node, constant: set[Node]) -> bool:
 
 
 def _sums_rows(node: Node, shape: object) -> bool:
-    """Whether a node is the sum over the rows of a matrix, and the shape is that of one row."""
+    """Whether a node is the sum over the rows of a matrix, with the shape of one row."""
     return node.target is torch.sum and node.args[1:] == ([0], True) and [*node.meta["shape"]][1:] == shape
 
 
 def _hold(recorder: _Recorder, node: Node) -> Node:
-    """Compute a node now, and have its value read instead."""
+    """Compute a node now, and replace it by its value."""
 
     def value(argument: Node) -> Tensor:
         return recorder.constants[str(argument.target)].detach()
@@ -364,9 +363,9 @@ def _hold(recorder: _Recorder, node: Node) -> Node:
 
 
 def _split(recorder: _Recorder) -> list[tuple[GraphModule, list[Tensor]]]:
-    """Cut a recording after each player's losses and gradients; each part hands on what later ones need.
+    """Split a recording after each player's losses and gradients; each part passes on what later ones need.
 
-    A part is called with the tensors beside it, which stay the same, followed by what the part before handed on.
+    A part is called with its own fixed tensors, followed by what the previous part passed on.
     """
     *nodes, output = recorder.graph.nodes
     place = {node: number for number, node in enumerate(nodes)}
@@ -383,7 +382,7 @@ def _split(recorder: _Recorder) -> list[tuple[GraphModule, list[Tensor]]]:
         copies = {node: graph.placeholder(node.name) for node in [*held, *inputs]}
         for node in mine:
             copies[node] = graph.node_copy(node, copies.__getitem__)
-            copies[node].meta = {}  # it would keep the recorded tensors
+            copies[node].meta = {}  # it would keep the recorded tensors alive
         inputs = _needed(nodes[:end], nodes[end:], results[number + 1 :])
         graph.output([copies[node] for node in [*result, *inputs]])
         parts.append((GraphModule({}, graph), [recorder.constants[str(node.target)] for node in held]))
@@ -397,14 +396,14 @@ def _needed(before: Sequence[Node], after: Sequence[Node], results: Sequence[Seq
 
 
 class _Replayed:
-    """A part as a CUDA graph: launched as a whole, on inputs that are copied to where it reads them."""
+    """A part as a CUDA graph: launched as a whole, on inputs that are copied to its fixed memory."""
 
     def __init__(self, call: Callable[..., Sequence[Tensor]], inputs: Sequence[Tensor]) -> None:
         self.inputs = inputs
         beside = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         beside.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(beside):
-            for _ in range(3):  # whatever is set up on first use must not be recorded
+            for _ in range(3):  # one-time setup must not be recorded
                 call(*inputs)
         torch.cuda.current_stream().wait_stream(beside)
         self.graph = torch.cuda.CUDAGraph()
@@ -413,7 +412,7 @@ class _Replayed:
 
     def __call__(self, *values: Tensor) -> Sequence[Tensor]:
         for mine, value in zip(self.inputs, values, strict=True):
-            if mine is not value:  # what the part before has left lies where it is read
+            if mine is not value:  # results of the previous part are in place already
                 mine.copy_(value)
         self.graph.replay()
         return self.outputs

@@ -1,4 +1,4 @@
-"""Whether a step is replayed: recorded once for its like, and proved against the step itself again and again."""
+"""Deciding whether a step is replayed, and repeatedly comparing the replay with the unrecorded step."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -22,21 +22,21 @@ from ganforge import (
 from ganforge_recorded import program
 from ganforge_recorded.fields import Fields
 
-MOST = 16  # programs of one run: beyond it something changes in every step
-LOOSE = 1e-2  # by which a compiled program may differ, whose operations are fused
+MOST = 16  # programs of one run; with more, something changes in every step
+LOOSE = 1e-2  # allowed difference of a compiled program, whose operations are fused
 
 
 class Recording(Steps):
-    """Plays steps: replayed from a program where that is proved to be the same, else as they are.
+    """Plays steps: replayed from a program as long as that gives the same results, otherwise unrecorded.
 
     Args:
-        modules: everything that may move while a step is played, by name.
-        formulas: what is computed in it.
-        players: by name.
-        compute: whether to record at all, and how.
+        modules: all modules that may change in a step, by name.
+        formulas: the formulas of the step.
+        players: the players by name.
+        compute: whether and how to record.
 
     Attributes:
-        reason: why steps are not recorded, once that turned out.
+        reason: why steps are not recorded; empty while they are.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class Recording(Steps):
         names: Callable[[str], Sequence[str]],
         steady: Sequence[Tensor] = (),
     ) -> Iterator[Turn]:
-        """Play a step; steps that `like` names alike share a program. The arguments are those of `Steps.play`."""
+        """Play a step; steps with the same `like` share a program. The arguments are those of `Steps.play`."""
         if self.wanted and like not in self.programs:
             self._record(play, inputs, like, steady)
         if not self.wanted or like not in self.programs:
@@ -77,7 +77,7 @@ class Recording(Steps):
             yield from self._audit(play, inputs, like, names)
 
     def _refuse(self, reason: str) -> None:
-        """Play steps as they are from now on.
+        """Play steps unrecorded from now on.
 
         Raises:
             PluginError: the recipe insists on recorded steps.
@@ -96,43 +96,43 @@ class Recording(Steps):
             self.programs[like] = program.record(play, inputs, buffers, self.compute, self._unchanged, steady)
         except UnreadyError as error:
             if str(error) in self._unready:
-                self._refuse(f"{error} is made anew in every step")
+                self._refuse(f"{error} is created again in every step")
             self._unready.add(str(error))
         except UnrecordableError as error:
             self._refuse(str(error))
 
     @contextmanager
     def _unchanged(self) -> Iterator[None]:
-        """Put back what playing moves, and refuse where it moves what a program would not.
+        """Restore what playing changes, and raise if it changes what a program would not change.
 
         Raises:
-            UnreadyError: a buffer was made that was not there.
-            UnrecordableError: Python's or NumPy's random numbers were drawn, a buffer was replaced, or something that a
-                component keeps in Python has changed.
+            UnreadyError: a buffer was created.
+            UnrecordableError: Python's or NumPy's random numbers were drawn, a buffer was replaced, or a component's
+                Python state has changed.
         """
         before = _Before(self.modules)
         fields = [Fields(name, made) for name, made in self._made()]
         try:
             for field in fields:
                 if field.stuck:
-                    raise UnrecordableError(f"{field.name} holds {field.stuck}, which could not be put back")
+                    raise UnrecordableError(f"{field.name} holds {field.stuck}, which could not be restored")
             yield
             moved = [field.name for field in fields if field.moved()]
             if moved:
-                raise UnrecordableError(f"{moved[0]} keeps state outside of buffers and parameters")
+                raise UnrecordableError(f"{moved[0]} keeps state outside buffers and parameters")
             if made := before.made():
                 raise UnreadyError(f"the buffer {made}")
             if replaced := before.replaced():
-                raise UnrecordableError(f"the buffer {replaced} is replaced, not changed in place")
+                raise UnrecordableError(f"the buffer {replaced} is replaced instead of changed in place")
             if before.drew_elsewhere():
-                raise UnrecordableError("random numbers of Python or NumPy are drawn")
+                raise UnrecordableError("it draws random numbers of Python or NumPy")
         finally:
             for field in fields:
                 field.put_back()
             before.put_back()
 
     def _made(self) -> Iterator[tuple[str, Any]]:
-        """Yield everything that may keep something, with its name."""
+        """Yield every object that may keep state, with its name."""
         yield from ((formula.label, formula.made) for formula in self.formulas)
         made = [formula.made for formula in self.formulas]
         yield from ((name, module) for name, module in self.modules.items() if not any(module is one for one in made))
@@ -140,7 +140,7 @@ class Recording(Steps):
     def _audit(
         self, play: program.Play, inputs: Sequence[Tensor], like: str, names: Callable[[str], Sequence[str]]
     ) -> Iterator[Turn]:
-        """Play a step both ways, and take what it gives as it is; what differs ends the recording."""
+        """Play a step both ways, and use the unrecorded result; stop recording if they differ."""
         plain = iter(play(inputs))
         replay = self.programs[like].play([value.clone() for value in inputs])
         culprit = ""
@@ -156,10 +156,10 @@ class Recording(Steps):
                 culprit = self._difference(turn, replayed, names) or after.difference() or ""
             yield turn
         if culprit:
-            self._refuse(f"{culprit} differs when it is replayed")
+            self._refuse(f"{culprit} differs when replayed")
 
     def _difference(self, turn: Turn, replayed: Turn | None, names: Callable[[str], Sequence[str]]) -> str:
-        """Name the first loss, else the first parameter, whose numbers differ; nothing where all are the same."""
+        """Name the first loss, otherwise the first parameter, that differs; empty if all are the same."""
         name, losses, gradients = turn
         if replayed is None or replayed[0] != name:
             return f"the turn of the {name}"
@@ -180,29 +180,29 @@ class Recording(Steps):
 
 
 def alike(one: Tensor, other: Tensor) -> bool:
-    """Whether two tensors hold the same numbers, and are no numbers at the same places."""
+    """Whether two tensors hold the same numbers, and nan at the same places."""
     if one.shape != other.shape or not one.is_floating_point():
         return torch.equal(one, other)
     return bool(((one == other) | (one.isnan() & other.isnan())).all())
 
 
 class _Before(Snapshot):
-    """How everything was, and what of it is otherwise by now."""
+    """A snapshot of everything, and what has changed since."""
 
     def made(self) -> str:
-        """Name the first buffer that there is by now, and was not then."""
+        """Name the first new buffer; empty if there is none."""
         there = {(id(module), key) for _, module, key, buffer, _ in self.buffers if buffer is not None}
         now = [(name, module, key) for name, module, key, buffer in buffers_of(self.modules) if buffer is not None]
         return next((name for name, module, key in now if (id(module), key) not in there), "")
 
     def replaced(self) -> str:
-        """Name the first buffer in whose place there is another tensor by now."""
+        """Name the first buffer that was replaced by another tensor; empty if there is none."""
         return next(
             (name for name, module, key, buffer, _ in self.buffers if module._buffers.get(key) is not buffer), ""
         )
 
     def difference(self) -> str:
-        """Name the first buffer, or the random state, that is not now what it was then."""
+        """Name the first buffer that changed, or the random state; empty if none did."""
         for name, module, key, _, value in self.buffers:
             now = module._buffers.get(key)
             if (now is None) != (value is None) or (now is not None and value is not None and not alike(now, value)):

@@ -1,4 +1,4 @@
-"""Sharing: a trained model packed into one folder, pushed to a hub, and found there by its name."""
+"""Sharing trained models: packing them into one folder, pushing them to a hub, and loading them by name."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,7 +20,7 @@ def ganforge_commands(app: "typer.Typer") -> None:
 
 @hookimpl
 def ganforge_locate(name: str) -> Path | None:
-    """Return the folder of `hub:NAME` or `hub:NAME@REVISION`, downloaded if it is not in the hub library's cache."""
+    """Return the folder of `hub:NAME` or `hub:NAME@REVISION`; download it unless it is in the hub library's cache."""
     from ganforge_share.hub import PREFIX, download
 
     return download(name) if name.startswith(PREFIX) else None

@@ -1,4 +1,4 @@
-"""The model card: README.md, for people, with the front matter that model hubs read."""
+"""The model card: README.md for people, with front matter for model hubs."""
 
 import json
 import math
@@ -14,7 +14,7 @@ from ganforge_share.preview import Preview
 
 CARD, RECIPE, PREVIEW = "README.md", "recipe.toml", "preview.png"
 
-# Identifiers that hubs know, https://huggingface.co/docs/hub/repositories-licenses; any other is named as `other`.
+# Identifiers that hubs know, https://huggingface.co/docs/hub/repositories-licenses; others are given as `other`.
 LICENCES = """
     apache-2.0 mit openrail bigscience-openrail-m creativeml-openrail-m bigscience-bloom-rail-1.0 bigcode-openrail-m
     afl-3.0 artistic-2.0 bsl-1.0 bsd bsd-2-clause bsd-3-clause bsd-3-clause-clear c-uda cc cc0-1.0 cc-by-2.0 cc-by-2.5
@@ -28,13 +28,13 @@ LICENCES = """
 
 @frozen
 class Terms:
-    """What only its owner can say of a model.
+    """What only the owner of a model knows.
 
     Attributes:
-        licence: of the weights, such as `apache-2.0`.
-        data_licence: of the data.
-        datasets: their names on a hub.
-        author: who made it.
+        licence: licence of the weights, such as `apache-2.0`.
+        data_licence: licence of the data.
+        datasets: names of the data sets on a hub.
+        author: author of the model.
     """
 
     licence: str = field(default="unknown")
@@ -55,7 +55,7 @@ def write_card(facts: Facts, terms: Terms, preview: Preview) -> str:
 
 
 def front_matter(facts: Facts, terms: Terms) -> dict[str, Any]:
-    """Return what model hubs read, by their names for it."""
+    """Return the front matter under the names that model hubs use."""
     task = _task(facts)
     known = terms.licence in LICENCES.split()
     found: dict[str, Any] = {
@@ -78,13 +78,13 @@ def _task(facts: Facts) -> str:
 
 
 def _base(facts: Facts) -> str:
-    """Return the name on a hub of the model that the training started from, if it has one."""
+    """Return the hub name of the model that the training started from; empty if there is none."""
     start = str(facts.noted("train").get("start", ""))
     return start.removeprefix("hub:").partition("@")[0] if start.startswith("hub:") else ""
 
 
 def _indexed(facts: Facts, task: str) -> Iterator[dict[str, Any]]:
-    """Yield what was measured of these weights on each split; numbers that are not finite, hubs do not take."""
+    """Yield the metrics of these weights on each split, without non-finite numbers, which hubs reject."""
     for state in facts.states[:1]:
         for split in reversed(SPLITS):
             metrics = [
@@ -99,7 +99,7 @@ def _indexed(facts: Facts, task: str) -> Iterator[dict[str, Any]]:
 
 
 def _yaml(value: Any) -> str:
-    """Write a value as JSON, which YAML is able to read."""
+    """Write a value as JSON, which is valid YAML."""
     return json.dumps(value, ensure_ascii=False)
 
 
@@ -119,31 +119,31 @@ def _sections(facts: Facts, terms: Terms, preview: Preview) -> Iterator[str]:
     yield _metrics(facts)
     yield _limits(facts)
     known = terms.licence not in ("unknown", "other")
-    licence = terms.licence if known else "not stated: ask before you use them for more than a look"
-    yield f"## Licence\n\nOf the weights: {licence}." + (f"\n\nAuthor: {_plain(terms.author)}" if terms.author else "")
+    licence = terms.licence if known else "not stated: ask the author before you use them"
+    yield f"## Licence\n\nWeights: {licence}." + (f"\n\nAuthor: {_plain(terms.author)}" if terms.author else "")
 
 
 def _directions(facts: Facts) -> str:
-    """Say what is translated into what."""
+    """Describe the directions."""
     rows = []
     for one in facts.translations:
-        cells = (f"`{one.direction}`", one.source or "nothing: it draws", one.target, one.sizes)
+        cells = (f"`{one.direction}`", one.source or "nothing (it draws)", one.target, one.sizes)
         rows.append(f"| {' | '.join(map(_plain, cells))} |")
     table = "| direction | takes | makes | size of pictures |\n| --- | --- | --- | --- |\n" + "\n".join(rows)
     names = ", ".join(f"`{_plain(name)}`" for name in facts.files)
-    kind = "with what they are trained with" if facts.judges else "without the discriminators"
+    kind = "with the networks that they are trained with" if facts.judges else "without the discriminators"
     return f"## What it does\n\n{table}\n\nNetworks in this folder: {names}; the generators {kind}."
 
 
 def _use(facts: Facts) -> Iterator[str]:
-    """Say how to use it; the folder's own place is not known."""
-    yield "`DIR` is this folder, or `hub:OWNER/NAME` if it lies on a hub (`pip install 'ganforge[hub]'`)."
+    """Describe how to use the model; the folder's path is not known."""
+    yield "`DIR` is this folder, or `hub:OWNER/NAME` if it is on a hub (`pip install 'ganforge[hub]'`)."
     direction = _plain(facts.translations[0].direction)
     if facts.translations[0].source is not None and facts.pictures:
         yield (
             "```python\nfrom ganforge import Translator\n"
             f'translator = Translator.load("DIR", direction="{direction}")\n'
-            'translated = translator("picture.png")  # a PIL picture, or a NumPy array where PIL has none\n```'
+            'translated = translator("picture.png")  # a PIL picture, or a NumPy array if PIL does not support it\n```'
         )
         yield f"```sh\nganforge translate DIR pictures/ --direction {direction} --out translated\n```"
     elif facts.translations[0].source is None:
@@ -151,16 +151,16 @@ def _use(facts: Facts) -> Iterator[str]:
     if facts.plugins:
         names = ", ".join(f"`{_plain(name)}`" for name in facts.plugins)
         need = f"It needs code that is not in this folder: {names}"
-        yield f"{need}; say `--plugin FILE` to use it, and put it into `DIR/plugins` to train."
+        yield f"{need}; add `--plugin FILE` to use the model, and put the file into `DIR/plugins` to train it."
     sets = [f"--set dataset.{_plain(name)}=YOUR_DATA" for name in facts.places] + ["--set train.start=DIR"]
     if not facts.judges:
         sets.append("--set train.start_lenient=true")
-    anew = "" if facts.judges else "; networks that are not in this folder begin anew"
-    yield (f"To train it further on data of your own{anew}:\n\n```sh\nganforge run DIR/{RECIPE} {' '.join(sets)}\n```")
+    anew = "" if facts.judges else "; networks that are not in this folder are initialised again"
+    yield (f"To train it further on your own data{anew}:\n\n```sh\nganforge run DIR/{RECIPE} {' '.join(sets)}\n```")
 
 
 def _data(facts: Facts, terms: Terms) -> str:
-    """Say what it was trained on."""
+    """Describe the training data."""
     rows = [f"| {_plain(name)} | {count:,} |" for name, count in facts.counts.items()]
     table = "\n\n| split and domain | samples |\n| --- | --- |\n" + "\n".join(rows) if rows else ""
     datasets = f" On a hub: {', '.join(map(_plain, terms.datasets))}." if terms.datasets else ""
@@ -169,7 +169,7 @@ def _data(facts: Facts, terms: Terms) -> str:
 
 
 def _training(facts: Facts) -> str:
-    """Say how it was trained."""
+    """Describe the training."""
     train, made = facts.noted("train"), facts.noted("lock")
     versions = {**made, **facts.noted("lock.plugins")}
     used = ", ".join(f"{name} {versions[name]}" for name in ("ganforge", "torch", "python") if name in versions)
@@ -186,7 +186,7 @@ def _training(facts: Facts) -> str:
     }
     lines = [f"| {name} | {_plain(str(value))} |" for name, value in rows.items() if value not in (None, "")]
     table = "\n".join(lines)
-    return f"## Training\n\n| | |\n| --- | --- |\n{table}\n\nEvery setting stands in `{RECIPE}`."
+    return f"## Training\n\n| | |\n| --- | --- |\n{table}\n\nAll settings are in `{RECIPE}`."
 
 
 def _duration(seconds: float | None) -> str | None:
@@ -197,7 +197,7 @@ def _duration(seconds: float | None) -> str | None:
 
 
 def _metrics(facts: Facts) -> str:
-    """Tell what was measured of these weights, and of the run's last or best ones beside them, and on how much."""
+    """List the metrics of these weights, and of the run's last or best ones, with sample counts."""
     columns = [
         (f"{_state(state)}, {split}", state.measured.metrics[split])
         for state in facts.states
@@ -219,31 +219,31 @@ def _metrics(facts: Facts) -> str:
 
 
 def _state(state: State) -> str:
-    """Name weights that were measured."""
+    """Return a title for measured weights."""
     step = f"step {state.measured.step:,}"
     name = f"{state.name}, {step}" if state.name else step
     return f"these weights ({name})" if state.own else name
 
 
 def _measuring(facts: Facts) -> Iterator[str]:
-    """Say on which samples was measured, and what chose the best weights."""
+    """Say which samples the metrics are from, and how the best weights were chosen."""
     counts = {name.removeprefix("test."): count for name, count in facts.counts.items() if name.startswith("test.")}
-    test = ", ".join(f"{_plain(domain)}: {count:,}" for domain, count in counts.items()) or "drawn afresh"
+    test = ", ".join(f"{_plain(domain)}: {count:,}" for domain, count in counts.items()) or "drawn anew"
     yield (
         f"After step {facts.step:,}, on the samples of the test split ({test}), or as many of them as the evaluation's "
-        "settings say."
+        "settings allow."
     )
     if facts.by:
         best = facts.by.removeprefix("-")
         yield (
             f"The best weights are those with the {'lowest' if facts.by.startswith('-') else 'highest'} "
             f"`{_plain(best)}` on samples set aside for validation, which are neither trained on nor in the test "
-            "split. On the samples that chose them they look a little better than they are."
+            "split. On the validation samples themselves their metrics are slightly too good."
         )
 
 
 def _evaluations(facts: Facts, roles: Iterable[str]) -> str:
-    """Say how each evaluation was set, and what it tells of its numbers."""
+    """List the settings and facts of each evaluation."""
     settings, lines = facts.noted("evaluations"), []
     about = facts.states[0].measured.about
     for role in roles:
@@ -259,23 +259,23 @@ def _settings(table: Any) -> str:
 
 
 def _limits(facts: Facts) -> str:
-    """Say in plain words what not to expect."""
+    """List the limits of the model."""
     limits = [
-        "One run, one seed: no deviation is known. Another seed gives other weights, and other numbers.",
-        "It knows only what its training data show. Of anything else it makes something that looks like them.",
+        "One run with one seed: the variation is unknown. Another seed gives other weights and other numbers.",
+        "It knows only its training data, and makes anything else look like them.",
     ]
     if facts.pictures and any(one.source is not None for one in facts.translations):
         limits.append(
-            "A translation is a guess at how something might look, not a measurement: what is in it need not be in the "
-            "picture, and what is in the picture may be gone. Do not diagnose, count or measure by it without your "
-            "own checks."
+            "A translation is a guess at how something might look, not a measurement: it may show things that are not "
+            "in the picture, and lose things that are. Do not diagnose, count or measure with it without your own "
+            "checks."
         )
         if any(one.sizes == "any" for one in facts.translations):
-            limits.append("Other sizes than that of the training work, but nothing was measured on them.")
+            limits.append("Sizes other than the training size work, but were not evaluated.")
     return "## Limits\n\n" + "\n".join(f"* {limit}" for limit in limits)
 
 
 def _plain(text: str) -> str:
-    """Return a text as one line that breaks no table and opens no HTML: names in recipes may be a stranger's."""
+    """Return a text as one line without table separators or HTML, since names in recipes are untrusted."""
     line = printable(" ".join(text.split()))
     return line.replace("|", "\\|").replace("<", "&lt;")

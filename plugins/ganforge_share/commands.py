@@ -7,30 +7,36 @@ import typer
 
 from ganforge import Device, PluginFiles, complete_run, plugins_with, tell
 
-Packed = Annotated[Path, typer.Argument(metavar="DIR", help="A folder that `ganforge pack` wrote.")]
+Packed = Annotated[Path, typer.Argument(metavar="DIR", help="A folder written by `ganforge pack`.")]
 
 
 def pack(
     context: typer.Context,
     run: Annotated[
         Path,
-        typer.Argument(metavar="RUN", help="A run's folder, a checkpoint's, or weights.", autocompletion=complete_run),
+        typer.Argument(metavar="RUN", help="A run's or checkpoint's folder, or weights.", autocompletion=complete_run),
     ],
     out: Annotated[Path, typer.Option(metavar="DIR", help="Folder to write.")],
-    direction: Annotated[list[str] | None, typer.Option(help="Such as AB; repeatable. By default, all.")] = None,
+    direction: Annotated[
+        list[str] | None, typer.Option(help="Direction, such as AB; repeatable. By default all.")
+    ] = None,
     with_discriminators: Annotated[
-        bool, typer.Option("--with-discriminators", help="Add what fine-tuning needs besides generators.")
+        bool, typer.Option("--with-discriminators", help="Also add the networks that fine-tuning needs.")
     ] = False,
-    licence: Annotated[str, typer.Option(metavar="ID", help="Of the weights, such as apache-2.0.")] = "unknown",
-    data_licence: Annotated[str, typer.Option(metavar="TEXT", help="Of the training data.")] = "",
-    dataset: Annotated[list[str] | None, typer.Option(metavar="ID", help="The data on a hub; repeatable.")] = None,
-    author: Annotated[str, typer.Option(metavar="TEXT", help="Who made it.")] = "",
-    preview: Annotated[bool, typer.Option("--preview/--no-preview", help="Show test pictures, if there are.")] = True,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a folder that is no pack.")] = False,
+    licence: Annotated[str, typer.Option(metavar="ID", help="Licence of the weights, such as apache-2.0.")] = "unknown",
+    data_licence: Annotated[str, typer.Option(metavar="TEXT", help="Licence of the training data.")] = "",
+    dataset: Annotated[
+        list[str] | None, typer.Option(metavar="ID", help="Name of the data set on a hub; repeatable.")
+    ] = None,
+    author: Annotated[str, typer.Option(metavar="TEXT", help="Author of the model.")] = "",
+    preview: Annotated[
+        bool, typer.Option("--preview/--no-preview", help="Show test pictures, if there are any.")
+    ] = True,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a folder that is not a pack.")] = False,
     plugin: PluginFiles = None,
     device: Device = "auto",
 ) -> None:
-    """Pack weights with their recipe, a model card and a preview into one folder, for others."""
+    """Pack weights, their recipe, a model card and a preview into one folder to share."""
     plugins = plugins_with(context, plugin)
     from ganforge import pick_device
     from ganforge_share import pack as packing
@@ -48,10 +54,10 @@ def pack(
 def push(
     context: typer.Context,
     folder: Packed,
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Such as me/day2night.")],
-    private: Annotated[bool, typer.Option("--private", help="Show it to nobody else.")] = False,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Repository, such as me/day2night.")],
+    private: Annotated[bool, typer.Option("--private", help="Make it visible only to you.")] = False,
 ) -> None:
-    """Upload a pack to a model hub; everybody can see it, unless it is to be private."""
+    """Upload a pack to a model hub; it is public unless --private is given."""
     from ganforge_share import hub
 
     plugins = plugins_with(context, None)

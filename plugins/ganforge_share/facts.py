@@ -1,4 +1,4 @@
-"""What a model card tells of a model, gathered from its weights' own recipe, its run's log and its metrics."""
+"""The facts for a model card, from the weights' recipe, the run's log and the metrics."""
 
 import re
 import tomllib
@@ -29,9 +29,9 @@ class Translation:
 
     Attributes:
         direction: such as `AB`.
-        source: what it takes; None where it draws.
-        target: what it makes.
-        sizes: which sizes it takes.
+        source: its input; None if it draws.
+        target: its output.
+        sizes: the sizes that it takes.
     """
 
     direction: str
@@ -42,12 +42,12 @@ class Translation:
 
 @frozen
 class State:
-    """Weights that were measured.
+    """Measured weights.
 
     Attributes:
-        name: `last`, `best`, both, or empty where they are neither.
-        own: whether these are the weights that are shared.
-        measured: what was found.
+        name: `last`, `best`, both, or empty.
+        own: whether these are the shared weights.
+        measured: their metrics.
     """
 
     name: str
@@ -57,24 +57,24 @@ class State:
 
 @frozen
 class Facts:
-    """What is known of a model.
+    """The facts about a model.
 
     Attributes:
-        name: of its recipe.
-        coupling: such as `discogan`.
-        dataset: the component.
-        pictures: whether it makes pictures.
+        name: name of its recipe.
+        coupling: name of the coupling, such as `discogan`.
+        dataset: name of the data set's component.
+        pictures: whether it outputs pictures.
         translations: its directions.
-        files: names of the networks whose weights are there.
-        judges: whether what generators are trained with is among them.
+        files: names of the networks with weights.
+        judges: whether they include the networks that generators are trained with, such as discriminators.
         step: number of steps after which these weights were saved.
-        lock: the locked recipe, which may be a stranger's.
+        lock: the locked recipe, which is untrusted.
         plugins: names of the local plugin files that it needs.
-        places: settings of the data set that say where files lie.
-        counts: how many samples there are of each split and domain, such as `test.A`, as far as that is known.
-        states: the weights of the run that were measured, these ones first; none if these were not.
-        by: the metric that chose the best ones, with a minus where the lowest is best; empty if none did.
-        seconds: how long the training took, as far as its log tells.
+        places: settings of the data set that are paths.
+        counts: number of samples of each split and domain, such as `test.A`, if known.
+        states: measured weights of the run, these first; empty if these were not measured.
+        by: the metric that chose the best weights, with a minus if the lowest is best; empty if none did.
+        seconds: duration of the training, if its log says.
     """
 
     name: str
@@ -99,20 +99,20 @@ class Facts:
 
 
 def table_of(lock: Any, *path: str) -> dict[str, Any]:
-    """Return a table of a recipe that may be a stranger's; an empty one where it is none."""
+    """Return a table of an untrusted recipe; an empty one if it is not a table."""
     for key in path:
         lock = lock.get(key) if isinstance(lock, dict) else None
     return dict(lock) if isinstance(lock, dict) else {}
 
 
 def gather(saved: Saved, run: Path | None, trained: Mapping[str, Trained], files: Sequence[str]) -> Facts:
-    """Gather what is known.
+    """Gather the facts.
 
     Args:
-        saved: what was trained.
-        run: its run's folder, if it is there.
-        trained: the networks of each direction that is shared.
-        files: names of the networks that are.
+        saved: the saved weights.
+        run: the run's folder, if it exists.
+        trained: the networks of each shared direction.
+        files: names of the shared networks.
     """
     plan, outline, lock = saved.outline.plan, saved.outline, tomllib.loads(saved.weights.head.recipe)
     results = _results(run) if run is not None else None
@@ -145,7 +145,7 @@ def _translation(trained: Trained, direction: str) -> Translation:
 
 
 def _domain(trained: Trained, domain: str) -> str:
-    """Say what samples of a domain are."""
+    """Describe the samples of a domain."""
     dataset = trained.dataset
     shape = dataset.shapes[domain]
     if len(shape) != 3:
@@ -159,7 +159,7 @@ def _domain(trained: Trained, domain: str) -> str:
 
 
 def _counts(outline: Trained, lock: Mapping[str, Any]) -> dict[str, int]:
-    """Return how many samples there are, as the lock notes; else, where the data are here, as they are now."""
+    """Return the sample counts from the lock; otherwise, if the data are available, from them."""
     notes = table_of(lock, "lock", "data")
     found = {name: re.match(r"(\d{1,12}) samples", str(note)) for name, note in notes.items()}
     counts = {name: int(match[1]) for name, match in found.items() if match}
@@ -171,7 +171,7 @@ def _counts(outline: Trained, lock: Mapping[str, Any]) -> dict[str, int]:
 
 
 def _results(folder: Path) -> Results | None:
-    """Return the metrics that lie in a folder; None where there are none, or where they cannot be read."""
+    """Return the metrics in a folder; None if there are none or they cannot be read."""
     try:
         return read_results(folder)
     except InputError:
@@ -179,7 +179,7 @@ def _results(folder: Path) -> Results | None:
 
 
 def _states(beside: Results | None, run: Results | None, step: int) -> list[State]:
-    """Return what was measured of the weights of this step, beside them or in their run, and of the run's others."""
+    """Return the metrics of these weights, from beside them or from their run, and those of the run's other weights."""
     known = {"last": run.last, "best": run.best} if run else {}
     there = {name: one for name, one in known.items() if one}
     names = [name for name, one in there.items() if one.step == step]
@@ -191,7 +191,7 @@ def _states(beside: Results | None, run: Results | None, step: int) -> list[Stat
 
 
 def _without(directions: Sequence[str], shared: Collection[str], state: State) -> State:
-    """Leave out the metrics and facts of directions that are not shared, which end with the direction's name."""
+    """Remove metrics and facts of directions that are not shared; their names end with the direction."""
     left_out = tuple(f"_{direction}" for direction in directions if direction not in shared)
 
     def kept(splits: Mapping[Any, Mapping[str, Mapping[str, Any]]]) -> dict[Any, dict[str, dict[str, Any]]]:
@@ -208,7 +208,7 @@ def _without(directions: Sequence[str], shared: Collection[str], state: State) -
 
 
 def _seconds(run: Path, step: int) -> float | None:
-    """Add up how long the steps took that a run's log tells of; None if it does not tell of all."""
+    """Return the total time of the steps in a run's log; None if the log is incomplete."""
     seconds, last = 0.0, 0
     try:
         for record in records(run):

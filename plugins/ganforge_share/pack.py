@@ -1,4 +1,4 @@
-"""A pack: one folder with weights, their recipe, a model card and a preview; whole or not there."""
+"""A pack: one folder with weights, their recipe, a model card and a preview; written whole or not at all."""
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,20 +27,20 @@ from ganforge_share.facts import gather
 from ganforge_share.preview import Preview, find_preview
 
 WEIGHTS = ".safetensors"
-STATE = ("training.safetensors", "state.json")  # of values that translations go through, if these hold any
+STATE = ("training.safetensors", "state.json")  # state of values that translations need, if there is any
 BLOCK = 1 << 22  # bytes
 
 
 @frozen(eq=False)
 class Contents:
-    """What a pack will hold.
+    """The contents of a pack.
 
     Attributes:
-        saved: what was trained.
-        run: its run's folder, if it is there.
-        directions: those that can be made with it.
-        files: for each network the file that holds its weights.
-        held: the state of values and losses that these directions need.
+        saved: the saved weights.
+        run: the run's folder, if it exists.
+        directions: the directions that it can make.
+        files: the weights file of each network.
+        held: state of values and losses that these directions need.
     """
 
     saved: Saved
@@ -51,7 +51,7 @@ class Contents:
 
     @property
     def which(self) -> str:
-        """Say which step the weights are of, and whether others are newer or better."""
+        """Describe the weights' step, and whether others are newer or better."""
         step, folder = self.saved.outline.step, self.saved.weights.folder
         names = [name for name in ("latest", "best") if self.run is not None and folder == named(self.run, name)]
         if not names:
@@ -62,13 +62,13 @@ class Contents:
 
 
 def choose(path: Path, plugins: Plugins, directions: Sequence[str] = (), *, with_discriminators: bool) -> Contents:
-    """Choose the weights for some directions, or for all.
+    """Select the weights for some or all directions.
 
     Args:
         path: a run, a checkpoint, a weights file or a folder of weights.
-        plugins: what is installed.
-        directions: their names, in any case.
-        with_discriminators: take what the directions are trained with besides generators, too.
+        plugins: the installed plugins.
+        directions: names of directions, in any case.
+        with_discriminators: whether to include the networks that generators are trained with.
 
     Raises:
         InputError: there is no such direction, or weights are missing.
@@ -97,14 +97,14 @@ def choose(path: Path, plugins: Plugins, directions: Sequence[str] = (), *, with
 
 
 def _directions(saved: Saved, wanted: Sequence[str]) -> tuple[str, ...]:
-    """Return the directions that are meant by their names, in any case."""
+    """Return the directions with these names, in any case."""
     known = {name.casefold(): name for name in saved.directions}
     for name in wanted:
         if name.casefold() not in known:
             there = ", ".join(saved.directions)
-            raise InputError(f"no direction {name} can be made with these weights; there are: {there}")
+            raise InputError(f"no direction {name} can be built from these weights; choose from: {there}")
     if not known:
-        raise InputError(f"no direction can be made with '{saved.weights.first}' and what lies beside it")
+        raise InputError(f"no direction can be built from '{saved.weights.first}' and the files beside it")
     return tuple(dict.fromkeys(known[name.casefold()] for name in wanted)) or saved.directions
 
 
@@ -114,28 +114,26 @@ def _judges(saved: Saved, name: str) -> bool:
 
 
 def require_place(out: Path, contents: Contents, *, overwrite: bool) -> Path:
-    """Return the folder to write, with no links on the way to it.
+    """Return the folder to write, with links resolved.
 
     Raises:
-        InputError: there is a folder that is no pack, or that holds what is to be packed, or works in it.
+        InputError: the folder exists and is not a pack, or is the current folder, or holds the weights to pack.
     """
     target = Path(os.path.realpath(out))
     if os.path.lexists(target) and not target.is_dir():
-        raise InputError(f"'{out}' is no folder: choose another --out")
+        raise InputError(f"'{out}' is not a folder: choose another --out")
     sources = [*contents.files.values(), *([contents.run] if contents.run else []), Path()]
     for source in (Path(os.path.realpath(path)) for path in sources):
         if source.is_relative_to(target):
-            what = (
-                "is the folder that you are in, or holds it" if source == Path.cwd() else "holds what is to be packed"
-            )
+            what = "is the current folder, or holds it" if source == Path.cwd() else "holds the weights to pack"
             raise InputError(f"'{out}' {what}: choose another --out")
     if target.is_dir() and any(target.iterdir()) and not is_pack(target) and not overwrite:
-        raise InputError(f"'{out}' exists already, and is not only a pack: choose another --out, or say --overwrite")
+        raise InputError(f"'{out}' exists already, and is not only a pack: choose another --out, or add --overwrite")
     return target
 
 
 def pack_files(folder: Path) -> list[str]:
-    """Return the names of a folder's files that a pack may have, sorted; none if it is no pack."""
+    """Return the sorted names of a folder's files that belong to a pack; empty if it is not a pack."""
     if not all((folder / name).is_file() for name in (RECIPE, CARD)) or not any(folder.glob(f"*{WEIGHTS}")):
         return []
     names = {RECIPE, CARD, PREVIEW, *STATE}
@@ -143,22 +141,22 @@ def pack_files(folder: Path) -> list[str]:
 
 
 def is_pack(folder: Path) -> bool:
-    """Whether a folder is a pack, and holds nothing else."""
+    """Whether a folder is a pack and holds nothing else."""
     return bool(names := pack_files(folder)) and len(names) == sum(1 for _ in folder.iterdir())
 
 
 def write(contents: Contents, target: Path, terms: Terms, device: torch.device, *, preview: bool) -> str:
-    """Write a pack, and return what should be said about its preview.
+    """Write a pack, and return a note about its preview.
 
     Raises:
         InputError: weights are damaged.
-        RunFailedError: the disk is full or cannot be written; nothing is changed.
+        RunFailedError: the disk is full or cannot be written; nothing has changed.
     """
     saved = contents.saved
     trained = {direction: saved.load(device, direction) for direction in contents.directions}
     if any(_judges(saved, name) for name in contents.files):
-        saved.load(device)  # damaged ones are found now
-    shown = Preview(None, "none was wanted")
+        saved.load(device)  # finds damaged ones now
+    shown = Preview(None, "not requested")
     if preview:
         shown = find_preview(trained, contents.run)
     card = write_card(gather(contents.saved, contents.run, trained, tuple(contents.files)), terms, shown)

@@ -1,4 +1,4 @@
-"""The preview of a pack: test pictures and their translations, from what the run drew, or drawn now."""
+"""The preview of a pack: test pictures and their translations, from the run or drawn now."""
 
 from collections.abc import Iterator, Mapping
 from io import BytesIO
@@ -11,25 +11,25 @@ from torch.nn.functional import pad
 
 from ganforge import InputError, PluginError, Stored, Trained, as_float, read_inside, read_results
 
-LARGEST = 1 << 25  # bytes of a picture that is taken from a run
+LARGEST = 1 << 25  # bytes of a picture from a run, at most
 COUNT = 8  # pictures in a row
-OWN = "what the run drew at this step; each row says what it shows"
+OWN = "samples that the run drew at this step, with labelled rows"
 
 
 @frozen
 class Preview:
-    """A PNG, if there is one, and what is to be said about it."""
+    """A PNG, if there is one, and a caption or the reason why not."""
 
     content: bytes | None
     note: str
 
 
 def find_preview(trained: Mapping[str, Trained], run: Path | None) -> Preview:
-    """Take the sample picture of this very step, or the figure of its evaluation; else draw one of the test data.
+    """Return the run's sample picture or evaluation figure of this step; otherwise draw one from the test data.
 
     Args:
         trained: the networks of each direction.
-        run: the folder of their run, if it is there.
+        run: the run's folder, if it exists.
     """
     step = next(iter(trained.values())).step
     if run is not None:
@@ -38,11 +38,11 @@ def find_preview(trained: Mapping[str, Trained], run: Path | None) -> Preview:
         if (figures := _figures(run, step)) and (content := _read(run, f"{figures}/grid.png")):
             return Preview(content, OWN)
     if any(len(shape) != 3 for one in trained.values() for shape in _shapes(one)):
-        return Preview(None, "what it makes are no pictures")
+        return Preview(None, "it does not output pictures")
     try:
         rows = [row for direction, one in trained.items() for row in _rows(one, direction)]
     except (InputError, PluginError) as error:
-        return Preview(None, f"the data are not here: {error.args[0]}")
+        return Preview(None, f"the data are missing: {error.args[0]}")
     names = ", ".join(name for name, _ in rows)
     return Preview(_as_png([pictures for _, pictures in rows]), f"rows of test pictures: {names}")
 
@@ -55,7 +55,7 @@ def _read(run: Path, name: str) -> bytes | None:
 
 
 def _figures(run: Path, step: int) -> str:
-    """Return where in a run's folder the figures of this step lie; empty if it has none of it."""
+    """Return the subfolder of a run with the figures of this step; empty if there is none."""
     try:
         results = read_results(run)
     except InputError:
@@ -68,12 +68,12 @@ def _figures(run: Path, step: int) -> str:
 
 
 def _shapes(trained: Trained) -> list[tuple[int, ...]]:
-    """Return the shapes of what its directions make."""
+    """Return the output shapes of its directions."""
     return [trained.dataset.shapes[trained.target(direction)] for direction in trained.directions]
 
 
 def _rows(trained: Trained, direction: str) -> Iterator[tuple[str, Tensor]]:
-    """Yield test pictures of a direction and their translations, [N, C, H, W] in [0, 1] each, with their names."""
+    """Yield named rows of a direction's test pictures and translations, [N, C, H, W] in [0, 1] each."""
     target = trained.target(direction)
     if not trained.translates(direction):
         with trained.evaluating():
@@ -82,7 +82,7 @@ def _rows(trained: Trained, direction: str) -> Iterator[tuple[str, Tensor]]:
     source = trained.source(direction)
     samples = trained.samples("test")[source]
     if not isinstance(samples, Stored):
-        raise InputError(f"samples of domain {source} are drawn afresh")
+        raise InputError(f"samples of domain {source} are drawn anew each time")
     pictures = as_float(samples.load(range(min(COUNT, samples.length))))
     with trained.evaluating():
         yield f"`{source}`", pictures

@@ -1,4 +1,4 @@
-"""StarGAN: one generator for translations between several domains (Choi et al. 2018, arXiv 1711.09020)."""
+"""StarGAN: one generator that translates between several domains (Choi et al. 2018, arXiv 1711.09020)."""
 
 from ganforge import Register, hookimpl
 

@@ -1,4 +1,4 @@
-"""StarGAN's directions, and what is special about them: labels, and a discriminator that tells domains apart."""
+"""StarGAN's coupling, with labelled directions and a discriminator that classifies domains."""
 
 from collections.abc import Sequence
 from itertools import permutations
@@ -10,21 +10,22 @@ from ganforge import Coupling, Network, View
 
 
 def relabelled(generator: nn.Module, source: Tensor, target_label: int) -> Tensor:
-    """G(x, c): x as a sample of domain c; of a fake and the label of its source it is G(G(x, c), c'), Eq. 4."""
+    """G(x, c): x translated to domain c; for a fake and its source's label it is G(G(x, c), c'), Eq. 4."""
     return generator(source, target_label)  # type: ignore[no-any-return]
 
 
 def part(generator: nn.Module, samples: Tensor, place: tuple[int, int]) -> Tensor:
-    """In training, the share of a domain's batch that belongs to one of the directions which meet in the domain.
+    """In training, the part of a domain's batch for one of the directions that meet in this domain.
 
-    Every sample then is translated to one other domain, as in the authors' code, and not to all of them; how many
-    domains there are does not change what a step costs per sample. Outside of training all samples are returned.
+    So every sample is translated to one other domain, as in the authors' code, not to all of them, and the cost per
+    sample does not depend on the number of domains. Outside of training all samples are returned.
 
     Args:
-        generator: its mode tells whether this is training.
+        generator: its mode says whether this is training.
         samples: the whole batch of the domain, [N, ...].
-        place: (number k of the direction, how many there are, K). It gets every K-th sample from the k-th on, as many
-            as the others, and one at least: so that parts of a batch, on several devices, are divided as all of it is.
+        place: (index k of the direction, number K of directions). It gets every K-th sample from the k-th on, equally
+            many for each direction and at least one, so that parts of a batch on several devices are divided like the
+            whole batch.
     """
     if not generator.training:
         return samples
@@ -34,13 +35,13 @@ def part(generator: nn.Module, samples: Tensor, place: tuple[int, int]) -> Tenso
 
 
 class Classification:
-    """L_cls: the domain of a real sample is known, Eq. 2; a fake should be taken for one of its target's, Eq. 3.
+    """L_cls: real samples are classified as their domain, Eq. 2, and fakes as their target domain, Eq. 3.
 
-    The logits of D_cls, [N, domains], are the last of the discriminator's features.
+    The logits of D_cls, [N, domains], are the last entry of the discriminator's features.
     """
 
     def discriminator(self, real_features: Sequence[Tensor], target_label: int) -> Tensor:
-        """E[-log D_cls(c'|x)], Eq. 2; c' is the domain of the real samples, to which the direction leads."""
+        """E[-log D_cls(c'|x)], Eq. 2; c' is the domain of the real samples, the direction's target."""
         return _surprise(real_features[-1], target_label)
 
     def generator(self, fake_features: Sequence[Tensor], target_label: int) -> Tensor:
@@ -49,9 +50,9 @@ class Classification:
 
 
 def _surprise(logits: Tensor, label: int) -> Tensor:
-    """E[-log p(label)] of logits [N, domains]."""
+    """E[-log p(label)] for logits [N, domains]."""
     if label >= logits.shape[1]:
-        raise ValueError(f"there is no domain of label {label}; set discriminator.domains to what the coupling has")
+        raise ValueError(f"no domain has the label {label}; set discriminator.domains to that of the coupling")
     return -logits.log_softmax(1)[:, label].mean()
 
 
@@ -66,7 +67,7 @@ class StarGAN(Coupling):
     """StarGAN: one generator and one discriminator for all directions between the domains (Figure 3, Eq. 5 and 6).
 
     Attributes:
-        domains: of the data set; every ordered pair of them is a direction. A domain's label is its place among them.
+        domains: domains of the data set; every ordered pair is a direction. A domain's label is its index.
     """
 
     domains: list[str] = field(factory=lambda: ["A", "B", "C"], validator=_names)
@@ -78,7 +79,7 @@ class StarGAN(Coupling):
 
     @property
     def views(self) -> Sequence[View]:
-        """All directions: each knows the labels of its two domains, and its place among those that meet there."""
+        """All directions, each with the labels of its domains, and its index among the directions that meet there."""
         return [self._view(source, target) for source, target in permutations(self.domains, 2)]
 
     def _view(self, source: str, target: str) -> View:
@@ -90,6 +91,6 @@ class StarGAN(Coupling):
         return View(f"{source}{between}{target}", (source, target), fields, networks, labels | places)
 
     def _place(self, domain: str, partner: str) -> tuple[int, int]:
-        """Return the number of a partner among a domain's partners, and how many there are."""
+        """Return the index of a partner among a domain's partners, and their number."""
         partners = [name for name in self.domains if name != domain]
         return partners.index(partner), len(partners)

@@ -5,7 +5,7 @@ from ganforge import Register, hookimpl
 
 @hookimpl
 def ganforge_register(register: Register) -> None:
-    """Register the values of a direction, and the couplings gan, gan-recon and discogan."""
+    """Register the values of a direction, and the couplings `gan`, `gan-recon` and `discogan`."""
     from ganforge_translation import couplings, values
 
     for value in values.VALUES:

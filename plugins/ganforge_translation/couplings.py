@@ -1,4 +1,4 @@
-"""The three models of Figure 2 (Kim et al. 2017), each a short list of networks and of directions."""
+"""The three models of Figure 2 (Kim et al. 2017), each as networks and directions."""
 
 from attrs import frozen
 
@@ -23,7 +23,7 @@ class GAN(Coupling):
 
 @frozen
 class GANRecon(Coupling):
-    """A GAN from A to B, with a way back for the reconstruction of A (Figure 2b)."""
+    """A GAN from A to B with a generator back to A for the reconstruction (Figure 2b)."""
 
     networks = (G_AB, G_BA, D_B)
     views = (View("AB", ("A", "B"), TO_B, {"generator": "G_AB", "discriminator": "D_B", "inverse": "G_BA"}),)

@@ -1,8 +1,8 @@
-"""What a direction offers to losses (the notation is that of Kim et al. 2017, section 2.2): from A to B, say.
+"""The values of a direction, such as from A to B, in the notation of Kim et al. 2017, section 2.2.
 
 Every value is a function of others, which it asks for by name. `source` and `real` are fields of the batch: x_A, the
-samples that are translated, and x_B, those of the domain that is translated to. `generator` is G_AB, `inverse` G_BA
-where there is a way back, and `discriminator` D_B, which returns (score, features); the score is a logit.
+samples to translate, and x_B, samples of the target domain. `generator` is G_AB, `inverse` is G_BA if there is a way
+back, and `discriminator` is D_B, which returns (score, features); the score is a logit.
 """
 
 from typing import Any
@@ -23,17 +23,17 @@ def reconstructed(inverse: nn.Module, fake: Tensor) -> Tensor:
 
 
 def identity(generator: nn.Module, real: Tensor) -> Tensor:
-    """G_AB(x_B): what the generator makes of a sample that needs no translation."""
+    """G_AB(x_B), [N, *target shape]: the generator's output for a sample of the target domain."""
     return generator(real)  # type: ignore[no-any-return]
 
 
 def shown(fake: Tensor) -> Tensor:
-    """Translations as the discriminator is shown them: here as they are; another value of this name changes that."""
+    """Translations as shown to the discriminator: unchanged here; another value under this name changes them."""
     return fake
 
 
 def shown_real(real: Tensor) -> Tensor:
-    """Real samples as the discriminator is shown them: here as they are."""
+    """Real samples as shown to the discriminator: unchanged here."""
     return real
 
 

@@ -1,11 +1,11 @@
-"""Averaged weights, clipping, batches larger than the memory, and changes of what the discriminator is shown."""
+"""Averaged weights, clipping, gradient accumulation, and augmentation of the discriminator's input."""
 
 from ganforge import Register, hookimpl
 
 
 @hookimpl
 def ganforge_register(register: Register) -> None:
-    """Register ema, clip and accumulate; diffaugment; and ada, which is a value and the update that steers it."""
+    """Register `ema`, `clip` and `accumulate`; `diffaugment`; and `ada`, a value and the update that controls it."""
     from ganforge_updates import augment, updates
 
     register.update("ema", updates.EMA)

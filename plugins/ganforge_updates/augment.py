@@ -1,8 +1,8 @@
-"""Changes of what the discriminator is shown, real or fake, through which the generator learns.
+"""Differentiable augmentation of the discriminator's real and fake inputs.
 
-A recipe says `[values.shown] use = "diffaugment"` and, for real samples, `[values.shown_real] use = "diffaugment",
-on = { fake = "real" }`; likewise with `ada`. Pictures are [N, C, H, W] in [0, 1], and are changed as the papers change
-pictures in [-1, 1]; what is returned may lie outside. Each picture is changed by random numbers of its own.
+A recipe sets `[values.shown] use = "diffaugment"` and, for real samples, `[values.shown_real] use = "diffaugment",
+on = { fake = "real" }`; the same applies to `ada`. Pictures are [N, C, H, W] in [0, 1], and are changed as the papers
+change pictures in [-1, 1]; results may lie outside. Each picture has its own random numbers.
 """
 
 from collections.abc import Callable, Sequence
@@ -22,13 +22,13 @@ def diffaugment(
     *,
     policy: list[Policy] = ["colour", "translation", "cutout"],  # noqa: B006  # a setting's default, never changed
 ) -> Tensor:
-    """DiffAugment (Zhao et al. 2020, arXiv 2006.10738, section 3.3): every picture is changed.
+    """DiffAugment (Zhao et al. 2020, arXiv 2006.10738, section 3.3), applied to every picture.
 
     Args:
         fake: the pictures.
-        policy: what is done, in this order: `colour` moves brightness by up to 0.5, saturation by a factor of up to 2,
-            contrast by one of 0.5 to 1.5; `translation` shifts by up to an eighth of the size, and `cutout` covers a
-            square of half the size, both with grey, the zero of pixels in [-1, 1].
+        policy: augmentations, in this order: `colour` changes brightness by up to 0.5, saturation by a factor of 0 to
+            2, contrast by a factor of 0.5 to 1.5; `translation` shifts by up to an eighth of the size, and `cutout`
+            covers a square of half the size, both filling with grey, the zero of pixels in [-1, 1].
     """
     _require_pictures(fake, "diffaugment")
     pictures = 2 * fake - 1
@@ -39,7 +39,7 @@ def diffaugment(
 
 
 class ADAState(nn.Module):
-    """What the update `ada` knows: [the probability p, the sum of the mean signs since p moved]; both start at 0."""
+    """The state of the update `ada`: [probability p, sum of the mean signs since the last change of p]; starts at 0."""
 
     state: Tensor
 
@@ -48,7 +48,7 @@ class ADAState(nn.Module):
         self.register_buffer("state", torch.zeros(2))
 
     def forward(self) -> Tensor:
-        """The tensor itself: whoever changes it changes what is seen next."""
+        """The tensor itself; changes to it take effect in the next step."""
         return self.state
 
 
@@ -60,15 +60,15 @@ def ada(
 ) -> Tensor:
     """Adaptive augmentation (Karras et al. 2020, arXiv 2006.06676, appendix B): each change with probability p.
 
-    Of the paper's 18 transforms these are six, with its order and strengths: mirroring, rotations by multiples of 90
-    degrees (of 180, if pictures are not square), shifts by whole pixels up to an eighth of the size with reflected
+    These are six of the paper's 18 transforms, in its order and with its strengths: mirroring, rotations by multiples
+    of 90 degrees (180 if pictures are not square), shifts by whole pixels up to an eighth of the size with reflected
     borders, brightness N(0, 0.2), contrast 2^N(0, 0.5) and saturation 2^N(0, 1). Scaling, free rotation, fractional
-    shifts, luma flips, hue, filters, noise and cutout are not there. The update `ada` steers p.
+    shifts, luma flips, hue, filters, noise and cutout are not implemented. The update `ada` controls p.
 
     Args:
         fake: the pictures.
         ada_state: [p, ...].
-        transforms: which of them.
+        transforms: the transforms to use.
     """
     _require_pictures(fake, "ada")
     pictures = 2 * fake - 1
@@ -81,23 +81,23 @@ def ada(
 
 @frozen
 class ADA:
-    """Steers the probability of `ada`, of each direction, by how much D overfits (Karras et al. 2020, section 3.1).
+    """Controls the probability of `ada` for each direction by how much D overfits (Karras et al. 2020, section 3.1).
 
     Attributes:
-        target: of the heuristic r_t = E[sign(D_train)], Eq. 1, in -1..1; above it p grows, below it p shrinks. Beyond
-            that range it does only one of these.
-        interval: steps after which p moves, by the mean of r_t since then.
-        pictures: real pictures in which p can go from 0 to 1.
-        players: whose steps count.
+        target: target of the heuristic r_t = E[sign(D_train)], Eq. 1, in -1..1; p grows above it and shrinks below it.
+            With a target outside this range p only shrinks or only grows.
+        interval: steps after which p changes, by the mean of r_t since the last change.
+        pictures: number of real pictures in which p can go from 0 to 1.
+        players: players whose steps count.
     """
 
     target: float = field(default=0.6, validator=[validators.ge(-2), validators.le(2)])
     interval: int = field(default=4, validator=validators.ge(1))
     pictures: float = field(default=500_000, validator=validators.gt(0))
-    players: list[str] = ["discriminator"]  # noqa: RUF008  # a setting's default, read and never changed
+    players: list[str] = ["discriminator"]  # noqa: RUF008  # a setting's default, never changed
 
     def after(self, step: int, real_score: Tensor | Sequence[Tensor], ada_state: Tensor) -> None:
-        """Add this step's r_t, and move p after each interval."""
+        """Add this step's r_t, and change p after each interval."""
         scales = [real_score] if isinstance(real_score, Tensor) else real_score
         signs = torch.stack([score.sign().mean() for score in scales]).mean()
         ada_state[1].add_(signs)
@@ -197,26 +197,26 @@ def _normal(pictures: Tensor) -> Tensor:
 
 
 def _from(middle: Tensor, pictures: Tensor, factor: Tensor) -> Tensor:
-    """Move pixels away from a middle, or towards it."""
+    """Scale pixels around a centre value."""
     return middle + (pictures - middle) * factor
 
 
 def _places(side: int, shift: Tensor) -> Tensor:
-    """For each row, or column, of a shifted picture the one that it was before, [N, side]."""
+    """Return for each row or column of a shifted picture its original index, [N, side]."""
     return torch.arange(side, device=shift.device) - shift[:, None]
 
 
 def _taken(pictures: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-    """Make pictures of these rows, [N, H], and columns, [N, W], of others."""
+    """Select rows, [N, H], and columns, [N, W], of pictures."""
     each = torch.arange(len(pictures), device=pictures.device)[:, None, None]
     return pictures[each, :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
 
 
 def _cross(rows: Tensor, columns: Tensor) -> Tensor:
-    """Whether a pixel's row and its column are meant, [N, 1, H, W]."""
+    """Return whether both a pixel's row and column are selected, [N, 1, H, W]."""
     return (rows[:, :, None] & columns[:, None, :])[:, None]
 
 
 def _require_pictures(samples: Tensor, name: str) -> None:
     if samples.ndim != 4:
-        raise ValueError(f"'{name}' is for pictures [N, channels, height, width], not for {list(samples.shape)}")
+        raise ValueError(f"'{name}' needs pictures [N, channels, height, width], got {list(samples.shape)}")

@@ -1,4 +1,4 @@
-"""Updates: `before` an optimizer's step, `after` it, and what is `shown` in place of the weights."""
+"""Updates: `before` and `after` an optimizer's step, and weights `shown` instead of the trained ones."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated
@@ -9,16 +9,16 @@ from torch import Tensor, nn
 
 
 class EMA(nn.Module):
-    """An exponential moving average of a player's weights, shown in their place (Karras et al. 2018, section 5).
+    """An exponential moving average of a player's weights, shown instead of them (Karras et al. 2018, section 5).
 
-    With decay b, each step makes average = b average + (1 - b) weights. Buffers are not averaged: the average has those
-    that the weights have, or those that recalibration measures for it.
+    With decay b, each step sets average = b average + (1 - b) weights. Buffers are not averaged: the average uses those
+    of the trained network, or those that recalibration measures.
 
     Args:
         decay: b.
-        half_life: in steps, instead of `decay`: b = 0.5 ** (1 / half_life).
-        warm_up: b is at most (1 + t) / (warm_up + t) in step t, so that first weights are soon forgotten; 0 for none.
-        players: whose weights.
+        half_life: half-life in steps, instead of `decay`: b = 0.5 ** (1 / half_life).
+        warm_up: b is at most (1 + t) / (warm_up + t) in step t, so that early weights are soon forgotten; 0 for none.
+        players: players whose weights are averaged.
     """
 
     def __init__(
@@ -27,14 +27,14 @@ class EMA(nn.Module):
         decay: Annotated[float, ge(0), lt(1)] = 0.999,
         half_life: Annotated[float, gt(0)] | None = None,
         warm_up: Annotated[float, ge(0)] = 10.0,
-        players: list[str] = ["generator"],  # noqa: B006  # a setting's default, read and never changed
+        players: list[str] = ["generator"],  # noqa: B006  # a setting's default, never changed
     ) -> None:
         super().__init__()
         self.decay = decay if half_life is None else 0.5 ** (1 / half_life)
         self.warm_up, self.players = warm_up, tuple(players)
 
     def after(self, player: str, networks: Mapping[str, nn.Module]) -> None:
-        """Move the averages towards the weights."""
+        """Update the averages."""
         steps = self._average(f"steps/{player}", lambda: torch.zeros((), device=_device(networks)))
         share = 1 - (torch.clamp((1 + steps) / (self.warm_up + steps), max=self.decay) if self.warm_up else self.decay)
         steps.add_(1)
@@ -50,7 +50,7 @@ class EMA(nn.Module):
         return {name.removeprefix(start).replace("/", "."): found[name] for name in found if name.startswith(start)}
 
     def _average(self, name: str, first: Callable[[], Tensor]) -> Tensor:
-        """Return a buffer; make it on first use. No buffer's name has dots."""
+        """Return a buffer; create it on first use. Names of buffers cannot have dots."""
         name = name.replace(".", "/")
         if name not in self._buffers:
             self.register_buffer(name, first())
@@ -58,13 +58,13 @@ class EMA(nn.Module):
 
 
 class Clip(nn.Module):
-    """Limits to gradients, or to weights.
+    """Limits gradients or weights.
 
     Args:
-        norm: largest norm of all gradients of a player together; larger ones are scaled down (Pascanu et al. 2013).
+        norm: largest total norm of a player's gradients; larger ones are scaled down (Pascanu et al. 2013).
         value: largest absolute value of a gradient's entries.
         weights: largest absolute value of a weight after the step (WGAN, Arjovsky et al. 2017, Algorithm 1: 0.01).
-        players: whose; without any, everybody's.
+        players: players to limit; by default all.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class Clip(nn.Module):
         norm: Annotated[float, gt(0)] | None = None,
         value: Annotated[float, gt(0)] | None = None,
         weights: Annotated[float, gt(0)] | None = None,
-        players: list[str] = [],  # noqa: B006  # a setting's default, read and never changed
+        players: list[str] = [],  # noqa: B006  # a setting's default, never changed
     ) -> None:
         super().__init__()
         self.norm, self.value, self.weights, self.players = norm, value, weights, tuple(players)
@@ -95,27 +95,29 @@ class Clip(nn.Module):
 
 
 class Accumulate(nn.Module):
-    """Gradients averaged over several turns of a player before its optimizer steps: a larger batch in less memory.
+    """Averages gradients over several turns of a player before its optimizer steps: a larger batch in less memory.
 
-    Losses that look at the whole batch, and batch normalisation, see each turn's batch alone.
+    Losses that need the whole batch, and batch normalisation, see only each turn's batch.
 
     Args:
-        turns: how many.
-        players: whose; without any, everybody's.
+        turns: number of turns.
+        players: players to accumulate for; by default all.
     """
 
     def __init__(
         self,
         *,
         turns: Annotated[int, ge(1)],
-        players: list[str] = [],  # noqa: B006  # a setting's default, read and never changed
+        players: list[str] = [],  # noqa: B006  # a setting's default, never changed
     ) -> None:
         super().__init__()
         self.turns, self.players = turns, tuple(players)
-        self._counted: dict[str, tuple[Tensor, int]] = {}  # what the buffers hold, without asking the device for it
+        self._counted: dict[
+            str, tuple[Tensor, int]
+        ] = {}  # what the buffers hold, read without synchronising the device
 
     def before(self, player: str, parameters: Sequence[nn.Parameter]) -> bool:
-        """Tell whether enough gradients are together; they are then averaged."""
+        """Return whether enough gradients are accumulated; they are then averaged."""
         if player not in self._buffers:
             self.register_buffer(player, torch.zeros((), dtype=torch.long))
         buffer = self.get_buffer(player)

@@ -42,7 +42,7 @@ def test_what_differs_is_named_with_what_it_was_and_is():
 def test_a_file_that_is_no_bench_is_refused_before_anything_is_measured(text, ganforge, tmp_path):
     (tmp_path / "other.json").write_text(text)
     result = ganforge("bench", "discogan_toy", "--against", "other.json")
-    message = "error: 'other.json' is no bench; expected a file that `ganforge bench RECIPE --json` wrote\n"
+    message = "error: 'other.json' is not a bench; expected a file that `ganforge bench RECIPE --json` wrote\n"
     assert (result.status, result.err) == (2, message)
     assert ganforge("bench", "discogan_toy", "--against", "none.json").status == 2
 

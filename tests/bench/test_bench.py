@@ -258,7 +258,7 @@ def test_what_the_new_process_says_of_a_recipe_is_said(ganforge):
 
 def test_a_new_process_that_says_nothing_is_named_with_its_status(monkeypatch):
     monkeypatch.setattr(fresh.sys, "executable", "/bin/false")
-    with pytest.raises(fresh.RunFailedError, match=r"^the process of the first steps ended with status 1$"):
+    with pytest.raises(fresh.RunFailedError, match=r"^the process of the first steps exited with status 1$"):
         fresh.ask(["discogan_toy"])
 
 
@@ -299,11 +299,11 @@ def test_a_profile_where_a_file_is_is_refused_before_anything_is_measured(ganfor
         ([], "name a recipe, or --all for the whole table of this machine; `ganforge recipes` lists them"),
         (
             ["discogan_toy", "--all"],
-            "--all measures recipes of its own: beside it stand --device, --seconds, --minutes, --out",
+            "--all has its own recipes; with it, give only --device, --seconds, --minutes, --out",
         ),
         (
             ["--all", "--set", "train.batch=3"],
-            "--all measures recipes of its own: beside it stand --device, --seconds, --minutes, --out",
+            "--all has its own recipes; with it, give only --device, --seconds, --minutes, --out",
         ),
     ],
 )

@@ -94,7 +94,7 @@ def test_what_is_there_is_not_measured_again_and_what_grows_ends_where_it_failed
         found = measured(tmp_path, jobs, monkeypatch)
         assert found["one"] == {"title": "the one", "series": "", "x": 1}
         assert found["small"]["failed"] == "out of memory"
-        assert found["large"]["failed"] == "a smaller one failed"
+        assert found["large"]["failed"] == "a smaller case failed"
     assert (calls, never) == (["one"], [])
     (tmp_path / "one.json").unlink()
     measured(tmp_path, jobs, monkeypatch)
@@ -113,7 +113,7 @@ def test_another_machines_results_and_broken_ones_are_refused_in_one_line(tmp_pa
     (tmp_path / "one.json").write_text("{")
     result = ganforge("bench", "--all", "--out", tmp_path)
     assert result.status == 2
-    assert result.err == f"error: {tmp_path}/one.json is no JSON; delete it to have it measured again\n"
+    assert result.err == f"error: {tmp_path}/one.json is not JSON; delete it to measure it again\n"
     (tmp_path / "machine.json").write_text('{"device": "another"}')
     result = ganforge("bench", "--all", "--out", tmp_path)
     assert result.status == 2
@@ -160,7 +160,7 @@ def test_the_toy_is_trained_in_turn_with_the_script_and_extrapolated(monkeypatch
     assert found["plain_seconds"] == pytest.approx(3 + 60)
     assert found["ratio"] == pytest.approx(63 / 24)
     monkeypatch.setattr(running, "run", lambda *_, **__: None)
-    assert running._toy(CPU) == {"failed": "the ganforge training of 1000 steps failed, or took longer than 600 s"}
+    assert running._toy(CPU) == {"failed": "the ganforge training of 1000 steps failed or took longer than 600 s"}
 
 
 def test_looking_is_timed_after_a_first_time_that_does_not_count(monkeypatch):
@@ -170,7 +170,7 @@ def test_looking_is_timed_after_a_first_time_that_does_not_count(monkeypatch):
     assert found["ganforge --help"] == {"seconds": 3.0, "processor_seconds": 0.5}
     assert len(found) == 5
     monkeypatch.setattr(running, "run", lambda words, limit: running.Ended(1, "", "", 1.0, 1.0))
-    assert running._looks() == {"failed": "`ganforge --help` failed, or took longer than 60 s"}
+    assert running._looks() == {"failed": "`ganforge --help` failed or took longer than 60 s"}
 
 
 def test_the_page_tells_all_and_says_what_is_missed_and_what_failed():

@@ -60,21 +60,21 @@ def make(batch, width):
 @pytest.mark.parametrize(
     ("file", "sets", "message"),
     [
-        ("discogna", TOY, "--plain: there is no file 'discogna'; of what is shipped did you mean 'discogan'?"),
+        ("discogna", TOY, "--plain: no file 'discogna'; among the shipped steps, did you mean 'discogan'?"),
         (
             "toy",
             ["train.batch=8", "losses.reconstruction.weight=9.0"],
-            "--plain toy computes something else than the recipe",
+            "--plain toy does not compute what the recipe does",
         ),
-        ("toy", ["discriminator.layers=4"], "--plain toy: D_A is another network than the recipe's: 12,"),
+        ("toy", ["discriminator.layers=4"], "--plain toy: D_A is not the recipe's network: 12,"),
         ("empty.py", TOY, "--plain empty.py: AttributeError: module 'plain_step' has no attribute 'make'"),
         ("broken.py", TOY, "--plain broken.py: ZeroDivisionError: division by zero"),
         ("syntax.py", TOY, "--plain syntax.py: SyntaxError: "),
-        ("text.txt", TOY, "--plain: 'text.txt' is no Python file"),
+        ("text.txt", TOY, "--plain: 'text.txt' is not a Python file"),
         (
             "other.py",
             TOY,
-            "--plain other.py: G_AB is another network than the recipe's: 6 numbers in 2 parameters, not ",
+            "--plain other.py: G_AB is not the recipe's network: 6 numbers in 2 parameters, not ",
         ),
     ],
 )

@@ -131,7 +131,7 @@ def test_broken_items_are_listed_and_counted(home, tmp_path):
     with pytest.raises(InputError) as caught:
         cache.ready(Prepared(files, number_in, ""), SHAPE, "numbers")
     assert str(caught.value) == (
-        "'1.txt' is broken; '3.txt' is broken; 2 of 5 cannot be used: mend or remove them, "
+        "'1.txt' is broken; '3.txt' is broken; 2 of 5 cannot be used: repair or remove them, "
         'or set dataset.on_broken = "skip"'
     )
     assert caught.value.key == "root"

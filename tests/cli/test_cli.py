@@ -116,11 +116,11 @@ def test_validate_answers_in_json_too(toy, ganforge):
     ("words", "message"),
     [
         (["list", "losses"], "unknown kind 'losses'; did you mean 'loss'?"),
-        (["show", "trian"], "'trian' is no kind of component and no table of the engine; did you mean 'train'?"),
+        (["show", "trian"], "'trian' is neither a kind of component nor a table of the engine; did you mean 'train'?"),
         (["show", "xyz"], "there are: cache, compute, coupling, dataset, "),
         (["show", "loss"], "which loss? There are: "),
-        (["show", "losses", "gan"], "'losses' is a table of the engine, which is shown alone; did you mean 'loss'?"),
-        (["show", "train", "steps"], "'train' is a table of the engine, which is shown alone; there are: cache, "),
+        (["show", "losses", "gan"], "'losses' is a table of the engine, which takes no name; did you mean 'loss'?"),
+        (["show", "train", "steps"], "'train' is a table of the engine, which takes no name; there are: cache, "),
         (
             ["show", "generator", "unet", "--set", "widht=3"],
             "--set widht: unknown setting 'widht'; did you mean 'width'?",

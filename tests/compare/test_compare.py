@@ -184,7 +184,7 @@ def test_an_interrupted_comparison_goes_on_where_it_was(endless, ganforge):
     process.send_signal(signal.SIGINT)  # who is in a hurry does not lose anything either
     _, err = process.communicate(timeout=180)
     assert process.returncode == 130
-    assert "the same command goes on" in err
+    assert "run the same command again to continue" in err
     assert "Traceback" not in err
     assert is_free(run)
     steps = int((run / "checkpoints" / "latest").read_text()[-8:]) + 3
@@ -319,7 +319,7 @@ def test_what_a_recipe_leaves_to_the_device_may_be_another_devices(trained, ganf
     )
     result = ganforge("compare", *TRAINED)
     assert result.status == 0, result.err
-    assert "note: not all runs have one precision: fp32 gan_toy, seed 0; bf16 gan_toy, seed 1\n" in result.out
+    assert "note: runs have different precisions: fp32 gan_toy, seed 0; bf16 gan_toy, seed 1\n" in result.out
     for what, there in (
         ("precision='fp32'", "compute.precision = 'bf16', not 'fp32'"),
         ("threads=1", "threads = 0, not 1"),
@@ -390,11 +390,11 @@ def test_failures_are_told_where_no_run_came_far_enough(ganforge, monkeypatch, t
         "gan_toy, seed 0 failed with status 2:",
         "  error: no memory",
         *(
-            f"note: gan_toy, seed {seed} is not compared: it has no results of its last step "
+            f"note: gan_toy, seed {seed} is not compared: it has no results for its last step "
             f"(comparison/seed-{seed}/gan_toy/0001)"
             for seed in (0, 1)
         ),
-        "error: no run came far enough to be compared",
+        "error: no run got far enough to be compared",
     ]
 
 

@@ -125,7 +125,7 @@ def test_a_value_that_is_no_number_is_named_and_left_out_with_its_pair(run):
     ]
     said = rows_of_differences(found)[0]["against a"]
     assert said == "within the noise: +1.50 [-4.85, +7.85] (2 of 3 seeds)"
-    assert found.notes == ["r.m is no number, and does not count: a, seed 1 (last)"]
+    assert found.notes == ["r.m is not finite and is left out: a, seed 1 (last)"]
     nest = json.loads(results.to_json(results.nest(found)), parse_constant=pytest.fail)
     assert nest["recipes"]["a"]["last"]["metrics"]["r.m"]["values"] == {"0": 1.0, "1": None, "2": 3.0}
 
@@ -133,7 +133,7 @@ def test_a_value_that_is_no_number_is_named_and_left_out_with_its_pair(run):
 def test_a_metric_that_one_run_lacks_is_named_as_well(run):
     found = compare([run("a", 0, {"m": 1, "n": 5.5}), run("a", 1, {"m": 1})])
     assert cells(tables.rows_of_metrics(found))[1] == ["r.n", "a", "5.5 (1 of 2 seeds)", "5.5 nan"]
-    assert found.notes == ["r.n is no number, and does not count: a, seed 1 (last)"]
+    assert found.notes == ["r.n is not finite and is left out: a, seed 1 (last)"]
 
 
 def test_numbers_beyond_any_sensible_mean_and_metrics_that_never_are_numbers_do_not_count(run):
@@ -180,7 +180,7 @@ def test_recipes_that_choose_the_best_otherwise_or_not_at_all_are_told(run):
             *(run("c", seed, {"m": 2}) for seed in range(2)),
         ]
     )
-    assert found.notes == ["`best` is not chosen alike: a by -r.m; b by r.n; c not chosen"]
+    assert found.notes == ["`best` was chosen differently: a by -r.m; b by r.n; c not chosen"]
     pairs = [(one.checkpoint, one.first, one.second) for one in found.differences]
     assert [pair for pair in pairs if pair[0] == "best"] == [("best", "a", "b")]
 
@@ -199,20 +199,20 @@ def test_facts_are_said_once_and_those_that_differ_are_named(run):
     ]
     found = compare(members)
     assert list(tables.lines_of_facts(found)) == ["r: pictures_AB 1,000, error 0.25"]
-    assert found.notes == ["r does not measure alike: network is inception a for a; inception b for b"]
+    assert found.notes == ["r was measured differently: network is inception a for a; inception b for b"]
 
 
 def test_other_steps_and_missing_seeds_are_told(run):
     found = compare([run("a", 0, {"m": 1}), run("a", 1, {"m": 1}, step=80), run("b", 0, {"m": 1})])
     assert found.notes == [
-        "not all seeds are there: a 0, 1; b 0",
-        "the last steps are not the same: a 80 to 100; b 100",
+        "some seeds are missing: a 0, 1; b 0",
+        "the last steps differ: a 80 to 100; b 100",
     ]
     assert found.differences[0].values == {0: 0.0}
     assert rows_of_differences(found)[0]["against a"] == "the same (one seed: no interval)"
 
 
-ENDLESS = "it has no results of its last step"
+ENDLESS = "it has no results for its last step"
 
 
 @pytest.mark.parametrize(
@@ -221,7 +221,7 @@ ENDLESS = "it has no results of its last step"
         (None, f"note: a, seed 0 is not compared: {ENDLESS} ("),
         ("unfinished", f"note: a, seed 0 is not compared: {ENDLESS} ("),
         ('{"step": 100, "validation": {"r": {"m": 1}}}', f"note: a, seed 0 is not compared: {ENDLESS} ("),
-        ('{"step": 100, "r": {"m": 1}}', "note: a, seed 0 is not compared: its metrics.json is of another version ("),
+        ('{"step": 100, "r": {"m": 1}}', "note: a, seed 0 is not compared: its metrics.json is from another version ("),
         ("", "warning: "),
     ],
 )
@@ -378,5 +378,5 @@ def test_runs_of_devices_with_another_precision_are_told(run):
         (member.folder / "recipe.lock.toml").write_text(f'[compute]\nprecision = "{kind}"\n')
     found = compare(members)
     assert found.notes == [
-        "not all runs have one precision: fp32 a, seed 0; a, seed 1; a, seed 2; and 1 more; bf16 a, seed 4"
+        "runs have different precisions: fp32 a, seed 0; a, seed 1; a, seed 2; and 1 more; bf16 a, seed 4"
     ]

@@ -115,8 +115,8 @@ def test_a_key_that_changes_nothing_in_a_recipe_is_refused(ganforge, tmp_path):
     result = ganforge("compare", "mine.toml", *words)
     assert result.status == 2
     assert result.err == (
-        "error: --vary: optimizer.lr changes nothing in 'mine.toml': it is the same at "
-        "dataset.sigma=0.1, optimizer.lr=0.001 and dataset.sigma=0.1, optimizer.lr=0.002\n"
+        "error: --vary: optimizer.lr has no effect on 'mine.toml': "
+        "dataset.sigma=0.1, optimizer.lr=0.001 and dataset.sigma=0.1, optimizer.lr=0.002 give the same run\n"
     )
 
 

@@ -89,24 +89,24 @@ def test_an_interruption_leaves_jobs_in_the_queue_where_the_same_command_finds_t
         interrupt_with(queue, "5_1")
         result = ganforge(*COMPARE, "--seeds", "2")
         assert result.status == 130
-        line = "interrupted; Slurm's queue keeps 2 runs: the same command comes back to them, --cancel ends them\n"
+        line = "interrupted; 2 runs stay in Slurm's queue: the same command waits for them, --cancel cancels them\n"
         assert result.err.endswith(line)
         assert jobs(queue) == {"5_0": "PENDING", "5_1": "PENDING"}
     here = ganforge(*COMPARE[:-1], "local", "--seeds", "2")
     assert here.status == 2
     assert here.err == (
         "error: Slurm's queue holds 2 of these runs (5_0, 5_1): "
-        "`--on slurm` waits for them, `--on slurm --cancel` takes them out\n"
+        "`--on slurm` waits for them, `--on slurm --cancel` cancels them\n"
     )
     interrupt_with(queue, "6_0")
     assert ganforge(*COMPARE, "--seeds", "3").status == 130
     assert list(jobs(queue)) == ["5_0", "5_1", "6_0"], "only what is not in the queue is submitted"
     gone = ganforge(*COMPARE, "--seeds", "3", "--cancel")
-    assert (gone.status, gone.out) == (0, "cancelled: 3 runs; the same command without --cancel goes on\n")
+    assert (gone.status, gone.out) == (0, "cancelled: 3 runs; the same command without --cancel continues\n")
     assert set(jobs(queue).values()) == {"CANCELLED"}
     monkeypatch.setattr(comparison, "train", lambda *_: [])
     free = ganforge(*COMPARE[:-1], "local", "--seeds", "2")
-    assert "error: no run came far enough to be compared\n" in free.err
+    assert "error: no run got far enough to be compared\n" in free.err
 
 
 def test_a_job_that_is_about_to_end_is_waited_for_and_then_submitted_again(queue, ganforge, monkeypatch):
@@ -151,7 +151,7 @@ def test_how_a_job_ended_is_told_with_the_last_that_it_and_slurm_said(state, end
     result = ganforge(*COMPARE, "--seeds", "1")
     assert result.status == 1
     assert f"gan_toy, seed 0 {end}" in result.err
-    assert "error: no run came far enough to be compared\n" in result.err
+    assert "error: no run got far enough to be compared\n" in result.err
 
 
 @pytest.mark.parametrize(
@@ -159,15 +159,15 @@ def test_how_a_job_ended_is_told_with_the_last_that_it_and_slurm_said(state, end
     [
         (
             ["--slurm", "partition=nowhere"],
-            "sbatch refuses: sbatch: error: invalid partition specified: nowhere; sbatch: ",
+            "sbatch failed: sbatch: error: invalid partition specified: nowhere; sbatch: ",
         ),
         (["--device", "gpu"], "--device: expected auto, cpu, cuda or mps, got 'gpu'"),
         (["--slurm", "array=0-9"], "--slurm array=0-9: compare sets array itself"),
         (["--slurm", "job_name=mine"], "--slurm job_name=mine: compare sets job_name itself"),
         (["--slurm", "=gpu"], "--slurm =gpu: expected OPTION=VALUE, such as partition=gpu"),
         (["--slurm", "--partition=gpu"], "--slurm --partition=gpu: expected OPTION=VALUE"),
-        (["--on", "local", "--slurm", "time=5"], "--slurm goes with --on slurm"),
-        (["--on", "local", "--cancel"], "--cancel goes with --on slurm"),
+        (["--on", "local", "--slurm", "time=5"], "--slurm needs --on slurm"),
+        (["--on", "local", "--cancel"], "--cancel needs --on slurm"),
     ],
     ids=str,
 )
@@ -199,7 +199,7 @@ def test_a_slurm_that_does_not_answer_ends_the_command_only_if_it_lasts(queue, g
     assert result.status == 1
     assert result.err.endswith(
         "error: squeue: slurm_load_jobs error: Unable to contact slurm controller (connect failure); "
-        "jobs that are in Slurm's queue stay there\n"
+        "jobs in Slurm's queue stay there\n"
     )
 
 
@@ -272,7 +272,7 @@ def test_before_its_time_is_over_a_job_saves_and_queues_itself_again_unless_it_s
     assert process.wait(60) == 1
     assert (array / "0.status").read_text() == "1\n"
     output = (tmp_path / "comparison" / "seed-0" / "gan_toy.txt").read_text()
-    assert "error: the job's time was over before a step was saved; ask for more: --slurm time=...\n" in output
+    assert "error: the job's time limit was reached before a step was saved; ask for more: --slurm time=...\n" in output
 
 
 def handles(process, number):

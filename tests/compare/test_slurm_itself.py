@@ -177,7 +177,7 @@ def test_a_preempted_job_goes_on_and_finds_what_an_undisturbed_run_finds(slurm, 
     status, _, err = finish(process)
     assert status == 130
     assert err.endswith(
-        "interrupted; Slurm's queue keeps 2 runs: the same command comes back to them, --cancel ends them\n"
+        "interrupted; 2 runs stay in Slurm's queue: the same command waits for them, --cancel cancels them\n"
     )
     for place in (0, 1):
         call("scontrol", "update", f"jobid={job}_{place}", "starttime=now")
@@ -226,7 +226,7 @@ def test_what_slurm_began_is_finished_here(slurm, begin, tmp_path):
     assert status == 2
     assert f"Slurm's queue holds 1 of these runs ({job}_0)" in err
     status, out, _ = finish(begin(*endless, "--on", "slurm", "--cancel"))
-    assert (status, out) == (0, "cancelled: 1 run; the same command without --cancel goes on\n")
+    assert (status, out) == (0, "cancelled: 1 run; the same command without --cancel continues\n")
     wait_until(lambda: states()[f"{job}_0"] == "CANCELLED")
     step = int((run / "checkpoints" / "latest").read_text()[-8:])
     assert step % 100, "the run has saved its state when it was told to end, not only every hundred steps"

@@ -102,10 +102,10 @@ def test_keys_are_cut_off_and_extremes_are_finite():
     ("tables", "message"),
     [
         ('[generator]\nuse = "conv"\nwidth = 2\n[heads]\nuse = "patch-heads"\nlayers = [0, 3]\n', ""),
-        ('[generator]\nuse = "conv"\nwidth = 2\n[heads]\nuse = "patch-heads"\nlayers = [0, 40]\n', "heads: there is no layer 40"),
-        ('[generator]\nuse = "mlp"\n[heads]\nuse = "patch-heads"\n', "heads: needs a generator with `features`, such as 'resnet'"),
+        ('[generator]\nuse = "conv"\nwidth = 2\n[heads]\nuse = "patch-heads"\nlayers = [0, 40]\n', "heads: no layer 40"),
+        ('[generator]\nuse = "mlp"\n[heads]\nuse = "patch-heads"\n', "heads: needs a generator with the method `features`, such as 'resnet'"),
         ('[generator]\nuse = "conv"\nwidth = 2\n[heads]\nuse = "patch-heads"\nlayers = []\n', "heads: set layers to one or more"),
-        ('[generator]\nuse = "conv"\nwidth = 2\n[heads]\nuse = "patch-heads"\nlayers = [-1]\n', "there is no layer -1"),
+        ('[generator]\nuse = "conv"\nwidth = 2\n[heads]\nuse = "patch-heads"\nlayers = [-1]\n', "no layer -1"),
         ('[generator]\nuse = "conv"\nwidth = 2\n[heads]\nuse = "patch-head"\n', "did you mean 'patch-heads'"),
     ],
 )  # fmt: skip

@@ -215,20 +215,20 @@ def test_settings_that_cannot_serve_are_refused_before_anything_is_read(settings
             ("1.png", "2.png"),
             {},
             "pattern",
-            "has a name that fits 'az_el' or 'rendered_chairs'; one is '1.png'; set dataset.pattern",
+            "has a name that matches 'az_el' or 'rendered_chairs'; one is '1.png'; set dataset.pattern",
         ),
-        (("1.png", "2.png"), {"pattern": "az_el"}, "pattern", "has a name that fits 'az_el'; one is '1.png'"),
+        (("1.png", "2.png"), {"pattern": "az_el"}, "pattern", "has a name that matches 'az_el'; one is '1.png'"),
         (
             ("1.png", "2.png"),
             {"pattern": "(?P<model>.)_(?P<azimuth>.)"},
             "pattern",
-            re.escape("fits '(?P<model>.)_(?P<azimuth>.)'; one is '1.png'"),
+            re.escape("matches '(?P<model>.)_(?P<azimuth>.)'; one is '1.png'"),
         ),
         (
             ("a_x.png", "b_y.png"),
             {"pattern": "(?P<model>.)_(?P<azimuth>.)"},
             "pattern",
-            "in the name of '.*a_x.png' is no number",
+            "in the name of '.*a_x.png' is not a number",
         ),
         (("u_az000_el00.png", "u_az015_el00.png"), {}, "root", "holds one model; training and testing need one each"),
         (("u_az000_el00.png", "v_az000_el00.png"), {}, "root", "holds one model to train on; A and B need one each"),
@@ -253,7 +253,7 @@ def test_the_class_whose_names_do_not_fit_is_told_its_own_setting(azimuth, shoot
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"angles": [100.0, 120.0]}, r"from the angles \[100.0, 120.0\]; its azimuths are -30, 0, 30, 60$"),
+        ({"angles": [100.0, 120.0]}, r"at angles \[100.0, 120.0\]; its azimuths are -30, 0, 30, 60$"),
         ({"angles": [-40.0, -20.0], "step": 7.0}, r"angles \[-40.0, -20.0\] in steps of 7; its azimuths are -30, 0"),
         ({"elevations": [40.0, 50.0]}, r"elevations \[40.0, 50.0\]; its azimuths are -30, 0, 30, 60$"),
     ],

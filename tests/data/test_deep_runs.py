@@ -68,8 +68,8 @@ def test_a_run_on_deep_pictures_is_trained_resumed_and_told_in_its_lock_and_weig
     result = ganforge("run", recipe)
     assert result.status == 0, result.err
     said = " ".join((result.out + result.err).split())
-    assert "A: 16 bits with a sign, -1000 to 1999 of the files are black to white" in said
-    assert "B: 16 bits, 0 to 4095 of the files are black to white" in said
+    assert "A: signed 16 bits, -1000 to 1999 are black to white" in said
+    assert "B: 16 bits, 0 to 4095 are black to white" in said
     assert said.count("black to white") == 2
     run = tmp_path / "runs" / "deep" / "0001"
     lock = tomllib.loads((run / "recipe.lock.toml").read_text())["dataset"]
@@ -80,7 +80,7 @@ def test_a_run_on_deep_pictures_is_trained_resumed_and_told_in_its_lock_and_weig
     tifffile.imwrite(tmp_path / "a" / "0.tif", np.full((24, 20), 9000, np.int16))  # decided once, and for good
     result = ganforge("resume", run, "--set", "train.steps=3")
     assert result.status == 0, result.err
-    assert "numbers below -1000 or above 1999 are cut off" in " ".join((result.out + result.err).split())
+    assert "numbers below -1000 or above 1999 are clipped" in " ".join((result.out + result.err).split())
     assert tomllib.loads((run / "recipe.lock.toml").read_text())["dataset"]["A"] == lock["A"]
     result = ganforge("resume", run, "--set", "dataset.A.range=[0,9]")
     assert result.status == 2
@@ -109,7 +109,7 @@ def test_a_run_on_deep_pictures_is_trained_resumed_and_told_in_its_lock_and_weig
         ),
         ("[dataset.A]\nrange = [0, inf]", "dataset.A.range: expected"),
         ('[dataset.A]\nrange = "automatic"', "dataset.A.range: expected"),
-        ("[dataset.C]\nchannels = 1", "dataset.C: there is no domain 'C'"),
+        ("[dataset.C]\nchannels = 1", "dataset.C: no domain 'C'"),
         ("[dataset.A]\nchannels = 0", "dataset.A.channels: expected x >= 1, x <= 64, got 0"),
     ],
 )

@@ -164,13 +164,13 @@ def test_the_range_is_decided_once_from_all_files(tops, kind, expected, series):
     dataset, decided = series(arrays)
     assert dataset.depths == {"A": Depth(*expected), "B": Depth()}
     assert len(decided.said) == 2
-    assert decided.said[1] == "B: 8 bits, 0 to 255 of the files are black to white"
+    assert decided.said[1] == "B: 8 bits, 0 to 255 are black to white"
 
 
 def test_signed_numbers_reach_from_the_least_to_the_largest(series):
     dataset, decided = series([spread(-1000, 500, np.int16), spread(-200, 3071, np.int16)])
     assert dataset.depths["A"] == Depth("int16", -1000, 3071)
-    assert decided.said[0] == "A: 16 bits with a sign, -1000 to 3071 of the files are black to white"
+    assert decided.said[0] == "A: signed 16 bits, -1000 to 3071 are black to white"
     assert decided.odd == []
     samples = read(dataset, "train")["A"].load([0])
     assert samples.dtype == torch.uint16
@@ -223,10 +223,10 @@ def test_eight_bits_need_no_look_at_all(series):
         (
             [spread(0, 250, np.uint16)] * 2,
             {"apart": {"A": Apart(range=(0, 65535))}},
-            "few levels are left of 0 to 65535",
+            "they use few levels of 0 to 65535",
         ),
         ([spread(0, 15, np.uint16) * 4096] * 2, {}, "no file has more than 16 levels"),
-        ([spread(0, 1, np.float32), spread(0, 255, np.float32)], {}, "1 of 2 files differ much from others"),
+        ([spread(0, 1, np.float32), spread(0, 255, np.float32)], {}, "1 of 2 files differ much from the others"),
         ([spread(0, 200, np.uint16), spread(0, 65535, np.uint16)], {}, "0.tif' reaches 200, "),
     ],
     ids=["few used", "few levels", "floats of two scales", "integers of two scales"],
@@ -254,7 +254,7 @@ def test_numbers_outside_of_the_range_are_cut_off_and_told(series, tmp_path):
     with noting("0.tif") as notes:
         sample = as_float(dataset.read("A", tmp_path / "a" / "0.tif"))
     assert (float(sample.min()), float(sample.max())) == (0, 1)
-    assert [note.text for note in notes] == ["numbers below -500 or above 1000 are cut off: it has -1000 to 3000"]
+    assert [note.text for note in notes] == ["numbers below -500 or above 1000 are clipped: it has -1000 to 3000"]
 
 
 @pytest.mark.parametrize("number", [np.nan, np.inf, -np.inf])

@@ -210,12 +210,12 @@ def test_a_reset_connection_is_gone_on_with(site, page, tmp_path):
 def test_a_second_call_goes_on_where_the_first_gave_up(site, page, tmp_path):
     archive = things(page.content, site.url("/things.tar.gz"))
     page.reach = 200_000
-    with pytest.raises(InputError, match=r"0\.2 MiB are here; the same command goes on from there"):
+    with pytest.raises(InputError, match=r"0\.2 MiB are downloaded; the same command continues from there"):
         load(archive, tmp_path)
     assert [part for _, part in site.asked] == [None, *["bytes=200000-"] * 3]
     assert names(tmp_path) == [".things.download"]
     page.script = [503] * 4
-    with pytest.raises(InputError, match=r"Service Unavailable\)\. 0\.2 MiB are here"):
+    with pytest.raises(InputError, match=r"Service Unavailable\)\. 0\.2 MiB are downloaded"):
         load(archive, tmp_path)
     page.reach = None
     load(archive, tmp_path)
@@ -254,7 +254,7 @@ def test_where_nothing_promises_the_same_bytes_it_starts_anew(ways, site, page, 
 
 def test_no_promise_is_made_where_it_would_start_anew(site, page, tmp_path):
     vars(page).update(headers={"ETag": 'W/"one"'}, reach=200_000)
-    with pytest.raises(InputError, match=r"ended at 200,000 of .* bytes\)\. Try it again later"):
+    with pytest.raises(InputError, match=r"ended at 200,000 of .* bytes\)\. Try again later"):
         load(things(page.content, site.url("/things.tar.gz")), tmp_path)
     assert site.asked == [("/things.tar.gz", None)] * 4
 
@@ -328,7 +328,9 @@ def test_a_part_is_not_lost_to_another_address_that_fails(site, page, tmp_path):
         with pytest.raises(InputError) as caught:
             load(archive, tmp_path, mirrors=[site.url("/page")])
     assert "/page/things.tar.gz: the server sent a web page instead of the file; " in str(caught.value)
-    assert "/none.tar.gz: Not Found; nonsense:: unknown url type: nonsense). 0.2 MiB are here" in str(caught.value)
+    assert "/none.tar.gz: Not Found; nonsense:: unknown url type: nonsense). 0.2 MiB are downloaded" in str(
+        caught.value
+    )
     page.reach = None
     load(archive, tmp_path)
     assert site.sent == len(page.content) + 4 * len(b"<html>Too many users</html>") // 2
@@ -351,8 +353,7 @@ def test_offline_is_one_error_that_says_what_to_do(tmp_path, monkeypatch):
             load(things(b"", url), tmp_path)
     assert str(caught.value).startswith(f"cannot download things.tar.gz ({url}: [Errno ")
     assert str(caught.value).endswith(
-        "Connection refused). Try it again later, or name another address with --mirror. "
-        "By hand: https://example.org/things"
+        "Connection refused). Try again later, or give another URL with --mirror. By hand: https://example.org/things"
     )
 
 
@@ -372,9 +373,9 @@ def test_a_wrong_checksum_is_refused_and_taken_on_request_without_another_downlo
 def test_a_break_that_no_length_betrays_is_found_by_the_checksum(site, page, tmp_path):
     page.length, page.script = False, ["half"]
     archive = things(page.content, site.url("/things.tar.gz"))
-    with pytest.raises(InputError, match="the download was spoilt"):
+    with pytest.raises(InputError, match="the download is damaged"):
         load(archive, tmp_path)
-    with pytest.raises(InputError, match=r"damaged or no archive: .* to load it anew, delete it"):
+    with pytest.raises(InputError, match=r"damaged or not an archive: .* to download it again, delete it"):
         load(archive, tmp_path, accept_checksum=True)
     (tmp_path / ".things.download" / "things.tar.gz").unlink()
     load(archive, tmp_path)
@@ -394,7 +395,7 @@ def test_a_better_checksum_counts_and_what_has_none_is_told(site, page, tmp_path
     assert told == []
     shutil.rmtree(tmp_path / "things")
     load(archive(), tmp_path, tell=told.append)
-    assert told == [f"things.tar.gz has the sha256 {digest}; nobody vouches for it: no checksum is published"]
+    assert told == [f"things.tar.gz has the sha256 {digest}; no checksum is published to verify it"]
     assert files(tmp_path / "things") == FILES
 
 
@@ -429,7 +430,7 @@ def test_what_is_there_already_is_left_alone(there, site, page, tmp_path):
         target.touch()
     else:
         target.symlink_to("nowhere")
-    with pytest.raises(InputError, match="is there already; remove it first, or choose another folder"):
+    with pytest.raises(InputError, match="exists already; remove it, or choose another folder"):
         load(things(page.content, site.url("/things.tar.gz")), tmp_path)
     assert site.asked == []
     assert names(tmp_path) == ["things"]
@@ -561,16 +562,16 @@ def commented(size):
 
 ESCAPES = ["../evil", "a/../../evil", "OUTSIDE/evil", "C:\\evil", "C:evil", "a/C:/evil", "..\\evil", "\\evil", "//evil"]
 HOSTILE = [
-    *((tar, (("good", b"x"), (name, b"evil")), "a path outside of its folder") for name in ESCAPES),
-    *((zipped, (("good", b"x"), (name, b"evil")), "a path outside of its folder") for name in ESCAPES),
-    (tar, (special("../evil", tarfile.DIRTYPE),), "a path outside of its folder"),
-    (zipped, (("../evil/", b""),), "a path outside of its folder"),
-    (tar, (special("link", tarfile.SYMTYPE, "OUTSIDE"), ("link/evil", b"x")), "'link', which is no plain file"),
-    (tar, (special("link", tarfile.LNKTYPE, "OUTSIDE/own"),), "'link', which is no plain file"),
-    (tar, (("a", b"x"), special("b", tarfile.LNKTYPE, "a")), "'b', which is no plain file"),
-    *((tar, (special("odd", kind),), "'odd', which is no plain file") for kind in (b"3", b"4", b"6", b"S", b"Z")),
-    (partial(zipped, mode=stat.S_IFLNK | 0o777), (("link", b"OUTSIDE"),), "'link', which is no plain file"),
-    (partial(zipped, mode=stat.S_IFIFO | 0o644), (("pipe", b""),), "'pipe', which is no plain file"),
+    *((tar, (("good", b"x"), (name, b"evil")), "a path outside its folder") for name in ESCAPES),
+    *((zipped, (("good", b"x"), (name, b"evil")), "a path outside its folder") for name in ESCAPES),
+    (tar, (special("../evil", tarfile.DIRTYPE),), "a path outside its folder"),
+    (zipped, (("../evil/", b""),), "a path outside its folder"),
+    (tar, (special("link", tarfile.SYMTYPE, "OUTSIDE"), ("link/evil", b"x")), "'link', which is not a plain file"),
+    (tar, (special("link", tarfile.LNKTYPE, "OUTSIDE/own"),), "'link', which is not a plain file"),
+    (tar, (("a", b"x"), special("b", tarfile.LNKTYPE, "a")), "'b', which is not a plain file"),
+    *((tar, (special("odd", kind),), "'odd', which is not a plain file") for kind in (b"3", b"4", b"6", b"S", b"Z")),
+    (partial(zipped, mode=stat.S_IFLNK | 0o777), (("link", b"OUTSIDE"),), "'link', which is not a plain file"),
+    (partial(zipped, mode=stat.S_IFIFO | 0o644), (("pipe", b""),), "'pipe', which is not a plain file"),
     (tar, (("a", b"1"), ("./a", b"2")), "/a' twice"),
     (zipped, (("a", b"1"), ("a", b"2")), "/a' twice"),
     (tar, (("a", b"1"), ("a/b", b"2")), "/a' twice"),
@@ -582,14 +583,14 @@ HOSTILE = [
     (zipped, (), "no files"),
     (tar, (special("folder", tarfile.DIRTYPE),), "no files"),
     (zipped, (("folder/", b""),), "no files"),
-    (lambda: b"", (), "damaged or no archive: empty file"),
-    (lambda: b"hello " * 1000, (), "damaged or no archive: "),
-    (lambda: b"PK\3\4" + b"hello " * 1000, (), "damaged or no archive: File is not a zip file"),
-    (lambda: b"\x1f\x8b" + b"hello " * 1000, (), "damaged or no archive: "),
+    (lambda: b"", (), "damaged or not an archive: empty file"),
+    (lambda: b"hello " * 1000, (), "damaged or not an archive: "),
+    (lambda: b"PK\3\4" + b"hello " * 1000, (), "damaged or not an archive: File is not a zip file"),
+    (lambda: b"\x1f\x8b" + b"hello " * 1000, (), "damaged or not an archive: "),
     (lambda: encrypted(zipped(("a", b"x"))), (), "'a', which is encrypted"),
-    (negative, (), "'less', which is no plain file"),
-    (partial(commented, 5 << 20), (), "damaged or no archive: more than 4,194,304 bytes between two files"),
-    (lambda: tar(("a", b"x"), mode="w") + bytes(5 << 20), (), "damaged or no archive: more than 4,194,304 bytes"),
+    (negative, (), "'less', which is not a plain file"),
+    (partial(commented, 5 << 20), (), "damaged or not an archive: more than 4,194,304 bytes between two files"),
+    (lambda: tar(("a", b"x"), mode="w") + bytes(5 << 20), (), "damaged or not an archive: more than 4,194,304 bytes"),
 ]
 
 
@@ -646,7 +647,7 @@ def test_too_many_files_are_refused(pack, tmp_path, monkeypatch):
 def test_a_truncated_tar_archive_is_refused_wherever_it_was_cut(suffix, tmp_path):
     content = tar(*((f"{number}.txt", b"%d" % number * number) for number in range(1, 40)), mode=f"w:{suffix}")
     for size in range(0, len(content), 7):
-        assert "is damaged or no archive: " in refusal(content[:size], tmp_path), size
+        assert "is damaged or not an archive: " in refusal(content[:size], tmp_path), size
 
 
 @pytest.mark.parametrize(
@@ -659,13 +660,15 @@ def test_a_truncated_tar_archive_is_refused_wherever_it_was_cut(suffix, tmp_path
 def test_one_damaged_byte_is_found_by_the_archives_own_checksums(content, tmp_path):
     assert kept(content, tmp_path) == {"a": NOISE[:3000], "b": b"three" * 50}
     for at in range(100, 3000, 97):
-        assert "is damaged or no archive: " in refusal(flipped(content, at), tmp_path), at
+        assert "is damaged or not an archive: " in refusal(flipped(content, at), tmp_path), at
 
 
 def test_a_disk_that_is_too_small_is_said_before_the_download(site, page, tmp_path, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=3 << 30))
     archive = Archive("things", things(page.content, site.url("/things.tar.gz")).files, 2 << 30, "Free.")
-    with pytest.raises(InputError, match=r"needs about 4\.0 GiB in '.*' while it is unpacked, but 3\.0 GiB are free"):
+    with pytest.raises(
+        InputError, match=r"needs about 4\.0 GiB in '.*' while it is unpacked, but only 3\.0 GiB are free"
+    ):
         load(archive, tmp_path)
     assert site.asked == []
 
@@ -697,7 +700,7 @@ def test_a_parent_that_is_a_file_is_refused(site, page, tmp_path):
 def test_an_unknown_data_set_is_answered_with_those_there_are(ganforge, tmp_path):
     result = ganforge("data", "fetch", "nonsense")
     assert result.status == 2
-    assert "no data set 'nonsense' to download; there are: apple2orange, celeba, cezanne2photo" in result.err
+    assert "no data set 'nonsense' to download; choose from: apple2orange, celeba, cezanne2photo" in result.err
     assert names(tmp_path) == []
 
 
@@ -719,7 +722,7 @@ def test_the_command_fetches_from_a_mirror(ganforge, site, tmp_path, monkeypatch
     assert len(site.asked) == 1
     again = ganforge(*words)
     assert again.status == 2
-    assert "'sets/edges2shoes' is there already; remove it first, or choose another folder" in again.err
+    assert "'sets/edges2shoes' exists already; remove it, or choose another folder" in again.err
 
 
 # Weights are fetched once, for all runs, and kept as safetensors.
@@ -757,7 +760,7 @@ def test_weights_are_fetched_checked_and_kept_as_safetensors(ganforge, site, wei
     assert all(torch.equal(found[name], value) for name, value in state.items())
     again = ganforge(*words)
     assert again.status == 2
-    assert f"'{weights_home}/inception' is there already; remove it first" in again.err
+    assert f"'{weights_home}/inception' exists already; remove it" in again.err
     assert len(site.asked) == 1
 
 
@@ -791,7 +794,7 @@ def test_what_holds_anything_but_tensors_is_refused_and_none_of_it_kept(content,
     site.pages[f"/{INCEPTION}"] = Page(page)
     result = ganforge("data", "fetch", "inception", "--mirror", site.url(""), "--accept-checksum")
     assert result.status == 2
-    assert f"'{INCEPTION}' holds no state dict of tensors" in result.err
+    assert f"'{INCEPTION}' is not a state dict of tensors" in result.err
     assert len(result.err.splitlines()) == 1
     assert not (weights_home / "inception").exists()
     assert not Path("unpickled").exists()
@@ -818,4 +821,4 @@ def test_a_disk_that_gets_full_while_weights_are_converted_leaves_nothing_half(
 def test_weights_have_a_folder_of_their_own(ganforge, weights_home):
     result = ganforge("data", "fetch", "inception", "sets")
     assert result.status == 2
-    assert f"'inception' lies in '{weights_home}' for all runs: leave out 'sets'" in result.err
+    assert f"'inception' is stored in '{weights_home}' for all runs: leave out 'sets'" in result.err

@@ -125,14 +125,14 @@ def test_pictures_without_a_partner_are_named_or_left_out(tmp_path, dataset):
 def test_nothing_in_common_is_an_error_even_where_the_unpaired_are_left_out(tmp_path, dataset):
     a, b = fill(tmp_path / "a", ["1.png"]), fill(tmp_path / "b", ["2.png"])
     with pytest.raises(
-        InputError, match=r"no picture in '.*a' and '.*b' has the name of another: '.*1.png', '.*2.png'"
+        InputError, match=r"no two pictures in '.*a' and '.*b' have the same name: '.*1.png', '.*2.png'"
     ):
         dataset(a=a, b=b, unpaired="skip").open("train")
 
 
 def test_two_pictures_of_one_name_are_named(tmp_path, dataset):
     a, b = fill(tmp_path / "a", ["1.png", "1.jpg"]), fill(tmp_path / "b", ["1.png"])
-    with pytest.raises(InputError, match=r"'.*1.jpg' and '.*1.png' have one name") as caught:
+    with pytest.raises(InputError, match=r"'.*1.jpg' and '.*1.png' have the same name") as caught:
         dataset(a=a, b=b).open("train")
     assert caught.value.key == "a"
 

@@ -109,8 +109,8 @@ def test_a_root_without_test_folders_holds_a_share_out(tmp_path, dataset):
         ({"root": "z", "test_b": "x"}, r"dataset.test_b: a `root` has its own testA/ and testB/"),
         ({"domains": {"day": "x", "night": "y"}, "a": "z"}, r"dataset.a: `domains` names the folders already"),
         ({"domains": ["day", "night"]}, r"dataset.domains: needs a folder for each name, or a `root`"),
-        ({"domains": {"day": "x"}}, r"dataset.domains: expected Two domains or more"),
-        ({"root": "z", "domains": ["day", "a.b"]}, r"dataset.domains: expected Two domains or more"),
+        ({"domains": {"day": "x"}}, r"dataset.domains: expected Two or more domains"),
+        ({"root": "z", "domains": ["day", "a.b"]}, r"dataset.domains: expected Two or more domains"),
     ],
 )
 def test_folders_that_are_not_clear_are_refused(settings, message, dataset):

@@ -178,13 +178,13 @@ def test_data_without_attributes_are_refused(toy, pairs, tmp_path, understand):
     for path in (toy, other):
         plan = understand(path)
         trained = as_trained(plan, {"G_AB": nn.Identity()}, 0)
-        with pytest.raises(InputError, match="labels that are true or false, as the data set 'celeba' has"):
+        with pytest.raises(InputError, match="labels that are true or false, as in the data set 'celeba'"):
             evaluate(trained)
 
 
 def test_domains_that_no_attribute_tells_apart_are_refused(translator, monkeypatch):
     monkeypatch.setattr(attributes, "tell_apart", lambda of_a, of_b: {})
-    with pytest.raises(InputError, match="no attribute is on all training pictures of one domain and on none of"):
+    with pytest.raises(InputError, match="no attribute belongs to all training pictures of one domain and to none of"):
         evaluate(translator({"G_AB": nn.Identity()}))
 
 

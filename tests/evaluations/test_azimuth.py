@@ -99,7 +99,7 @@ def test_a_prediction_that_is_no_number_leaves_nothing_to_measure():
 
 @pytest.mark.parametrize("label", [None, "left", math.inf])
 def test_an_azimuth_that_is_no_number_is_named(label):
-    with pytest.raises(InputError, match="the label 'azimuth' of domain A is no number"):
+    with pytest.raises(InputError, match="the label 'azimuth' of domain A is not a number"):
         azimuth._degrees(label, "A")
 
 
@@ -223,7 +223,7 @@ def test_points_and_pictures_without_azimuth_are_refused(toy, pairs, tmp_path, u
     for path in (toy, other):
         plan = understand(path)
         trained = as_trained(plan, {"G_AB": nn.Identity()}, 0)
-        with pytest.raises(InputError, match=r"label 'azimuth', as the data sets 'azimuth' and 'turntable'"):
+        with pytest.raises(InputError, match=r"label 'azimuth', as in the data sets 'azimuth' and 'turntable'"):
             evaluate(trained)
 
 

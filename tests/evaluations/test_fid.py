@@ -195,7 +195,7 @@ def test_a_warning_says_that_fid_is_biased_and_kid_stands_beside_it(make, own, m
     value, error = found.metrics["kid_AB"], found.metrics["kid_error_AB"]
     assert found.warnings[0] == (
         "fid_AB is biased: it compares 8 translations with 6 real pictures, and below 2,048 on a side it is far too "
-        f"large; compare it with what was measured on as many, or compare kid_AB = {value:.4g} ± {error:.2g}"
+        f"large; compare it only with values for the same counts, or compare kid_AB = {value:.4g} ± {error:.2g}"
     )
     monkeypatch.setattr(evaluations, "ENOUGH", 6)
     found = evaluate(evaluations.fid, trained)
@@ -264,7 +264,7 @@ def test_a_cache_that_cannot_be_written_is_told_and_does_no_harm(make, own, tmp_
     monkeypatch.setattr(kept, "write_file", partial(_refuse, 28, "No space left on device"))
     found = evaluate(evaluations.fid, make(few(8), few(6, 1)))
     assert math.isfinite(found.metrics["fid_AB"])
-    (warning,) = [text for text in found.warnings if "not kept" in text]
+    (warning,) = [text for text in found.warnings if "not cached" in text]
     assert warning.endswith("cannot be written: No space left on device")
 
 
@@ -316,7 +316,7 @@ def test_grey_pictures_count_as_three_equal_channels(make, own):
 def test_pictures_of_other_channels_are_refused(own):
     network = networks.FeatureNetwork("own", "0123", 3, (12, 12), Network())
     for channels in (2, 4, 7):
-        with pytest.raises(InputError, match=f"own takes pictures of 1 or 3 channels, and these have {channels}"):
+        with pytest.raises(InputError, match=f"own takes pictures of 1 or 3 channels, got {channels}"):
             network.require(channels)
 
 
@@ -374,7 +374,7 @@ def test_fetched_weights_that_are_damaged_are_named(tmp_path, monkeypatch):
     with pytest.raises(InputError, match=r"cannot be read: .*; delete '.*' and fetch them again with `ganforge data"):
         networks.find_network(None, CPU)
     save_file({"a": torch.ones(1)}, tmp_path / "inception" / "weights.safetensors")
-    with pytest.raises(InputError, match="what was fetched does not hold the weights of the Inception"):
+    with pytest.raises(InputError, match="the fetched file does not hold the weights of the Inception"):
         networks.find_network(None, CPU)
 
 
@@ -386,7 +386,7 @@ def test_fetched_weights_that_are_damaged_are_named(tmp_path, monkeypatch):
         ("other.safetensors", {"a": torch.ones(1)}, "does not hold the weights of torchvision's inception_v3"),
         ("other.safetensors", {"fc.bias": torch.ones(1008)}, "does not hold the weights of the Inception network of"),
         ("pickle.pth", b"\x80\x04.", "cannot be read"),
-        ("broken.onnx", b"\x08\x07", "is no network in ONNX"),
+        ("broken.onnx", b"\x08\x07", "is not an ONNX network"),
     ],
 )
 def test_what_is_no_feature_network_is_refused(name, content, message, tmp_path):
@@ -447,14 +447,14 @@ def test_a_network_of_ones_own_field_takes_the_pictures_that_it_was_exported_for
         expected = own(resize.clean(pictures, (20, 24)) / 255)
     torch.testing.assert_close(network.features(pictures, "clean"), expected, rtol=1e-4, atol=1e-6)
     network.require(1)
-    with pytest.raises(InputError, match=r"own.onnx takes pictures of 1 or 5 channels, and these have 3"):
+    with pytest.raises(InputError, match=r"own.onnx takes pictures of 1 or 5 channels, got 3"):
         network.require(3)
 
 
 @pytest.mark.parametrize(
     ("shape", "message"),
     [
-        ([2, 3, 8, 8], r"takes tensor\(float\) \[2, 3, 8, 8\], expected float \[N, C, H, W\] with N open"),
+        ([2, 3, 8, 8], r"takes tensor\(float\) \[2, 3, 8, 8\], expected float \[N, C, H, W\] with a dynamic N"),
         (["N", 3, "H", "W"], r"\['N', 3, 'H', 'W'\], expected float"),
         (["N", 12], r"\['N', 12\], expected float"),
         (["N", 3, 8, 8], r"returns \[1, 3, 8, 8\], expected features \[N, F\]"),

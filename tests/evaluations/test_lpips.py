@@ -154,7 +154,7 @@ def test_a_rehearsal_compares_two_pictures(make, fetched):
 
 
 def test_pictures_that_alexnet_cannot_look_at_are_refused(make, fetched):
-    with pytest.raises(InputError, match=r"at least 31 pixels high and wide; these are of 3 x 16 x 16"):
+    with pytest.raises(InputError, match=r"at least 31 pixels high and wide; got 3 x 16 x 16"):
         evaluate(make(2, 2, {"G_AB": Constant()}, size=16))
 
 

@@ -101,7 +101,7 @@ def test_a_unet_of_pix2pix_draws_its_dropout_and_one_of_cyclegan_has_none(ganfor
         result = ganforge("import", "G.pth", "--as", method, "--out", method)
         assert result.status == 0, result.err
         rate = 0.0 if method == "cyclegan" else 0.5
-        assert f"no tensor tells of a U-Net's dropout: it is {rate}" in result.out
+        assert f"no tensor shows a U-Net's dropout: {rate} is assumed" in result.out
         recipe = tomllib.loads((tmp_path / method / "recipe.toml").read_text())
         assert recipe["generator"]["dropout"] == rate
     assert_translates_as(reference, "cyclegan", "AB", 3, (128, 128))
@@ -114,7 +114,7 @@ def test_discogans_generator_translates_as_the_reference_did(extra, ganforge, tm
     assert result.status == 0, result.err
     assert "discogan" in result.out
     assert "becomes G_BA, translates B to A" in result.out
-    assert "add --bgr for what it has trained" in result.out
+    assert "add --bgr for weights that it has trained" in result.out
     assert_translates_as(copy.deepcopy(reference).train(), "weights", "BA", 3, (64, 64), signed=False)
     assert_translates_as_one(reference, extra)
 
@@ -272,18 +272,18 @@ def broken(tmp_path):
 
 REFUSED = {
     "module": "module.pth holds Python objects (tests.networks.public.PublicResnet), which may run code when they are "
-    "loaded; in the program that made it, save the tensors alone: torch.save(network.state_dict(), FILE)",
+    "loaded; in the program that made it, save only the tensors: torch.save(network.state_dict(), FILE)",
     "harmful": "harmful.pth holds Python objects (",
-    "several": "several.pth holds several networks: G_A, G_B; save each one's state dict in a file of its own",
+    "several": "several.pth holds several networks: G_A, G_B; save each state dict in its own file",
     "tensor": "tensor.pth holds no state dict",
     "nothing": "nothing.pth holds no state dict",
-    "other": "other.pth is no known network: it holds fc.weight, fc.bias ...; known are the ResNet, U-Net, ",
-    "lacking": "lacking.pth does not fit 'resnet_2blocks', the known network that is nearest: "
-    "model.10.conv_block.5.weight is not there; ",
-    "extra": "extra.pth does not fit 'resnet_2blocks', the known network that is nearest: extra.weight is not of it",
-    "shape": "model.1.bias is [5] there, expected [4]",
+    "other": "other.pth is not a known network: it holds fc.weight, fc.bias ...; known are the ResNet, U-Net, ",
+    "lacking": "lacking.pth does not fit 'resnet_2blocks', the nearest known network: "
+    "model.10.conv_block.5.weight is missing; ",
+    "extra": "extra.pth does not fit 'resnet_2blocks', the nearest known network: extra.weight does not belong to it",
+    "shape": "model.1.bias has the shape [5], expected [4]",
     "whole": "model.1.bias holds int64",
-    "sparse": "sparse.pth: model.1.bias is no plain tensor",
+    "sparse": "sparse.pth: model.1.bias is not a plain tensor",
     "cut": "cut.pth is damaged, or was not written by torch.save",
     "text": "text.pth is damaged, or was not written by torch.save",
     "empty": "empty.pth is damaged, or was not written by torch.save",
@@ -340,11 +340,11 @@ def test_more_than_a_few_tensors_are_counted(ganforge, tmp_path):
 
 
 WRONG = {
-    ("G.pth=G_A",): "there is no network 'G_A'; what their code calls G_A is G_AB",
+    ("G.pth=G_A",): "no network 'G_A'; G_A in their code is G_AB",
     ("G.pth=D_A",): "G.pth is a generator 'resnet_2blocks', so it cannot become D_A",
     ("G.pth", "G.pth=G_AB"): "G.pth and G.pth both become G_AB: write FILE=NETWORK",
     ("G.pth", "--set", "generator.blocks=3"): "the recipe's generator has other layers than 'resnet_2blocks' in G.pth",
-    ("G.pth", "--set", "generator.width=8"): "model.1.weight is [4, 3, 7, 7] there, expected [8, 3, 7, 7]",
+    ("G.pth", "--set", "generator.width=8"): "model.1.weight has the shape [4, 3, 7, 7], expected [8, 3, 7, 7]",
     ("G.pth", "--set", "dataset.oops=8"): "dataset.oops: unknown setting 'oops'",
     ("G.pth", "--out", "taken"): "'taken' exists already: choose another --out",
 }

@@ -102,7 +102,7 @@ def test_a_run_that_draws_sends_translate_to_draw(trained, ganforge, tmp_path):
     (tmp_path / "a.png").touch()
     result = ganforge("translate", trained(), "a.png", "--direction", "B", "--out", "out")
     assert result.status == 2
-    assert "see `ganforge draw`" in result.err
+    assert "use `ganforge draw`" in result.err
 
 
 def test_what_exists_is_replaced_only_on_request(trained, ganforge, tmp_path):
@@ -112,6 +112,6 @@ def test_what_exists_is_replaced_only_on_request(trained, ganforge, tmp_path):
     (tmp_path / "out" / "0000.npy").unlink()
     result = ganforge(*words)
     assert result.status == 2
-    assert "0001.npy' exists already: choose another --out, or say --overwrite" in result.err
+    assert "0001.npy' exists already: choose another --out, or add --overwrite" in result.err
     assert not (tmp_path / "out" / "0000.npy").exists()
     assert ganforge(*words, "--overwrite").status == 0

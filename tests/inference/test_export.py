@@ -174,7 +174,7 @@ def test_what_cannot_be_exported_is_told_in_a_line(shared_run, saved, ganforge, 
     for words, message in [
         (
             [shared_run, "--to", "torch"],
-            "this run translates in several directions: say --direction with one of AB, BA",
+            "this run translates in several directions: add --direction with one of AB, BA",
         ),
         ([shared_run, "--to", "torch", "--direction", "XY"], "has no generator for the direction XY"),
         ([shared_run, "--to", "torch", "--direction", "AB", "--out", "there.pt2"], "'there.pt2' exists already"),
@@ -204,7 +204,7 @@ class Odd(torch.nn.Module):
     ("function", "message"),
     [
         (torch.special.bessel_j0, r"the direction AB cannot be exported to onnx: .*bessel_j0"),
-        (torch.bernoulli, r"the networks of direction AB draw at random while they translate"),
+        (torch.bernoulli, r"the networks of direction AB draw random numbers while they translate"),
         (lambda pictures: pictures.new_ones(len(pictures), 3, 1, 1) * pictures, r"the direction AB cannot be exported"),
     ],
     ids=["operator", "random", "number of pictures"],

@@ -74,11 +74,11 @@ def occupied(place, kind):
 @pytest.mark.parametrize(
     ("kind", "message"),
     [
-        ("file", "is no folder: choose another --out"),
-        ("below a file", "is no folder: choose another --out"),
-        ("dangling", "is no folder: choose another --out"),
+        ("file", "is not a folder: choose another --out"),
+        ("below a file", "is not a folder: choose another --out"),
+        ("dangling", "is not a folder: choose another --out"),
         ("target is a folder", "is a folder: choose another --out"),
-        ("target dangles", "is a link to what is not there"),
+        ("target dangles", "is a broken link"),
     ],
 )
 def test_an_output_that_cannot_be_is_refused_before_networks_are_loaded(kind, message, folder, zoo, ganforge, tmp_path):
@@ -161,12 +161,12 @@ def test_beside_is_refused_for_what_a_png_cannot_hold(shared_run, plugins, folde
 def test_the_size_is_told_once(folder, zoo, ganforge, tmp_path):
     Image.new("RGB", (32, 16)).save(zoo / "right.png")
     words = ["translate", folder, zoo, "--direction", "AB", "--size"]
-    trained = "the size that the networks were trained at; 4 of them were 8x8 to 70x50, and made to fit by "
+    trained = "the size that the networks were trained at; 4 of them were 8x8 to 70x50 and were resized by "
     for size, told in (
         ("own", "at their own sizes, 8x8 to 70x50"),
         ("training", f"at 16x32, {trained}dataset.fit = 'squash'"),
-        ("40x30", "at 40x30; 5 of them were 8x8 to 70x50, and made to fit"),
-        ("9", "at 9x9; 5 of them were 8x8 to 70x50, and made to fit"),
+        ("40x30", "at 40x30; 5 of them were 8x8 to 70x50 and were resized"),
+        ("9", "at 9x9; 5 of them were 8x8 to 70x50 and were resized"),
     ):
         result = ganforge(*words, size, "--out", tmp_path / size)
         assert result.out == f"5 of 5 pictures translated into {tmp_path / size}, {told}\n"
@@ -180,7 +180,7 @@ def test_the_direction_is_found_or_asked_for(folder, zoo, ganforge, tmp_path):
     words = ["translate", folder, zoo / "grey.jpg"]
     result = ganforge(*words, "--out", "out")
     assert result.status == 2
-    assert result.err == "error: this run translates in several directions: say --direction with one of AB, BA\n"
+    assert result.err == "error: this run translates in several directions: add --direction with one of AB, BA\n"
     assert ganforge(*words, "--out", "out", "--direction", "aB").status == 0
     assert ganforge("translate", folder / "G_BA.safetensors", zoo / "deep.png", "--out", "out").status == 0
     (folder / "G_BA.safetensors").unlink()
@@ -211,7 +211,7 @@ def test_an_output_inside_of_the_inputs_is_not_translated_again(folder, zoo, gan
     before = contents(zoo)
     result = ganforge(*words)
     assert result.status == 2
-    assert "lies in the input folder" in result.err
+    assert "is inside the input folder" in result.err
     result = ganforge(*words, "--overwrite")
     assert "4 of 4 pictures translated" in result.out
     assert contents(zoo) == before

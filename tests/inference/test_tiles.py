@@ -110,7 +110,7 @@ def test_tiles_equal_the_whole_picture_where_they_share_what_networks_look_at(na
 def test_less_than_networks_look_at_makes_a_difference_and_is_told(name):
     tiler = tiler_of(lively(NETWORKS[name]()), tile=1)
     tiler.tile, tiler.overlap = 2 * tiler.reach + 4 * tiler.multiple, 0
-    assert f"--overlap {2 * tiler.reach} makes no difference" in tiler.check()[-1]
+    assert f"--overlap {2 * tiler.reach} avoids this" in tiler.check()[-1]
     assert compared(tiler, 2 * tiler.tile, 2 * tiler.tile) > 1e-4
 
 
@@ -148,7 +148,9 @@ def test_a_network_that_looks_at_all_of_the_picture_cannot_be_cut(monkeypatch):
             return pictures - pictures.mean((2, 3), keepdim=True)
 
     monkeypatch.setattr("ganforge_inference.tiles.reach.FURTHEST", 64)
-    with pytest.raises(InputError, match="the networks look at the whole picture; it cannot be cut into tiles"):
+    with pytest.raises(
+        InputError, match="every output pixel depends on the whole picture; it cannot be cut into tiles"
+    ):
         tiler_of(Mean(), tile=64).check()
     monkeypatch.setattr(tiling, "free_on", lambda device: 1)
     assert tiler_of(Mean()).grid_for((500, 500)) is None
@@ -160,7 +162,7 @@ def test_a_network_that_looks_at_all_of_the_picture_cannot_be_cut(monkeypatch):
         (0, None, "--tile: expected 1 or more, got 0"),
         (64, -1, "--overlap: expected 0 or more, got -1"),
         (64, 64, "--overlap: expected less than the tile's 64, got 64"),
-        (64, None, "--tile: the networks look 32 pixels to each side; choose 80 or more"),
+        (64, None, "--tile: output pixels depend on 32 pixels to each side; choose 80 or more"),
     ],
 )
 def test_tiles_that_cannot_be_are_refused(tile, overlap, message):
@@ -173,8 +175,8 @@ def test_a_tile_that_is_no_multiple_is_made_larger_and_told():
     tiler = tiler_of(NETWORKS["conv"]().eval(), tile=100)
     assert tiler.check() == [
         "tiles are 112 pixels wide, the next multiple of 16 that the networks take",
-        "tiles share 48 pixels with their neighbours, and the networks look further: where tiles meet, the result "
-        "differs from that of the whole picture; --overlap 64 makes no difference",
+        "tiles share 48 pixels with their neighbours, fewer than the networks need: where they meet, the result "
+        "differs from that of the whole picture; --overlap 64 avoids this",
     ]
 
 

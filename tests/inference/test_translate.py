@@ -116,17 +116,17 @@ def test_tiles_give_the_files_that_whole_pictures_give(run, ganforge, tmp_path):
         one, other = (pixels(tmp_path / folder / name).astype(int) for folder in ("whole", "tiles"))
         assert np.abs(one - other).max() <= 1
     told = ganforge(*words, "--out", "cheap", "--tile", 160, "--overlap", 16)
-    assert "tiles share 16 pixels with their neighbours, and the networks look further" in told.err
+    assert "tiles share 16 pixels with their neighbours, fewer than the networks need" in told.err
 
 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--tile", 64], "--tile: the networks look 32 pixels to each side; choose 80 or more"),
+        (["--tile", 64], "--tile: output pixels depend on 32 pixels to each side; choose 80 or more"),
         (["--tile", 0], "--tile: expected 1 or more, got 0"),
         (["--tile", 96, "--overlap", 96], "--overlap: expected less than the tile's 96, got 96"),
-        (["--size", "0"], "--size: height and width lie in 1..65,535, got '0'"),
-        (["--size", "10x0"], "--size: height and width lie in 1..65,535, got '10x0'"),
+        (["--size", "0"], "--size: height and width must be in 1..65,535, got '0'"),
+        (["--size", "10x0"], "--size: height and width must be in 1..65,535, got '10x0'"),
         (["--size", "large"], "--size: expected own, training, or height x width such as 512x768, got 'large'"),
         (["--format", "gif"], "--format: expected png, tiff, npy, got 'gif'"),
     ],
@@ -144,7 +144,7 @@ def test_networks_of_one_size_translate_at_it_and_say_so(pairs, zoo, ganforge, t
     result = ganforge(*words)
     assert result.status == 0, result.err
     assert (
-        "note: the networks of direction AB translate 16x32 only, so pictures are made to fit as training" in result.err
+        "note: the networks of direction AB translate 16x32 only, so pictures are resized like training" in result.err
     )
     assert pixels(tmp_path / "out" / "grey.png").shape == (16, 32, 3)
     for option, message in (
@@ -297,7 +297,7 @@ def test_wrong_calls_are_refused_and_write_nothing(words, message, run, zoo, gan
 def test_a_file_that_exists_is_replaced_only_on_request(run, zoo, ganforge):
     words = ["translate", run, zoo / "grey.jpg", "--direction", "AB", "--out", "out"]
     assert ganforge(*words).status == 0
-    assert "exists already: choose another --out, or say --overwrite" in ganforge(*words).err
+    assert "exists already: choose another --out, or add --overwrite" in ganforge(*words).err
     assert ganforge(*words, "--overwrite").status == 0
 
 

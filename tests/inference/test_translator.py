@@ -208,7 +208,7 @@ def test_neither_the_command_line_nor_figures_are_imported(shared_run):
 
 
 def test_a_direction_must_be_said_where_there_are_several(shared_run):
-    with pytest.raises(InputError, match="say --direction with one of AB, BA"):
+    with pytest.raises(InputError, match="add --direction with one of AB, BA"):
         ganforge.Translator.load(shared_run)
     with pytest.raises(InputError, match="no run at"):
         ganforge.Translator.load(Path("nowhere"))

@@ -126,7 +126,7 @@ def test_a_folder_of_two_trainings_is_refused(folder, zoo, ganforge):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("D_B.safetensors", "no direction can be made with the network D_B"),
+        ("D_B.safetensors", "no direction can be built from the network D_B"),
         ("training.safetensors", "was not written by ganforge"),
         ("state.json", "is not a weights file, or is damaged"),
     ],

@@ -70,9 +70,9 @@ def test_a_recipe_to_be_extended_shows_its_keys_and_then_what_it_lacks(ganforge)
         (("recipe", "discogan_tyo"), "no recipe 'discogan_tyo'; did you mean 'discogan_toy'?"),
         (("recipe",), "which recipe? Write ganforge show recipe NAME"),
         (("run",), "which run? Write ganforge show run FOLDER"),
-        (("run", "nothing"), "'nothing' is no run: it holds no recipe.lock.toml"),
+        (("run", "nothing"), "'nothing' is not a run: it holds no recipe.lock.toml"),
         (("reciep", "x"), "unknown kind 'reciep'; did you mean 'recipe'?"),
-        (("loss", "l1", "--set", "scale=2"), "--set is for generator, discriminator, network and recipe"),
+        (("loss", "l1", "--set", "scale=2"), "--set is only for generator, discriminator, network and recipe"),
         (("recipe", "discogan_toy", "--set", "generator.hiden=3"), "unknown setting 'hiden'; did you mean 'hidden'?"),
     ],
 )

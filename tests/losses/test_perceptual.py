@@ -100,7 +100,7 @@ def test_a_download_that_fails_is_one_line(tmp_path, monkeypatch):
 
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.setattr(torch.hub, "load_state_dict_from_url", offline)
-    with pytest.raises(InputError, match=r"https://.* cannot be had: .*no route to host") as error:
+    with pytest.raises(InputError, match=r"https://.* cannot be downloaded: .*no route to host") as error:
         Perceptual(weights="DEFAULT", download=True, **SMALL)
     assert error.value.key == "weights"
 

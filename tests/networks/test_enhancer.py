@@ -78,7 +78,7 @@ def test_two_enhancers_go_through():
         ((3, 80, 64), (3, 80, 64), "multiples of 32, .* got 80x64"),
         ((1, 32, 64), (1, 32, 64), "64 or more .* got 32x64"),
         ((3, 64, 64), (3, 32, 32), "they differ"),
-        ((2,), (2,), "not for samples"),
+        ((2,), (2,), "got samples"),
     ],
 )
 def test_what_does_not_fit_is_refused(source, target, says):

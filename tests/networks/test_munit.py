@@ -167,11 +167,11 @@ def test_they_start_as_in_the_authors_code():
     [
         (
             lambda: ContentEncoder((2,)),
-            "'content-encoder' is for pictures [channels, height, width], not for samples [2]",
+            "'content-encoder' needs pictures [channels, height, width], got samples [2]",
         ),
         (
             lambda: ContentEncoder((3, 16, 18)),
-            "'content-encoder' needs height and width that are multiples of 4; got 16x18",
+            "'content-encoder' needs a height and width that are multiples of 4; got 16x18",
         ),
         (lambda: StyleEncoder((3, 8, 32), 8), "'style-encoder' needs pictures of 16x16 or more; got 8x32"),
         (lambda: Discriminator((3, 32, 32)), "'munit' needs pictures of 64x64 or more; got 32x32"),

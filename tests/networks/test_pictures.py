@@ -79,17 +79,17 @@ def test_the_layers_of_dcgan_are_those_of_figure_1():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: resnet((2,), (2,)), r"'resnet' is for pictures \[channels, height, width\], not for samples \[2\]"),
+        (lambda: resnet((2,), (2,)), r"'resnet' needs pictures \[channels, height, width\], got samples \[2\]"),
         (lambda: resnet((3, 4, 9), (3, 4, 9)), "with 2 halvings needs pictures of 5x5 or more; got 4x9, set fewer halvings"),
         (lambda: resnet((3, 8, 8), (3, 9, 9)), "'resnet' keeps the size of pictures, but they differ: 8x8, 9x9"),
         (lambda: unet((3, 96, 64), (3, 96, 64)), "'unet' halves pictures 8 times, but 96x64 can be halved 5 times; set levels to 5 or less"),
-        (lambda: unet((3, 30, 30), (3, 30, 30)), "30x30 can be halved 1 times; take other sizes"),
+        (lambda: unet((3, 30, 30), (3, 30, 30)), "30x30 can be halved 1 times; use another size"),
         (lambda: patch((3, 23, 40)), "with 3 layers and scales = 1 needs pictures of 24x24 or more; got 23x40, set fewer layers or scales"),
         (lambda: patch((3, 46, 46), scales=2), "scales = 2 needs pictures of 47x47 or more"),
         (lambda: dcgan((3, 64, 32)), "'dcgan' takes squares whose side is 8, 16, 32, 64 and so on; got 64x32"),
         (lambda: dcgan((3, 4, 4)), "got 4x4"),
         (lambda: dcgan((3, 48, 48)), "got 48x48"),
-        (lambda: from_noise((3, 8, 8), (3, 8, 8)), r"'dcgan' makes pictures of noise \[n\] or \[n, 1, 1\], not of samples \[3, 8, 8\]"),
+        (lambda: from_noise((3, 8, 8), (3, 8, 8)), r"'dcgan' needs noise \[n\] or \[n, 1, 1\], got samples \[3, 8, 8\]"),
     ],
 )  # fmt: skip
 def test_what_does_not_fit_is_refused_with_what_would(make, message):
@@ -136,7 +136,7 @@ def test_activations_stay_as_they_are_where_the_next_layer_writes_over_them():
 @pytest.mark.parametrize("number", [-1, 29])
 def test_a_layer_that_is_not_there_is_named(number):
     network = resnet((3, 32, 32), (3, 32, 32), width=4, blocks=9)
-    with pytest.raises(ValueError, match=f"there is no layer {number}: the generator has the layers 0 to 27"):
+    with pytest.raises(ValueError, match=f"no layer {number}: the generator has the layers 0 to 27"):
         network.features(torch.rand(1, 3, 32, 32), [0, number])
 
 

@@ -91,7 +91,7 @@ def test_resumes_and_translates(case, ganforge, tmp_path):
         ("resnet", "patch/layers = 1", 5, "needs pictures of 6x6 or more; got 5x5"),
         ("unet", "patch/layers = 1", 8, "generator: 'unet' halves pictures 8 times, but 8x8 can be halved 3 times; set levels to 3 or less"),
         ("unet/levels = 3/norm = 'instance'", "patch/layers = 1", 8, ""),
-        ("dcgan", "dcgan", 8, "'dcgan' makes pictures of noise"),
+        ("dcgan", "dcgan", 8, "'dcgan' needs noise"),
         ("resnet/norm = 'none'", "patch/layers = 0", 1, "needs pictures of 5x5 or more; got 1x1"),
         ("conv/layers = 4", "conv", 16, ""),
         ("conv/layers = 5", "patch/layers = 0", "[1, 1]", "must be multiples of 16"),

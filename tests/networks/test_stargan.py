@@ -107,15 +107,15 @@ def test_the_generator_makes_the_channels_of_the_target():
     [
         (
             lambda: Generator((2,), (2,), domains=3),
-            "'stargan' is for pictures [channels, height, width], not for samples [2]",
+            "'stargan' needs pictures [channels, height, width], got samples [2]",
         ),
         (
             lambda: Generator((3, 8, 6), (3, 8, 6), domains=3),
-            "'stargan' needs height and width that are multiples of 4; got 8x6",
+            "'stargan' needs a height and width that are multiples of 4; got 8x6",
         ),
         (
             lambda: Discriminator((3, 96, 64), domains=3),
-            "'stargan' needs height and width that are multiples of 64; got 96x64",
+            "'stargan' needs a height and width that are multiples of 64; got 96x64",
         ),
     ],
 )
@@ -126,7 +126,7 @@ def test_what_does_not_fit_is_said(make, message):
 
 
 def test_a_label_without_a_domain_is_named():
-    with pytest.raises(ValueError, match=r"no domain of label 3; set generator.domains to what the coupling has"):
+    with pytest.raises(ValueError, match=r"no domain has the label 3; set generator.domains to that of the coupling"):
         Generator((3, 8, 8), (3, 8, 8), domains=3, width=2, blocks=0)(torch.zeros(1, 3, 8, 8), 3)
 
 
@@ -153,4 +153,4 @@ def test_what_is_made_of_a_network_that_fails_is_not_told_of(ganforge, tmp_path:
     recipe.write_text('extends = "cut_turntable"\n[generator]\nuse = "dcgan"\n')
     result = ganforge("validate", recipe)
     assert result.status == 2
-    assert "generator: 'dcgan' makes pictures of noise" in result.err
+    assert "generator: 'dcgan' needs noise" in result.err

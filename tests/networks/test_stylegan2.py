@@ -172,7 +172,10 @@ def test_initial_weights_keep_the_variance_and_there_is_no_noise_yet():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: generator((3, 9, 8), (3, 9, 8)), "'stylegan2' halves pictures 1 times, which 9x8 cannot be"),
+        (
+            lambda: generator((3, 9, 8), (3, 9, 8)),
+            "'stylegan2' halves pictures 1 times, but 9x8 cannot be halved so often",
+        ),
         (lambda: discriminator((3, 48, 48)), "squares whose side is 8, 16, 32, 64 and so on; got 48x48"),
         (lambda: discriminator((3, 64, 32)), "got 64x32"),
         (lambda: discriminator((3, 4, 4)), "got 4x4"),

@@ -24,7 +24,7 @@ def test_it_extends_the_other_one_and_names_what_is_likely_changed(new, ganforge
         "# mine: discogan_toy, changed.\n"
         'extends = "discogan_toy"\n'
         "\n"
-        "# What one most likely changes; remove the # in front of a table and of a key.\n"
+        "# The settings most likely to be changed; remove the # in front of a table and a key.\n"
         "# [losses.adversarial]\n# weight = 1.0\n"
         "# [losses.reconstruction]\n# weight = 10.0\n"
         "# [optimizer]\n# lr = 0.0005\n"
@@ -55,9 +55,9 @@ def test_a_file_may_be_extended_too_from_another_folder(new, ganforge, tmp_path)
 @pytest.mark.parametrize(
     ("name", "like", "error"),
     [
-        ("a/b", "discogan_toy", "'a/b' is no name for a recipe: use letters, digits, - and _"),
-        ("", "discogan_toy", "'' is no name for a recipe"),
-        ("there", "discogan_toy", "there.toml is there already"),
+        ("a/b", "discogan_toy", "'a/b' cannot be the name of a recipe: use letters, digits, - and _"),
+        ("", "discogan_toy", "'' cannot be the name of a recipe"),
+        ("there", "discogan_toy", "there.toml exists already"),
         ("discogan_toy", "discogan_toy", "would extend itself; choose another name"),
         ("mine", "discogan_tyo", "no recipe 'discogan_tyo'; did you mean 'discogan_toy'?"),
     ],
@@ -78,7 +78,7 @@ def test_the_command_says_what_it_wrote_and_how_to_go_on(plugins, tmp_path, monk
     result = CliRunner().invoke(app, ["mine", "--like", "gan_toy", "--out", "new folder"], obj=plugins)
     assert result.output.splitlines() == [
         "wrote new folder/mine.toml",
-        "go on with:",
+        "next:",
         "  ganforge show recipe 'new folder/mine.toml'",
         "  ganforge run 'new folder/mine.toml'",
     ]

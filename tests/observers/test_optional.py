@@ -205,7 +205,7 @@ def test_observers_are_listed_and_shown_and_tensorboard_is_not_imported_for_that
         "assert 'tensorboard' not in sys.modules and 'torch.utils.tensorboard' not in sys.modules"
     )
     shown = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, capture_output=True, text=True)
-    assert "Writes `log.csv`: a line for each log record" in shown.stdout
+    assert "Writes `log.csv`, with a line for each log record" in shown.stdout
     assert "observer csv  (ganforge_observers)" in shown.stdout
 
 

@@ -67,12 +67,12 @@ PICTURES = ("discogan_edges2shoes", 2.0, "dataset.root=x")
 
 def test_a_long_training_says_once_how_long_it_takes_and_with_what_to_begin_on_a_cpu(monkeypatch, understand):
     time_left, smaller = told(monkeypatch, understand, *PICTURES)
-    assert time_left == "about 28 h to go at 0.5 steps/s"
+    assert time_left == "about 28 h left at 0.5 steps/s"
     sets = [word for word in smaller.replace(",", "").split() if "=" in word]
     assert sets == ["train.batch=32", "train.steps=10000", "generator.width=16", "discriminator.width=16"]
     assert "base_64_small" in smaller
-    assert told(monkeypatch, understand, *PICTURES, *sets) == ["about 5.6 h to go at 0.5 steps/s"]
-    assert told(monkeypatch, understand, *PICTURES, device="meta") == ["about 28 h to go at 0.5 steps/s"]
+    assert told(monkeypatch, understand, *PICTURES, *sets) == ["about 5.6 h left at 0.5 steps/s"]
+    assert told(monkeypatch, understand, *PICTURES, device="meta") == ["about 28 h left at 0.5 steps/s"]
 
 
 def test_a_short_training_does_not_speak_of_time(monkeypatch, understand, toy):

@@ -116,7 +116,7 @@ def test_a_tracker_that_fails_is_told_no_more_and_the_training_goes_on(at, notin
     result = ganforge("run", toy, *noting, "--set", f"observers.noting.fails={at}")
     assert result.status == 0, result.err
     run = tmp_path / "runs" / "toy" / "0001"
-    warning = "noting is told no more of this run, which goes on: ConnectionError: no network"
+    warning = "nothing more of this run is sent to noting; the run continues: ConnectionError: no network"
     assert (result.out + result.err).count(warning) == 1
     assert [record["step"] for record in records(run)] == [2, 4, 6, 8]
     kinds = [one[0] for one in noted(run)] if at != "open" else []
@@ -286,7 +286,7 @@ def test_mlflow_whose_server_is_not_there_does_not_stop_the_training(toy, ganfor
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     result = ganforge("run", toy, "--set", "observers.mlflow.tracking_uri=http://127.0.0.1:9")
     assert result.status == 0, result.err
-    assert (result.out + result.err).count("mlflow is told no more of this run, which goes on: ") == 1
+    assert (result.out + result.err).count("nothing more of this run is sent to mlflow; the run continues: ") == 1
 
 
 def test_wandb_without_a_network_does_not_stop_the_training(toy, ganforge, monkeypatch):
@@ -295,4 +295,4 @@ def test_wandb_without_a_network_does_not_stop_the_training(toy, ganforge, monke
     monkeypatch.setenv("WANDB_INIT_TIMEOUT", "1")
     result = ganforge("run", toy, "--set", "observers.wandb.mode=online")
     assert result.status == 0, result.err
-    assert (result.out + result.err).count("wandb is told no more of this run, which goes on: ") == 1
+    assert (result.out + result.err).count("nothing more of this run is sent to wandb; the run continues: ") == 1

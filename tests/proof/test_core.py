@@ -41,7 +41,7 @@ def test_rows_picked_by_number_are_recorded_and_drawn_anew():
 
 @pytest.mark.parametrize("loss", [lambda made: made[made > 0].sum(), lambda made: made[made.sum(1) > 0].sum()])
 def test_rows_picked_by_a_mask_are_not_recorded(loss):
-    with pytest.raises(UnrecordableError, match="looks at the values"):
+    with pytest.raises(UnrecordableError, match="reads the values"):
         record(nn.Linear(3, 2), loss)
 
 

@@ -195,9 +195,9 @@ def test_self_distances(between: str, expected: float) -> None:
         (
             "samples",
             torch.zeros(1, 3, 4, 4),
-            "pairs need 2 samples or more in a batch; for one alone set between = 'sides'",
+            "pairs need 2 or more samples in a batch; for a batch of one set between = 'sides'",
         ),
-        ("sides", torch.zeros(4, 2), "'sides' are of pictures [N, channels, height, width], not of [4, 2]"),
+        ("sides", torch.zeros(4, 2), "'sides' needs pictures [N, channels, height, width], got [4, 2]"),
     ],
 )
 def test_what_does_not_fit_is_said(between: str, samples: torch.Tensor, message: str) -> None:

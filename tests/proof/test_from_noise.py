@@ -287,7 +287,7 @@ def test_uniform_noise_is_uniform(gp):
         (["coupling.domain=C"], "the view C needs a domain 'C', which the data set does not have"),
         (["coupling.shape=[]"], "coupling.shape"),
         (["coupling.shape=[0]"], "coupling.shape"),
-        (["generator.use=dcgan"], "'dcgan' is for pictures"),
+        (["generator.use=dcgan"], "'dcgan' needs pictures"),
     ],
     ids=str,
 )

@@ -48,7 +48,7 @@ WRONG = {
     "missing required": ("steps = 8\n", "", ":18: train.steps: missing; expected whole number; set train.steps"),
     "not finite": ("weight = 10.0", "weight = nan", ":15: losses.reconstruction.weight: expected number or table with steps, values, between, every, got nan"),
     "bad schedule": ("weight = 10.0", "weight = {steps=[5], values=[1]}", ":15: losses.reconstruction.weight: steps must ascend from 0"),
-    "wrong network": ('use = "mlp"\nhidden = 8\n[disc', 'use = "conv"\n[disc', ":5: generator: 'conv' is for pictures [channels, height, width], not for samples [2]; try 'mlp'"),
+    "wrong network": ('use = "mlp"\nhidden = 8\n[disc', 'use = "conv"\n[disc', ":5: generator: 'conv' needs pictures [channels, height, width], got samples [2]; try 'mlp'"),
     "a value for a table": ('[dataset]\nuse = "mixture"\n[coupling]\nuse = "discogan"', 'coupling = 3\n[dataset]\nuse = "mixture"', ":1: coupling: expected a table [coupling]"),
     "a name for a coupling": ('[dataset]\nuse = "mixture"\n[coupling]\nuse = "discogan"', 'coupling = "joint"\n[dataset]\nuse = "mixture"', ':1: coupling: expected a table; write [coupling] use = "joint"'),
     "a name for a loss": ('[losses.reconstruction]\nuse = "l2"\nweight = 10.0', '[losses]\nreconstruction = "l1"', ':14: losses.reconstruction: expected a table; write [losses.reconstruction] use = "l1"'),

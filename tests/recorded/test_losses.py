@@ -27,10 +27,10 @@ from ganforge.training.state import random_state, seed_random
 
 LOSSES = {}
 REASONS = {}
-KEPT = "keeps state outside of buffers and parameters"
-LOOKS = "looks at the values of a tensor"
-OTHERWISE = "is called otherwise for another batch"
-PYTHON = "random numbers of Python or NumPy are drawn"
+KEPT = "keeps state outside buffers and parameters"
+LOOKS = "reads the values of a tensor"
+OTHERWISE = "is called differently for another batch"
+PYTHON = "it draws random numbers of Python or NumPy"
 
 
 def recorded(loss):
@@ -370,7 +370,7 @@ def by_dlpack(fake):
     return fake.square().mean() / float(numpy.from_dlpack(fake.detach()).max())
 
 
-@unrecorded("made of another batch's values")
+@unrecorded("depends on a batch's values")
 def by_capsule(fake):
     """Memory that is handed over as a capsule."""
     again = torch.utils.dlpack.from_dlpack(torch.utils.dlpack.to_dlpack(fake.detach()))
@@ -389,7 +389,7 @@ def by_deepcopy(fake):
     return (fake - copy.deepcopy(fake.detach()).mean(0)).square().mean()
 
 
-@unrecorded("differs when it is replayed")
+@unrecorded("differs when replayed")
 def of_fixed_noise(generator, fake):
     """What no batch changes, only the weights do, by a way that torch does not tell of."""
     usual = generator(torch.linspace(-1, 1, 8).reshape(4, 2)).detach()
@@ -397,7 +397,7 @@ def of_fixed_noise(generator, fake):
     return (fake - usual.mean(0)).square().mean()
 
 
-@unrecorded("draws from a random generator of its own")
+@unrecorded("draws from its own random generator")
 def own_generator(fake):
     """Noise from a generator of its own."""
     return (fake + 0.1 * torch.rand(fake.shape, generator=GENERATOR)).square().mean()
@@ -434,7 +434,7 @@ def counted_in_function(fake):
     return min(counted_in_function.count / 10, 1.0) * fake.square().mean()
 
 
-@unrecorded("holds an iterator, which could not be put back")
+@unrecorded("holds an iterator, which could not be restored")
 def counted_by_iterator(fake):
     """A count by an iterator."""
     return min(next(ITERATOR) / 10, 1.0) * fake.square().mean()
@@ -544,7 +544,7 @@ class LatestByName:
         return (fake.mean(0) - before).square().mean()
 
 
-@unrecorded("changes a tensor that is no buffer of a module")
+@unrecorded("changes a tensor that is not a module's buffer")
 @define
 class CentredField:
     """Spread around a mean in a field that is a tensor."""
@@ -557,14 +557,14 @@ class CentredField:
         return (fake - self.mean).square().mean()
 
 
-@unrecorded("changes a tensor that is no buffer of a module")
+@unrecorded("changes a tensor that is not a module's buffer")
 def centred_global(fake):
     """Spread around a mean in a variable of the module."""
     MEAN.lerp_(fake.detach().mean(0), 0.1)
     return (fake - MEAN).square().mean()
 
 
-@unrecorded("changes a tensor that is no buffer of a module")
+@unrecorded("changes a tensor that is not a module's buffer")
 @define
 class CentredRow:
     """The same in a row of a tensor."""
@@ -577,7 +577,7 @@ class CentredRow:
         return (fake - self.rows[1].clone()).square().mean()
 
 
-@unrecorded("changes a tensor that is no buffer of a module")
+@unrecorded("changes a tensor that is not a module's buffer")
 @frozen
 class Clipped:
     """A critic whose weights shrink before it judges."""
@@ -609,7 +609,7 @@ def remembered(fake):
     return (fake.mean(0) - remember(fake.detach().mean(0))).square().mean()
 
 
-@unrecorded("changes a tensor that is no buffer of a module")
+@unrecorded("changes a tensor that is not a module's buffer")
 class Lazy(nn.Module):
     """A network that is made in the first call."""
 
@@ -634,7 +634,7 @@ class HeldBeside:
         return min(self.count / 10, 1.0) * self.layer(fake).square().mean() + fake.square().mean()
 
 
-@unrecorded("holds an iterator, which could not be put back")
+@unrecorded("holds an iterator, which could not be restored")
 class References:
     """Batches of its own."""
 
@@ -646,7 +646,7 @@ class References:
         return (fake.mean(0) - next(self.batches)).square().mean()
 
 
-@unrecorded("the buffer losses.extra.AB.mean is replaced, not changed in place")
+@unrecorded("the buffer losses.extra.AB.mean is replaced instead of changed in place")
 class Replaced(nn.Module):
     """Spread around a mean in a buffer that is another tensor in every step."""
 

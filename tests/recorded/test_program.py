@@ -213,7 +213,7 @@ def test_what_one_part_leaves_the_next_one_takes_and_both_see_the_weights_of_the
     ids=["item", "branch", "mask", "tolist", "numpy", "dlpack"],
 )
 def test_what_looks_at_values_is_not_recorded(loss):
-    with pytest.raises(UnrecordableError, match="looks at the values"):
+    with pytest.raises(UnrecordableError, match="reads the values"):
         record(nn.Linear(3, 2), loss, [torch.randn(4, 3)])
 
 
@@ -224,13 +224,13 @@ def test_what_depends_on_more_than_the_shapes_of_a_batch_is_not_recorded():
         calls.append(None)
         return made.sum() * len(calls)
 
-    with pytest.raises(UnrecordableError, match="is called otherwise for another batch"):
+    with pytest.raises(UnrecordableError, match="is called differently for another batch"):
         record(nn.Linear(3, 2), counted, [torch.randn(4, 3)])
 
 
 def test_a_tensor_is_changed_in_place_only_where_it_is_a_buffer():
     network, mean = nn.Linear(3, 2), torch.zeros(2)
-    with pytest.raises(UnrecordableError, match="changes a tensor that is no buffer of a module"):
+    with pytest.raises(UnrecordableError, match="changes a tensor that is not a module's buffer"):
         record(
             network, lambda made: (made - mean.lerp_(made.detach().mean(0), 0.1)).square().mean(), [torch.randn(4, 3)]
         )

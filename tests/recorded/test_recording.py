@@ -64,7 +64,7 @@ def test_a_wrong_program_is_noticed_named_and_not_taken(play, part, spoil, culpr
         mine, theirs = recorded.step(step, batches(step)), plain.step(step, batches(step))
         assert all(torch.equal(mine[player], theirs[player]) for player in theirs)
         noticed = step + 1 >= play
-        assert recorded.recording.reason == (f"{culprit} differs when it is replayed" if noticed else "")
+        assert recorded.recording.reason == (f"{culprit} differs when replayed" if noticed else "")
         assert bool(recorded.recording.programs) == (not noticed)
     for name, network in plain.networks.items():
         for one, other in zip(network.parameters(), recorded.networks[name].parameters(), strict=True):
@@ -78,7 +78,7 @@ def test_between_audits_a_wrong_program_is_noticed_at_the_next_one(toy, make_eng
     for step in range(4):
         engine.step(step, batches(step))
         reasons.append(engine.recording.reason)
-    assert reasons == ["", "", "", "the loss generator.reconstruction.AB differs when it is replayed"]
+    assert reasons == ["", "", "", "the loss generator.reconstruction.AB differs when replayed"]
 
 
 def test_a_buffer_that_a_program_moves_otherwise_is_named(toy, tmp_path, plugins, make_engine, monkeypatch):
@@ -99,7 +99,7 @@ def test_a_buffer_that_a_program_moves_otherwise_is_named(toy, tmp_path, plugins
     wrong_from(monkeypatch, 2, 1, count_more)
     for step in range(5):
         engine.step(step, batches(step))
-    assert engine.recording.reason == "the buffer losses.counted.BA.calls differs when it is replayed"
+    assert engine.recording.reason == "the buffer losses.counted.BA.calls differs when replayed"
     assert [int(engine.held[f"losses.counted.{view}"].module.calls) for view in ("AB", "BA")] == [5, 5]
 
 

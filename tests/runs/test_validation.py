@@ -273,7 +273,7 @@ def test_a_folder_of_validation_pictures_holds_no_others(pictures, tmp_path, gan
         ("1.5", "dataset.validation: expected 0 < x < 1"),
         ("0", "dataset.validation: expected 0 < x < 1"),
         ('"nowhere"', "dataset.validation: no folder 'nowhere'"),
-        ('"own"', "dataset.validation: these folders bring none of their own"),
+        ('"own"', "dataset.validation: these folders hold no validation pictures"),
         ('"a"', "dataset.validation: 'a' holds none of the folders 'A', 'a'"),
         ("[1]", "dataset.validation: expected"),
     ],

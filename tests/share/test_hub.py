@@ -65,7 +65,7 @@ def test_what_shall_be_private_is_not_pushed_where_all_can_see_it(hub, pack, gan
     hub.create("me/open")
     refused = ganforge("push", pack, "me/open", "--private")
     assert refused.status == 2
-    assert refused.err.startswith(f"error: {hub.address}/me/open is there, and public")
+    assert refused.err.startswith(f"error: {hub.address}/me/open exists and is public")
     assert sorted(hub.files("me/open")) == [".gitattributes"]
 
 
@@ -99,7 +99,7 @@ def test_a_revision_is_taken_and_a_folder_of_that_name_goes_before(pushed, pack,
     words = [picture, "--direction", "AB", "--out"]
     gone = ganforge("translate", "hub:me/shoes", *words, "gone")
     assert gone.status == 2
-    assert gone.err.endswith("error: hub:me/shoes holds no weights of ganforge\n")
+    assert gone.err.endswith("error: hub:me/shoes holds no ganforge weights\n")
     assert ganforge("translate", f"hub:me/shoes@{first}", *words, "old").status == 0
     wrong = ganforge("translate", "hub:me/shoes@v9", *words, "wrong")
     assert wrong.status == 2
@@ -138,11 +138,9 @@ def test_who_may_not_is_told_how_to_sign_in(pushed, pack, picture, ganforge, mon
     sign_in = "sign in with `hf auth login`, or set HF_TOKEN\n"
     missing = ganforge("translate", "hub:me/hats", *words)
     assert missing.status == 2
-    assert missing.err.endswith(
-        f"error: hub:me/hats: there is no such model, or this account may not see it: {sign_in}"
-    )
+    assert missing.err.endswith(f"error: hub:me/hats: no such model, or this account has no access: {sign_in}")
     gated = ganforge("translate", "hub:other/gated", *words)
-    assert gated.err.endswith(f"its owner asks for a consent first: open its page on the hub, and {sign_in}")
+    assert gated.err.endswith(f"its owner requires your consent first: open its page on the hub, and {sign_in}")
     foreign = ganforge("push", pack, "other/shoes")
     assert (foreign.status, foreign.err.endswith(f"error: other/shoes: this account may not do that: {sign_in}")) == (
         2,
@@ -150,7 +148,7 @@ def test_who_may_not_is_told_how_to_sign_in(pushed, pack, picture, ganforge, mon
     )
     monkeypatch.delenv("HF_TOKEN")
     hidden = ganforge("translate", "hub:other/secret", *words)
-    assert hidden.err.endswith(f"there is no such model, or this account may not see it: {sign_in}")
+    assert hidden.err.endswith(f"no such model, or this account has no access: {sign_in}")
     refused = ganforge("push", pack, "me/shoes")
     assert (refused.status, refused.err.endswith(f"this account may not do that: {sign_in}")) == (2, True)
     assert TOKEN not in "".join(one.err + one.out for one in (missing, gated, foreign, hidden, refused))
@@ -167,7 +165,7 @@ def test_what_is_no_name_is_refused_without_a_question(name, hub, picture, ganfo
 
 def test_only_packs_are_pushed(hub, shared_run, pack, ganforge, tmp_path):
     for folder, problem in (
-        (shared_run, f"'{shared_run}' is no pack; make one with: ganforge pack RUN --out DIR"),
+        (shared_run, f"'{shared_run}' is not a pack; make one with: ganforge pack RUN --out DIR"),
         (tmp_path / "pakc", f"no folder '{tmp_path / 'pakc'}'; did you mean 'pack'?"),
     ):
         result = ganforge("push", folder, "me/x")

@@ -64,7 +64,7 @@ def test_a_pack_of_one_direction_translates_in_it_alone(shared_run, picture, gan
     assert "the direction AB needs the network G_AB" in refused.err
     again = ganforge("pack", "pack", "--out", "again", "--direction", "AB")
     assert again.status == 2
-    assert again.err == "error: no direction AB can be made with these weights; there are: BA\n"
+    assert again.err == "error: no direction AB can be built from these weights; choose from: BA\n"
     judged = ganforge("pack", "pack", "--out", "again", "--with-discriminators")
     assert judged.err == "error: 'pack' does not hold D_A\n"
     assert not (tmp_path / "again").exists()
@@ -100,7 +100,7 @@ def test_the_card_says_what_a_reader_and_a_hub_want_to_know(shared_run, ganforge
         "| train.A | 6 |",
         "| batch | 4 |",
         "Licence of the data: ask \\| &lt;b>them&lt;/b>.",
-        "One run, one seed: no deviation is known.",
+        "One run with one seed: the variation is unknown.",
         "Author: Me",
     ):
         assert line in text
@@ -125,9 +125,9 @@ def test_the_preview_is_the_runs_own_or_drawn_now_or_left_out_with_a_note(shared
     copy = shutil.copytree(shared_run / "checkpoints" / "step-00000001", tmp_path / "weights")
     result = ganforge("pack", copy, "--out", "blind")
     assert result.status == 0, result.err
-    assert "note: no preview: the data are not here" in result.out
+    assert "note: no preview: the data are missing" in result.out
     assert not (tmp_path / "blind" / "preview.png").exists()
-    assert "\nNo preview: the data are not here" in (tmp_path / "blind" / "README.md").read_text()
+    assert "\nNo preview: the data are missing" in (tmp_path / "blind" / "README.md").read_text()
     run = shutil.copytree(shared_run, tmp_path / "run")
     shutil.rmtree(run / "samples")
     shutil.rmtree(run / "figures")
@@ -143,7 +143,7 @@ def test_only_a_pack_is_replaced_and_never_what_is_packed(shared_run, pack, ganf
     (pack / "thesis.txt").write_text("mine")
     refused = ganforge("pack", shared_run, "--out", pack)
     assert refused.status == 2
-    assert refused.err.endswith("exists already, and is not only a pack: choose another --out, or say --overwrite\n")
+    assert refused.err.endswith("exists already, and is not only a pack: choose another --out, or add --overwrite\n")
     assert names(pack) == ["G_AB.safetensors", *BESIDE, "thesis.txt"]
     run = shutil.copytree(shared_run, tmp_path / "run")
     for out in (run, run / "checkpoints", run / "checkpoints" / "step-00000001", tmp_path):
@@ -243,7 +243,7 @@ def test_a_pack_of_points_has_no_picture_in_its_card(toy, ganforge, tmp_path):
     assert ganforge("run", toy).status == 0
     result = ganforge("pack", "runs/toy/0001", "--out", "points")
     assert result.status == 0, result.err
-    assert "note: no preview: what it makes are no pictures" in result.out
+    assert "note: no preview: it does not output pictures" in result.out
     assert front_matter(tmp_path / "points")["tags"] == ["gan", "discogan"]
 
 

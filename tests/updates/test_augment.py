@@ -116,7 +116,7 @@ def test_the_generator_learns_through_the_changes(change):
 
 @pytest.mark.parametrize("change", [diffaugment, lambda samples: ada(samples, state(1.0))], ids=["diffaugment", "ada"])
 def test_what_is_no_picture_is_refused(change):
-    with pytest.raises(ValueError, match=r"is for pictures .* not for \[4, 2\]"):
+    with pytest.raises(ValueError, match=r"needs pictures .* got \[4, 2\]"):
         change(torch.zeros(4, 2))
 
 

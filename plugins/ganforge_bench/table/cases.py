@@ -1,4 +1,4 @@
-"""What stands in the table: which steps are measured, against what, and what they are hoped to reach."""
+"""The rows of the table: which steps are measured, what they are compared with, and their goals."""
 
 import os
 from collections.abc import Iterator
@@ -9,8 +9,8 @@ from attrs import field, frozen
 PICTURES, CYCLEGAN, CUT, TOY = "discogan_edges2shoes", "cyclegan_horse2zebra", "cut_horse2zebra", "discogan_toy"
 NO_DATA = "dataset.root=none"
 BEST_ROUNDS, FEW_ROUNDS = 5, 2
-GROWN = {"cpu": 2, "cuda": 32}  # pictures in a batch while their size grows
-# Each method on pictures of 64x64 in batches of 4, as narrow as for a CPU, without data.
+GROWN = {"cpu": 2, "cuda": 32}  # batch size while the pictures grow
+# Each method without data, on 64x64 pictures in batches of 4, narrow enough for a CPU.
 METHODS = (
     *("cut_turntable", "cyclegan_turntable", "dcgan_turntable", "discogan_car2car_turntable", "distancegan_turntable"),
     *("dualgan_turntable", "gan_car2car_turntable", "gan_recon_car2car_turntable", "gcgan_turntable"),
@@ -21,20 +21,20 @@ METHODS = (
 
 @frozen
 class Case:
-    """A recipe's step, measured by `ganforge bench` in a process of its own.
+    """A recipe's step, measured by `ganforge bench` in its own process.
 
     Attributes:
-        name: of its file.
-        title: in the table.
-        recipe: a shipped one.
+        name: name of its file.
+        title: title in the table.
+        recipe: name of a shipped recipe.
         sets: its overrides.
-        options: of `ganforge bench`, further ones.
-        rounds: at least.
-        goal: the ratio that is hoped for, if one is.
-        series: the picture that it stands in; empty where it is a row of the table.
+        options: further options of `ganforge bench`.
+        rounds: minimum number of rounds.
+        goal: the ratio to reach, if there is a goal.
+        series: the plot that it belongs to; empty for a row of the table.
         size: its place on the horizontal axis, a number or a name.
-        cost: how many seconds it takes on two cores, about: for the estimate of what is left.
-        limit: seconds after which it is given up.
+        cost: rough seconds on two cores, to estimate the time left.
+        limit: seconds after which it is killed.
     """
 
     name: str
@@ -51,13 +51,13 @@ class Case:
 
     @property
     def words(self) -> list[str]:
-        """What stands behind `ganforge bench`."""
+        """The arguments of `ganforge bench`."""
         sets = [word for text in self.sets for word in ("--set", text)]
         return [self.recipe, *sets, *self.options, "--rounds", str(self.rounds)]
 
 
 def cases(device: torch.device) -> list[Case]:
-    """Return all cases of a device, the rows with goals first, then what grows, from small to large."""
+    """Return all cases of a device: first the rows with goals, then the growing series, from small to large."""
     rows = _on_cuda() if device.type == "cuda" else _on_cpu()
     return [*rows, *_growth(device)]
 
@@ -96,7 +96,7 @@ def _on_cuda() -> Iterator[Case]:
 
 
 def _toy(sets: str, recorded: float | None, compiled: float | None) -> Iterator[Case]:
-    yield _row("toy", "toy step, as the recipe has it", TOY, sets, "toy", recorded, 25)
+    yield _row("toy", "toy step, as in the recipe", TOY, sets, "toy", recorded, 25)
     yield _row(
         "toy-plain", "toy step, neither recorded nor compiled", TOY, f"{sets} compute.compile=false", "toy", None, 25
     )
@@ -104,7 +104,7 @@ def _toy(sets: str, recorded: float | None, compiled: float | None) -> Iterator[
 
 
 def _growth(device: torch.device) -> Iterator[Case]:
-    """Yield what grows; a case is left out where a smaller one of its series failed."""
+    """Yield the growing series; a case is skipped if a smaller one of its series failed."""
     for batch in (8, 32, 128, 512):
         yield _grown("batch (DiscoGAN, 64x64, width 64)", batch, 5 + batch / 4, f"train.batch={batch}")
     for width in (16, 32, 64, 128):

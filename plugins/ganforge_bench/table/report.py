@@ -11,7 +11,7 @@ PICTURE, TABLE = "speed.png", "speed.md"
 
 
 def markdown(found: Mapping[str, Mapping[str, Any]], machine: Mapping[str, Any]) -> str:
-    """Write all results, by case, as the text of a page."""
+    """Return a page with all results."""
     about = f"{machine['device']}, {machine['cores']} cores, torch {machine['torch']}, ganforge {machine['ganforge']}"
     steps = [one for one in found.values() if "round_seconds" in one and not one["series"]]
     text = [
@@ -31,7 +31,7 @@ def markdown(found: Mapping[str, Mapping[str, Any]], machine: Mapping[str, Any])
         )
     if "commands" in (looking := found.get("looking", {})):
         rows = [{"command": f"`{name}`", "s": f"{one['seconds']:.2f}"} for name, one in looking["commands"].items()]
-        text.append("## Commands that only look\n\n" + _table(rows))
+        text.append("## Commands that do not train\n\n" + _table(rows))
     if growing := [one for one in found.values() if "round_seconds" in one and one["series"]]:
         text.append(
             f"## How it grows\n\n![steps per second and memory]({PICTURE})\n\n{_table(list(map(_grown, growing)))}"
@@ -42,7 +42,7 @@ def markdown(found: Mapping[str, Mapping[str, Any]], machine: Mapping[str, Any])
 
 
 def picture(found: Mapping[str, Mapping[str, Any]]) -> bytes | None:
-    """Draw steps per second and memory of every series as a PNG; None where there is no series."""
+    """Draw steps per second and memory of every series as a PNG; None if there is no series."""
     from matplotlib.figure import Figure
 
     series: dict[str, list[Mapping[str, Any]]] = {}
@@ -99,7 +99,7 @@ def _memory(one: Mapping[str, Any]) -> str:
 
 
 def _mib(one: Mapping[str, Any]) -> str:
-    return "" if one["memory_mib"] is None else f"{one['memory_mib']:,.0f}"  # not every system tells
+    return "" if one["memory_mib"] is None else f"{one['memory_mib']:,.0f}"  # not every system reports it
 
 
 def _ratio(one: Mapping[str, Any], ratio: float, quartiles: Sequence[float]) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Measures case after case, each in a process of its own, so that one that fails does not end the others."""
+"""Measures each case in its own process, so that a failure does not affect the others."""
 
 import json
 import os
@@ -21,16 +21,16 @@ from ganforge_bench.table.cases import TOY, Case, cases
 
 MACHINE = "machine.json"
 LOOKS = (("--help",), ("list",), ("show", "coupling", "discogan"), ("validate", TOY), ("plugins",))
-TIMES = 5  # that a command is run
-LOOKING_LIMIT, TOY_LIMIT = 60.0, 600.0  # seconds after which a process is given up
-# The toy is trained for two numbers of steps, from which start and step follow: 20,000 would take too long.
+TIMES = 5  # how often a command is run
+LOOKING_LIMIT, TOY_LIMIT = 60.0, 600.0  # seconds after which a process is killed
+# The toy is trained for two numbers of steps, which give the times of start and step: 20,000 would take too long.
 SHORT, LONG, WHOLE = 1000, 3000, 20_000
 INTERVALS = tuple(f"record.{name}_every=1000" for name in ("checkpoint", "sample", "evaluate"))
 
 
 @frozen
 class Ended:
-    """How a process ended: what it wrote, and the seconds that it took, on the clock and of processors."""
+    """The result of a process: exit status, output, wall-clock and processor seconds."""
 
     status: int
     out: str
@@ -41,7 +41,7 @@ class Ended:
 
 @frozen
 class Job:
-    """Something to measure that stands in a file of its own."""
+    """A measurement with its own file."""
 
     name: str
     title: str
@@ -51,21 +51,21 @@ class Job:
 
 
 def measure_all(out: Path, device: torch.device, *, seconds: float, minutes: float, report: Report) -> dict[str, Any]:
-    """Measure all cases that have no file yet in a folder.
+    """Measure all cases that have no file in a folder yet.
 
     Args:
         out: the folder; it gets a JSON file for each case, also for one that failed.
         device: where to train.
-        seconds: how long the rounds of a case shall take, about.
-        minutes: after which no case is begun.
-        report: told of (what, done, total), in seconds that cases are expected to take.
+        seconds: roughly how long the rounds of a case take.
+        minutes: no case is started after this time.
+        report: called with (what, done, total), in the seconds that cases are expected to take.
 
     Returns:
-        What is in the folder by now: results by case.
+        All results in the folder, by case.
 
     Raises:
         InputError: the folder cannot be written, is in use, or holds results of another machine or version.
-        StoppedError: a signal asked to stop; the case that was measured is not among the results.
+        StoppedError: a signal asked to stop; the case in progress is not among the results.
     """
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -85,7 +85,7 @@ def _stop(number: int, _: object) -> None:
 
 
 def _measure(jobs: Sequence[Job], folder: Folder, seconds: float, report: Report) -> dict[str, Any]:
-    """Return all results; measure those that are missing, as far as time allows."""
+    """Return all results; measure missing ones while time allows."""
     found: dict[str, Any] = {}
     failed: set[str] = set()
     missing = [job for job in jobs if not folder.has(f"{job.name}.json")]
@@ -98,7 +98,7 @@ def _measure(jobs: Sequence[Job], folder: Folder, seconds: float, report: Report
         elif spent <= seconds:
             left = f" (about {(total - done) * spent / done / 60:.0f} minutes left)" if done else ""
             report(f"{job.title}{left}", round(done), round(total))
-            measured = {"failed": "a smaller one failed"} if job.series in failed else job.measure()
+            measured = {"failed": "a smaller case failed"} if job.series in failed else job.measure()
             found[job.name] = {"title": job.title, "series": job.series, **measured}
             folder.write(name, to_json(found[job.name], indent=1))
             done += job.cost
@@ -111,7 +111,7 @@ def _read(folder: Folder, name: str) -> Any:
     try:
         return json.loads(folder.read(name))
     except ValueError as error:
-        raise InputError(f"{folder.path / name} is no JSON; delete it to have it measured again") from error
+        raise InputError(f"{folder.path / name} is not JSON; delete it to measure it again") from error
 
 
 def _jobs(device: torch.device, seconds: float) -> list[Job]:
@@ -121,7 +121,7 @@ def _jobs(device: torch.device, seconds: float) -> list[Job]:
     measured = cases(device)
     rows = [of(case) for case in measured if not case.series]
     growing = [of(case) for case in measured if case.series]
-    looks = Job("looking", "commands that only look", 40, _looks)
+    looks = Job("looking", "commands that do not train", 40, _looks)
     toy = Job(
         "toy-run",
         f"toy, {WHOLE:,} steps from the command line (extrapolated), processor time",
@@ -140,18 +140,18 @@ def _case(case: Case, device: torch.device, seconds: float) -> dict[str, Any]:
     if ended is None:
         return {**about, "failed": f"took longer than {case.limit:.0f} s"}
     if ended.status:
-        last = (ended.err.strip() or f"ended with status {ended.status}").splitlines()[-1]
+        last = (ended.err.strip() or f"exited with status {ended.status}").splitlines()[-1]
         return {**about, "failed": last.removeprefix("error: ")}
     return {**about, **json.loads(ended.out)}
 
 
 def _looks() -> dict[str, Any]:
-    """Time the commands that only look, each run once before."""
+    """Time the commands that do not train, after one warm-up run each."""
     found = {}
     for words in LOOKS:
         times = [run(_ganforge(*words), LOOKING_LIMIT) for _ in range(1 + TIMES)][1:]
         if any(one is None or one.status for one in times):
-            return {"failed": f"`ganforge {' '.join(words)}` failed, or took longer than {LOOKING_LIMIT:.0f} s"}
+            return {"failed": f"`ganforge {' '.join(words)}` failed or took longer than {LOOKING_LIMIT:.0f} s"}
         seconds, processor = ([getattr(one, name) for one in times] for name in ("seconds", "processor"))
         found[" ".join(["ganforge", *words])] = {"seconds": median(seconds), "processor_seconds": median(processor)}
     return {"commands": found}
@@ -167,14 +167,14 @@ def _toy(device: torch.device) -> dict[str, Any]:
             taken: dict[str, float] = {}
             for steps in (SHORT, LONG):
                 sets = [word for text in (f"train.steps={steps}", *INTERVALS) for word in ("--set", text)]
-                # One thread is what networks this small are fastest with; ganforge chooses it by itself.
+                # Networks this small are fastest with one thread; ganforge chooses it by itself.
                 ours = run(_ganforge("run", TOY, *sets, "--device", str(device), "--out", out), TOY_LIMIT)
                 plain = [sys.executable, str(TEXTBOOK / "toy.py"), str(steps), f"{out}/toy.png"]
                 script = run(plain, TOY_LIMIT, OMP_NUM_THREADS="1")
                 for name, ended in (("ganforge", ours), ("plain", script)):
                     if ended is None or ended.status:
                         what = f"the {name} training of {steps} steps"
-                        return {"failed": f"{what} failed, or took longer than {TOY_LIMIT:.0f} s"}
+                        return {"failed": f"{what} failed or took longer than {TOY_LIMIT:.0f} s"}
                     taken[f"{name} {steps}"] = ended.processor
             rounds.append({name: _whole(taken, name) for name in ("ganforge", "plain")})
     ratio, quartiles = summary([one["plain"] / one["ganforge"] for one in rounds])
@@ -183,13 +183,13 @@ def _toy(device: torch.device) -> dict[str, Any]:
 
 
 def _whole(taken: Mapping[str, float], name: str) -> float:
-    """Return the seconds of a whole run: the start and as many steps."""
+    """Return the seconds of a whole run: the start and all steps."""
     step = (taken[f"{name} {LONG}"] - taken[f"{name} {SHORT}"]) / (LONG - SHORT)
     return taken[f"{name} {SHORT}"] + step * (WHOLE - SHORT)
 
 
 def run(words: Sequence[str], limit: float, **variables: str) -> Ended | None:
-    """Run a process, with all that it starts; None where it took longer than its limit, and was killed."""
+    """Run a process and its children; return None if it took longer than its limit and was killed."""
     began = time.perf_counter()
     before = os.times()
     with subprocess.Popen(
@@ -200,7 +200,7 @@ def run(words: Sequence[str], limit: float, **variables: str) -> Ended | None:
         text=True,
         errors="replace",
         env={**os.environ, **variables},
-        start_new_session=True,  # so that what it started is ended with it
+        start_new_session=True,  # so that its children can be killed with it
     ) as process:
         try:
             out, err = process.communicate(timeout=limit)
@@ -214,7 +214,7 @@ def run(words: Sequence[str], limit: float, **variables: str) -> Ended | None:
 
 
 def _kill(process: "subprocess.Popen[str]") -> None:
-    """End a process, and what it started, if it still runs."""
+    """Kill a process and its children if it still runs."""
     if process.poll() is None:
         if os.name == "posix":
             os.killpg(process.pid, signal.SIGKILL)
@@ -228,7 +228,7 @@ def _ganforge(*words: str) -> list[str]:
 
 
 def _require_same_machine(folder: Folder, device: torch.device) -> None:
-    """Note where results come from; refuse those of another machine or version."""
+    """Record which machine and version the results come from; refuse those of another one."""
     now = {
         "device": device_name(device),
         "processor": device_name(torch.device("cpu")),

@@ -35,7 +35,7 @@ class Step:
         """Train the generators, then the discriminators; return both losses."""
         a, b = 2 * batch["A"] - 1, 2 * batch["B"] - 1
 
-        # The generators: to pass for real, to find the way back, and to leave alone what needs no translation.
+        # The generators learn to pass for real, to find the way back, and to leave alone what needs no translation.
         ab, ba = self.ab(a), self.ba(b)
         back_a, back_b = self.ba(ab), self.ab(ba)
         let_learn(self.d_a, self.d_b, learn=False)
@@ -46,7 +46,7 @@ class Step:
         g_loss.backward()  # type: ignore[no-untyped-call]
         self.for_g.step()
 
-        # The discriminators: to tell real pictures from translations of now and before.
+        # The discriminators learn to tell real pictures from present and past translations.
         let_learn(self.d_a, self.d_b, learn=True)
         self.for_d.zero_grad()
         d_losses = []
@@ -58,7 +58,7 @@ class Step:
 
 
 class Pool:
-    """The last translations: half of the time one of them is shown, and the new one takes its place (section 4)."""
+    """Past translations: with probability 1/2 one of them is shown, and the new one takes its place (section 4)."""
 
     def __init__(self) -> None:
         self.past: list[Tensor] = []
@@ -78,13 +78,13 @@ class Pool:
 
 
 def judge(network: nn.Module, pictures: Tensor, target: int) -> Tensor:
-    """Return the squared distance of the judgement of pictures from a target, 1 for real and 0 for fake."""
+    """Return the mean squared distance of the scores of pictures from a target, 1 for real and 0 for fake."""
     score = network(pictures)
     return mse_loss(score, torch.full_like(score, target))
 
 
 def let_learn(*networks: nn.Module, learn: bool) -> None:
-    """Have gradients of networks' weights computed, or not."""
+    """Turn gradients of the networks' weights on or off."""
     for network in networks:
         network.requires_grad_(learn)
 
@@ -107,7 +107,7 @@ def generator(channels_in: int, channels_out: int, width: int) -> nn.Sequential:
 
 
 def normed(channels: int) -> list[nn.Module]:
-    """Return what follows a convolution."""
+    """Return the layers that follow a convolution."""
     return [nn.InstanceNorm2d(channels), nn.ReLU(True)]
 
 
@@ -121,13 +121,13 @@ class Block(nn.Module):
         self.layers = nn.Sequential(*first, *second)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Change [N, C, H, W] and keep its shape."""
+        """Compute [N, C, H, W] to the same shape."""
         changed: Tensor = x + self.layers(x)
         return changed
 
 
 def discriminator(channels: int, width: int) -> nn.Sequential:
-    """Return C64, C128, C256, C512 and one that judges (section 7.2); logits [N, 1, H', W']."""
+    """Return C64, C128, C256, C512 and a convolution to logits [N, 1, H', W'] (section 7.2)."""
     layers: list[nn.Module] = [nn.Conv2d(channels, width, 4, 2, 1), nn.LeakyReLU(0.2, True)]
     for before, stride in ((width, 2), (2 * width, 2), (4 * width, 1)):
         layers += [nn.Conv2d(before, 2 * before, 4, stride, 1), nn.InstanceNorm2d(2 * before), nn.LeakyReLU(0.2, True)]

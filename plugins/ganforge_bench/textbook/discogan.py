@@ -1,6 +1,6 @@
 """DiscoGAN's step for pictures (Kim et al. 2017, arXiv 1703.05192, Algorithm of section 2.3 and section 3.2).
 
-Every pass is made anew for each player, in full precision, with torch's default optimizer, as public code has it.
+Each player recomputes every pass, in full precision, with torch's default optimizer, as public code does.
 """
 
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ def make(batch: Mapping[str, Tensor], width: int = 64) -> "Step":
 
 
 class Step:
-    """Two generators with Eq. 3 and 4 for their losses, two discriminators with Eq. 6."""
+    """Two generators with the losses of Eq. 3 and 4, two discriminators with that of Eq. 6."""
 
     def __init__(self, a: Tensor, b: Tensor, width: int) -> None:
         self.ab, self.ba = generator(a.shape[1], b.shape[1], width), generator(b.shape[1], a.shape[1], width)
@@ -49,7 +49,7 @@ class Step:
 
 
 def judge(network: nn.Module, pictures: Tensor, target: int) -> Tensor:
-    """Return how far the judgement of pictures is from a target, 1 for real and 0 for fake."""
+    """Return the binary cross entropy of the scores of pictures, with target 1 for real and 0 for fake."""
     score = network(pictures)
     return binary_cross_entropy_with_logits(score, torch.full_like(score, target))
 
@@ -70,7 +70,7 @@ def generator(channels_in: int, channels_out: int, width: int) -> nn.Sequential:
 
 
 def discriminator(pictures: Tensor, width: int) -> nn.Sequential:
-    """Return four convolutions that halve the picture and one that makes a logit of what is left."""
+    """Return four convolutions that halve the picture and one that makes a logit of the rest."""
     _, channels, height, breadth = pictures.shape
     sizes = [width * 2**level for level in range(4)]
     judging = nn.Conv2d(sizes[-1], 1, (height // 16, breadth // 16), bias=False)

@@ -1,12 +1,12 @@
-"""What a job of Slurm runs: one training in this very process, so that signals reach it once, however Slurm sends them.
+"""What a Slurm job runs: one training in this process, so that signals reach it once, however Slurm sends them.
 
-Slurm says SIGTERM when it takes the machine away: the run saves its state and ends, and what Slurm then does with the
-job is Slurm's: it is queued again if it was preempted, and not if it was cancelled. Some time before the job's time is
-over it says SIGUSR2, as it was asked to: the run saves and ends, too, and the job queues itself again.
+Slurm sends SIGTERM when it takes the machine away: the run saves its state and ends. Slurm queues the job again if it
+was preempted, not if it was cancelled. Some time before the job's time limit Slurm sends SIGUSR2, as requested: the run
+saves and ends, too, and the job queues itself again.
 
     python -P -m ganforge_compare.work.job ARRAY
 
-ARRAY is the folder of an array of jobs, which holds its tasks, and for each of them what Slurm says and how it ended.
+ARRAY is the folder of an array of jobs. It holds the tasks and, for each of them, Slurm's output and the exit status.
 """
 
 import os
@@ -21,18 +21,18 @@ from types import FrameType
 
 from ganforge import GanforgeError, RunFailedError, tell, write_file
 
-SAVE_SECONDS = 120  # before the end of a job's time, in which a run saves its state
+SAVE_SECONDS = 120  # before a job's time limit, for the run to save its state
 STOPPED = 128 + signal.SIGTERM
-TOO_SHORT = "the job's time was over before a step was saved; ask for more: --slurm time=..."
+TOO_SHORT = "the job's time limit was reached before a step was saved; ask for more: --slurm time=..."
 
 
 def output_of(array: Path, place: str) -> Path:
-    """Return the file that holds what Slurm says of a job of an array."""
+    """Return the file with Slurm's output for a job of an array."""
     return array / f"{place}.txt"
 
 
 def status_of(array: Path, place: int) -> int | None:
-    """Return the exit status of a training that ended by itself; None where none did, or it is not known here yet."""
+    """Return the exit status of a training that ended by itself; None if it did not, or is not known here yet."""
     with suppress(OSError, ValueError):
         return int(_status(array, place).read_text())
     return None
@@ -43,7 +43,7 @@ def _status(array: Path, place: int) -> Path:
 
 
 def main(array: Path, place: int) -> int:
-    """Train the run at a place of an array as far as the job's time goes, and return the exit status."""
+    """Train the run at a place of an array as long as the job's time allows, and return the exit status."""
     os.environ.setdefault("OMP_NUM_THREADS", os.environ.get("SLURM_CPUS_ON_NODE", "1"))  # before torch is imported
     from ganforge_compare.work.task import read_tasks
 
@@ -51,7 +51,7 @@ def main(array: Path, place: int) -> int:
 
     def end(number: int, _: FrameType | None) -> None:
         ending.append(number)
-        if signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:  # no step is made yet, and nothing is there to save
+        if signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:  # no step has run, so there is nothing to save
             os.write(1, f"error: {TOO_SHORT}\n".encode())
             write_file(_status(array, place), "1\n")
             os._exit(1)
@@ -76,7 +76,7 @@ def main(array: Path, place: int) -> int:
     except (GanforgeError, OSError, subprocess.SubprocessError) as error:
         tell(f"error: {error}")
         status = getattr(error, "status", 1)
-    if status != STOPPED:  # what was stopped is not over
+    if status != STOPPED:  # a stopped run is not finished
         write_file(_status(array, place), f"{status}\n")
     return status
 
@@ -95,7 +95,7 @@ def _train(words: list[str]) -> int:
 
 
 def _saved(folder: Path) -> str:
-    """Return the name of a run's newest checkpoint; empty where there is none."""
+    """Return the name of a run's newest checkpoint; empty if there is none."""
     with suppress(OSError):
         return (folder / "checkpoints" / "latest").read_text()
     return ""

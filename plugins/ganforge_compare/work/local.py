@@ -1,4 +1,4 @@
-"""Trainings on this machine: some at a time, each in a process of its own, which saves and ends when we do."""
+"""Trainings on this machine: some at a time, each in its own process, which saves and ends when we do."""
 
 import os
 import signal
@@ -15,9 +15,9 @@ from ganforge_compare.comparison import Member, require_free
 from ganforge_compare.display import Doing
 from ganforge_compare.work.task import doing, failure, task_of
 
-STOP_SECONDS = 60.0  # that a training has to save its state, after the step it is at
+STOP_SECONDS = 60.0  # for a training to save its state after the current step
 
-# Windows starts a program in between, which would be taken for the parent.
+# Windows starts a program in between, which would look like the parent.
 _PARENT = {PARENT: str(os.getpid())} if os.name == "posix" else {}
 
 
@@ -34,9 +34,9 @@ class Local:
     """Trains here.
 
     Attributes:
-        options: of the command line, to pass on.
-        device: where to train.
-        jobs: how many at a time; 0 takes as many as there are cores, and one on a GPU.
+        options: command-line options to pass on.
+        device: device to train on.
+        jobs: how many at a time; 0 for one per core, and one on a GPU.
     """
 
     options: Sequence[str]
@@ -47,10 +47,10 @@ class Local:
     failures: list[str] = field(init=False, factory=list)
     threads: int = field(init=False, default=1)
     seconds = 0.5
-    left = "interrupted; the same command goes on"
+    left = "interrupted; run the same command again to continue"
 
     def begin(self, missing: Sequence[Member]) -> None:
-        """Note what is to be trained."""
+        """Note the members to train."""
         require_free(missing)
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         jobs = self.jobs or (1 if self.device.type != "cpu" else cores)
@@ -59,22 +59,24 @@ class Local:
         self.waiting = list(missing)
 
     def look(self) -> Mapping[str, Doing]:
-        """Take note of trainings that have ended, start others, and say what each does."""
+        """Handle trainings that have ended, start others, and return what each does."""
         for worker in [worker for worker in self.working if worker.process.poll() is not None]:
             self.working.remove(worker)
             if status := worker.process.returncode:
-                ended = f"failed with status {status}" if status > 0 else f"was ended by {signal.Signals(-status).name}"
+                ended = (
+                    f"failed with status {status}" if status > 0 else f"was killed by {signal.Signals(-status).name}"
+                )
                 self.failures.append(failure(worker.member, ended))
         while self.waiting and len(self.working) < self.jobs:
             self.working.append(self._start(self.waiting.pop(0)))
         return {worker.member.label: doing(worker.member) for worker in self.working}
 
     def _start(self, member: Member) -> Worker:
-        """Start training, or going on with it."""
+        """Start or resume a training."""
         words, file = task_of(member, self.options, str(self.device)).prepare()
         with file:
             process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "ganforge", *words],  # no module of the current folder goes before others
+                [sys.executable, "-P", "-m", "ganforge", *words],  # modules in the current folder must not hide others
                 stdout=file,
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,
@@ -84,7 +86,7 @@ class Local:
         return Worker(member, process)
 
     def end(self) -> None:
-        """Have trainings save their state and end; one that takes too long is killed."""
+        """Make trainings save their state and end; kill those that take too long."""
         for worker in self.working:
             worker.process.terminate()
         until = time.monotonic() + STOP_SECONDS

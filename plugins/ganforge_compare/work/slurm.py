@@ -1,8 +1,8 @@
-"""Trainings as jobs of Slurm: an array of jobs, one for each run, which Slurm may stop, move and begin again.
+"""Trainings as Slurm jobs: an array of jobs, one for each run, which Slurm may stop, move and restart.
 
-Slurm is asked by its own commands, which run any program; submitit, the usual library, would pickle what it submits.
-What was submitted lies in the comparison's folder, `slurm/NUMBER-TOKEN/`, and names the array in the queue. So it
-is found there again by whoever asks, from whichever machine, and also if whoever submitted it was ended in between.
+Slurm is used through its own commands, which run any program; submitit, the usual library, would pickle what it
+submits. A submitted array is recorded in the comparison's folder, `slurm/NUMBER-TOKEN/`, which also names the array in
+the queue. So it can be found again from any machine, even if the process that submitted it was killed.
 """
 
 import re
@@ -26,20 +26,20 @@ from ganforge_compare.work.task import TASKS, doing, failure, read_tasks, task_o
 FOLDER = "slurm"
 COMMANDS = ("sbatch", "squeue", "scancel", "scontrol")
 COLUMNS = "%F|%K|%j|%T|%r"  # array, place in it, name, state, reason
-NAME = "ganforge-"  # how the names of our arrays begin
+NAME = "ganforge-"  # prefix of our arrays' names
 ENDED = frozenset(
     {
         *("BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL"),
         *("OUT_OF_MEMORY", "PREEMPTED", "REVOKED", "TIMEOUT"),
     }
 )
-# What compare says itself; jobs run in this folder and environment, which says for example which plugins are allowed.
+# Set by compare itself; jobs run in this folder and environment, which decides, for example, which plugins are allowed.
 OURS = (
     *("array", "chdir", "error", "export", "export-file", "job-name", "no-requeue", "open-mode", "output"),
     *("parsable", "requeue", "signal", "wait", "wrap"),
 )
-UNHEARD_SECONDS = 600.0  # that Slurm may leave us without an answer
-LATE_SECONDS = 60.0  # after which what a job wrote is seen on every machine
+UNHEARD_SECONDS = 600.0  # for which Slurm may not answer
+LATE_SECONDS = 60.0  # after which every machine sees what a job wrote
 
 
 @frozen
@@ -52,7 +52,7 @@ class Element:
 
 @frozen
 class State:
-    """What Slurm tells of a job: its number, such as `12_3`, its state, such as `PENDING`, and the reason."""
+    """A job in Slurm's queue: its number, such as `12_3`, its state, such as `PENDING`, and the reason."""
 
     job: str
     name: str
@@ -60,21 +60,21 @@ class State:
 
     @property
     def is_alive(self) -> bool:
-        """Whether it waits, runs, or is about to wait again."""
+        """Whether it is pending, running, or about to be requeued."""
         return self.name not in ENDED
 
 
 @define
 class Slurm:
-    """Has Slurm train.
+    """Trains in Slurm jobs.
 
     Attributes:
-        out: the comparison's folder, which all machines see.
-        options: of the command line, to pass on.
-        device: where a job trains: a name, or `auto`.
-        asked: options of sbatch, each as `partition=gpu`.
+        out: the comparison's folder, visible to all machines.
+        options: command-line options to pass on.
+        device: device of a job: a name, or `auto`.
+        asked: options of sbatch, such as `partition=gpu`.
         jobs: how many runs at a time; 0 leaves that to Slurm.
-        say: told what is submitted.
+        say: called with a line about each submission.
     """
 
     out: Path
@@ -98,7 +98,7 @@ class Slurm:
         self.waiting = dict(self.begun)
         self.find()
         until = time.monotonic() + LATE_SECONDS
-        while self._is_ending() and time.monotonic() < until:  # it then waits again, or is gone
+        while self._is_ending() and time.monotonic() < until:  # it is then pending again, or gone
             time.sleep(1)
             self._ask()
         new = [member for member in missing if not self._is_alive(member.label)]
@@ -113,7 +113,7 @@ class Slurm:
         """Find the jobs of this comparison in Slurm's queue.
 
         Raises:
-            InputError: a file of what was submitted is damaged.
+            InputError: the record of a submission is damaged.
             RunFailedError: Slurm does not answer.
         """
         for path in sorted((self.out / FOLDER).glob(f"*/{TASKS}")):
@@ -122,7 +122,7 @@ class Slurm:
         self._ask()
 
     def _ask(self) -> None:
-        """Ask Slurm for the states of all jobs; it may be busy now and then."""
+        """Ask Slurm for the states of all jobs; it may be too busy to answer at times."""
         arrays = {f"{NAME}{element.array.name}": element.array for element in self.elements.values()}
         if not arrays:
             return
@@ -131,12 +131,12 @@ class Slurm:
         )
         if told.returncode:
             if self.heard is None or time.monotonic() - self.heard > UNHEARD_SECONDS:
-                raise RunFailedError(f"squeue: {_line(told.stderr)}; jobs that are in Slurm's queue stay there")
+                raise RunFailedError(f"squeue: {_line(told.stderr)}; jobs in Slurm's queue stay there")
             return
         self.heard = time.monotonic()
         found = {}
         for line in told.stdout.splitlines():
-            if told_of := re.fullmatch(r"(\d+)\|(\d+)\|([^|]+)\|(\w+)\|(.*)", line):  # beside what a site may add
+            if told_of := re.fullmatch(r"(\d+)\|(\d+)\|([^|]+)\|(\w+)\|(.*)", line):  # skips lines that a site may add
                 number, place, name, state, reason = told_of.groups()
                 found[Element(arrays[name], int(place))] = State(f"{number}_{place}", state, reason)
         self.states = {label: found[element] for label, element in self.elements.items() if element in found}
@@ -145,7 +145,7 @@ class Slurm:
         return label in self.states and self.states[label].is_alive
 
     def alive(self, wanted: Sequence[Member]) -> list[str]:
-        """Return the numbers of jobs that wait or run for some members."""
+        """Return the numbers of pending or running jobs of some members."""
         return [self.states[member.label].job for member in wanted if self._is_alive(member.label)]
 
     def _submit(self, new: Sequence[Member]) -> None:
@@ -173,13 +173,13 @@ class Slurm:
         )
         if told.returncode:
             shutil.rmtree(array)
-            raise InputError(f"sbatch refuses: {_line(told.stderr)}")
+            raise InputError(f"sbatch failed: {_line(told.stderr)}")
         self.say(f"job {told.stdout.partition(';')[0].strip()} is submitted, for {runs(len(new))}")
         self.elements |= {member.label: Element(array, place) for place, member in enumerate(new)}
         self._ask()
 
     def look(self) -> Mapping[str, Doing]:
-        """Ask Slurm, take note of what has ended, and say what goes on."""
+        """Ask Slurm, handle jobs that have ended, and return what the others do."""
         self._ask()
         for label, member in list(self.waiting.items()):
             if member.is_done:
@@ -203,7 +203,7 @@ class Slurm:
         return label in self.states and self.states[label].name == "PENDING"
 
     def _end(self, label: str) -> str:
-        """Say how a job ended whose run is not done; nothing while what it wrote may still be on its way here."""
+        """Say how the job of an unfinished run ended; empty while its files may not be visible here yet."""
         status = status_of(self.elements[label].array, self.elements[label].place)
         if status:
             return f"failed with status {status}"
@@ -221,12 +221,12 @@ class Slurm:
 
     @property
     def left(self) -> str:
-        """What is left in the queue, and how to come back to it."""
+        """What is left in the queue, and how to continue."""
         kept = runs(sum(map(self._is_alive, self.waiting)))
-        return f"interrupted; Slurm's queue keeps {kept}: the same command comes back to them, --cancel ends them"
+        return f"interrupted; {kept} stay in Slurm's queue: the same command waits for them, --cancel cancels them"
 
     def cancel(self, wanted: Sequence[Member]) -> int:
-        """Take the members' jobs out of the queue; those that run save their state. Return how many they were."""
+        """Cancel the members' jobs; running ones save their state. Return their number."""
         self.find()
         if jobs := self.alive(wanted):
             told = _call("scancel", *jobs)
@@ -236,12 +236,12 @@ class Slurm:
 
 
 def runs(count: int) -> str:
-    """Return such as `1 run`."""
+    """Return a count in words, such as `1 run`."""
     return f"{count} run{'' if count == 1 else 's'}"
 
 
 def require_slurm(asked: Sequence[str]) -> None:
-    """Refuse with an InputError a machine without Slurm, and options of sbatch that are compare's own."""
+    """Raise an InputError if the machine has no Slurm, or for options of sbatch that compare sets itself."""
     if missing := [name for name in COMMANDS if not shutil.which(name)]:
         raise InputError(
             f"--on slurm needs {', '.join(missing)}: run it where jobs are submitted, with Slurm on the PATH"
@@ -255,14 +255,14 @@ def require_slurm(asked: Sequence[str]) -> None:
 
 
 def require_not_queued(out: Path, missing: Sequence[Member]) -> None:
-    """Refuse with an InputError to train here what Slurm's queue holds, as far as it is seen from here."""
+    """Raise an InputError if runs to train here are in Slurm's queue, as far as it is visible from here."""
     if (out / FOLDER).is_dir() and shutil.which("squeue"):
         slurm = Slurm(out, (), "auto", (), 0, tell)
         slurm.find()
         if jobs := slurm.alive(missing):
             raise InputError(
                 f"Slurm's queue holds {len(jobs)} of these runs ({', '.join(jobs[:3])}{', ...' if jobs[3:] else ''}): "
-                "`--on slurm` waits for them, `--on slurm --cancel` takes them out"
+                "`--on slurm` waits for them, `--on slurm --cancel` cancels them"
             )
 
 
@@ -271,12 +271,12 @@ def _parts(text: str) -> tuple[str, str, str]:
 
 
 def _call(*words: str, script: str = "") -> "subprocess.CompletedProcess[str]":
-    """Call a command of Slurm's, which an interruption of ours does not reach."""
+    """Call a Slurm command, shielded from our own interruption."""
     return subprocess.run(
         words, input=script, capture_output=True, text=True, errors="replace", check=False, start_new_session=True
     )
 
 
 def _line(text: str) -> str:
-    """Return what a command says as one line."""
+    """Return a command's output as one line."""
     return "; ".join(line.strip() for line in text.splitlines() if line.strip()) or "no answer"

@@ -1,4 +1,4 @@
-"""One training of a comparison: the command that begins it or goes on with it, wherever that runs; what it printed."""
+"""One training of a comparison: the commands that start or resume it, wherever that happens, and its output."""
 
 import json
 import os
@@ -14,7 +14,7 @@ from ganforge import InputError, hold, read_text
 from ganforge_compare.comparison import Member
 from ganforge_compare.display import Doing
 
-TAIL = 1 << 13  # bytes of a training's output that are looked at
+TAIL = 1 << 13  # bytes read from the end of a training's output
 SHOWN_LINES = 5
 TASKS = "tasks.json"
 
@@ -24,11 +24,11 @@ class Task:
     """A training.
 
     Attributes:
-        label: the member's.
-        folder: the run's.
-        output: the file that what it prints goes to.
-        run: the words that follow `ganforge` to begin it.
-        resume: those to go on with it.
+        label: the member's label.
+        folder: the run's folder.
+        output: the file for its output.
+        run: arguments of `ganforge` that start it.
+        resume: arguments that resume it.
     """
 
     label: str
@@ -38,10 +38,10 @@ class Task:
     resume: list[str]
 
     def prepare(self) -> tuple[list[str], BinaryIO]:
-        """Make way; return the words that follow `ganforge`, and the file for what it prints.
+        """Prepare the folder; return the arguments of `ganforge`, and the file for its output.
 
         Raises:
-            InputError: a folder cannot be written, or another process is at work on the run.
+            InputError: a folder cannot be written, or another process uses the run.
         """
         folder, output = Path(self.folder), Path(self.output)
         try:
@@ -60,7 +60,7 @@ def task_of(member: Member, options: Sequence[str], device: str) -> Task:
     sets = [*member.point.sets, f"train.seed={member.seed}"]
     run = ["run", member.recipe, *options, *(word for text in sets for word in ("--set", text))]
     resume = ["resume", str(member.folder), "--set", f"train.steps={member.plan.train.steps}"]
-    # Of the run's own copies, which are the same, none is loaded, nor what Python may have compiled beside them.
+    # Load the recipe's plugins, not the run's identical copies or the bytecode that may lie beside them.
     resume += [word for path in member.plan.plugin_files for word in ("--plugin", str(path))]
     ends = ["--device", device]
     return Task(
@@ -78,11 +78,11 @@ def read_tasks(array: Path) -> list[Task]:
     try:
         return [Task(**table) for table in json.loads(read_text(path))]
     except (ValueError, TypeError) as error:
-        raise InputError(f"{path} is damaged: {error}; without it, jobs are not found in Slurm's queue") from error
+        raise InputError(f"{path} is damaged: {error}; without it, jobs cannot be found in Slurm's queue") from error
 
 
 def _clear(folder: Path) -> None:
-    """Make way for a run where one was stopped before its first checkpoint."""
+    """Remove what a run left that was stopped before its first checkpoint."""
     if folder.exists():
         number = 1
         while (aside := folder.with_name(f"stopped-{number}")).exists():
@@ -93,7 +93,7 @@ def _clear(folder: Path) -> None:
 
 
 def doing(member: Member) -> Doing:
-    """Say what a training does, as the last lines of its output tell, and the log."""
+    """Return what a training does, from the last lines of its output and its log."""
     steps = Doing("step", member.steps_done(), member.plan.train.steps)
     lines = last_lines(member.output)
     for line in reversed(lines):
@@ -113,6 +113,6 @@ def last_lines(path: Path) -> list[str]:
 
 
 def failure(member: Member, how: str, *others: Path) -> str:
-    """Say that a training failed, with the last lines of its output and of other files that may tell more."""
+    """Describe a failed training, with the last lines of its output and of other files."""
     texts = ["\n".join(last_lines(path)).strip().splitlines()[-SHOWN_LINES:] for path in (member.output, *others)]
     return "\n".join([f"{member.label} {how}:", *(f"  {line}" for lines in texts for line in lines)])

@@ -1,1 +1,1 @@
-"""Translations against real pictures in the features of a known network: FID, KID, precision and recall, LPIPS."""
+"""Translations compared with real pictures by a known network's features: FID, KID, precision and recall, LPIPS."""

@@ -1,6 +1,6 @@
 """Where the weights of known networks are published; `ganforge data fetch` keeps them as safetensors, for all runs.
 
-The checksums are those that users of these files give; the publishers' own, in the names of two, are their beginnings.
+The checksums come from users of these files; two file names contain the beginning of the publisher's own.
 """
 
 from collections.abc import Mapping
@@ -18,11 +18,11 @@ GITHUB = "https://github.com"
 def to_safetensors(folder: Path) -> None:
     """Turn the state dicts (`*.pth`) in a folder into one file, `weights.safetensors`.
 
-    Tensors and nothing else are read of them. Of AlexNet the classifier, nine tenths of it, is left out: nobody asks.
+    Only tensors are read. AlexNet's classifier, nine tenths of its weights, is left out since it is not needed.
 
     Raises:
         InputError: a file holds anything else.
-        OSError: the disk is full or may not be written.
+        OSError: the disk is full or cannot be written.
     """
     import torch
     from safetensors.torch import save
@@ -35,8 +35,8 @@ def to_safetensors(folder: Path) -> None:
             found = {name: tensor.detach().clone().contiguous() for name, tensor in state.items()}
         except OSError:
             raise
-        except Exception as error:  # torch raises many kinds, and quotes what it read
-            raise InputError(f"'{file.name}' holds no state dict of tensors: {type(error).__name__}") from error
+        except Exception as error:  # torch raises many types, and quotes the file's content
+            raise InputError(f"'{file.name}' is not a state dict of tensors: {type(error).__name__}") from error
         tensors |= {name: tensor for name, tensor in found.items() if not name.startswith("classifier.")}
     write_file(folder / "weights.safetensors", save(tensors))
     for file in files:
@@ -59,7 +59,7 @@ ARCHIVES = (
         ),
         95_628_359,
         "The Inception network of FID (Google, 2015-12-05, Apache License 2.0), converted by M. Seitzer's pytorch-fid.",
-        f"{GITHUB}/toshas/torch-fidelity/releases/tag/v0.2.0; then add --mirror file:///FOLDER, which holds it",
+        f"{GITHUB}/toshas/torch-fidelity/releases/tag/v0.2.0; then add --mirror file:///FOLDER, which has the file",
         shared=True,
         convert=to_safetensors,
     ),
@@ -84,7 +84,7 @@ ARCHIVES = (
         244_414_920,
         "AlexNet of torchvision (BSD 3-Clause), with the layers of LPIPS 0.1 (Zhang et al. 2018, BSD 2-Clause).",
         f"{GITHUB}/richzhang/PerceptualSimilarity/tree/master/lpips/weights/v0.1, and torchvision's AlexNet; then add "
-        "--mirror file:///FOLDER, which holds both",
+        "--mirror file:///FOLDER, the folder with both files",
         shared=True,
         convert=to_safetensors,
     ),
@@ -92,10 +92,10 @@ ARCHIVES = (
 
 
 def fetched(name: str) -> Mapping[str, "Tensor"]:
-    """Read the weights that `ganforge data fetch NAME` keeps.
+    """Read the weights stored by `ganforge data fetch NAME`.
 
     Raises:
-        InputError: they were not fetched, or are damaged; it says what to do.
+        InputError: they were not fetched, or are damaged; the message says what to do.
     """
     folder = user_folder("data") / name
     file = folder / "weights.safetensors"

@@ -1,4 +1,4 @@
-"""The features of translations and of real pictures, for each direction; those of real pictures are kept."""
+"""The features of translations and of real pictures for each direction; those of real pictures are cached."""
 
 import hashlib
 from collections import OrderedDict
@@ -15,15 +15,15 @@ from ganforge_evaluations.fidelity.networks import FeatureNetwork, find_network
 from ganforge_evaluations.fidelity.resize import Resizing
 from ganforge_evaluations.pictures import inputs_in_parts, require_pictures, translations_in_parts
 
-TRIED = 2  # pictures of a side in a rehearsal
-KEPT = 64  # parts of translations whose features are kept in memory, for another evaluation of the same step
+TRIED = 2  # pictures per side in a rehearsal
+KEPT = 64  # parts of translations whose features stay in memory for other evaluations of the same step
 
 _kept: OrderedDict[str, Tensor] = OrderedDict()
 
 
 @frozen(eq=False)
 class Compared:
-    """A direction's features, [N, F] of translations and [M, F] of real pictures of its target; nan where none are."""
+    """A direction's features, [N, F] of translations and [M, F] of real targets; nan for non-finite pictures."""
 
     direction: str
     translated: Tensor
@@ -32,7 +32,7 @@ class Compared:
 
 @frozen(eq=False)
 class Comparison:
-    """All directions, what makes their numbers comparable, and what a user should know."""
+    """All directions, the facts that make their numbers comparable, and warnings."""
 
     directions: list[Compared]
     about: dict[str, str | int]
@@ -40,12 +40,12 @@ class Comparison:
 
 
 def compare(trained: Trained, name: str, features: Path | None, resizing: Resizing, limit: int) -> Comparison:
-    """Read the features of translations and of real pictures, so many of each side at most.
+    """Compute the features of translations and of real pictures, at most `limit` per side.
 
-    Pictures are looked at as 8-bit ones, as if they had been saved: floats in [0, 1] are cut off and rounded.
+    Pictures are used with 8 bits, as if they had been saved: floats are clipped to [0, 1] and rounded.
 
     Raises:
-        InputError: the samples are no pictures, or not of a kind that the network takes; or there is no network.
+        InputError: the samples are not pictures, or not of a kind that the network takes; or there is no network.
     """
     require_pictures(trained, name)
     network = find_network(features, trained.device)
@@ -68,19 +68,19 @@ def compare(trained: Trained, name: str, features: Path | None, resizing: Resizi
 
 
 def eight_bits(pictures: Tensor) -> tuple[Tensor, Tensor]:
-    """Return floats in [0, 1], [N, C, H, W], as uint8; and which of the pictures are of finite numbers, [N]."""
+    """Convert floats in [0, 1], [N, C, H, W], to uint8; also return which pictures are finite, [N]."""
     finite = pictures.flatten(1).isfinite().all(1)
     return pictures.nan_to_num(0).clamp(0, 1).mul(255).round().to(torch.uint8), finite
 
 
 def _read(network: FeatureNetwork, pictures: Tensor, resizing: Resizing) -> Tensor:
-    """Read features, [N, F], off floats in [0, 1]; nan off pictures that are not finite."""
+    """Return the features, [N, F], of floats in [0, 1]; nan for pictures that are not finite."""
     whole, finite = eight_bits(pictures)
     return network.features(whole, resizing).masked_fill(~finite[:, None], torch.nan)
 
 
 def _remembered(network: FeatureNetwork, pictures: Tensor, resizing: Resizing) -> Tensor:
-    """Read features, or remember them: several evaluations look at the same translations."""
+    """Return features, cached in memory, since several evaluations use the same translations."""
     key = _key(network, resizing, iter([pictures]))
     if key not in _kept:
         _kept[key] = _read(network, pictures, resizing)
@@ -91,7 +91,7 @@ def _remembered(network: FeatureNetwork, pictures: Tensor, resizing: Resizing) -
 
 
 def _key(network: FeatureNetwork, resizing: Resizing, parts: Iterator[Tensor]) -> str:
-    """Return what features depend on: the network, the resizing, and the pictures themselves."""
+    """Return a key of everything that features depend on: the network, the resizing, and the pictures."""
     digest = hashlib.blake2b(f"{network.name} {network.digest} {resizing}\n".encode(), digest_size=16)
     for part in parts:
         whole, finite = eight_bits(part)
@@ -101,7 +101,7 @@ def _key(network: FeatureNetwork, resizing: Resizing, parts: Iterator[Tensor]) -
 
 
 def _real(trained: Trained, domain: str, limit: int, network: FeatureNetwork, resizing: Resizing) -> tuple[Tensor, str]:
-    """Return the features of real test pictures, from the cache if they are there; and why they cannot be kept."""
+    """Return the features of real test pictures, from the cache if possible; and why they cannot be cached."""
 
     def read() -> Tensor:
         return torch.cat([_read(network, part, resizing) for part in inputs_in_parts(trained, domain, limit)])
@@ -116,5 +116,5 @@ def _real(trained: Trained, domain: str, limit: int, network: FeatureNetwork, re
         kept.save("features", key, {"features": found})
     except OSError as error:
         why = f"'{kept.place('features')}' cannot be written: {error.strerror}"
-        return found, f"the features of real pictures are not kept, and are read again each time: {why}"
+        return found, f"the features of real pictures are not cached and are recomputed each time: {why}"
     return found, ""

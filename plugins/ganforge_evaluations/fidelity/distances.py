@@ -1,4 +1,4 @@
-"""Distances between two sets of features: the formulas, which know no pictures and no network."""
+"""Distances between two sets of features: the formulas, independent of pictures and networks."""
 
 import math
 from collections.abc import Iterator
@@ -9,22 +9,22 @@ from torch import Tensor
 
 ROWS = 1000  # of a matrix of pairs, at a time
 SEED = 2020  # of torch-fidelity's subsets
-ROUNDING = 1e-12  # of two features' squared lengths: a squared distance that is smaller is none
+ROUNDING = 1e-12  # relative to squared lengths: a smaller squared distance counts as 0
 
 
 def frechet(one: Tensor, other: Tensor) -> float:
     """Return |m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2)) of the means and covariances of features (Heusel 2017, Eq. 6).
 
-    With centred features X1, X2, divided by the root of their number less one, C1 = X1' X1 and C2 = X2' X2, and the
-    trace of (C1 C2)^(1/2) is the sum of the singular values of X1 X2'. Thus no root of a covariance is needed, which
-    is singular where there are fewer pictures than features.
+    With centred features X1, X2, divided by the root of their number minus one, C1 = X1' X1 and C2 = X2' X2, and the
+    trace of (C1 C2)^(1/2) is the sum of the singular values of X1 X2'. So no root of a covariance is needed, which is
+    singular if there are fewer pictures than features.
 
     Args:
         one: [N, F].
         other: [M, F].
 
     Returns:
-        At least 0; nan where features are not finite or a set holds fewer than two.
+        At least 0; nan if features are not finite or a set has fewer than two.
     """
     one, other = one.double(), other.double()
     if min(len(one), len(other)) < 2 or not (one.isfinite().all() and other.isfinite().all()):
@@ -47,20 +47,20 @@ def _centred(features: Tensor) -> Tensor:
 def kernel_distance(one: Tensor, other: Tensor, *, subsets: int = 100, size: int = 1000) -> tuple[float, float]:
     """Return the squared maximum mean discrepancy under (x.y / F + 1)^3, and its standard error (Bińkowski 2018).
 
-    As in the literature it is the mean of the unbiased estimates (Eq. 4) of random subsets, which are drawn as
-    torch-fidelity draws them. Estimates of subsets of the same pictures are not independent, and are all the same one
-    where a subset is the whole set. So the standard error is the jackknife's: from what the estimate of all pictures
-    becomes without each of them, the two sides independent (Efron and Stein 1981).
+    As in the literature, it is the mean of the unbiased estimates (Eq. 4) over random subsets, drawn as in
+    torch-fidelity. Estimates of subsets of the same pictures are not independent, and are all equal if a subset is the
+    whole set. So the standard error is the jackknife's: from the estimates of all pictures without each single one,
+    with independent sides (Efron and Stein 1981).
 
     Args:
         one: [N, F].
         other: [M, F].
-        subsets: their number.
-        size: of a subset of each side; where a side has fewer, as many as the smaller side.
+        subsets: number of subsets.
+        size: size of a subset on each side, limited by the smaller side.
 
     Returns:
-        The distance, which may be a little below 0, and nan where features are not finite or a set holds fewer than
-        two; and its standard error, nan with fewer than three.
+        The distance, which may be slightly below 0, and is nan if features are not finite or a set has fewer than two;
+        and its standard error, nan with fewer than three.
     """
     one, other = one.double(), other.double()
     if min(len(one), len(other)) < 2 or not (one.isfinite().all() and other.isfinite().all()):
@@ -68,7 +68,7 @@ def kernel_distance(one: Tensor, other: Tensor, *, subsets: int = 100, size: int
     size = min(size, len(one), len(other))
     random = np.random.RandomState(SEED)
     estimates = []
-    for _ in range(subsets if size < max(len(one), len(other)) else 1):  # all others would be the same
+    for _ in range(subsets if size < max(len(one), len(other)) else 1):  # all subsets would be the same
         first = one[random.choice(len(one), size, replace=False)]
         second = other[random.choice(len(other), size, replace=False)]
         estimates.append(_discrepancy(first, second))
@@ -85,18 +85,18 @@ def _discrepancy(one: Tensor, other: Tensor) -> float:
 
 
 def _between(one: Tensor, other: Tensor) -> Tensor:
-    """Return the sum of the kernel of each of one with all others, [N]."""
+    """Return the sum of the kernel of each feature of `one` with all of `other`, [N]."""
     return torch.cat([_kernel(part, other).sum(1) for part in torch.split(one, ROWS)])
 
 
 def _within(features: Tensor) -> Tensor:
-    """Return the sum of the kernel of each with all others of the same set, [N]."""
+    """Return the sum of the kernel of each feature with all others of the same set, [N]."""
     own = (features.square().sum(1) / features.shape[1] + 1) ** 3
     return _between(features, features) - own
 
 
 def _standard_error(one: Tensor, other: Tensor) -> float:
-    """Return the jackknife's standard error of the unbiased estimate: the root of the sum of both sides' variances."""
+    """Return the jackknife standard error of the unbiased estimate: the root of the sum of both sides' variances."""
     if min(len(one), len(other)) < 3:
         return math.nan
     within = _within(one), _within(other)
@@ -104,7 +104,7 @@ def _standard_error(one: Tensor, other: Tensor) -> float:
     variance = 0.0
     for mine, cross, theirs in zip(within, between, reversed(within), strict=True):
         count, others = len(mine), len(theirs)
-        without = (  # [count]: the estimate without each of this side
+        without = (  # [count]: the estimate without each feature of this side
             (mine.sum() - 2 * mine) / ((count - 1) * (count - 2))
             + theirs.sum() / (others * (others - 1))
             - 2 * (cross.sum() - cross) / ((count - 1) * others)
@@ -114,10 +114,10 @@ def _standard_error(one: Tensor, other: Tensor) -> float:
 
 
 def precision_recall(translated: Tensor, real: Tensor, *, neighbours: int = 3) -> tuple[float, float]:
-    """Return which share of each set lies in the manifold of the other (Kynkäänniemi et al. 2019, Eq. 1 and 2).
+    """Return the share of each set that lies in the manifold of the other (Kynkäänniemi et al. 2019, Eq. 1 and 2).
 
-    The manifold of a set is the union of balls around its features, each of which reaches to the k-th nearest of the
-    others of the set.
+    The manifold of a set is the union of balls around its features; the radius of each is the distance to its k-th
+    nearest neighbour in the set.
 
     Args:
         translated: [N, F].
@@ -125,8 +125,8 @@ def precision_recall(translated: Tensor, real: Tensor, *, neighbours: int = 3) -
         neighbours: k.
 
     Returns:
-        Precision, the share of translations in the manifold of the real ones, and recall, the other way round; nan
-        where features are not finite or a set has no k-th neighbour.
+        Precision, the share of translations in the manifold of the real ones, and recall, the reverse; nan if features
+        are not finite or a set has no k-th neighbour.
     """
     translated, real = translated.double(), real.double()
     if min(len(translated), len(real)) <= neighbours or not (translated.isfinite().all() and real.isfinite().all()):
@@ -135,15 +135,15 @@ def precision_recall(translated: Tensor, real: Tensor, *, neighbours: int = 3) -
 
 
 def _covered(some: Tensor, others: Tensor, neighbours: int) -> float:
-    """Return the share of some that lie in a ball around others."""
-    # The nearest of all is the feature itself.
+    """Return the share of `some` that lie in a ball around `others`."""
+    # The nearest neighbour is the feature itself.
     radii = torch.cat([part.kthvalue(neighbours + 1, dim=1).values for part in _squared(others, others)])  # [M]
     inside = torch.cat([(part <= radii).any(1) for part in _squared(some, others)])  # [N]
     return float(inside.double().mean())
 
 
 def _squared(some: Tensor, others: Tensor) -> Iterator[Tensor]:
-    """Yield squared distances, [n, M] of so many of some at a time; what rounding leaves of equal features is 0."""
+    """Yield squared distances, [n, M], for `n` rows at a time; rounding errors of equal features become 0."""
     lengths = others.square().sum(1)
     for part in torch.split(some, ROWS):
         sums = part.square().sum(1)[:, None] + lengths

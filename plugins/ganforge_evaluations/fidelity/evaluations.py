@@ -12,7 +12,7 @@ from ganforge_evaluations.fidelity.compared import Compared, compare
 from ganforge_evaluations.fidelity.distances import frechet, kernel_distance, precision_recall as measure
 from ganforge_evaluations.fidelity.resize import Resizing
 
-ENOUGH = 2048  # pictures of a side: as many as Inception's features, without which their covariance is singular
+ENOUGH = 2048  # pictures per side: as many as Inception's features; with fewer, the covariance is singular
 
 Limit = Annotated[int, ge(2)]
 
@@ -22,23 +22,23 @@ def fid(
 ) -> Findings:
     """Fréchet Inception distance (Heusel et al. 2017, Eq. 6) between translations and real test pictures.
 
-    The smaller a side is, the larger is the distance: numbers compare if network, resizing and counts are the same.
-    Where a side has fewer than 2,048 pictures a warning says so, and KID stands beside it.
+    The distance grows as a side gets smaller: compare numbers only for the same network, resizing and counts. If a side
+    has fewer than 2,048 pictures, there is a warning, and KID is computed, too.
 
     Args:
         trained: networks that translate pictures.
-        features: a network of one's own field in place of the Inception network that `ganforge data fetch inception`
-            fetches: a safetensors file of that network's weights, or of torchvision's `inception_v3`; or an ONNX file
-            of any network that takes pictures [N, C, H, W] in [0, 1] and returns features [N, F].
+        features: a network to use instead of the Inception network that `ganforge data fetch inception` fetches: a
+            safetensors file of that network's weights, or of torchvision's `inception_v3`; or an ONNX file of any
+            network, such as one of your field, that takes pictures [N, C, H, W] in [0, 1] and returns features [N, F].
         resizing: `clean` as in clean-fid, antialiased; `legacy` as in TensorFlow 1, pytorch-fid and torch-fidelity.
-        limit: number of test pictures of each domain, at most.
+        limit: largest number of test pictures of each domain.
 
     Returns:
-        `fid_AB`, and the same for other directions; with few pictures the metrics of `kid`, too. A distance that cannot
-        be measured is nan: of one picture, or of pictures that are not finite.
+        `fid_AB`, and the same for other directions; with few pictures also the metrics of `kid`. It is nan for a single
+        picture, and for pictures that are not finite.
 
     Raises:
-        InputError: the samples are no pictures, of a kind that the network does not take, or there is no network.
+        InputError: the samples are not pictures, or not of a kind that the network takes; or there is no network.
     """
     found = compare(trained, "fid", features, resizing, limit)
     metrics: dict[str, float] = {}
@@ -53,7 +53,7 @@ def fid(
                 distance, error = kernel.values()
                 warnings.append(
                     f"{name} is biased: it compares {_counts(pair)}, and below {ENOUGH:,} on a side it is far too "
-                    "large; compare it with what was measured on as many, or compare "
+                    "large; compare it only with values for the same counts, or compare "
                     f"kid_{pair.direction} = {distance:.4g} ± {error:.2g}"
                 )
         warnings += _unmeasured(pair, metrics)
@@ -69,18 +69,18 @@ def kid(
     subsets: Annotated[int, ge(1)] = 100,
     subset_size: Annotated[int, ge(2)] = 1000,
 ) -> Findings:
-    """Kernel Inception distance (Bińkowski et al. 2018): unbiased, so that it may be used with few pictures.
+    """Kernel Inception distance (Bińkowski et al. 2018): unbiased, so it can be used with few pictures.
 
     Args:
         trained: networks that translate pictures.
         features: as for `fid`.
         resizing: as for `fid`.
         limit: number of test pictures of each domain, at most.
-        subsets: of which the estimates' mean is taken.
-        subset_size: pictures in each of them; all of the smaller side where that has fewer.
+        subsets: number of subsets to average over.
+        subset_size: pictures in each subset, limited by the smaller side.
 
     Returns:
-        `kid_AB`, and its standard error `kid_error_AB`; the same for other directions. What cannot be measured is nan.
+        `kid_AB`, and its standard error `kid_error_AB`; the same for other directions. nan if it cannot be computed.
 
     Raises:
         InputError: as for `fid`.
@@ -103,19 +103,19 @@ def precision_recall(
     limit: Limit = 10_000,
     neighbours: Annotated[int, ge(1)] = 3,
 ) -> Findings:
-    """How much of the translations is like real pictures, and of these like translations (Kynkäänniemi et al. 2019).
+    """Precision and recall of translations against real pictures (Kynkäänniemi et al. 2019).
 
-    The paper, and torch-fidelity unless it is told otherwise, take the features of VGG-16; these are those of `fid`.
+    The paper, and torch-fidelity by default, use the features of VGG-16; this uses those of `fid`.
 
     Args:
         trained: networks that translate pictures.
         features: as for `fid`.
         resizing: as for `fid`.
-        limit: number of test pictures of each domain, at most. The more there are, the smaller are the balls.
-        neighbours: the k-th nearest of the same set, up to which the ball around a picture reaches; the paper's k = 3.
+        limit: largest number of test pictures of each domain. More pictures make the balls smaller.
+        neighbours: k: the ball around a picture reaches to its k-th nearest neighbour in the set; 3 in the paper.
 
     Returns:
-        `precision_AB` and `recall_AB`, and the same for other directions. What cannot be measured is nan.
+        `precision_AB` and `recall_AB`, and the same for other directions; nan if they cannot be computed.
 
     Raises:
         InputError: as for `fid`.
@@ -136,7 +136,7 @@ def _kid(pair: Compared, subsets: int = 100, size: int = 1000) -> dict[str, floa
 
 
 def _unmeasured(pair: Compared, metrics: Mapping[str, float]) -> Iterator[str]:
-    """Say of a direction's metrics that are no numbers why they are none."""
+    """Explain why metrics of a direction are nan."""
     names = [name for name, value in metrics.items() if name.endswith(f"_{pair.direction}") and math.isnan(value)]
     if not names:
         return
@@ -147,6 +147,6 @@ def _unmeasured(pair: Compared, metrics: Mapping[str, float]) -> Iterator[str]:
 
 
 def _counts(pair: Compared) -> str:
-    """Say how many pictures both sides have."""
+    """Return the number of pictures of both sides in words."""
     parts = [(len(pair.translated), "translation"), (len(pair.real), "real picture")]
     return " with ".join(f"{count:,} {what}{'' if count == 1 else 's'}" for count, what in parts)

@@ -1,4 +1,4 @@
-"""How different translations look: LPIPS between pairs of them (Zhang et al. 2018), which MUNIT reports."""
+"""Diversity of translations: LPIPS between pairs of them (Zhang et al. 2018), as reported by MUNIT."""
 
 import math
 from itertools import pairwise
@@ -15,7 +15,7 @@ from ganforge_evaluations.pictures import inputs, require_pictures, translations
 
 TAPS = (1, 4, 7, 9, 11)  # the layers of AlexNet whose activations are compared: its five ReLUs
 SHIFT, SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)  # of colours in [-1, 1]
-LEAST = 31  # pixels of a side, below which AlexNet's last layers have nothing to look at
+LEAST = 31  # pixels of the smallest side that AlexNet's last layers accept
 BATCH = 32
 TRIED = 2  # pictures in a rehearsal
 
@@ -23,25 +23,25 @@ TRIED = 2  # pictures in a rehearsal
 def lpips_diversity(
     trained: Trained, *, limit: Annotated[int, ge(2)] = 100, pairs: Annotated[int, ge(1)] = 19
 ) -> Findings:
-    """Mean LPIPS between translations: the larger, the more diverse they look; 0 is collapsed.
+    """Mean LPIPS between translations: larger is more diverse, 0 is collapsed.
 
-    Where a coupling draws noise for a direction, as MUNIT does, the two of a pair translate one input with different
-    noise. Where it does not, they translate different inputs, which says how diverse the outputs are, not whether one
-    input has several. Samples that are drawn from noise alone are paired with each other.
+    If a coupling draws noise for a direction, as MUNIT does, a pair translates one input with different noise.
+    Otherwise a pair translates different inputs, which measures how diverse the outputs are, not whether an input has
+    several outputs. Samples made from noise alone are paired with each other.
 
     The network is AlexNet with the linear layers of LPIPS 0.1: `ganforge data fetch lpips` fetches both.
 
     Args:
         trained: networks that translate or draw pictures of 1 or 3 channels, at least 31 pixels high and wide.
-        limit: number of test inputs, at most, and of real pictures; MUNIT has 100.
-        pairs: of each input; MUNIT has 19.
+        limit: largest number of test inputs and of real pictures; 100 in MUNIT.
+        pairs: pairs per input; 19 in MUNIT.
 
     Returns:
-        `lpips_AB`, and the same for other directions; `lpips_real_AB`, that of pairs of different real test pictures of
-        the target, to compare it with. With one picture it is nan, or where pictures are not finite.
+        `lpips_AB`, and the same for other directions; for comparison `lpips_real_AB`, that of pairs of real test
+        pictures of the target. nan for a single picture, and for pictures that are not finite.
 
     Raises:
-        InputError: the samples are no such pictures, or the weights were not fetched.
+        InputError: the samples are not such pictures, or the weights were not fetched.
     """
     require_pictures(trained, "lpips-diversity")
     limit, pairs = (TRIED, 1) if trained.rehearsal else (limit, pairs)
@@ -80,7 +80,7 @@ class LPIPS(nn.Module):
         state: weights of `features.*` of torchvision's AlexNet, and `lin0.model.1.weight` to `lin4...` of LPIPS.
 
     Raises:
-        InputError: the state is another network's.
+        InputError: the state is of another network.
     """
 
     def __init__(self, state: State) -> None:
@@ -92,13 +92,13 @@ class LPIPS(nn.Module):
             self.features = alexnet(weights=None).features[: TAPS[-1] + 1]
         for layer in self.features:
             if isinstance(layer, nn.ReLU):
-                layer.inplace = False  # else a layer would change what is compared
+                layer.inplace = False  # otherwise a layer would change the compared activations
         layers = {name.removeprefix("features."): value for name, value in state.items() if name.startswith("features")}
         try:
             self.features.load_state_dict(layers, strict=True, assign=True)
             weights = [state[f"lin{number}.model.1.weight"].reshape(-1, 1, 1) for number in range(len(TAPS))]
         except (RuntimeError, KeyError) as error:
-            raise InputError("the weights that were fetched are not those of LPIPS on AlexNet") from error
+            raise InputError("the fetched weights are not those of LPIPS on AlexNet") from error
         for number, weight in enumerate(weights):
             self.register_buffer(f"weight{number}", weight)  # [C, 1, 1]
         for name, colour in (("shift", SHIFT), ("scale", SCALE)):
@@ -114,14 +114,14 @@ class LPIPS(nn.Module):
         return total
 
     def distances(self, one: Tensor, other: Tensor) -> Tensor:
-        """Do the same on the CPU, by batches; one picture is compared with its equal in the other."""
+        """Do the same for tensors on the CPU, in batches; pictures are compared one to one."""
         place = self.get_buffer("shift").device
         parts = zip(torch.split(one, BATCH), torch.split(other, BATCH), strict=True)
         with exactly():
             return torch.cat([self(x.to(place).clamp(0, 1), y.to(place).clamp(0, 1)).cpu() for x, y in parts])
 
     def _activations(self, pictures: Tensor) -> list[Tensor]:
-        """Return the activations of the five layers, each place of them of length 1, [N, C, H', W'] each."""
+        """Return the activations of the five layers, [N, C, H', W'] each, normalised to length 1 at each place."""
         x = (2 * pictures.expand(-1, 3, -1, -1) - 1 - self.get_buffer("shift")) / self.get_buffer("scale")
         found = []
         for number, layer in enumerate(self.features):
@@ -132,18 +132,18 @@ class LPIPS(nn.Module):
 
 
 def between(network: LPIPS, pictures: Tensor, pairs: int) -> Tensor:
-    """Return the distances of each picture from so many that follow it, around the end; none of one picture."""
+    """Return the distances of each picture from the `pairs` that follow it, cyclically; empty for one picture."""
     shifts = range(1, min(pairs, len(pictures) - 1) + 1)
     return torch.cat([torch.zeros(0), *(network.distances(pictures, pictures.roll(shift, 0)) for shift in shifts)])
 
 
 def mean(distances: Tensor) -> float:
-    """Return the mean, nan of none."""
+    """Return the mean; nan if there are no distances."""
     return float(distances.double().mean())
 
 
 def _draws(trained: Trained, direction: str) -> bool:
-    """Whether a direction translates, and something besides is drawn for it."""
+    """Whether a direction translates and also draws noise."""
     fields = next(view.fields for view in trained.views({}) if view.name == direction)
     return trained.translates(direction) and bool(set(fields.values()) & trained.drawn.keys() - {fields.get("source")})
 
@@ -152,4 +152,4 @@ def _require_shape(shape: tuple[int, ...]) -> None:
     channels, *sides = shape
     if channels not in (1, 3) or min(sides) < LEAST:
         kind = f"pictures of 1 or 3 channels, at least {LEAST} pixels high and wide"
-        raise InputError(f"lpips-diversity needs {kind}; these are of {' x '.join(map(str, shape))}")
+        raise InputError(f"lpips-diversity needs {kind}; got {' x '.join(map(str, shape))}")

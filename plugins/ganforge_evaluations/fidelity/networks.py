@@ -1,4 +1,4 @@
-"""Networks whose features are compared: the Inception network of the FID literature, or one of the user's own field."""
+"""Networks whose features are compared: the Inception network of the FID literature, or one that the user gives."""
 
 import hashlib
 from collections.abc import Callable, Mapping
@@ -14,7 +14,7 @@ from ganforge_evaluations.fidelity.archives import fetched
 from ganforge_evaluations.fidelity.resize import NEEDED, RESIZINGS, Resizing
 
 SIDE = 299  # pixels of Inception's input
-CLASSES = 1008  # of the Inception network of the FID literature, by which its weights are known from torchvision's
+CLASSES = 1008  # outputs of the FID literature's Inception network, which distinguish its weights from torchvision's
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, which torchvision's weights expect
 BATCH = 32
 
@@ -23,13 +23,13 @@ State = Mapping[str, Tensor]
 
 @frozen(eq=False)
 class FeatureNetwork:
-    """A network that reads features off pictures.
+    """A network that computes features of pictures.
 
     Attributes:
-        name: what it is.
-        digest: of its weights, or of its file.
-        channels: of a picture that it takes.
-        size: (height, width) of a picture that it takes.
+        name: its name.
+        digest: digest of its weights, or of its file.
+        channels: channels of its input.
+        size: (height, width) of its input.
         read: takes float32 [n, channels, *size] in [0, 255] on the CPU, returns float32 [n, F] there.
     """
 
@@ -40,10 +40,10 @@ class FeatureNetwork:
     read: Callable[[Tensor], Tensor]
 
     def features(self, pictures: Tensor, resizing: Resizing) -> Tensor:
-        """Read features, float32 [N, F], off uint8 [N, C, H, W]; grey pictures count as three equal channels.
+        """Return the features, float32 [N, F], of uint8 [N, C, H, W]; grey pictures become three equal channels.
 
         Raises:
-            InputError: the network does not take pictures of so many channels, or what it needs is not installed.
+            InputError: the network does not take this number of channels, or a package is missing.
         """
         with exactly():
             return torch.cat([self.read(self._fit(part, resizing)) for part in torch.split(pictures, BATCH)])
@@ -53,22 +53,22 @@ class FeatureNetwork:
         return large.expand(-1, self.channels, -1, -1)
 
     def require(self, channels: int) -> None:
-        """Refuse pictures of another number of channels.
+        """Refuse pictures with another number of channels.
 
         Raises:
-            InputError: says which the network takes.
+            InputError: the number is wrong; the message says which ones the network takes.
         """
         if channels not in (1, self.channels):
             takes = f"1 or {self.channels} channels" if self.channels > 1 else "1 channel"
             raise InputError(
-                f"{self.name} takes pictures of {takes}, and these have {channels}; features = FILE.onnx names a "
-                "network that takes them",
+                f"{self.name} takes pictures of {takes}, got {channels}; set features = FILE.onnx to a network "
+                "that takes them",
                 key="features",
             )
 
 
 def exactly() -> AbstractContextManager[None]:
-    """Have convolutions computed in full single precision, and in the same way each time, however a run trains."""
+    """Compute convolutions in full single precision and deterministically, whatever the run's settings."""
     return torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False)
 
 
@@ -78,13 +78,13 @@ def find_network(features: Path | None, device: torch.device) -> FeatureNetwork:
     Args:
         features: a safetensors file of the weights of that network, or of torchvision's `inception_v3`; or an ONNX file
             of any network that takes float32 [N, C, H, W] in [0, 1] and returns [N, F].
-        device: where it works; an ONNX file's always on the CPU.
+        device: device of the network; an ONNX file always runs on the CPU.
 
     Raises:
         InputError: there is no such file, the weights were not fetched, or a package is missing.
     """
     if features is None:
-        return _inception(fetched("inception"), device, "what was fetched")
+        return _inception(fetched("inception"), device, "the fetched file")
     try:
         content = features.read_bytes()
     except OSError as error:
@@ -106,7 +106,7 @@ def find_network(features: Path | None, device: torch.device) -> FeatureNetwork:
 def _inception(state: State, device: torch.device, source: str) -> FeatureNetwork:
     """Build the network as torch-fidelity's `FeatureExtractorInceptionV3`, up to its 2,048 features.
 
-    That class itself loads weights by pickle, and takes whole numbers only, which antialiased pictures are not.
+    That class loads weights with pickle, and accepts only integers, which antialiased pictures are not.
     """
     try:
         from torch_fidelity import feature_extractor_inceptionv3 as parts
@@ -169,22 +169,22 @@ def _torchvision(state: State, device: torch.device, source: str) -> FeatureNetw
 
 
 def _onnx(path: Path, content: bytes) -> FeatureNetwork:
-    """Open a network of any kind, which says itself what pictures it takes."""
+    """Open a network of any kind, whose file says what pictures it takes."""
     try:
         import onnxruntime
     except ImportError as error:
         raise InputError(f"'{path}' needs onnxruntime: pip install 'ganforge[export]'", key="features") from error
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4  # what is wrong is said below
+    options.log_severity_level = 4  # errors are reported below
     try:
         session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime has many, none of them derived from one of its own
+    except Exception as error:  # onnxruntime raises many types without a common base
         whole = "expected a file that holds its weights, as torch.onnx.export(..., external_data=False) writes it"
-        raise InputError(f"'{path}' is no network in ONNX, {whole}: {error}", key="features") from error
+        raise InputError(f"'{path}' is not an ONNX network, {whole}: {error}", key="features") from error
     taken = session.get_inputs()[0]
     fixed = [size for size in taken.shape[1:] if isinstance(size, int)]
     if len(taken.shape) != 4 or len(fixed) != 3 or isinstance(taken.shape[0], int) or taken.type != "tensor(float)":
-        expected = "float [N, C, H, W] with N open and numbers for the others"
+        expected = "float [N, C, H, W] with a dynamic N and fixed C, H, W"
         raise InputError(f"'{path}' takes {taken.type} {taken.shape}, expected {expected}", key="features")
 
     def read(pictures: Tensor) -> Tensor:
@@ -197,7 +197,7 @@ def _onnx(path: Path, content: bytes) -> FeatureNetwork:
 
 
 def _fill(network: nn.Module, state: State, source: str, what: str) -> None:
-    """Give a network that has no memory yet its weights; an InputError says if these are another network's."""
+    """Load weights into a network on the meta device; raise an InputError if they are of another network."""
     full = {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in state.items()}
     try:
         network.load_state_dict(full, strict=True, assign=True)
@@ -207,7 +207,7 @@ def _fill(network: nn.Module, state: State, source: str, what: str) -> None:
 
 
 def digest_of(state: State) -> str:
-    """Return what tells weights from all others, whatever file they stand in."""
+    """Return a digest of weights that does not depend on their file."""
     digest = hashlib.sha256()
     for name in sorted(state):
         tensor = state[name].contiguous()

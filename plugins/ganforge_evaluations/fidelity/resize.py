@@ -1,4 +1,4 @@
-"""Pictures made as large as a network takes them: results depend on how by more than methods differ (Parmar 2022)."""
+"""Resizing to a network's input size: the choice of filter can matter more than the method (Parmar 2022)."""
 
 from collections.abc import Callable, Mapping
 from typing import Literal
@@ -31,10 +31,10 @@ def clean(pictures: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def legacy(pictures: Tensor, size: tuple[int, int]) -> Tensor:
-    """Resize as the code of the FID's authors does, inside of its graph: bilinear, as TensorFlow 1 computes it.
+    """Resize as the code of the FID's authors does inside its graph: bilinear, as in TensorFlow 1.
 
-    Corners are not aligned, pixels are points at their upper left corners, and nothing is antialiased: of pictures that
-    are larger than the network's input, pixels are skipped. The code is torch-fidelity's.
+    Corners are not aligned, pixels are points at their upper left corners, and nothing is antialiased: in pictures
+    larger than the network's input, pixels are skipped. The code is torch-fidelity's.
 
     Args:
         pictures: uint8 [N, C, H, W].

@@ -1,1 +1,1 @@
-"""Tiles: pictures larger than memory, translated piece by piece as if they were whole."""
+"""Tiles: translating pictures larger than memory piece by piece, as if they were whole."""

@@ -1,4 +1,4 @@
-"""Where tiles lie, how much of each is used, and a picture put together from them, a row of tiles at a time."""
+"""The layout of tiles, the part of each that is used, and joining them to a picture, one row of tiles at a time."""
 
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
@@ -14,14 +14,14 @@ from ganforge_inference.sizes import reflected
 
 @frozen(eq=False)
 class Part:
-    """What a tile is along one side of the picture.
+    """A tile along one side of the picture.
 
     Attributes:
         start: its first pixel.
-        stop: the one after its last.
-        owned: from where to where it, and no other tile, speaks for the picture.
-        first: the first pixel that is used of it.
-        weights: of the pixels that are used, float [length]; those of all tiles sum to 1 at every pixel.
+        stop: the pixel after its last one.
+        owned: range that belongs to this tile and to no other.
+        first: its first pixel that is used.
+        weights: weights of the pixels that are used, float [length]; over all tiles they sum to 1 at every pixel.
     """
 
     start: int
@@ -32,22 +32,22 @@ class Part:
 
     @property
     def used(self) -> slice:
-        """What is used, counted from the tile's own first pixel."""
+        """The part that is used, counted from the tile's first pixel."""
         return slice(self.first - self.start, self.first - self.start + len(self.weights))
 
 
 def parts_of(side: int, tile: int, overlap: int, reach: int, multiple: int) -> list[Part]:
-    """Cut a side into tiles that start at multiples, as evenly as can be.
+    """Cut a side into tiles that start at multiples, as evenly as possible.
 
-    Where two meet, in the middle of what they share, one goes over into the other by a linear ramp. It is as long as
-    leaves out what lies within `reach` of the ends of the two, if they share so much.
+    Neighbours are blended by a linear ramp in the middle of their overlap. The ramp is as long as possible without
+    pixels within `reach` of the ends of either tile, if the overlap is large enough.
 
     Args:
-        side: pixels, a multiple.
+        side: its pixels, a multiple.
         tile: pixels of a tile, a multiple.
-        overlap: pixels that neighbours share at least, a multiple below `tile`.
-        reach: pixels at an end, where a tile goes on, that are not as in the whole picture; a multiple.
-        multiple: of what.
+        overlap: minimum overlap of neighbours, a multiple below `tile`.
+        reach: pixels at a cut that differ from the whole picture; a multiple.
+        multiple: the number that all of these are multiples of.
     """
     tile, step = min(tile, side), tile - overlap
     gaps = -(-(side - tile) // step)
@@ -77,8 +77,8 @@ class Grid:
 
     Attributes:
         size: height and width of the picture itself.
-        rows: the tiles from above to below, along the height that networks are given.
-        columns: those from left to right.
+        rows: the tiles from top to bottom, along the padded height.
+        columns: the tiles from left to right.
     """
 
     size: tuple[int, int]
@@ -99,14 +99,14 @@ class Grid:
         yield from ((row, column) for row in self.rows for column in self.columns)
 
     def cut(self, picture: Picture, row: Part, column: Part) -> Tensor:
-        """Return the pixels of a tile, float [1, C, h, w], with the picture continued by reflection."""
+        """Return the pixels of a tile, float [1, C, h, w], of the picture padded by reflection."""
         height, width = self.size
         across = reflected(width, column.start, column.stop)
         down = reflected(height, row.start, row.stop)
         return picture.depth.pixels(picture.numbers[:, down[:, None], across])[None]
 
     def joined(self, tiles: Iterator[Tensor], channels: int, depth: Depth) -> Picture:
-        """Put translated tiles together, float [C, h, w] each in the order of `places`, as numbers of a depth."""
+        """Join translated tiles, float [C, h, w] each, in the order of `places`, to numbers of a depth."""
         height, width = self.size
         numbers = np.empty((channels, height, width), depth.kind)
         kept = torch.zeros(channels, 0, width)

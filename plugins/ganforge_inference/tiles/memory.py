@@ -1,4 +1,4 @@
-"""How much memory a translation takes, measured on a small picture."""
+"""The memory that a translation takes, measured on a small picture."""
 
 import math
 import weakref
@@ -10,18 +10,18 @@ from torch import Tensor, nn
 
 from ganforge import free_memory
 
-HIDDEN = 2.0  # bytes that are taken in all for each that is counted: work space, results of functions (measured)
+HIDDEN = 2.0  # total bytes per counted byte, including workspace and results of functions (measured)
 
 
 def bytes_per_pixel(make: Callable[[Tensor], Tensor], networks: Iterable[nn.Module], small: Tensor) -> float:
-    """Return the bytes that a translation takes at its peak for each pixel of a picture.
+    """Return the peak bytes of a translation per pixel of a picture.
 
-    Every layer's result is counted for as long as it is there.
+    Every layer's result is counted while it exists.
 
     Args:
         make: translates [1, C, H, W].
-        networks: through which it does so.
-        small: a picture to try it on.
+        networks: the networks that `make` uses.
+        small: a picture to measure with.
     """
     now = peak = 0
 
@@ -31,7 +31,7 @@ def bytes_per_pixel(make: Callable[[Tensor], Tensor], networks: Iterable[nn.Modu
 
     def made(module: nn.Module, given: Any, result: Any) -> None:
         nonlocal now, peak
-        if isinstance(result, Tensor) and not any(result is one for one in given):  # else it was changed in place
+        if isinstance(result, Tensor) and not any(result is one for one in given):  # otherwise it was changed in place
             now += result.nbytes
             peak = max(peak, now)
             weakref.finalize(result, gone, result.nbytes)
@@ -47,5 +47,5 @@ def bytes_per_pixel(make: Callable[[Tensor], Tensor], networks: Iterable[nn.Modu
 
 
 def free_on(device: torch.device) -> float:
-    """Return the bytes that are free where networks compute."""
+    """Return the free bytes on a device."""
     return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else free_memory()

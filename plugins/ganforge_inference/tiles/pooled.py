@@ -1,11 +1,11 @@
-"""Norms over a whole picture, such as instance norm, where networks see tiles of it.
+"""Norms over a whole picture, such as instance norm, for networks that see tiles of it.
 
-In a pass over the picture, as many tiles as memory holds go through the networks at once, from all over it, and are
-normalised by their common mean and variance, which are nearly the picture's own. Those of all these batches together,
-of what each tile has for its own, are those by which every single tile is then normalised. So tiles cannot differ in
-brightness; and if all of them go through at once, the result is that of the whole picture.
+In a first pass, batches of tiles from all over the picture, each as large as memory allows, go through the networks and
+are normalised by their common mean and variance, which are close to the picture's own. The mean and variance over all
+these batches, taken over the part that each tile owns, then normalise every single tile. So tiles cannot differ in
+brightness; and if all tiles fit into one batch, the result is that of the whole picture.
 
-Nothing of a network is changed but what its norms' `forward` is meanwhile.
+Only the norms' `forward` is replaced meanwhile; nothing else in a network changes.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -24,13 +24,13 @@ from ganforge_inference.tiles.layout import Part
 
 @runtime_checkable
 class Norm(Protocol):
-    """What a module that is none of torch's norms offers, if it normalises over whole pictures."""
+    """The interface of a module that normalises over whole pictures and is not one of torch's norms."""
 
     def moments(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return mean and variance of one picture, [1, C, H, W]: [1, C or 1, 1, 1] each."""
 
     def normalised(self, x: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
-        """Return what `forward` does where these are mean and variance."""
+        """Return the result of `forward` for this mean and variance."""
 
 
 def pools(module: nn.Module) -> bool:
@@ -53,7 +53,7 @@ def moments(module: Any, x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def normalised(module: Any, x: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
-    """Return what a norm makes of [N, C, H, W] if these are the mean and variance."""
+    """Normalise [N, C, H, W] as a norm does, with this mean and variance."""
     if not isinstance(module, nn.GroupNorm | _InstanceNorm | _BatchNorm):
         return module.normalised(x, mean, variance)  # type: ignore[no-any-return]
     scale = torch.rsqrt(variance + module.eps)
@@ -65,35 +65,35 @@ def normalised(module: Any, x: Tensor, mean: Tensor, variance: Tensor) -> Tensor
 
 @define
 class Sums:
-    """Pixels, their numbers and the squares of these, summed up."""
+    """Sums over pixels: their count, values and squares."""
 
     count: int = 0
     first: Any = 0.0
     second: Any = 0.0
 
     def add(self, count: int, mean: Tensor, variance: Tensor) -> None:
-        """Add so many pixels of this mean and variance."""
+        """Add `count` pixels with this mean and variance."""
         self.count += count
         self.first = self.first + count * mean.double()
         self.second = self.second + count * (variance.double() + mean.double().square())
 
     def moments(self) -> tuple[Tensor, Tensor]:
-        """Return mean and variance of all of them, float32."""
+        """Return the mean and variance of all pixels, float32."""
         mean = self.first / self.count
         return mean.float(), (self.second / self.count - mean.square()).clamp(min=0).float()
 
 
 @define(eq=False)
 class Pooled:
-    """What norms over whole pictures have measured of one picture.
+    """The statistics that norms over whole pictures measured on one picture.
 
     Attributes:
-        norms: the modules that have any, in networks that are in the mode in which they are used.
+        norms: these norms, for the present mode of the networks.
     """
 
     norms: Sequence[nn.Module]
-    _sums: list[Sums] = field(factory=list)  # of each use of a norm, in the order of a forward pass
-    _use: int = 0  # of a norm in the present forward pass
+    _sums: list[Sums] = field(factory=list)  # for each call of a norm, in the order of a forward pass
+    _use: int = 0  # index of the next call in the present forward pass
     _tiles: Sequence[tuple[Part, Part]] = ()
 
     @classmethod
@@ -102,24 +102,24 @@ class Pooled:
         return cls([module for network in networks for module in network.modules() if pools(module)])
 
     def begin(self, tiles: Sequence[tuple[Part, Part]]) -> None:
-        """Say which tiles, as rows and columns, go through the networks next."""
+        """Set the tiles, as rows and columns, that go through the networks next."""
         self._tiles, self._use = tiles, 0
 
     @contextmanager
     def away(self) -> Iterator[None]:
-        """Have norms let everything pass as it is."""
+        """Turn norms into identities."""
         with self._replaced(lambda module, x: x):
             yield
 
     @contextmanager
     def measuring(self) -> Iterator[None]:
-        """Have norms measure tiles, and normalise them by what those that go through together have in common."""
+        """Make norms measure tiles, and normalise them by the statistics of their batch."""
         with self._replaced(self._measure):
             yield
 
     @contextmanager
     def using(self) -> Iterator[None]:
-        """Have norms normalise tiles by what was measured of all of them."""
+        """Make norms normalise tiles by the statistics of all tiles."""
         with self._replaced(self._use_measured):
             yield
 
@@ -151,6 +151,6 @@ class Pooled:
 
 
 def _owned(part: Part, side: int) -> slice:
-    """Return what a tile has for its own of a feature map, which may be smaller than the tile."""
+    """Return the part of a feature map, which may be smaller than the tile, that the tile owns."""
     scale = side / (part.stop - part.start)
     return slice(*(round((place - part.start) * scale) for place in part.owned))

@@ -1,4 +1,4 @@
-"""How far networks look: which output pixels an input pixel can change, found by following NaN through them."""
+"""The reach of networks: which output pixels an input pixel can change, found by propagating NaN."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,24 +9,24 @@ from torch import Tensor
 
 from ganforge_inference.sizes import fitting
 
-FURTHEST = 16_384  # pixels of a picture beyond which nobody looks for the end of what an input pixel reaches
+FURTHEST = 16_384  # side in pixels of the largest picture on which the reach is searched
 
 Make = Callable[[Tensor], Tensor]
 
 
 def reach_of(make: Make, channels: int, multiple: int, least: int, device: torch.device) -> int | None:
-    """Return how many pixels beyond a border at a multiple can be changed by what lies behind it; None for all of them.
+    """Return how many pixels beyond a border at a multiple are affected by what lies behind it; None if all are.
 
-    A stripe of NaN as wide as the multiple, so of every phase of the strides, is put into a picture of zeros. NaN
+    A stripe of NaN as wide as the multiple, to cover every phase of the strides, is put into a picture of zeros. NaN
     passes through convolutions, sums, pooling, padding and activations wherever the result depends on it, whatever the
-    weights are. What normalises over whole pictures must be out of the way.
+    weights. Norms over whole pictures must be turned off.
 
     Args:
         make: translates [1, channels, H, W] to [1, any, H, W].
-        channels: of its input.
-        multiple: what height and width are multiples of.
+        channels: channels of its input.
+        multiple: height and width are multiples of it.
         least: the smallest height and width.
-        device: of its input.
+        device: device of its input.
     """
     with _plain():
         found = [_along(make, channels, multiple, least, device, axis) for axis in (2, 3)]
@@ -36,7 +36,7 @@ def reach_of(make: Make, channels: int, multiple: int, least: int, device: torch
 
 @contextmanager
 def _plain() -> Iterator[None]:
-    """Have convolutions computed as they are defined: fast ones (Winograd, FFT) spread NaN over all that they share."""
+    """Compute convolutions directly: fast algorithms (Winograd, FFT) spread NaN beyond the kernel."""
     libraries: tuple[Any, ...] = torch.backends.mkldnn, torch.backends.cudnn
     before = [library.enabled for library in libraries]
     try:
@@ -49,7 +49,7 @@ def _plain() -> Iterator[None]:
 
 
 def _along(make: Make, channels: int, multiple: int, least: int, device: torch.device, axis: int) -> int | None:
-    """Return the reach in one direction; the picture is as narrow in the other one as networks allow."""
+    """Return the reach along one axis; along the other one the picture is as small as networks allow."""
     narrow, length = fitting(1, multiple, least), fitting(4 * least, multiple, 8 * multiple)
     while True:
         start = length // 2 // multiple * multiple

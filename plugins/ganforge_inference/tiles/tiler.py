@@ -1,4 +1,4 @@
-"""Into which tiles a picture is cut, if it is, and their translation as if it were whole."""
+"""Cutting large pictures into tiles, and translating them as if they were whole."""
 
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -14,26 +14,26 @@ from ganforge_inference.tiles.memory import bytes_per_pixel, free_on
 from ganforge_inference.tiles.pooled import Pooled
 from ganforge_inference.tiles.reach import reach_of
 
-SHARE = 1 / 2  # of the free memory that a translation may take
-USUAL = 2048  # pixels of a tile's side, where memory allows it and networks look no further than a few hundred
-TRIAL = 128  # pixels of a side of the picture on which memory is measured
-TOGETHER = 16  # tiles for which there should be memory at once, where norms are over the whole picture
+SHARE = 1 / 2  # share of the free memory that a translation may take
+USUAL = 2048  # side of a tile in pixels, if memory allows it and the reach is no more than a few hundred
+TRIAL = 128  # side in pixels of the picture on which memory is measured
+TOGETHER = 16  # tiles that should fit into memory at once, with norms over the whole picture
 
-Report = Callable[[str, int, int], None]  # is told of (what goes on, done, total)
+Report = Callable[[str, int, int], None]  # called with (what, done, total)
 
 
 class Tiler:
-    """Translates large pictures by tiles; all of it only while the networks are in evaluation mode.
+    """Translates large pictures by tiles; use it only while the networks are in evaluation mode.
 
     Args:
         make: translates [1, C, H, W] on the device to [1, C', H, W] on the CPU.
-        networks: through which it does so.
-        channels: of what goes in and of what comes out.
-        multiple: what height and width must be multiples of.
+        networks: the networks that `make` uses.
+        channels: channels of the input and of the output.
+        multiple: height and width must be multiples of it.
         least: the smallest height and width.
-        device: of the networks.
-        tile: height and width of tiles; without it, pictures are cut only if memory is short.
-        overlap: pixels that neighbours share; without it, as many as make no difference.
+        device: device of the networks.
+        tile: height and width of tiles; None to cut pictures only if memory is short.
+        overlap: pixels that neighbours share; None for enough to give the result of the whole picture.
     """
 
     def __init__(
@@ -65,35 +65,35 @@ class Tiler:
 
     @cached_property
     def reach(self) -> int | None:
-        """Pixels at a cut that differ from the whole picture, up to the next multiple; None if all do."""
+        """Pixels at a cut that differ from the whole picture, rounded up to a multiple; None if all do."""
         with Pooled.of(self.networks).away():
             found = reach_of(self.make, self.channels[0], self.multiple, self.least, self.device)
         return None if found is None else -(-found // self.multiple) * self.multiple
 
     @cached_property
     def bytes_per_pixel(self) -> float:
-        """The memory that a translation takes."""
+        """The memory of a translation per pixel."""
         side = fitting(TRIAL, self.multiple, self.least)
         return bytes_per_pixel(
             self.make, self.networks, torch.zeros(1, self.channels[0], side, side, device=self.device)
         )
 
     def check(self) -> list[str]:
-        """Say what the user should know of the tiles that were asked for.
+        """Return notes for the user on the requested tiles.
 
         Raises:
-            InputError: there can be no such tiles.
+            InputError: such tiles are impossible.
         """
         if self.tile is None:
             return []
         if self.reach is None:
-            raise InputError("--tile: the networks look at the whole picture; it cannot be cut into tiles")
+            raise InputError("--tile: every output pixel depends on the whole picture; it cannot be cut into tiles")
         if self.tile < (least := self._smallest(self.reach)):
-            looks = f"the networks look {self.reach} pixels to each side"
+            looks = f"output pixels depend on {self.reach} pixels to each side"
             raise InputError(f"--tile: {looks}; choose {least} or more")
         overlap, needed = self._overlap(self.tile), 2 * self.reach
         if overlap >= self.tile:
-            raise InputError(f"--overlap: {overlap} is no less than the tile's {self.tile}; choose a larger tile")
+            raise InputError(f"--overlap: {overlap} is not less than the tile's {self.tile}; choose a larger tile")
         notes = []
         if self.tile != self._asked:
             notes.append(
@@ -101,16 +101,18 @@ class Tiler:
             )
         if overlap < needed:
             notes.append(
-                f"tiles share {overlap} pixels with their neighbours, and the networks look further: where tiles meet, "
-                f"the result differs from that of the whole picture; --overlap {needed} makes no difference"
+                f"tiles share {overlap} pixels with their neighbours, fewer than the networks need: where they meet, "
+                f"the result differs from that of the whole picture; --overlap {needed} avoids this"
             )
         return notes
 
     def grid_for(self, size: tuple[int, int]) -> Grid | None:
-        """Return the tiles of a picture of (height, width); None if it is to be translated whole."""
+        """Return the tiles of a picture of (height, width); None if it is translated whole."""
         given = fitting(size[0], self.multiple, self.least), fitting(size[1], self.multiple, self.least)
         tile = self.tile
-        small = max(given) <= fitting(TRIAL, self.multiple, self.least)  # as the picture on which memory is measured
+        small = max(given) <= fitting(
+            TRIAL, self.multiple, self.least
+        )  # no larger than the picture on which memory is measured
         if tile is None and not small and math.prod(given) * self.bytes_per_pixel > SHARE * free_on(self.device):
             tile = self._chosen()
         if tile is None or max(given) <= tile:
@@ -128,7 +130,7 @@ class Tiler:
             return grid.joined(self._tiles(picture, grid, pooled, report), self.channels[1], depth)
 
     def _measure(self, picture: Picture, grid: Grid, pooled: Pooled, report: Report) -> None:
-        """Have the norms see all tiles: in as few batches as memory allows, each from all over the picture."""
+        """Measure the norms on all tiles: in as few batches as memory allows, each from all over the picture."""
         tiles = list(grid.places())
         need = len(tiles) * grid.area * self.bytes_per_pixel
         count = min(len(tiles), math.ceil(need / (SHARE * free_on(self.device))))
@@ -152,13 +154,13 @@ class Tiler:
         return fitting(2 * reach + self.multiple, self.multiple, self.least)
 
     def _overlap(self, tile: int) -> int:
-        """Return what tiles share: if it is not said, as much as makes no difference, but at most half of them."""
+        """Return the overlap: by default enough for the result of the whole picture, but at most half a tile."""
         if self.overlap is not None:
             return self.overlap
         return min(2 * (self.reach or 0), tile // 2 // self.multiple * self.multiple)
 
     def _chosen(self) -> int | None:
-        """Return the side of tiles for which there is memory; None if pictures cannot be cut."""
+        """Return the largest side of a tile that fits into memory; None if pictures cannot be cut."""
         if self.reach is None:
             return None
         together = TOGETHER if Pooled.of(self.networks).norms else 1

@@ -1,1 +1,1 @@
-"""`report.html`: all of a run on one page that needs nothing else."""
+"""`report.html`: a run on one self-contained page."""

@@ -1,7 +1,7 @@
-"""The report's charts: paths that are worked out here, and drawn by the page itself.
+"""The report's charts: paths that are computed here and drawn by the page.
 
-That takes a hundredth of the time of a plotting library, since the page is made anew while a run trains; and the charts
-follow the page's width and colours.
+This takes a hundredth of a plotting library's time, which matters since the page is rewritten during training; and
+the charts adapt to the page's width and colours.
 """
 
 import math
@@ -13,8 +13,8 @@ from ganforge_observers.report.courses import Courses, thinned
 from ganforge_observers.report.texts import number
 from ganforge_observers.report.told import Told
 
-LEFT, RIGHT, TOP, BOTTOM = 58.0, 450.0, 10.0, 234.0  # of the area of curves, in the template's chart of 480 by 260
-LOGARITHMIC_FROM = 100  # times between the smallest value and the largest
+LEFT, RIGHT, TOP, BOTTOM = 58.0, 450.0, 10.0, 234.0  # of the plot area, in the template's chart of 480 by 260
+LOGARITHMIC_FROM = 100  # ratio of the largest to the smallest value
 COLOURS = 7
 DASHES = 3
 SUM = "weighted sum"
@@ -22,7 +22,7 @@ SUM = "weighted sum"
 
 @frozen
 class Axis:
-    """How numbers, or their logarithms, are laid along one side of a chart."""
+    """The scale, linear or logarithmic, of one side of a chart."""
 
     low: float
     high: float
@@ -32,28 +32,28 @@ class Axis:
     whole: bool = False
 
     def at(self, value: float) -> float:
-        """Return the place of a value."""
+        """Return the position of a value."""
         value = math.log10(value) if self.logarithmic else value
         return round(self.start + (value - self.low) / (self.high - self.low) * (self.end - self.start), 1)
 
     @property
     def ticks(self) -> list[tuple[float, str]]:
-        """The places of round numbers, with those numbers."""
+        """The positions and labels of round numbers."""
         if self.logarithmic:
             return [(self.at(value), number(value)) for value in decades(self.low, self.high)]
-        count = 5 if abs(self.high) < 10**6 else 3  # so that long numbers have room beside each other
+        count = 5 if abs(self.high) < 10**6 else 3  # long labels need more room
         values = round_numbers(self.low, self.high, count, least=1.0 if self.whole else 0.0)
         return [(self.at(value), number(value, 6)) for value in values]
 
 
 def step_axis(steps: Sequence[int]) -> Axis:
-    """Lay out steps from the left to the right."""
+    """Return the axis of steps, from left to right."""
     low, high = min(steps), max(steps)
     return Axis(low, max(high, low + 1), LEFT, RIGHT, whole=True)
 
 
 def value_axis(values: Sequence[float], may_be_logarithmic: bool) -> Axis:
-    """Lay out values, or their logarithms where they are of very different sizes, upwards, with a margin."""
+    """Return the axis of values, upwards with a margin; logarithmic if they differ by orders of magnitude."""
     low, high = min(values), max(values)
     logarithmic = may_be_logarithmic and low > 0 and high > LOGARITHMIC_FROM * low
     if logarithmic:
@@ -65,7 +65,7 @@ def value_axis(values: Sequence[float], may_be_logarithmic: bool) -> Axis:
 
 
 def round_numbers(low: float, high: float, count: int = 5, *, least: float = 0.0) -> list[float]:
-    """Return about `count` round numbers of a range, at least so far apart.
+    """Return about `count` round numbers of a range, at least `least` apart.
 
     >>> round_numbers(0, 2000), round_numbers(0.07, 0.31)
     ([0.0, 500.0, 1000.0, 1500.0, 2000.0], [0.1, 0.15, 0.2, 0.25, 0.3])
@@ -78,7 +78,7 @@ def round_numbers(low: float, high: float, count: int = 5, *, least: float = 0.0
 
 
 def decades(low: float, high: float) -> list[float]:
-    """Return round numbers between two powers of ten, at equal factors.
+    """Return powers of ten within a range of exponents, at equal factors.
 
     >>> decades(-2.1, 1.3), decades(-8, 8)
     ([0.01, 0.1, 1.0, 10.0], [1e-08, 1e-05, 0.01, 10.0, 10000.0, 10000000.0])
@@ -89,7 +89,7 @@ def decades(low: float, high: float) -> list[float]:
 
 @frozen
 class Curve:
-    """A line of a chart: its name in the legend, its look, its path, its last value, and its place if it is a dot."""
+    """A curve of a chart: its label, look, path and last value, and its position if it is a single dot."""
 
     label: str
     look: str
@@ -100,7 +100,7 @@ class Curve:
 
 @frozen
 class Chart:
-    """Curves over the steps, and the place of the step whose weights are the best, if it is to be marked."""
+    """Curves over the steps, and the position of the best step, if it is marked."""
 
     title: str
     curves: Sequence[Curve]
@@ -111,7 +111,7 @@ class Chart:
 
 
 def loss_charts(losses: Courses) -> list[Chart]:
-    """Draw the losses: for each phase a chart, in which a colour is a role and a kind of line a direction."""
+    """Draw a chart of losses for each phase, with a colour for each role and a line style for each direction."""
     phases: dict[str, Courses] = {}
     for name, points in losses.items():
         phase, _, rest = name.partition(".")
@@ -122,22 +122,22 @@ def loss_charts(losses: Courses) -> list[Chart]:
 
 
 def metric_charts(told: Told, best: int | None) -> list[Chart]:
-    """Draw each metric that was measured more than once, and how diverse the translations in the samples are.
+    """Draw each metric that was measured more than once, and the diversity of the sample translations.
 
     Args:
-        told: what the log tells; each split has a curve.
-        best: the step to be marked.
+        told: the content of the log; each split has a curve.
+        best: the step to mark.
     """
     names = dict.fromkeys(name for courses in told.measured.values() for name in courses)
     splits = {name: {split: held[name] for split, held in told.measured.items() if name in held} for name in names}
     repeated = {name: found for name, found in splits.items() if any(len(points) > 1 for points in found.values())}
     charts = [draw(name, found, best=best) for name, found in repeated.items()]
-    charts.append(draw("diversity in the sample pictures, 1: that of real samples", told.diversity))
+    charts.append(draw("diversity of the sample pictures (real samples: 1)", told.diversity))
     return [chart for chart in charts if chart]
 
 
 def draw(title: str, courses: Courses, *, may_be_logarithmic: bool = False, best: int | None = None) -> Chart | None:
-    """Draw courses by their labels, and mark the best step if it lies among theirs; None where there is no number."""
+    """Draw labelled curves, and mark the best step if it is in range; None if there are no values."""
     thin = {label: points for label in courses if (points := thinned(courses[label]))}
     if not thin:
         return None
@@ -154,7 +154,7 @@ def draw(title: str, courses: Courses, *, may_be_logarithmic: bool = False, best
 
 
 def line_looks(labels: Iterable[str]) -> dict[str, str]:
-    """Return the style classes of curves: a colour for each first word, a kind of line for each second one."""
+    """Return the style classes of curves: a colour for each first word, a line style for each second word."""
     roles: dict[str, int] = {}
     seconds: dict[str, int] = {}
     looks = {}
@@ -167,5 +167,5 @@ def line_looks(labels: Iterable[str]) -> dict[str, str]:
 
 
 def trace(places: Sequence[tuple[float, float]]) -> str:
-    """Return the path of a curve through places of the chart."""
+    """Return the path of a curve through positions of the chart."""
     return "M" + "L".join(f"{x:g} {y:g}" for x, y in places)

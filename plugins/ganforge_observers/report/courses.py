@@ -1,20 +1,20 @@
-"""How numbers go over a training, in memory that does not grow with it."""
+"""Curves of numbers over a training, in bounded memory."""
 
 from collections.abc import Mapping
 from operator import itemgetter
 
 POINTS = 500  # of a curve, at most
-WAITING = 8 * POINTS  # points that come before a curve is thinned
+WAITING = 8 * POINTS  # points after which a curve is thinned
 CURVES = 200  # of a kind, at most
 NAME_LENGTH = 200  # characters of a curve's name, at most
-LARGEST = 1e30  # beyond it a value is not shown, and below its inverse it counts as zero
+LARGEST = 1e30  # larger values are not shown, and values below its inverse count as zero
 
 Point = tuple[int, float]  # step, value
-Courses = dict[str, list[Point]]  # by their names
+Courses = dict[str, list[Point]]  # by name
 
 
 def follow(courses: Courses, step: int, values: Mapping[str, float]) -> None:
-    """Add values to the courses of their names, of which there are at most `CURVES`, of some length."""
+    """Add values to their curves, of which there are at most `CURVES`."""
     for name, value in values.items():
         points = courses.get(name)
         if points is None:
@@ -27,9 +27,9 @@ def follow(courses: Courses, step: int, values: Mapping[str, float]) -> None:
 
 
 def thinned(points: list[Point]) -> list[Point]:
-    """Return at most `POINTS` points in the order of their steps: the ends, and of equal ranges of steps the extremes.
+    """Return at most `POINTS` points, by step: the ends, and the extremes within equal ranges of steps.
 
-    What is thinned again, with more points behind, keeps its extremes. A value that no chart holds is left out.
+    Thinning again with more points keeps the extremes. Values that no chart can show are left out.
     """
     plain = [(step, value if abs(value) > 1 / LARGEST else 0.0) for step, value in points if abs(value) < LARGEST]
     points = sorted(plain, key=itemgetter(0))

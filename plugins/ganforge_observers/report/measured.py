@@ -1,4 +1,4 @@
-"""The metrics of a report: of the last weights and of the best ones, side by side, on each split."""
+"""The metrics of a report: of the last and the best weights, side by side, on each split."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -11,12 +11,12 @@ from ganforge_observers.report.told import Told, flat
 if TYPE_CHECKING:
     from ganforge import Measured, Results, Split
 
-SPLITS: tuple["Split", ...] = ("validation", "test")  # here once more, since those of ganforge come with torch
+SPLITS: tuple["Split", ...] = ("validation", "test")  # repeated here, since importing those of ganforge imports torch
 
 
 @frozen
 class Column:
-    """What was measured of some weights on a split: `evaluation.metric` and its value, nan where it is no number."""
+    """The metrics of some weights on a split: `evaluation.metric` and its value, nan if it is not a number."""
 
     state: str
     split: str
@@ -24,7 +24,7 @@ class Column:
 
 
 def columns(results: "Results | None", told: Told) -> list[Column]:
-    """Return the columns of the table of metrics; while nothing else is known, what the log tells last."""
+    """Return the columns of the metrics table; without results, the latest metrics in the log."""
     if results is not None and results.last.metrics:
         return [column for state, measured in states(results).items() for column in _columns(state, measured)]
     if told.newest is not None:
@@ -34,7 +34,7 @@ def columns(results: "Results | None", told: Told) -> list[Column]:
 
 
 def states(results: "Results") -> dict[str, "Measured"]:
-    """Return the last and the best weights, in words; one where they are the same."""
+    """Return the results of the last and the best weights, by title; one entry if they are the same."""
     last, best = results.last, results.best
     if best is None:
         return {f"step {number(last.step)}": last}
@@ -48,7 +48,7 @@ def _columns(state: str, measured: "Measured") -> list[Column]:
 
 
 def rows(shown: list[Column]) -> dict[str, list[str]]:
-    """Return the cells of each metric; an empty one where a column lacks it."""
+    """Return the cells of each metric; empty if a column lacks it."""
     names = dict.fromkeys(name for column in shown for name in column.metrics)
     return {
         name: [number(column.metrics[name]) if name in column.metrics else "" for column in shown] for name in names
@@ -56,7 +56,7 @@ def rows(shown: list[Column]) -> dict[str, list[str]]:
 
 
 def facts(results: "Results | None") -> dict[str, str]:
-    """Return what each evaluation tells of its numbers, in a line for each split: pictures, network and the like."""
+    """Return the facts of each evaluation, such as counts and networks, as a line for each split."""
     told: Mapping[Any, Any] = results.last.about if results is not None else {}
     return {
         f"{role}, {split}": listed(about) for split in SPLITS for role, about in told.get(split, {}).items() if about

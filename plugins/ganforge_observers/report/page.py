@@ -1,4 +1,4 @@
-"""The page: its template, and what stands in it: state, losses, metrics, pictures, warnings, recipe."""
+"""The page: its template and its content: state, losses, metrics, pictures, warnings, recipe."""
 
 import statistics
 from collections.abc import Callable
@@ -29,10 +29,10 @@ LOCK = "recipe.lock.toml"
 
 
 def require_run(path: Path) -> None:
-    """Refuse what is not a run's folder.
+    """Refuse a path that is not a run's folder.
 
     Raises:
-        InputError: it says what is there instead.
+        InputError: the path is not a run.
     """
     try:
         if (path / LOCK).is_file():
@@ -52,9 +52,9 @@ def write(folder: Path, state: str = "", say: Callable[[str], None] = lambda _: 
     """Write a run's `report.html`, whole or not at all.
 
     Args:
-        folder: the run's.
-        state: in a word, where it is known.
-        say: told of what in the folder cannot be read.
+        folder: the run's folder.
+        state: state of the run in a word, if known.
+        say: called with lines about unreadable files.
 
     Raises:
         InputError: the locked recipe cannot be read, or the page cannot be written.
@@ -66,7 +66,7 @@ def write(folder: Path, state: str = "", say: Callable[[str], None] = lambda _: 
 
 
 def gather(folder: Path, state: str) -> dict[str, Any]:
-    """Return what the template shows. Files may be missing, or half written; what cannot be read is left out."""
+    """Return the content of the template. Files may be missing or incomplete; unreadable ones are left out."""
     text, recipe = read_lock(folder)
     told = read_log(folder)
     unread = told.unread
@@ -109,7 +109,7 @@ def gather(folder: Path, state: str) -> dict[str, Any]:
 
 @lru_cache(maxsize=1)
 def template() -> Template:
-    """Return the page's template, in which every text is escaped, and what cannot be shown is marked."""
+    """Return the page's template, which escapes every text and marks characters that cannot be shown."""
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=shown
     )

@@ -1,4 +1,4 @@
-"""The pictures of a run inside of its report: as they are, or smaller where they are too many or too big."""
+"""The pictures of a run in its report: unchanged, or reduced if they are too many or too large."""
 
 import math
 import os
@@ -19,10 +19,10 @@ from ganforge_observers.report.texts import number
 
 SHOWN_SAMPLES = 24
 SHOWN_FIGURES = 24
-SAMPLE_BYTES = 4_500_000  # of all sample pictures; a third more as text
+SAMPLE_BYTES = 4_500_000  # of all sample pictures; a third more in base64
 FIGURE_BYTES = 1_500_000
-PICTURE_BYTES = 1 << 25  # a larger file is left out
-WIDEST = 1600  # pixels, of a picture that is made smaller
+PICTURE_BYTES = 1 << 25  # larger files are left out
+WIDEST = 1600  # pixels of a reduced picture
 NARROWEST = 240
 INITIAL = "_initial"
 PNG_END = b"IEND\xaeB`\x82"
@@ -30,7 +30,7 @@ PNG_END = b"IEND\xaeB`\x82"
 
 @frozen
 class Picture:
-    """A picture inside of the page."""
+    """A picture embedded in the page."""
 
     label: str
     data: str
@@ -45,7 +45,7 @@ def sample_files(folder: Path) -> list[tuple[int, str]]:
 
 
 def figure_files(folder: Path) -> list[tuple[str, str]]:
-    """Return the figures with their labels: of each first that of the initial state, then the last, then the best."""
+    """Return the figures with their labels: for each the initial state, then the last and the best weights."""
     best = [(stem, 2, name) for stem, name in _stems(folder, "figures/best") if not stem.endswith(INITIAL)]
     bests = {stem for stem, _, _ in best}
     last = [(stem, 0 if stem.endswith(INITIAL) else 1, name) for stem, name in _stems(folder, "figures")]
@@ -59,16 +59,16 @@ def _stems(folder: Path, part: str) -> list[tuple[str, str]]:
 
 
 def pictures_of(folder: Path, part: str) -> list[str]:
-    """Return the names of the pictures in a part of the run's folder; none where that lies elsewhere."""
+    """Return the names of the pictures in a subfolder of the run; none if it is a link elsewhere."""
     if leads_out(folder / part, folder):
         return []
     return [f"{part}/{path.name}" for path in (folder / part).glob("*.png")]
 
 
 def spread(files: Sequence[tuple[int, str]], most: int) -> list[tuple[str, str]]:
-    """Choose every first, second, fourth, ... file, and the last one.
+    """Select every file, or every second, fourth, ... one, and the last one.
 
-    So nearly all that were chosen at one checkpoint are chosen at the next, and need not be made smaller anew.
+    So nearly all files selected at one checkpoint are selected at the next, and need not be reduced again.
     """
     stride = 1
     while len(chosen := [*files[:-1:stride], *files[-1:]]) > most:
@@ -77,7 +77,7 @@ def spread(files: Sequence[tuple[int, str]], most: int) -> list[tuple[str, str]]
 
 
 def embed(folder: Path, files: Sequence[tuple[str, str]], budget: int) -> list[Picture]:
-    """Take pictures into the page: as they are, or those that are too big smaller, so that all need `budget` bytes."""
+    """Embed pictures, and reduce large ones so that all fit into `budget` bytes."""
     facts = {name: facts_of(folder, name) for _, name in files}
     share = budget // len(files) if sum(size for size, _ in facts.values()) > budget else budget
     found = []
@@ -85,7 +85,7 @@ def embed(folder: Path, files: Sequence[tuple[str, str]], budget: int) -> list[P
         size, changed = facts[name]
         if not 0 < size <= PICTURE_BYTES:
             continue
-        # Whatever a damaged picture makes its decoder raise, or warn of, it is left out.
+        # A damaged picture may make its decoder raise or warn anything; it is left out.
         with suppress(Exception), warnings.catch_warnings():
             warnings.simplefilter("error")
             kind, data, width, height = whole(folder, name) if size <= share else smaller(folder, name, changed, share)
@@ -94,7 +94,7 @@ def embed(folder: Path, files: Sequence[tuple[str, str]], budget: int) -> list[P
 
 
 def facts_of(folder: Path, name: str) -> tuple[int, int]:
-    """Return a file's size in bytes and when it was changed; zeros for what is no file of the run's folder."""
+    """Return a file's size in bytes and modification time; zeros if it is not a file in the run's folder."""
     try:
         with open_inside(folder, name) as file:
             facts = os.fstat(file.fileno())
@@ -104,7 +104,7 @@ def facts_of(folder: Path, name: str) -> tuple[int, int]:
 
 
 def whole(folder: Path, name: str) -> tuple[str, bytes, int, int]:
-    """Return a picture as it is: its kind, its bytes, its width and its height."""
+    """Return a picture unchanged: its type, bytes, width and height."""
     data = read_inside(folder, name, PICTURE_BYTES)
     if not data.endswith(PNG_END):
         raise ValueError("it is being written")
@@ -114,13 +114,13 @@ def whole(folder: Path, name: str) -> tuple[str, bytes, int, int]:
 
 @lru_cache(maxsize=4 * SHOWN_SAMPLES)
 def smaller(folder: Path, name: str, changed: int, most: int) -> tuple[str, bytes, int, int]:
-    """Return a picture as a JPEG of at most so many bytes: its kind, its bytes, its width and its height.
+    """Return a picture as a JPEG of limited size: its type, bytes, width and height.
 
     Args:
-        folder: the run's.
-        name: of the picture in it.
-        changed: when; so that the same picture is not made smaller again at the next checkpoint.
-        most: how many bytes it may have.
+        folder: the run's folder.
+        name: name of the picture in it.
+        changed: its modification time, part of the cache key, so that it is not reduced again at the next checkpoint.
+        most: largest number of bytes.
     """
     with Image.open(BytesIO(read_inside(folder, name, PICTURE_BYTES)), formats=["PNG"]) as image:
         picture = image.convert("RGB") if image.mode in ("RGB", "L") else on_white(image)
@@ -135,7 +135,7 @@ def smaller(folder: Path, name: str, changed: int, most: int) -> tuple[str, byte
 
 
 def on_white(image: Image.Image) -> Image.Image:
-    """Lay a picture, which may be transparent, on white."""
+    """Draw a picture, which may be transparent, on white."""
     picture = Image.new("RGBA", image.size, "white")
     picture.alpha_composite(image.convert("RGBA"))
     return picture.convert("RGB")

@@ -1,4 +1,4 @@
-"""What the files of a run tell the report; they may be missing, damaged or half written."""
+"""Reading a run's files for the report; they may be missing, damaged or incomplete."""
 
 import re
 from collections import deque
@@ -12,28 +12,28 @@ from attrs import Factory, define, field
 from ganforge import InputError, log_lines, read_inside
 from ganforge_observers.report.courses import Courses, follow
 
-SPEEDS = 1000  # the newest ones, whose median is told
+SPEEDS = 1000  # newest values for the median speed
 WARNING_LENGTH = 2000  # characters of a warning, at most
 SHOWN_WARNINGS = 100
 
 
 @define
 class Told:
-    """What a log tells, gathered while it is read, in memory that does not grow with it."""
+    """The content of a log, gathered in bounded memory while it is read."""
 
     step: int = 0
     losses: Courses = Factory(dict)
-    measured: dict[str, Courses] = Factory(dict)  # for each split the metrics, `evaluation.metric`
+    measured: dict[str, Courses] = Factory(dict)  # by split, then `evaluation.metric`
     diversity: Courses = Factory(dict)
     speed: Courses = Factory(dict)
     speeds: deque[float] = field(factory=lambda: deque(maxlen=SPEEDS))
-    newest: tuple[int, str, dict[str, Any]] | None = None  # step, split and metrics that were measured last
-    warnings: dict[str, int] = Factory(dict)  # each with the step at which it came first
+    newest: tuple[int, str, dict[str, Any]] | None = None  # step, split and metrics of the last evaluation
+    warnings: dict[str, int] = Factory(dict)  # message -> step of its first occurrence
     more_warnings: int = 0
     unread: list[str] = Factory(list)
 
     def add(self, record: Mapping[str, Any]) -> None:
-        """Take a record in."""
+        """Add a record."""
         step = record["step"]
         self.step = max(self.step, step)
         follow(self.losses, step, record.get("losses", {}))
@@ -48,13 +48,13 @@ class Told:
         if warning := record.get("warning"):
             message = warning[:WARNING_LENGTH]
             if message in self.warnings or len(self.warnings) < SHOWN_WARNINGS:
-                self.warnings.setdefault(message, step)  # a resumed run may say it again
+                self.warnings.setdefault(message, step)  # a resumed run may repeat it
             else:
                 self.more_warnings += 1
 
 
 def read_log(folder: Path) -> Told:
-    """Read a run's log; what cannot be read is left out, and named in `unread`."""
+    """Read a run's log; unreadable lines are left out, and reported in `unread`."""
     told, skipped = Told(), 0
     try:
         for _, record in log_lines(folder):
@@ -70,7 +70,7 @@ def read_log(folder: Path) -> Told:
 
 
 def table(tables: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """Return the table of a name; an empty one where there is none."""
+    """Return the table of a name; an empty one if there is none."""
     found = tables.get(name)
     return found if isinstance(found, dict) else {}
 
@@ -81,7 +81,7 @@ def flat(tables: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def checkpoint_step(folder: Path) -> int:
-    """Return the step of the newest checkpoint; 0 where there is none."""
+    """Return the step of the newest checkpoint; 0 if there is none."""
     with suppress(InputError, FileNotFoundError):
         if step := re.fullmatch(rb"step-(\d{1,15})\s*", read_inside(folder, "checkpoints/latest")):
             return int(step[1])

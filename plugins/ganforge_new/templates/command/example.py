@@ -5,7 +5,7 @@ from ganforge import InputError, RunFolder, hookimpl, records, tell
 
 
 def example(run: RunFolder) -> None:
-    """Print the losses that a run logged last."""
+    """Print the losses that a run has logged last."""
     logged = [record for record in records(run) if "losses" in record]
     if not logged:
         raise InputError(f"{run} holds no log of losses")

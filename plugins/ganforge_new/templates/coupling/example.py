@@ -10,7 +10,7 @@ D_B = Network("D_B", "discriminator", ("B",))
 
 @frozen
 class Example(Coupling):
-    """Three networks: a generator from A to B, one that leads back to A, and a discriminator of B."""
+    """Three networks: a generator from A to B, a generator back to A, and a discriminator of B."""
 
     networks = (G_AB, G_BA, D_B)
     views = (

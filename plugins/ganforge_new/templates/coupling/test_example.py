@@ -12,7 +12,7 @@ def test_sound() -> None:
         assert_sound(component)
 
 
-def test_its_generators_lead_there_and_back() -> None:
+def test_its_generators_translate_in_both_directions() -> None:
     assert {one.name: one.domains for one in Example().networks} == {
         "G_AB": ("A", "B"),
         "G_BA": ("B", "A"),

@@ -8,10 +8,10 @@ from torch import Tensor, nn
 
 
 class Example(nn.Module):
-    """Convolutions that halve the picture twice, and one that judges each of the patches that they see.
+    """Convolutions that halve the picture twice, and one that scores each patch.
 
     Args:
-        shape: (channels, height, width) of a picture; neither height nor width is below 8.
+        shape: (channels, height, width) of a picture; height and width are at least 8.
         width: channels after the first convolution.
     """
 
@@ -24,11 +24,11 @@ class Example(nn.Module):
         self.judge = nn.Conv2d(2 * width, 1, 3, 1, 1)
 
     def forward(self, pictures: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """Judge pictures, [N, C, H, W] in [0, 1].
+        """Score pictures, [N, C, H, W] in [0, 1].
 
         Returns:
-            score: a logit of being real for each patch, [N, 1, H/4, W/4].
-            features: the activations of the hidden layers, which feature matching compares.
+            score: logit of being real for each patch, [N, 1, H/4, W/4].
+            features: activations of the hidden layers, for feature matching.
         """
         first = self.first(pictures).relu()  # [N, width, H/2, W/2]
         second = self.second(first).relu()  # [N, 2 width, H/4, W/4]

@@ -17,14 +17,14 @@ from torch import Tensor
 
 
 def example(trained: Trained, *, limit: Annotated[int, ge(1)] = 1000) -> Findings:
-    """How far the mean translation is from the mean of the real samples: 0 is perfect.
+    """Distance between the mean translation and the mean real sample: 0 is perfect.
 
     Args:
         trained: networks that translate pictures or points.
-        limit: number of test samples of each domain, at most.
+        limit: largest number of test samples of each domain.
 
     Returns:
-        `example_AB`, and the same for every other direction.
+        `example_AB`, and the same for other directions.
 
     Raises:
         InputError: a domain has no test samples, or a direction translates nothing.

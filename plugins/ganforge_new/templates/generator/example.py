@@ -8,15 +8,15 @@ from torch import Tensor, nn
 
 
 class Example(nn.Module):
-    """Convolutions that halve the picture twice, and transposed ones that bring it back to its size.
+    """Two convolutions that halve the picture, and two transposed convolutions that restore its size.
 
     Args:
-        source_shape: (channels, height, width) of an input picture; height and width are multiples of 4.
-        target_shape: (channels, height, width) of a translation; height and width are those of the input.
+        source_shape: (channels, height, width) of the input; height and width are multiples of 4.
+        target_shape: (channels, height, width) of the output; only the channels may differ.
         width: channels after the first convolution.
     """
 
-    multiple = 4  # pictures of any size whose height and width are multiples of it can be translated
+    multiple = 4  # it translates pictures of any size whose height and width are multiples of this
     least = 4  # the smallest height and width
 
     def __init__(self, source_shape: Shape, target_shape: Shape, *, width: Annotated[int, ge(1)] = 16) -> None:
@@ -35,7 +35,7 @@ class Example(nn.Module):
         )
 
     def forward(self, pictures: Tensor) -> Tensor:
-        """Translate pictures: [N, C, H, W] in [0, 1], both sides."""
+        """Translate pictures: [N, C, H, W] in [0, 1] to [N, C', H, W] in [0, 1]."""
         translated: Tensor = self.layers(pictures)
         return translated
 

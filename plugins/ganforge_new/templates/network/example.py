@@ -11,13 +11,13 @@ from torch import Tensor, nn
 
 
 class Example(nn.Module):
-    """A linear layer for each chosen layer of the generator, from patches to vectors of length one.
+    """A linear layer for each chosen layer of the generator, from patches to vectors of length 1.
 
     Args:
-        generator: the network whose `features(pictures, layers)` are compared; the coupling hands it over.
+        generator: the generator, given by the coupling; its `features(pictures, layers)` are compared.
         shape: (channels, height, width) of a source picture.
-        layers: which of the generator's layers.
-        width: numbers in a vector.
+        layers: indices of the generator's layers.
+        width: length of a vector.
     """
 
     def __init__(
@@ -30,16 +30,16 @@ class Example(nn.Module):
     ) -> None:
         super().__init__()
         self.layers = layers
-        with torch.no_grad():  # on a copy without numbers, which computes nothing
+        with torch.no_grad():  # on the meta device, which only computes shapes
             features = copy.deepcopy(generator).to("meta").features(torch.zeros(2, *shape, device="meta"), layers)
         self.linear = nn.ModuleList(nn.Linear(one.shape[1], width) for one in features)
 
     def forward(self, activations: Sequence[Tensor], places: Sequence[Tensor]) -> list[Tensor]:
-        """Make vectors of some patches, [N, S, width] for each layer.
+        """Return vectors of some patches, [N, S, width] for each layer.
 
         Args:
-            activations: of the chosen layers, [N, C, H, W] each.
-            places: for each layer some places in H x W, counted row by row, [S].
+            activations: activations of the chosen layers, [N, C, H, W] each.
+            places: for each layer, positions in H x W, counted row by row, [S].
         """
         pairs = zip(activations, places, strict=True)
         patches = [layer.flatten(2)[:, :, place].transpose(1, 2) for layer, place in pairs]  # [N, S, C]

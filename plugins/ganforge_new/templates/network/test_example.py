@@ -11,7 +11,7 @@ from .example import Example
 
 
 class Features(nn.Module):
-    """Stands for a generator: twice the picture, stacked along the channels, in every layer."""
+    """A stand-in for a generator: in every layer, the picture twice, stacked along the channels."""
 
     def features(self, pictures: Tensor, layers: Sequence[int]) -> list[Tensor]:
         return [torch.cat([pictures, pictures], 1) for _ in layers]
@@ -22,7 +22,7 @@ def test_sound() -> None:
         assert_sound(component)
 
 
-def test_each_patch_becomes_a_vector_of_length_one() -> None:
+def test_each_patch_becomes_a_vector_of_length_1() -> None:
     heads = Example(Features(), (3, 4, 4), layers=[0, 1], width=5)
     activations = Features().features(torch.rand(2, 3, 4, 4), [0, 1])
     vectors = heads(activations, [torch.tensor([0, 7, 15])] * 2)

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 class Example:
-    """Keeps the newest record of the log in `example.json`, for other programs to read."""
+    """Writes the newest log record to `example.json`, for other programs to read."""
 
     @hookimpl
     def ganforge_logged(self, run: "Run", record: Mapping[str, Any]) -> None:

@@ -10,7 +10,7 @@ from torch.optim import Adamax, Optimizer
 
 
 def example(parameters: Sequence[Parameter], *, lr: Annotated[float, ge(0)] = 2e-3) -> Optimizer:
-    """Adamax (Kingma & Ba 2015, section 7.1), with b1 = 0.5."""
+    """Adamax (Kingma & Ba 2015, section 7.1) with beta1 = 0.5."""
     return Adamax(parameters, lr=lr, betas=(0.5, 0.999))
 
 

@@ -14,7 +14,7 @@ def test_sound() -> None:
         assert_sound(component)
 
 
-def test_the_first_step_is_as_long_as_the_rate() -> None:
+def test_the_first_step_has_the_length_of_the_learning_rate() -> None:
     parameter = torch.nn.Parameter(torch.tensor([1.0]))
     optimizer = example([parameter], lr=0.25)
     parameter.grad = torch.tensor([2.0])

@@ -8,7 +8,7 @@ from ganforge import Register, hookimpl
 
 @hookimpl
 def ganforge_register(register: Register) -> None:
-    """Register the component; only now is torch imported."""
+    """Register the component; torch is not imported before."""
     from . import example
 
     example.ganforge_register(register)

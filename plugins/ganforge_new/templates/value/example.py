@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 def example(fake: Tensor, *, deviation: Annotated[float, ge(0)] = 0.05) -> Tensor:
-    """Instance noise (Sønderby et al. 2017, arXiv 1610.04490): fake + N(0, deviation^2), of the same shape."""
+    """Instance noise (Sønderby et al. 2017, arXiv 1610.04490): fake + N(0, deviation^2), in the same shape."""
     return fake + deviation * torch.randn_like(fake)
 
 

@@ -14,7 +14,7 @@ def test_sound() -> None:
         assert_sound(component)
 
 
-def test_the_noise_has_the_deviation_that_is_set() -> None:
+def test_the_noise_has_the_given_deviation() -> None:
     torch.manual_seed(0)
     fake = torch.ones(10_000, 2)
     assert torch.equal(example(fake, deviation=0.0), fake)
