@@ -92,8 +92,8 @@ _HOMES = {
     "runs.run": "Run",
     "runs.opening": "create hold",
     "runs.trained": "Findings Seen Trained",
-    "cli.common": "AsJson Device NormName PluginFiles RecipeName RunFolder Sets plugins_with print_results print_rows "
-    "progress read_recipe tell understand offered",
+    "cli.common": "AsJson Device Devices NormName PluginFiles RecipeName RunFolder Sets plugins_with print_results "
+    "print_rows progress read_recipe tell understand offered",
     "cli.complete": "complete_kind complete_recipe complete_recipe_or_run complete_run complete_shown",
     "ganforge_inference.translator": "Translator",
 }
@@ -116,6 +116,7 @@ if TYPE_CHECKING:
     from ganforge.cli.common import (
         AsJson as AsJson,
         Device as Device,
+        Devices as Devices,
         NormName as NormName,
         PluginFiles as PluginFiles,
         RecipeName as RecipeName,

@@ -36,6 +36,7 @@ _set = typer.Option(
 _recipe = typer.Argument(
     metavar="RECIPE", help="A recipe's file, or the name of a shipped one.", autocompletion=complete_recipe
 )
+_devices = typer.Option(help="Devices of this machine that share a batch: a number, or auto for all.")
 _run = typer.Argument(
     metavar="RUN", help="A run's folder, such as runs/discogan_toy/0001.", autocompletion=complete_run
 )
@@ -45,6 +46,7 @@ PluginFiles = Annotated[list[Path] | None, _plugin]
 Sets = Annotated[list[str] | None, _set]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
+Devices = Annotated[str, _devices]
 RecipeName = Annotated[str, _recipe]
 RunFolder = Annotated[Path, _run]
 NormName = Annotated[Literal["recalibrated", "running", "batch"] | None, _norm]

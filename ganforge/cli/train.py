@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from ganforge.runs.run import Run
 
 _out = typer.Option(metavar="DIR", help="Folder for runs.")
-_devices = typer.Option(help="Devices of this machine that share a batch: a number, or auto for all.")
-Devices = Annotated[str, _devices]
 _changes = typer.Option("--set", metavar="KEY=VALUE", help="Change train.steps, record.*, or the place of the data.")
 
 
@@ -30,7 +28,7 @@ def run(
     plugin: common.PluginFiles = None,
     out: Annotated[Path, _out] = Path("runs"),
     device: common.Device = "auto",
-    devices: Devices = "",
+    devices: common.Devices = "",
 ) -> None:
     """Train a recipe."""
     plan = common.understand(context, recipe, sets, plugin)
@@ -53,7 +51,7 @@ def resume(
     sets: Annotated[list[str] | None, _changes] = None,
     plugin: common.PluginFiles = None,
     device: common.Device = "auto",
-    devices: Devices = "",
+    devices: common.Devices = "",
 ) -> None:
     """Resume a run exactly where it stopped."""
     plugins = common.plugins_with(context, plugin)

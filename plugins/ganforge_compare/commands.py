@@ -1,5 +1,6 @@
 """`ganforge compare`."""
 
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -9,6 +10,7 @@ import typer
 from ganforge import (
     AsJson,
     Device,
+    Devices,
     InputError,
     PluginFiles,
     RunFailedError,
@@ -51,6 +53,7 @@ def compare(
     slurm: Annotated[list[str] | None, _slurm] = None,
     cancel: Annotated[bool, typer.Option("--cancel", help="Cancel the comparison's jobs in Slurm's queue.")] = False,
     device: Device = "auto",
+    devices: Devices = "",
     jobs: Annotated[
         int, typer.Option(min=0, help="Runs at a time; 0: one per core, one on a GPU, or left to Slurm.")
     ] = 0,
@@ -71,14 +74,15 @@ def compare(
 
     options = [word for text in sets or () for word in ("--set", text)]
     options += [word for path in plugin or () for word in ("--plugin", str(path))]
+    several = ["--devices", devices] if devices else []
     place: comparison.Place
     if on == "slurm":
         require_slurm(slurm or ())
         here = _device_of_jobs(device)
-        place = queue = Slurm(out, options, device, slurm or (), jobs, _say)
+        place = queue = Slurm(out, options, ["--device", device, *several], slurm or (), jobs, _say)
     else:
         here = pick_device(device)
-        place = Local(options, here, jobs)
+        place = Local(options, ["--device", str(here), *several], _jobs(jobs, here, devices))
     members = comparison.members(wanted, seeds, out, here)
     held = comparison.occupy(out)
     try:
@@ -113,6 +117,13 @@ def compare(
             tell(f"note: no plot for {key}: there is no metric, or too many lines")
     if failures:
         raise RunFailedError(f"{len(failures)} of {len(members)} runs failed")
+
+
+def _jobs(asked: int, device: "torch.device", devices: str) -> int:
+    """Return how many runs to train at a time: as asked; or one per core, and one if each takes a GPU or several."""
+    if asked or device.type != "cpu" or devices:
+        return asked or 1
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _device_of_jobs(name: str) -> "torch.device":

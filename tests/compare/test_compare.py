@@ -113,6 +113,19 @@ def test_what_is_there_is_not_trained_again_and_more_seeds_or_steps_are_added(co
 
 
 @pytest.mark.slow
+def test_runs_may_share_their_batches_among_devices(tmp_path, ganforge):
+    """Each run is one of two processes, and continues as one."""
+    words = ["gan_toy", "--seeds", "1", *WORDS, "--device", "cpu", "--devices", "2"]
+    result = ganforge("compare", *words)
+    assert result.status == 0, result.err
+    longer = ganforge("compare", *words, "--set", "train.steps=8", "--json")
+    assert longer.status == 0, longer.err
+    assert "modes.coverage" in json.loads(longer.out)["recipes"]["gan_toy"]["last"]["metrics"]
+    output = (tmp_path / "comparison" / "seed-0" / "gan_toy.txt").read_text()
+    assert "on cpu, 2 devices" in output
+
+
+@pytest.mark.slow
 def test_a_run_that_fails_is_told_and_the_others_are_compared(tmp_path, ganforge):
     """One recipe diverges at once."""
     for name, rate in (("fine", "1e-4"), ("wild", "1e9")):
@@ -149,9 +162,9 @@ ENDLESS += ["--set", "record.evaluate_every=0", "--set", "record.sample_every=0"
 
 
 @pytest.fixture
-def endless(tmp_path):
+def endless(tmp_path, request):
     """A comparison whose only training goes on for hours: its process and the training's folder."""
-    command = [sys.executable, "-m", "ganforge", "compare", *ENDLESS]
+    command = [sys.executable, "-m", "ganforge", "compare", *ENDLESS, *getattr(request, "param", [])]
     process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     run = tmp_path / "comparison" / "seed-0" / "gan_toy" / "0001"
     wait_until((run / "log.jsonl").exists)
@@ -194,6 +207,7 @@ def test_an_interrupted_comparison_goes_on_where_it_was(endless, ganforge):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("endless", [[], ["--device", "cpu", "--devices", "2"]], ids=["one", "two"], indirect=True)
 @pytest.mark.parametrize(
     ("number", "status"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGKILL, -9)], ids=str
 )

@@ -181,7 +181,7 @@ def test_a_training_is_given_the_values_of_its_point_after_those_of_all(tmp_path
         point=grid.Point({"a.b": "[1, 2]"}),
         plan=SimpleNamespace(train=SimpleNamespace(steps=9), plugin_files=[]),
     )
-    made = task.task_of(member, ["--set", "a.b=0"], "cpu")
+    made = task.task_of(member, ["--set", "a.b=0"], ["--device", "cpu"])
     sets = ["--set", "a.b=0", "--set", "a.b=[1, 2]", "--set", "train.seed=3"]
     assert made.run == ["run", "mine.toml", *sets, "--out", str(tmp_path), "--device", "cpu"]
     assert made.resume == ["resume", str(tmp_path / "0001"), "--set", "train.steps=9", "--device", "cpu"]

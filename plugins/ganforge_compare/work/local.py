@@ -7,7 +7,6 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 
-import torch
 from attrs import define, field
 
 from ganforge_compare import PARENT
@@ -35,12 +34,12 @@ class Local:
 
     Attributes:
         options: command-line options to pass on.
-        device: device to train on.
-        jobs: how many at a time; 0 for one per core, and one on a GPU.
+        devices: options that name the devices of a run.
+        jobs: how many at a time.
     """
 
     options: Sequence[str]
-    device: torch.device
+    devices: Sequence[str]
     jobs: int
     waiting: list[Member] = field(init=False, factory=list)
     working: list[Worker] = field(init=False, factory=list)
@@ -53,8 +52,7 @@ class Local:
         """Note the members to train."""
         require_free(missing)
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        jobs = self.jobs or (1 if self.device.type != "cpu" else cores)
-        self.jobs = max(1, min(jobs, len(missing)))
+        self.jobs = max(1, min(self.jobs, len(missing)))
         self.threads = max(1, cores // self.jobs)
         self.waiting = list(missing)
 
@@ -73,7 +71,7 @@ class Local:
 
     def _start(self, member: Member) -> Worker:
         """Start or resume a training."""
-        words, file = task_of(member, self.options, str(self.device)).prepare()
+        words, file = task_of(member, self.options, self.devices).prepare()
         with file:
             process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "ganforge", *words],  # modules in the current folder must not hide others

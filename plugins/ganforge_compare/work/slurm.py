@@ -71,7 +71,7 @@ class Slurm:
     Attributes:
         out: the comparison's folder, visible to all machines.
         options: command-line options to pass on.
-        device: device of a job: a name, or `auto`.
+        devices: options that name the devices of a run.
         asked: options of sbatch, such as `partition=gpu`.
         jobs: how many runs at a time; 0 leaves that to Slurm.
         say: called with a line about each submission.
@@ -79,7 +79,7 @@ class Slurm:
 
     out: Path
     options: Sequence[str]
-    device: str
+    devices: Sequence[str]
     asked: Sequence[str]
     jobs: int
     say: Callable[[str], None]
@@ -160,7 +160,7 @@ class Slurm:
             array.mkdir(parents=True)
         except OSError as error:
             raise InputError(f"cannot write to {array}: {error.strerror}") from error
-        tasks = [asdict(task_of(member, self.options, self.device)) for member in new]
+        tasks = [asdict(task_of(member, self.options, self.devices)) for member in new]
         write_output(array / TASKS, to_json(tasks, indent=1) + "\n")
         words = [sys.executable, "-P", "-m", "ganforge_compare.work.job", str(array)]
         limit = f"%{self.jobs}" if self.jobs else ""
@@ -257,7 +257,7 @@ def require_slurm(asked: Sequence[str]) -> None:
 def require_not_queued(out: Path, missing: Sequence[Member]) -> None:
     """Raise an InputError if runs to train here are in Slurm's queue, as far as it is visible from here."""
     if (out / FOLDER).is_dir() and shutil.which("squeue"):
-        slurm = Slurm(out, (), "auto", (), 0, tell)
+        slurm = Slurm(out, (), (), (), 0, tell)
         slurm.find()
         if jobs := slurm.alive(missing):
             raise InputError(

@@ -55,17 +55,15 @@ class Task:
         return (self.resume if folder.exists() else self.run), file
 
 
-def task_of(member: Member, options: Sequence[str], device: str) -> Task:
-    """Return the training of a member; `options` of the command line are passed on, `device` is a name or `auto`."""
+def task_of(member: Member, options: Sequence[str], devices: Sequence[str]) -> Task:
+    """Return the training of a member, with `options` for `run`, and `devices` for both `run` and `resume`."""
     sets = [*member.point.sets, f"train.seed={member.seed}"]
     run = ["run", member.recipe, *options, *(word for text in sets for word in ("--set", text))]
     resume = ["resume", str(member.folder), "--set", f"train.steps={member.plan.train.steps}"]
     # Load the recipe's plugins, not the run's identical copies or the bytecode that may lie beside them.
     resume += [word for path in member.plan.plugin_files for word in ("--plugin", str(path))]
-    ends = ["--device", device]
-    return Task(
-        member.label, str(member.folder), str(member.output), [*run, "--out", str(member.out), *ends], [*resume, *ends]
-    )
+    run += ["--out", str(member.out)]
+    return Task(member.label, str(member.folder), str(member.output), [*run, *devices], [*resume, *devices])
 
 
 def read_tasks(array: Path) -> list[Task]:
