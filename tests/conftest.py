@@ -55,8 +55,6 @@ batch = 16
 log_every = 2
 checkpoint_every = 4
 sample_every = 0
-[compute]
-compile = false
 """
 
 
@@ -78,11 +76,18 @@ def plugins() -> Plugins:
 
 
 @pytest.fixture
-def toy(tmp_path: Path) -> Path:
-    """A complete recipe of eight tiny steps, too few to gain by being recorded."""
+def default_toy(tmp_path: Path) -> Path:
+    """A complete recipe of eight tiny steps."""
     path = tmp_path / "toy.toml"
     path.write_text(TOY)
     return path
+
+
+@pytest.fixture
+def toy(default_toy: Path) -> Path:
+    """The same, whose steps are too few to gain by being recorded."""
+    default_toy.write_text(TOY + "[compute]\ncompile = false\n")
+    return default_toy
 
 
 @pytest.fixture

@@ -260,6 +260,7 @@ class Run:
             with suppress(OSError):
                 self.notify("ganforge_ended")
         if asked.stop is not None:
+            ranks.meet("the end")  # if one leaves while rank 0 is saving, the launcher terminates rank 0
             raise StoppedError(asked.stop)
 
     def _loop(self, agreement: Agreement) -> Requests:

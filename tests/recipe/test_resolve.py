@@ -6,15 +6,12 @@ from attrs import evolve
 from ganforge.components.coupling import PLAYERS
 from ganforge.components.schedule import Schedule
 from ganforge.recipe.plan import Train
-from tests.conftest import TOY
 
 
 @pytest.fixture
-def toy(tmp_path):
-    """The small recipe, without a table of `compute`."""
-    path = tmp_path / "toy.toml"
-    path.write_text(TOY.partition("[compute]")[0])
-    return path
+def toy(default_toy):
+    """The small recipe as it is, since tests append tables to it."""
+    return default_toy
 
 
 def answer(ganforge, recipe):
