@@ -110,7 +110,7 @@ def _given(name: str, method: Method, coupling: Coupling, wanted: Name) -> Given
     if wanted not in METHODS and wanted not in architecture.names:
         methods = ", ".join(METHODS)
         raise InputError(
-            f"{file} is '{architecture.names[0]}', not '{wanted}'; use --as {methods} for all networks of a method"
+            f"{file} is '{architecture.names[0]}', not '{wanted}'; to accept any network, give --as a method: {methods}"
         )
     if file != Path(name):
         chosen = named

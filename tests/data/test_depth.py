@@ -109,7 +109,7 @@ def test_what_a_format_cannot_hold_is_said():
     assert suffix_of(None, Depth(), 7) == suffix_of(None, Depth("int16", 0, 9), 3) == ".tif"
     assert suffix_of(None, Depth("uint16", 0, 9), 4) == ".png"
     for depth, channels, message in (
-        (Depth(), 7, "a PNG cannot hold 7 channels; say tiff or npy"),
+        (Depth(), 7, "a PNG cannot hold 7 channels; use tiff or npy"),
         (Depth("float32", 0, 1), 3, "a PNG cannot hold numbers of the type float32"),
     ):
         with pytest.raises(InputError, match=message):

@@ -359,7 +359,10 @@ def test_wrong_words_are_told_and_nothing_is_written(ganforge, tmp_path):
         assert result.status == 2, words
         assert message in result.err
     result = ganforge("import", "G.pth", "--as", "resnet_9blocks")
-    assert "G.pth is 'resnet_2blocks', not 'resnet_9blocks'; --as cyclegan, pix2pix" in result.err
+    assert (
+        "G.pth is 'resnet_2blocks', not 'resnet_9blocks'; to accept any network, give --as a method: cyclegan, pix2pix"
+        in result.err
+    )
     result = ganforge("import", "G.pth", "--as", "stylegan2")
     assert result.status == 2
     assert "resnet_9blocks" in result.err

@@ -27,6 +27,12 @@ LOSSES = [
 ]
 
 
+@pytest.fixture
+def toy(default_toy):
+    """The small recipe as it is, since tests append tables to it."""
+    return default_toy
+
+
 def with_observers(*names):
     return ["--set", f"record.observers={json.dumps(names)}"]
 

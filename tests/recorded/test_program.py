@@ -264,13 +264,13 @@ def ganforge_register(register: Register) -> None:
 '''
 
 
-def test_a_loss_that_looks_at_values_trains_unrecorded_with_a_warning(toy, ganforge, tmp_path):
+def test_a_loss_that_looks_at_values_trains_unrecorded_with_a_warning(default_toy, ganforge, tmp_path):
     (tmp_path / "peeking.py").write_text(PEEKING)
     words = ["--plugin", tmp_path / "peeking.py", "--set", "losses.peek={use='peek', weight=0.01}"]
-    result = ganforge("run", toy, *words, "--out", tmp_path / "runs")
+    result = ganforge("run", default_toy, *words, "--out", tmp_path / "runs")
     assert result.status == 0, result.err
     assert "not recorded" in " ".join((result.out + result.err).split())
-    asked = ganforge("run", toy, *words, "--set", "compute.compile=true")
+    asked = ganforge("run", default_toy, *words, "--set", "compute.compile=true")
     assert asked.status == 3
     assert "cannot be recorded" in asked.err
 
