@@ -248,6 +248,7 @@ def test_each_step_is_measured_with_the_threads_and_products_of_its_recipe(monke
     assert told == [3, [True, True], 1, [False, False]]
 
 
+@pytest.mark.slow
 def test_what_the_new_process_says_of_a_recipe_is_said(ganforge):
     wrong = [*WORDS, "--set", "generator.layers=5", "--set", "dataset.size=24"]
     result = ganforge("bench", "discogan_edges2shoes", *wrong)

@@ -440,6 +440,7 @@ def test_ten_kills_never_leave_a_cache_that_is_then_used(home, tmp_path):
     assert [path.name for path in home.iterdir() if path.name.startswith(".")] == []
 
 
+@pytest.mark.slow
 def test_two_processes_end_with_one_good_cache(home, tmp_path):
     files = write(tmp_path / "files", [number % 256 for number in range(200)])
     with prepare_elsewhere(tmp_path / "files", 200) as one, prepare_elsewhere(tmp_path / "files", 200) as other:

@@ -233,7 +233,9 @@ def test_a_folder_that_links_to_its_parent_is_walked_once(tmp_path):
         assert len(list_pictures(tmp_path / folder, "a").files) == count
 
 
-@pytest.mark.parametrize("odd", ["folder", "pipe", "loop", "endless"])
+@pytest.mark.parametrize(
+    "odd", ["folder", "pipe", *(pytest.param(odd, marks=pytest.mark.slow) for odd in ("loop", "endless"))]
+)
 def test_what_is_no_file_is_told_and_does_not_hang(odd, tmp_path, ganforge):
     for domain in "ab":
         for split in ("train", "test"):

@@ -54,15 +54,15 @@ def is_untouched(outside):
 
 
 OTHERS = (
-    *("log.csv", "metrics.json", "report.html", ".lock"),
-    *("samples", "checkpoints/latest", "figures/figure4.png"),
+    *("log.csv", "metrics.json", "report.html", "recipe.lock.toml", ".lock"),
+    *("samples", "figures", "checkpoints/latest", "figures/figure4.png"),
 )
 
 
 @pytest.mark.parametrize(
     "name",
     [
-        *("log.jsonl", "recipe.lock.toml", "figures", "checkpoints", "samples/step-00000012.png"),
+        *("log.jsonl", "checkpoints", "samples/step-00000012.png"),
         *(pytest.param(name, marks=pytest.mark.slow) for name in OTHERS),
     ],
 )

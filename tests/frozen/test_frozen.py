@@ -64,7 +64,13 @@ def play(engine, shape: tuple[int, ...]) -> dict[str, object]:
 
 
 @pytest.mark.parametrize(
-    ("model", "rhythm"), [("gan", "both"), ("gan-recon", "both"), ("discogan", "both"), ("discogan", "alternate")]
+    ("model", "rhythm"),
+    [
+        pytest.param("gan", "both", marks=pytest.mark.slow),
+        pytest.param("gan-recon", "both", marks=pytest.mark.slow),
+        ("discogan", "both"),
+        ("discogan", "alternate"),
+    ],
 )
 @pytest.mark.parametrize("precision", ["fp32", pytest.param("bf16", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("pictures", [False, True], ids=["points", "pictures"])

@@ -148,6 +148,7 @@ def test_a_program_for_torch_takes_any_size_holds_no_pickle_and_says_what_it_is(
         )
 
 
+@pytest.mark.slow
 def test_a_file_that_differs_is_not_kept_nor_is_one_for_which_there_is_no_room(shared_run, ganforge, monkeypatch):
     words = ["export", shared_run, "--direction", "AB", "--to", "torch", "--out", "it.pt2"]
     with monkeypatch.context() as patch:

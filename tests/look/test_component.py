@@ -109,9 +109,9 @@ def test_a_plugin_files_class_is_shown_with_its_methods_and_a_broken_coupling_ha
     [
         ("generator", "unet", "pix2pix_facades"),
         ("network", "patch-heads", "cut_turntable"),
-        ("dataset", "mixture", "discogan_toy"),
-        ("coupling", "discogan", "discogan_toy"),
-        ("optimizer", "adam", "gan_toy"),
+        pytest.param("dataset", "mixture", "discogan_toy", marks=pytest.mark.slow),
+        pytest.param("coupling", "discogan", "discogan_toy", marks=pytest.mark.slow),
+        pytest.param("optimizer", "adam", "gan_toy", marks=pytest.mark.slow),
         ("evaluation", "mode-coverage", "gan_toy"),
     ],
 )

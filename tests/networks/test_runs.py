@@ -51,6 +51,7 @@ def case(request, tmp_path):
     return Case(recipe + '[losses.adversarial]\nuse = "gan"\n', tmp_path)
 
 
+@ONE_OF_THEM
 def test_recorded_steps_are_the_same(case):
     assert assert_recorded(case) == ""
 

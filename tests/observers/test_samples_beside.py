@@ -58,7 +58,7 @@ def test_the_checkpoint_of_a_step_is_there_only_after_its_picture(recipe, ganfor
     ]
 
 
-@pytest.mark.parametrize("mode", ["stop", "go_on"])
+@pytest.mark.parametrize("mode", ["stop", pytest.param("go_on", marks=pytest.mark.slow)])
 def test_a_picture_that_cannot_be_written_is_told(mode, recipe, ganforge, tmp_path, monkeypatch):
     write = Folder.write
 

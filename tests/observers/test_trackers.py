@@ -241,7 +241,8 @@ def database(tmp_path_factory):
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("store", [pytest.param("database", marks=pytest.mark.slow), "folder"])
+@pytest.mark.slow
+@pytest.mark.parametrize("store", ["database", "folder"])
 def test_mlflow_keeps_a_run_and_goes_on_with_it(store, toy, ganforge, tmp_path, request):
     pytest.importorskip("mlflow")
     uri = request.getfixturevalue("database") if store == "database" else str(tmp_path / "mlruns")

@@ -120,7 +120,9 @@ def test_resumes_and_translates(case: Case, ganforge, tmp_path: Path) -> None:
     assert result.status == 0, result.err
 
 
-@pytest.mark.parametrize("coupling", ["discogan", "cyclegan", "gan"])
+@pytest.mark.parametrize(
+    "coupling", ["discogan", *(pytest.param(name, marks=pytest.mark.slow) for name in ("cyclegan", "gan"))]
+)
 def test_the_constraint_fits_other_couplings(case: Case, coupling: str) -> None:
     engine, batches = case.engine(f"coupling.use={coupling}", "losses.turned_adversarial=false", *PLAIN_SHOWN)
     engine.step(0, batches(0))

@@ -110,6 +110,7 @@ def test_another_seed_draws_another_translation(case: Case) -> None:
     assert not torch.equal(one, other)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "norm", [*(pytest.param(norm, marks=pytest.mark.slow) for norm in ("recalibrated", "running")), "batch"]
 )

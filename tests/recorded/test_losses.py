@@ -736,10 +736,10 @@ def assert_trains_alike(toy, *sets):
     return mine
 
 
-# A third of them by default; all with `-m "slow or not slow"`.
+# A sixth of them by default; all with `-m "slow or not slow"`.
 @pytest.mark.parametrize(
     "name",
-    [name if place % 3 == 0 else pytest.param(name, marks=pytest.mark.slow) for place, name in enumerate(LOSSES)],
+    [name if place % 6 == 0 else pytest.param(name, marks=pytest.mark.slow) for place, name in enumerate(LOSSES)],
 )
 def test_a_loss_trains_recorded_as_it_does_unrecorded(name, toy):
     engine = assert_trains_alike(toy, f"losses.extra={{use='{name}', weight=0.1}}")
@@ -753,14 +753,17 @@ def test_a_loss_trains_recorded_as_it_does_unrecorded(name, toy):
 @pytest.mark.parametrize(
     "sets",
     [
-        ["generator.use=dropping"],
-        ["discriminator.use=bounded"],
+        pytest.param(["generator.use=dropping"], marks=pytest.mark.slow),
+        pytest.param(["discriminator.use=bounded"], marks=pytest.mark.slow),
         ["generator.use=dropping", "discriminator.use=bounded", "losses.extra={use='GradientPenalty'}"],
         ["coupling.use=gan-recon", "losses.reconstruction=false"],  # which does not depend on G_BA
         ["losses.adversarial.use=Wasserstein", "train.every.generator=3"],
         ["losses.extra={use='Centred', weight={steps=[0, 3], values=[0.0, 0.1], every=2}}"],
-        ["losses.extra={use='Centred', weight={steps=[0, 11], values=[0.1, 1.0], between='linear'}}"],
-        ["losses.extra={use='noisy_labels', player='discriminator'}"],
+        pytest.param(
+            ["losses.extra={use='Centred', weight={steps=[0, 11], values=[0.1, 1.0], between='linear'}}"],
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(["losses.extra={use='noisy_labels', player='discriminator'}"], marks=pytest.mark.slow),
     ],
     ids=["dropout", "spectral norm", "both", "unused network", "linear score", "lazy", "rising", "other player"],
 )

@@ -64,7 +64,15 @@ def test_recorded_steps_of_points_equal_the_others_bit_by_bit(sets, toy, make_en
     assert same_state(recorded, plain)
 
 
-@pytest.mark.parametrize("sets", [[], ["compute.precision=bf16"], ["compute.channels_last=true"]], ids=str)
+@pytest.mark.parametrize(
+    "sets",
+    [
+        [],
+        pytest.param(["compute.precision=bf16"], marks=pytest.mark.slow),
+        pytest.param(["compute.channels_last=true"], marks=pytest.mark.slow),
+    ],
+    ids=str,
+)
 def test_recorded_steps_of_pictures_equal_the_others_with_their_batch_norm(sets, tmp_path, pairs, make_engine):
     recipe = tmp_path / "pictures.toml"
     recipe.write_text(

@@ -192,7 +192,7 @@ def pictures(tmp_path, pairs):
 
 @pytest.mark.parametrize(
     "precision",
-    ["bf16", pytest.param("fp16", marks=pytest.mark.slow), "fp32", pytest.param("tf32", marks=pytest.mark.slow)],
+    ["fp32", *(pytest.param(name, marks=pytest.mark.slow) for name in ("bf16", "fp16", "tf32"))],
 )
 @pytest.mark.parametrize("channels_last", ["true", pytest.param("false", marks=pytest.mark.slow)])
 def test_a_resumed_run_of_any_precision_and_layout_ends_as_an_undisturbed_one(
