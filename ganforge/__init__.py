@@ -64,7 +64,7 @@ _HOMES = {
     "data.files": "Found find_pictures natural",
     "data.notes": "Note compare gather_notes note_lines noting",
     "data.reading": "normal oddities",
-    "recipe.layers": "parse Recipe read_value",
+    "recipe.layers": "flatten leaves parse Recipe read_value",
     "recipe.lock": "lock_text",
     "recipe.plan": "Compute Plan Choice DataTable LossTable Record Train ValuePlan ValueTable",
     "recipe.resolve": "misfits resolve",
@@ -185,7 +185,13 @@ if TYPE_CHECKING:
         noting as noting,
     )
     from ganforge.data.reading import normal as normal, oddities as oddities
-    from ganforge.recipe.layers import Recipe as Recipe, parse as parse, read_value as read_value
+    from ganforge.recipe.layers import (
+        Recipe as Recipe,
+        flatten as flatten,
+        leaves as leaves,
+        parse as parse,
+        read_value as read_value,
+    )
     from ganforge.recipe.lock import lock_text as lock_text
     from ganforge.recipe.plan import (
         Choice as Choice,

@@ -33,6 +33,24 @@ TOO_DEEP = f"tables and lists are nested more than {DEEPEST} deep"
 Table = dict[str, Any]
 
 
+def leaves(table: Mapping[str, Any], path: Key = ()) -> Iterator[tuple[Key, Any]]:
+    """Yield the path and the value of every key in nested tables that is not a table."""
+    for key, value in table.items():
+        if isinstance(value, Mapping):
+            yield from leaves(value, (*path, key))
+        else:
+            yield (*path, key), value
+
+
+def flatten(table: Mapping[str, Any]) -> dict[str, Any]:
+    """Return nested tables as one, with dotted keys.
+
+    >>> flatten({"a": {"b": 1, "c": {}}})
+    {'a.b': 1}
+    """
+    return {".".join(path): value for path, value in leaves(table)}
+
+
 @frozen
 class Layer:
     """One source of a recipe: a file, or one `--set`."""

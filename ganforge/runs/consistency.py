@@ -2,12 +2,12 @@
 
 import hashlib
 import tomllib
-from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import ganforge
 from ganforge.errors import InputError, printable
+from ganforge.recipe.layers import flatten
 from ganforge.training import ranks
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ OWN = ("lock.device", "lock.python")  # notes that may differ
 
 def require_same(run: "Run") -> None:
     """Raise an InputError if ranks differ in recipe, data, plugins, code or versions."""
-    facts = dict(_flat("", tomllib.loads(run.locked(passed_on=True))))
+    facts = {key: str(value) for key, value in flatten(tomllib.loads(run.locked(passed_on=True))).items()}
     used = {choice.component.plugin for choice in run.plan.choices}
     modules = {"ganforge": ganforge, **{name: run.plugins.known[name].module for name in sorted(used)}}
     facts |= {f"code of {name}": _code(module) for name, module in modules.items()}
@@ -28,14 +28,6 @@ def require_same(run: "Run") -> None:
             first, other = told[0].get(key, "not there"), theirs.get(key, "not there")
             if first != other:
                 raise InputError(f"rank {rank} differs from rank 0: {printable(key)} is {other}, not {first}")
-
-
-def _flat(start: str, table: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    for key, value in table.items():
-        if isinstance(value, Mapping):
-            yield from _flat(f"{start}{key}.", value)
-        else:
-            yield f"{start}{key}", str(value)
 
 
 def _code(module: Any) -> str:

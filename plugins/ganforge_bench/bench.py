@@ -22,6 +22,7 @@ from ganforge import (
     Stored,
     assemble,
     decide_and_read,
+    flatten,
     lock_text,
     normal,
     random_generator,
@@ -194,15 +195,7 @@ def settings_of(plan: Plan) -> dict[str, Any]:
     """Return all settings that affect a step, by key, with defaults filled in."""
     locked = tomllib.loads(lock_text(plan, {}))
     kept = {name: locked[name] for name in locked if name not in ("lock", "record", "evaluations", "observers")}
-    return dict(_flat(kept))
-
-
-def _flat(table: Mapping[str, Any], before: str = "") -> list[tuple[str, Any]]:
-    found: list[tuple[str, Any]] = []
-    for name, value in table.items():
-        key = f"{before}{name}"
-        found += _flat(value, f"{key}.") if isinstance(value, dict) else [(key, value)]
-    return found
+    return flatten(kept)
 
 
 def _warm_up(contenders: Mapping[str, Contender], rhythm: int, seconds: float, report: Report) -> float:

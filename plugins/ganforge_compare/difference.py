@@ -6,7 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from ganforge import InputError, Plan, decide, is_changeable, lock_text, make_dataset, read_inside, read_lock
+from ganforge import InputError, Plan, decide, flatten, is_changeable, lock_text, make_dataset, read_inside, read_lock
 
 
 def first_difference(folder: Path, plan: Plan) -> tuple[str, Any, Any] | None:
@@ -22,11 +22,11 @@ def first_difference(folder: Path, plan: Plan) -> tuple[str, Any, Any] | None:
         InputError: the run's lock cannot be read.
     """
     try:
-        there = _flat(read_lock(folder)[1])
+        there = _settings(read_lock(folder)[1])
     except FileNotFoundError:
         return None
     plan, _, _ = decide(plan, make_dataset(plan))  # decided as in the run
-    wanted = _flat(tomllib.loads(lock_text(plan, {})))
+    wanted = _settings(tomllib.loads(lock_text(plan, {})))
     for key in sorted(wanted | there):
         mine = wanted.get(key)
         if mine != there.get(key) and not is_changeable(key) and not _is_left(key, mine):
@@ -42,7 +42,7 @@ def _is_left(key: str, value: Any) -> bool:
 def precision(folder: Path) -> str:
     """Return the precision that a run computes in; empty if its lock does not say."""
     with suppress(InputError, FileNotFoundError):
-        return str(_flat(read_lock(folder)[1]).get("compute.precision", ""))
+        return str(flatten(read_lock(folder)[1]).get("compute.precision", ""))
     return ""
 
 
@@ -66,11 +66,6 @@ def foreign_code(folder: Path, plan: Plan) -> str:
     return ""
 
 
-def _flat(table: Mapping[str, Any], above: str = "") -> dict[str, Any]:
+def _settings(lock: Mapping[str, Any]) -> dict[str, Any]:
     """Return every setting of a lock under its dotted key, without facts that a run only records."""
-    found: dict[str, Any] = {}
-    for key, value in table.items():
-        if not above and key in ("lock", "plugins"):
-            continue
-        found |= _flat(value, f"{above}{key}.") if isinstance(value, dict) else {above + key: value}
-    return found
+    return flatten({key: value for key, value in lock.items() if key not in ("lock", "plugins")})

@@ -12,12 +12,12 @@ from ganforge import (
     PluginFiles,
     complete_recipe_or_run,
     describe_value,
+    flatten,
     print_rows,
     read_results,
     tell,
     to_json,
 )
-from ganforge_look.recipe import flat
 from ganforge_look.resolved import resolved
 from ganforge_look.run import LOCK, lock_of
 
@@ -35,7 +35,7 @@ def diff(
 ) -> None:
     """Show the settings in which two runs or recipes differ, defaults included, and compare the metrics of runs."""
     tables = [_tables(context, name, plugin) for name in (one, other)]
-    settings = _differing(*({".".join(key): value for key, value in flat(table)} for table in tables))
+    settings = _differing(*map(flatten, tables))
     metrics = [_metrics(Path(name)) for name in (one, other)]
     beside = {name: tuple(found.get(name) for found in metrics) for name in dict.fromkeys([*metrics[0], *metrics[1]])}
     if as_json:

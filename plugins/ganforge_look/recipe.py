@@ -6,7 +6,7 @@ from typing import Any
 
 import typer
 
-from ganforge import GanforgeError, Recipe, describe_value, print_rows, tell
+from ganforge import GanforgeError, describe_value, flatten, leaves, print_rows, tell
 from ganforge_look.resolved import load, resolved
 
 Key = tuple[str, ...]
@@ -22,7 +22,9 @@ def recipe_of(context: typer.Context, name: str, sets: Sequence[str], files: Seq
         "file": first.name,
         "summary": recipe.summary,
         "extends": [layer.name for layer in parents],
-        "keys": [{"key": ".".join(key), "value": value, "where": recipe.where(key)} for key, value in leaves(recipe)],
+        "keys": [
+            {"key": ".".join(key), "value": value, "where": recipe.where(key)} for key, value in leaves(recipe.table)
+        ],
     }
     try:
         found = resolved(context, name, sets, files)
@@ -39,24 +41,6 @@ def recipe_of(context: typer.Context, name: str, sets: Sequence[str], files: Seq
         for key, table in _components(found["tables"])
     ]
     return {**shown, "components": components, "cost": found["cost"]}
-
-
-def leaves(recipe: Recipe) -> Iterator[tuple[Key, Any]]:
-    """Yield every key of the merged recipe that is not a table, with its value."""
-    return flat(recipe.table)
-
-
-def flat(table: Mapping[str, Any], path: Key = ()) -> Iterator[tuple[Key, Any]]:
-    """Yield every key path of nested tables with its value.
-
-    >>> dict(flat({"a": {"b": 1, "c": {}}}))
-    {('a', 'b'): 1}
-    """
-    for key, value in table.items():
-        if isinstance(value, Mapping):
-            yield from flat(value, (*path, key))
-        else:
-            yield (*path, key), value
 
 
 def _components(table: Mapping[str, Any], path: Key = ()) -> Iterator[tuple[Key, Mapping[str, Any]]]:
@@ -83,7 +67,7 @@ def print_recipe(shown: Mapping[str, Any]) -> None:
     tell("")
     rows = []
     for one in shown["components"]:
-        settings = ", ".join(f"{'.'.join(key)} = {describe_value(value)}" for key, value in flat(one["settings"]))
+        settings = ", ".join(f"{key} = {describe_value(value)}" for key, value in flatten(one["settings"]).items())
         rows.append({"table": one["table"], "use": one["use"], "settings": settings})
     print_rows(rows, as_json=False)
     cost = shown["cost"]

@@ -4,12 +4,12 @@ import json
 import tomllib
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
-from ganforge import InputError, hookimpl, to_json
+from ganforge import InputError, flatten, hookimpl, to_json
 
 if TYPE_CHECKING:
     from ganforge import Run
@@ -147,15 +147,7 @@ def sample_of(run: "Run") -> Any:
 
 def settings_of(run: "Run") -> dict[str, Any]:
     """Return the locked recipe as one flat table: `{"losses.adversarial.weight": 1.0, ...}`."""
-    return dict(_flat(tomllib.loads(run.locked(passed_on=True))))
-
-
-def _flat(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in table.items():
-        if isinstance(value, dict):
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
+    return flatten(tomllib.loads(run.locked(passed_on=True)))
 
 
 def _file(name: str) -> str:
