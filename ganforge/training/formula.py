@@ -41,7 +41,7 @@ class Formula:
         call = self.call(player)
         try:
             full = self.choice.component.precision == "fp32"
-            with precision.around(full, draws):
+            with precision.around(full, draws, lambda: tensors_of(given)):
                 result = call(**given)
             return result if full or precision.half is None else mapped(_full, result)
         except (PluginError, UnrecordableError):

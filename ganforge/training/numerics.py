@@ -1,7 +1,7 @@
 """Precision, memory layout and threads: the settings that are fastest on a device."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 
 import torch
@@ -49,8 +49,13 @@ class Precision:
         return cls(device.type, HALVES.get(compute.precision), faster, compute.compile is True, sync=sync)
 
     @contextmanager
-    def around(self, full: bool, draws: Draws | None = None) -> Iterator[None]:
-        """Within the context, compute products in half precision unless `full`, and draw as recorded in `draws`."""
+    def around(
+        self, full: bool, draws: Draws | None = None, given: Callable[[], Iterable[Tensor]] = tuple
+    ) -> Iterator[None]:
+        """Within the context, compute products in half precision unless `full`, and draw as recorded in `draws`.
+
+        `given` returns the tensors that are computed with; some may be parts of the rows that are played.
+        """
         half = None if full else self.half
         if not (half or self.faster or self.rows):  # contexts slow down small networks
             yield
@@ -58,7 +63,7 @@ class Precision:
         with (
             torch.autocast(self.device, half) if half else nullcontext(),
             Faster(not (half or self.compiled), self.times) if self.faster else nullcontext(),
-            Shared(self.rows, torch.device(self.device), self.sync, draws) if self.rows else nullcontext(),
+            Shared(self.rows, torch.device(self.device), self.sync, draws, given()) if self.rows else nullcontext(),
         ):
             yield
 

@@ -5,7 +5,7 @@ drawn for the whole batch, and each part uses its rows, so that all processes ke
 normalisation uses the statistics of all ranks' rows.
 """
 
-from collections.abc import Callable, Hashable, Sequence, Set
+from collections.abc import Callable, Hashable, Iterable, Sequence, Set
 from typing import Any
 
 import torch
@@ -34,6 +34,16 @@ class Rows:
     def of(self, samples: Tensor) -> Tensor:
         """Return these rows of a whole batch."""
         return samples[self.start : self.start + self.count]
+
+    def part(self, count: int) -> "Rows | None":
+        """Return the rows of a part of the batch of which `count` are played; None if it does not divide the rows.
+
+        Every K-th sample of the rows is a part, for example. What follows each other in a batch does so in its parts.
+        """
+        if not count or self.count % count:
+            return None
+        share = self.count // count
+        return Rows(self.whole // share, self.start // share, count)
 
 
 @define
@@ -121,11 +131,16 @@ class Shared(TorchFunctionMode):
         device: the device.
         sync: whether batch normalisation uses the statistics of all ranks' rows.
         draws: the formula's draws, if it may be computed more than once.
+        given: the tensors that the formula gets; some may be parts of the rows.
     """
 
-    def __init__(self, rows: Rows, device: torch.device, sync: bool, draws: Draws | None) -> None:
+    def __init__(
+        self, rows: Rows, device: torch.device, sync: bool, draws: Draws | None, given: Iterable[Tensor] = ()
+    ) -> None:
         super().__init__()
-        self.rows, self.device, self.sync, self.draws = rows, device, sync, draws
+        self.device, self.sync, self.draws = device, sync, draws
+        sizes = {rows.count, *(len(tensor) for tensor in given if tensor.ndim)}
+        self._rows = {size: part for size in sizes if (part := rows.part(size))}  # by the number of those here
         self._drawn = 0
 
     def __torch_function__(
@@ -144,40 +159,40 @@ class Shared(TorchFunctionMode):
 
     def _draw(self, function: Any, arguments: tuple[Any, ...], options: dict[str, Any]) -> Any:
         if function in _FACTORIES:
-            if (whole := self._sized(arguments, options)) is not None:
-                return self.rows.of(function(*whole[0], **whole[1]))
-        elif arguments and isinstance(arguments[0], Tensor) and arguments[0].shape[:1] == (self.rows.count,):
-            given, further = arguments[0], arguments[1:]
-            if function in _LIKE:
-                return self.rows.of(function(self._like(given), *further, **options))
-            if function in _IN_PLACE:
-                return given.copy_(self.rows.of(function(self._like(given), *further, **options)))
-            if function in _MASKS:
-                options = {**options, "inplace": False}
-                return given * self.rows.of(function(self._like(given).fill_(1.0), *further[:2], **options))
+            return self._make(function, arguments, options)
+        given = arguments[0] if arguments and isinstance(arguments[0], Tensor) and arguments[0].ndim else None
+        rows = None if given is None else self._rows.get(len(given))
+        if given is None or rows is None:
+            return function(*arguments, **options)
+        further, whole = arguments[1:], _like(given, rows)
+        if function in _LIKE:
+            return rows.of(function(whole, *further, **options))
+        if function in _IN_PLACE:
+            return given.copy_(rows.of(function(whole, *further, **options)))
+        if function in _MASKS:
+            return given * rows.of(function(whole.fill_(1.0), *further[:2], **{**options, "inplace": False}))
         return function(*arguments, **options)
 
-    def _like(self, rows: Tensor) -> Tensor:
-        """Return an empty tensor for the whole batch, with the memory layout of the rows."""
-        last = rows.ndim == 4 and rows.is_contiguous(memory_format=torch.channels_last) and not rows.is_contiguous()
-        layout = torch.channels_last if last else torch.contiguous_format
-        size = (self.rows.whole, *rows.shape[1:])
-        return torch.empty(size, dtype=rows.dtype, device=rows.device, memory_format=layout)
-
-    def _sized(self, arguments: tuple[Any, ...], options: dict[str, Any]) -> tuple[tuple[Any, ...], Any] | None:
-        """Return a factory's arguments with the size of the whole batch; None if its size is not that of the rows."""
-        if "size" in options:
-            size = self._whole(options["size"])
-            return None if size is None else (arguments, {**options, "size": size})
+    def _make(self, factory: Any, arguments: tuple[Any, ...], options: dict[str, Any]) -> Any:
+        """Call a factory, for the whole batch if its size is that of rows."""
         place = next((place for place, given in enumerate(arguments) if isinstance(given, Sequence)), None)
-        if place is not None:
-            size = self._whole(arguments[place])
-            return None if size is None else ((*arguments[:place], size, *arguments[place + 1 :]), options)
-        size = self._whole(arguments)
-        return None if size is None else ((size,), options)
+        size = options["size"] if "size" in options else arguments if place is None else arguments[place]
+        rows = self._rows.get(size[0]) if size else None
+        if rows is None:
+            return factory(*arguments, **options)
+        whole = (rows.whole, *size[1:])
+        if "size" in options:
+            return rows.of(factory(*arguments, **{**options, "size": whole}))
+        before, after = ((), ()) if place is None else (arguments[:place], arguments[place + 1 :])
+        return rows.of(factory(*before, whole, *after, **options))
 
-    def _whole(self, size: Sequence[int]) -> tuple[int, ...] | None:
-        return (self.rows.whole, *size[1:]) if size and size[0] == self.rows.count else None
+
+def _like(given: Tensor, rows: Rows) -> Tensor:
+    """Return an empty tensor for the whole batch of these rows, with their memory layout."""
+    last = given.ndim == 4 and given.is_contiguous(memory_format=torch.channels_last) and not given.is_contiguous()
+    layout = torch.channels_last if last else torch.contiguous_format
+    size = (rows.whole, *given.shape[1:])
+    return torch.empty(size, dtype=given.dtype, device=given.device, memory_format=layout)
 
 
 def batch_norm(
