@@ -49,7 +49,7 @@ def test_two_ranks_learn_what_one_does(tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("double", [True, False], ids=["float64", "fp32"])
 def test_every_method_learns_the_same_on_several_ranks(double, tmp_path):
-    """Ten steps are the same; fifty as far as rounding allows, which grows while a GAN trains.
+    """In float64 ten steps are the same; all are as far as rounding allows, which grows while a GAN trains.
 
     How far that is, one process tells that begins with weights which are off by 1 ulp.
     """
@@ -59,12 +59,14 @@ def test_every_method_learns_the_same_on_several_ranks(double, tmp_path):
         other = train(1, tmp_path / f"other{number}", methods, 50, *sets, double=double, rounding=ulp)
         found = {w: train(w, tmp_path / f"{w}-{number}", methods, 50, *sets, double=double) for w in (2, 4)}
         for method in methods:
-            grown, _ = difference(other[method]["losses"], alone[method]["losses"])
+            soon, grown = (difference(other[method]["losses"], alone[method]["losses"], n)[0] for n in (10, None))
             for world, its in found.items():
                 near, first = difference(its[method]["losses"], alone[method]["losses"], steps=10)
                 far, where = difference(its[method]["losses"], alone[method]["losses"])
-                sys.stdout.write(f"{method:14} {world} ranks {near:.1e} {far:.1e}, 1 ulp {grown:.1e} {where}\n")
-                assert near < (1e-9 if double else 0.02), (method, world, first)
+                sys.stdout.write(
+                    f"{method:14} {world} ranks {near:.1e} {far:.1e}, 1 ulp {soon:.1e} {grown:.1e} {where}\n"
+                )
+                assert near < (1e-9 if double else 100 * (soon + ulp)), (method, world, first)
                 assert far < 1000 * grown + 100 * ulp, (method, world, where, grown)
                 assert its[method]["random"] == alone[method]["random"], method
 
