@@ -94,6 +94,7 @@ _HOMES = {
     "runs.trained": "Findings Seen Trained",
     "cli.common": "AsJson Device Devices NormName PluginFiles RecipeName RunFolder Sets plugins_with print_results "
     "print_rows progress read_recipe tell understand offered",
+    "cli.launch": "count_devices",
     "cli.complete": "complete_kind complete_recipe complete_recipe_or_run complete_run complete_shown",
     "ganforge_inference.translator": "Translator",
 }
@@ -138,6 +139,7 @@ if TYPE_CHECKING:
         complete_run as complete_run,
         complete_shown as complete_shown,
     )
+    from ganforge.cli.launch import count_devices as count_devices
     from ganforge.components.coupling import Coupling as Coupling, Network as Network, View as View
     from ganforge.components.describe import describe_value as describe_value
     from ganforge.components.index import digest as digest

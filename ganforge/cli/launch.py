@@ -17,7 +17,7 @@ from ganforge.cli.common import say
 from ganforge.errors import GanforgeError, InputError, RunFailedError, StoppedError
 
 
-def ask(devices: str, device: str) -> int:
+def count_devices(devices: str, device: str) -> int:
     """Return the number of ranks that `--devices` asks for.
 
     Raises:

@@ -84,12 +84,12 @@ def _is_launched(devices: str, device: str) -> bool:
     """
     if not devices:
         return False
-    from ganforge.cli.launch import ask, launch, without
+    from ganforge.cli.launch import count_devices, launch, without
     from ganforge.training import ranks
 
     if ranks.wanted() > 1:
         raise InputError("--devices: torchrun sets the number of processes; leave it out")
-    count = ask(devices, device)
+    count = count_devices(devices, device)
     if count == 1:
         return False
     launch(count, without("--devices", sys.argv[1:]))

@@ -66,7 +66,7 @@ def compare(
     if on == "local" and (slurm or cancel):
         raise InputError(f"--{'slurm' if slurm else 'cancel'} needs --on slurm")
     wanted = _wanted(context, recipes, vary or (), sets or (), plugin or ())
-    from ganforge import pick_device
+    from ganforge import count_devices, pick_device
     from ganforge_compare import comparison, findings, results, tables
     from ganforge_compare.display import Display
     from ganforge_compare.work.local import Local
@@ -82,6 +82,8 @@ def compare(
         place = queue = Slurm(out, options, ["--device", device, *several], slurm or (), jobs, _say)
     else:
         here = pick_device(device)
+        if devices:
+            count_devices(devices, device)
         place = Local(options, ["--device", str(here), *several], _jobs(jobs, here, devices))
     members = comparison.members(wanted, seeds, out, here)
     held = comparison.occupy(out)

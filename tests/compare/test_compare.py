@@ -145,6 +145,7 @@ def test_a_run_that_fails_is_told_and_the_others_are_compared(tmp_path, ganforge
         (["gan_toy", "gan_toy"], "different names"),
         (["gan_toy", "--set", "train.stepz=3"], "train.stepz"),
         (["gan_toy", "--seeds", "0"], "--seeds"),
+        (["gan_toy", "--devices", "x"], "--devices: expected a number or 'auto', got 'x'"),
         (["gan_toy", "--level", "1"], "--level: expected a number between 0 and 1, got 1.0"),
         (["gan_toy", "--level", "nan"], "--level"),
     ],

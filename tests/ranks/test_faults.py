@@ -263,12 +263,12 @@ def test_what_cannot_be_is_said_in_a_line(arguments: list[str], expected: str, t
 def test_more_gpus_than_there_are_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    assert launch.ask("auto", "auto") == 2
-    assert launch.ask("2", "cuda") == 2
+    assert launch.count_devices("auto", "auto") == 2
+    assert launch.count_devices("2", "cuda") == 2
     with pytest.raises(InputError, match=r"--devices 8: this machine has 2 CUDA devices"):
-        launch.ask("8", "auto")
+        launch.count_devices("8", "auto")
     with pytest.raises(InputError, match=r"--devices 2: 'cuda:1' is a single device"):
-        launch.ask("2", "cuda:1")
+        launch.count_devices("2", "cuda:1")
 
 
 PICTURES = """
