@@ -293,6 +293,7 @@ REFUSED = {
 }
 
 
+@pytest.mark.slow
 def test_what_does_not_fit_is_refused_in_a_line_that_says_why(ganforge, tmp_path):
     ganforge("import", "--help")
     broken(tmp_path)

@@ -37,6 +37,7 @@ def photo(tmp_path):
     return tmp_path / "photo.png"
 
 
+@pytest.mark.slow
 def test_a_picture_is_shown_beside_its_translation_which_can_be_saved(translators, photo, tmp_path):
     found = demo.shown(translators["BA"], photo, "photo", tmp_path)
     with Image.open(photo) as picture:

@@ -289,6 +289,7 @@ def test_tiles_are_chosen_where_memory_is_short(monkeypatch):
     assert tiler.grid_for((3000, 3000)).area == 128**2  # which the networks need whatever memory there is
 
 
+@pytest.mark.slow
 def test_pictures_of_a_style_are_cut_into_tiles_too(shared_munit):
     whole, cut = (Translator.load(shared_munit, "AB", device="cpu", seed=3, tile=tile) for tile in (None, 160))
     numbers = (255 * drawn(200, 300)).byte()

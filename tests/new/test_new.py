@@ -219,6 +219,7 @@ def test_a_package_installs_elsewhere_and_works_there(kind, ganforge, tmp_path):
     run("-m", "mypy", cwd=folder, MYPYPATH=str(folder))
 
 
+@pytest.mark.slow
 def test_the_page_says_what_is_written_and_its_commands_work(ganforge, tmp_path):
     blocks = re.findall(r"```(\w+)\n(.*?)```", PAGE.read_text(), re.DOTALL)
     shown = [text for kind, text in blocks if kind in ("python", "toml")]

@@ -39,6 +39,7 @@ def names(folder):
     return sorted(path.name for path in folder.glob("*")) if folder.exists() else []
 
 
+@pytest.mark.slow
 def test_the_checkpoint_of_a_step_is_there_only_after_its_picture(recipe, ganforge, tmp_path, monkeypatch):
     """Else a run that is killed in between would go on without that picture."""
     written, write, stage = [], Folder.write, Folder.stage
