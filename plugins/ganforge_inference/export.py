@@ -111,6 +111,7 @@ class About:
         norm: mode of batch normalisation.
         together: whether pictures are normalised by the statistics of their batch.
         least_batch: smallest batch that it takes.
+        most_batch: largest batch that `ganforge translate` normalises together; None if pictures do not depend on it.
         seed: seed of a style, or of anything else that the direction draws.
         mean: random draws that were replaced by their mean: `dropout`, `noise`.
         step: training step.
@@ -129,6 +130,7 @@ class About:
     norm: str
     together: bool
     least_batch: int
+    most_batch: int | None
     seed: int
     mean: Sequence[str]
     step: int
@@ -191,7 +193,10 @@ def told(about: About, target: Path) -> list[str]:
             "reference that it was compared with, use their mean"
         )
     if about.together:
-        lines.append("note: it normalises pictures by their batch: a picture's translation depends on the others in it")
+        lines.append(
+            "note: it normalises pictures by their batch: a picture's translation depends on the others in it; "
+            f"translate takes at most {about.most_batch} at a time, as in training"
+        )
     return lines
 
 
@@ -215,7 +220,9 @@ def tries_of(program: Direction, trained: Trained) -> list[Tensor]:
         height, width = max(program.least, min(height, TRIED)), max(program.least, min(width, TRIED))
         sizes = [(height + 5, 2 * width - 1), (height, width), (height // 2 + 1, width + 3)]
     random, least = torch.Generator().manual_seed(0), least_batch(trained, program)
-    return [torch.rand(least + place, channels, *size, generator=random) for place, size in enumerate(sizes)]
+    most = most_batch(trained, program) or least + len(sizes)
+    counts = [min(least + place, most) for place in range(len(sizes))]
+    return [torch.rand(count, channels, *size, generator=random) for count, size in zip(counts, sizes, strict=True)]
 
 
 def translated(trained: Trained, program: Direction, pictures: Tensor, seed: int) -> Tensor:
@@ -245,6 +252,11 @@ def least_batch(trained: Trained, program: Direction) -> int:
     except InputError:
         return 2
     return 1
+
+
+def most_batch(trained: Trained, program: Direction) -> int | None:
+    """Return how many pictures `translate` normalises together, as in training; None if it makes no difference."""
+    return trained.plan.train.batch if program.together else None
 
 
 def drawn_for(trained: Trained, direction: str, seed: int) -> dict[str, Tensor]:
@@ -338,6 +350,7 @@ def _about(saved: Saved, trained: Trained, program: Direction, seed: int, mean: 
         norm=trained.plan.train.norm,
         together=program.together,
         least_batch=least_batch(trained, program),
+        most_batch=most_batch(trained, program),
         seed=seed,
         mean=mean,
         step=trained.step,

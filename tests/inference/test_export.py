@@ -138,6 +138,7 @@ def test_a_program_for_torch_takes_any_size_holds_no_pickle_and_says_what_it_is(
         "norm": "recalibrated",
         "together": False,
         "least_batch": 1,
+        "most_batch": None,
         "seed": 0,
         "mean": [],
         "step": 1,
@@ -236,6 +237,7 @@ def test_every_shipped_generator_can_be_exported(name, to, saved):
     assert about.size == {"conv with a bottleneck": (32, 48), "stylegan2": (32, 32)}.get(name)
     assert about.mean == {"unet": ["dropout"], "stylegan2": ["noise"]}.get(name, [])
     assert about.together == (name in ("by batch", "unet"))
+    assert about.most_batch == {"by batch": 200, "unet": 1}.get(name)
 
 
 @pytest.mark.slow

@@ -197,6 +197,6 @@ def test_under_a_real_limit_the_batch_that_is_proposed_runs(pictures, tmp_path):
 
     refused = run(128)
     assert refused.returncode == 1, refused
-    fits = int(re.search(r"--set train\.batch=(\d+)$", refused.stderr.strip())[1])
+    fits = int(re.search(r"--set train\.batch=(\d+)", refused.stderr.strip())[1])
     fitting = run(fits)
     assert fitting.returncode == 0, fitting
