@@ -163,6 +163,8 @@ def _wanted(
                 problems += [f"{recipe}: {_of_vary(line, point.values)}" for line in map(str, error.args)]
         if not problems:
             grid.require_effect(recipe, mine)
+            if not all(plan.evaluations for plan, _ in mine):
+                problems.append(f"{recipe}: no evaluations, so nothing to compare; add a table [evaluations.NAME]")
         plans += [(recipe, *one) for one in mine]
     if problems:
         raise InputError(*dict.fromkeys(problems))

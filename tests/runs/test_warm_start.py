@@ -166,6 +166,10 @@ def test_a_start_that_is_none_is_a_located_error(value, problem, start, ganforge
 def test_a_comparison_of_recipes_that_start_goes_on_where_it_was(start, ganforge, tmp_path):
     words = ("compare", "next.toml", "--seeds", "1", "--set", "compute.threads=1", "--jobs", "1")
     result = ganforge(*words)
+    assert result.status == 2
+    assert result.err == "error: next.toml: no evaluations, so nothing to compare; add a table [evaluations.NAME]\n"
+    words += ("--set", "evaluations.modes.use=mode-coverage")
+    result = ganforge(*words)
     assert result.status == 0, result.err
     lock = tmp_path / "comparison" / "seed-0" / "next" / "0001" / "recipe.lock.toml"
     assert sorted(tomllib.loads(lock.read_text())["lock"]["start"]) == sorted(NAMES)
