@@ -197,8 +197,8 @@ FAULTS = [
     Fault(
         "settings",
         "loss",
-        "default outside of its range",
-        'from typing import Annotated\ndef it(fake, *, power: Annotated[float, validators.gt(0)] = -1.0):\n    "E[|x|^p]"\n    return fake.abs().mean()\n',
+        "default with an item of another type",
+        'def it(fake, *, powers: tuple[float, ...] = (1.0, "2")):\n    "E[|x|^p]"\n    return fake.abs().mean()\n',
     ),
     # losses
     Fault(
