@@ -42,7 +42,7 @@ from ganforge.folder import (
     write_file as write_file,
     write_output as write_output,
 )
-from ganforge.memory import free_memory as free_memory, resident_memory as resident_memory
+from ganforge.memory import count_cores as count_cores, free_memory as free_memory, resident_memory as resident_memory
 
 # Names that are imported on first use, under the module of ganforge, or of a plugin shipped with it, that defines them.
 # Type checkers need the imports below.

@@ -1,6 +1,7 @@
-"""The host's memory: how much this process may use, and how much it uses."""
+"""What this process may use of the host: its memory, and its cores."""
 
 import math
+import os
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -80,3 +81,8 @@ def _fields(path: Path) -> dict[str, float]:
     """Read the fields of a /proc file that are in kB; return them in bytes."""
     lines = [line.split() for line in path.read_text(encoding="utf-8", errors="replace").splitlines()]
     return {line[0].rstrip(":"): 1024.0 * int(line[1]) for line in lines if len(line) == 3 and line[2] == "kB"}
+
+
+def count_cores() -> int:
+    """Return the number of CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -15,6 +15,7 @@ from typing import Any
 
 from ganforge.cli.common import say
 from ganforge.errors import GanforgeError, InputError, RunFailedError, StoppedError
+from ganforge.memory import count_cores
 
 
 def count_devices(devices: str, device: str) -> int:
@@ -38,7 +39,7 @@ def count_devices(devices: str, device: str) -> int:
         raise InputError(f"--devices {count}: several devices must be CUDA devices or CPUs, not '{place.type}'")
     if count > 1 and place.index is not None:
         raise InputError(f"--devices {count}: '{device}' is a single device")
-    if place.type == "cpu" and count > (cores := os.cpu_count() or 1):
+    if place.type == "cpu" and count > (cores := count_cores()):
         say(f"{count} processes share {cores} cores: useful for tests, but slower than one process")
     if place.type == "cuda" and count > here:
         raise InputError(f"--devices {count}: this machine has {here} CUDA device{'s'[: here != 1]}")
@@ -94,7 +95,7 @@ def launch(count: int, words: Sequence[str]) -> None:
 
         os.environ[TOLD] = folder
         os.environ.setdefault("GLOO_SOCKET_IFNAME", _loopback())
-        os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // count)))
+        os.environ.setdefault("OMP_NUM_THREADS", str(max(1, count_cores() // count)))
         with handling(dict.fromkeys((*STOPPING, "SIGUSR1"), pass_on)):
             try:
                 elastic_launch(config, sys.executable)("-P", "-m", "ganforge", *words)

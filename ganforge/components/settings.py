@@ -131,7 +131,7 @@ def _check_default(setting: Setting) -> None:
     """
     arms = get_args(setting.type) if is_union(setting.type) else (setting.type,)
     got = describe_value(setting.default)
-    if all(_fits(setting.default, arm) is False for arm in arms):
+    if all(fits(setting.default, arm) is False for arm in arms):
         hint = "; add `| None` to the annotation" if setting.default is None else ""
         raise PluginError(f"setting '{setting.name}' has the default {got}; expected {describe(setting.type)}{hint}")
     if setting.default is None:
@@ -144,8 +144,8 @@ def _check_default(setting: Setting) -> None:
         ) from error
 
 
-def _fits(value: Any, hint: Any) -> bool | None:
-    """Return whether a value is of a type; None for types that are not plain."""
+def fits(value: Any, hint: Any) -> bool | None:
+    """Return whether a value has a plain type: no "5" for 5, and no 1 for true; None for types that are not plain."""
     if value is None or hint is types.NoneType:
         return value is None and hint is types.NoneType
     if hint in PLAIN:

@@ -12,7 +12,7 @@ from attrs import NOTHING
 
 from ganforge.components.describe import describe, describe_value
 from ganforge.components.schedule import Schedule
-from ganforge.components.settings import Key, Setting, check_range, is_union, read_fields
+from ganforge.components.settings import PLAIN, Key, Setting, check_range, fits, is_union, read_fields
 from ganforge.errors import nearest
 
 if TYPE_CHECKING:
@@ -125,24 +125,19 @@ def plain(value: Any) -> Any:
     return value
 
 
-def _strict(kind: type, *others: type) -> Callable[[Any, Any], Any]:
-    """Return a hook that accepts values of these types and no lookalikes: no "5" for 5, no 1 for true."""
-
-    def hook(value: Any, _: Any) -> Any:
-        if not isinstance(value, (kind, *others)) or (isinstance(value, bool) and kind is not bool):
-            raise TypeError(kind)
-        result = kind(value)
-        if isinstance(result, float | int) and not abs(result) < LARGEST:  # also infinity and nan
-            raise ValueError(value)
-        return result
-
-    return hook
-
-
-def _literal(value: Any, hint: Any) -> Any:
-    if not any(value == option and type(value) is type(option) for option in get_args(hint)):
+def _plain(value: Any, hint: Any) -> Any:
+    if not fits(value, hint):
+        raise TypeError(hint)
+    result = hint(value) if hint in PLAIN else value
+    if isinstance(result, float | int) and not abs(result) < LARGEST:  # also infinity and nan
         raise ValueError(value)
-    return value
+    return result
+
+
+def _path(value: Any, _: Any) -> Path:
+    if not isinstance(value, Path | str):
+        raise TypeError(value)
+    return Path(value)
 
 
 def _sequence_hook(hint: Any, converter: "cattrs.BaseConverter") -> Callable[[Any, Any], Any]:
@@ -182,9 +177,10 @@ def _converter() -> "cattrs.Converter":
     import cattrs  # reading signatures does not need it
 
     converter = cattrs.Converter(detailed_validation=False, forbid_extra_keys=True)
-    for kind, others in ((int, ()), (float, (int,)), (bool, ()), (str, ()), (Path, (str,))):
-        converter.register_structure_hook(kind, _strict(kind, *others))
-    converter.register_structure_hook_func(_is(Literal), _literal)
+    for kind in PLAIN:
+        converter.register_structure_hook(kind, _plain)
+    converter.register_structure_hook(Path, _path)
+    converter.register_structure_hook_func(_is(Literal), _plain)
     converter.register_structure_hook_factory(_is(list, tuple), _sequence_hook)
     converter.register_structure_hook_factory(is_union, _union_hook)
     return converter

@@ -21,7 +21,7 @@ import torch
 from attrs import frozen
 from torch import Tensor
 
-from ganforge import InputError, Note, PluginError, PluginFolder, Shape, folders, gather_notes, noting
+from ganforge import InputError, Note, PluginError, PluginFolder, Shape, count_cores, folders, gather_notes, noting
 
 CHUNK = 32  # samples per task of a process
 SAFE = "PYTHONSAFEPATH"
@@ -91,7 +91,7 @@ def make_all(maker: Maker, items: Sequence[Any], processes: int = 0) -> Iterator
         items: the items that samples are made from.
         processes: how many processes; 0 for one per core.
     """
-    processes = processes or (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+    processes = processes or count_cores()
     together = processes > 1 and _can_travel(maker)
     began, start = time.monotonic(), 0
     threads = torch.get_num_threads()

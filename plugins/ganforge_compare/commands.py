@@ -1,6 +1,5 @@
 """`ganforge compare`."""
 
-import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -17,6 +16,7 @@ from ganforge import (
     Sets,
     StoppedError,
     complete_recipe,
+    count_cores,
     printable,
     tell,
     to_json,
@@ -125,7 +125,7 @@ def _jobs(asked: int, device: "torch.device", devices: str) -> int:
     """Return how many runs to train at a time: as asked; or one per core, and one if each takes a GPU or several."""
     if asked or device.type != "cpu" or devices:
         return asked or 1
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return count_cores()
 
 
 def _device_of_jobs(name: str) -> "torch.device":

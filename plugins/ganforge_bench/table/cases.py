@@ -1,10 +1,11 @@
 """The rows of the table: which steps are measured, what they are compared with, and their goals."""
 
-import os
 from collections.abc import Iterator
 
 import torch
 from attrs import field, frozen
+
+from ganforge import count_cores
 
 PICTURES, CYCLEGAN, CUT, TOY = "discogan_edges2shoes", "cyclegan_horse2zebra", "cut_horse2zebra", "discogan_toy"
 NO_DATA = "dataset.root=none"
@@ -76,7 +77,7 @@ def _on_cpu() -> Iterator[Case]:
     found = torch.cpu.get_capabilities()
     if found.get("avx512_bf16") or found.get("amx_bf16"):
         yield _row("discogan-bf16", f"{title}, bf16", PICTURES, f"{sets}bf16", "discogan", 2.8, 60)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = count_cores()
     sets, size = f"{NO_DATA} compute.precision=fp32 compute.threads={cores}", "256x256, batch 1"
     yield _row("cyclegan", f"CycleGAN {size}, all {cores} cores, fp32", CYCLEGAN, sets, "cyclegan", 1.3, 200)
     title = f"CUT {size}, all {cores} cores, fp32, against CycleGAN"

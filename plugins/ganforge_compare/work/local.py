@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 
 from attrs import define, field
 
+from ganforge import count_cores
 from ganforge_compare import PARENT
 from ganforge_compare.comparison import Member, require_free
 from ganforge_compare.display import Doing
@@ -51,9 +52,8 @@ class Local:
     def begin(self, missing: Sequence[Member]) -> None:
         """Note the members to train."""
         require_free(missing)
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         self.jobs = max(1, min(self.jobs, len(missing)))
-        self.threads = max(1, cores // self.jobs)
+        self.threads = max(1, count_cores() // self.jobs)
         self.waiting = list(missing)
 
     def look(self) -> Mapping[str, Doing]:
