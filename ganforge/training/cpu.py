@@ -1,9 +1,9 @@
-"""Faster CPU algorithms for fp32 and channels last, equal to torch's within rounding.
+"""Faster CPU algorithms for channels last, equal to torch's within rounding.
 
-* Convolutions onto small maps become one matrix product each. oneDNN reorders the weights in every call and uses its
-  registers badly if a map has few places.
-* Convolutions of 3x3 with many channels use Winograd's F(4x4, 3x3), with a quarter of the multiplications (Lavin and
-  Gray, "Fast Algorithms for Convolutional Neural Networks", CVPR 2016).
+* Convolutions onto small maps become one matrix product each, in fp32 and in half precision. oneDNN reorders the
+  weights in every call and uses its registers badly if a map has few places.
+* Convolutions of 3x3 with many channels use Winograd's F(4x4, 3x3) in fp32, with a quarter of the multiplications
+  (Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", CVPR 2016).
 * Instance normalisation runs sample by sample, since torch copies channels-last maps into the other layout and back. A
   single sample always takes this path, also in half precision: there torch 2.15 misreads the layout of a channels-last
   gradient and silently returns a wrong one.
@@ -31,7 +31,8 @@ FEW_ROWS = 256  # or in the smaller maps of a batch together
 MANY_CHANNELS = 128  # Winograd: at least this many channels on both sides,
 MANY_TILES = 256  # and tiles of 4x4 places in a batch
 LARGE_SAMPLE = 1 << 15  # normalising sample by sample: at least this many numbers in a sample
-TOLERANCE = 1e-3  # largest difference between two algorithms, relative to the largest number
+TOLERANCE = 1e-3  # largest difference between two algorithms, relative to the largest number,
+HALF_TOLERANCE = 2e-2  # and in half precision
 
 Way = Callable[[Tensor, Any, Any], Tensor]  # an algorithm, called with maps, weights and bias
 
@@ -120,9 +121,8 @@ class SampleBySample:
         return found[0] if len(found) == 1 else torch.cat(found)
 
 
-Choice = tuple[
-    Way, tuple[Tensor, Tensor | None, Tensor | None], dict[str, Any]
-]  # an algorithm, its tensors, torch's other arguments
+# An algorithm, its tensors, torch's other arguments.
+Choice = tuple[Way, tuple[Tensor, Tensor | None, Tensor | None], dict[str, Any]]
 
 
 def _conv2d(
@@ -135,15 +135,18 @@ def _conv2d(
     groups: int = 1,
     *,
     times: float = 1.0,
+    half: torch.dtype | None = None,
 ) -> Choice | None:
-    if isinstance(padding, str) or not _is_plain(maps, weight, dilation, groups):
+    if isinstance(padding, str) or not _is_plain(maps, weight, dilation, groups, half):
         return None
     large, kernel, step, around = (_pair(one) for one in (maps.shape[2:], weight.shape[2:], stride, padding))
     small = _pair([(large[i] + 2 * around[i] - kernel[i]) // step[i] + 1 for i in (0, 1)])
     window = Window(len(maps), large, small, kernel, step, around)
     options = {"stride": step, "padding": around}
     if _is_small(window, times):
-        return Product(window), (maps, weight, bias), options
+        return Product(window), _in(half, maps, weight, bias), options
+    if half:
+        return None
     tiles = times * len(maps) * -(-small[0] // 4) * -(-small[1] // 4)
     if kernel == (3, 3) and step == (1, 1) and min(weight.shape[:2]) >= MANY_CHANNELS and tiles >= MANY_TILES:
         return Winograd(around), (maps, weight, bias), options
@@ -161,15 +164,16 @@ def _conv_transpose2d(
     dilation: Any = 1,
     *,
     times: float = 1.0,
+    half: torch.dtype | None = None,
 ) -> Choice | None:
-    if not _is_plain(maps, weight, dilation, groups):
+    if not _is_plain(maps, weight, dilation, groups, half):
         return None
     small, kernel, step, around = (_pair(one) for one in (maps.shape[2:], weight.shape[2:], stride, padding))
     further = _pair(output_padding)
     large = _pair([(small[i] - 1) * step[i] - 2 * around[i] + kernel[i] + further[i] for i in (0, 1)])
     window = Window(len(maps), large, small, kernel, step, around)
     options = {"stride": step, "padding": around, "output_padding": further}
-    return (ProductBack(window), (maps, weight, bias), options) if _is_small(window, times) else None
+    return (ProductBack(window), _in(half, maps, weight, bias), options) if _is_small(window, times) else None
 
 
 def _instance_norm(
@@ -181,15 +185,23 @@ def _instance_norm(
     use_input_stats: bool = True,
     momentum: float = 0.1,
     eps: float = 1e-5,
-    *,
-    times: float = 1.0,
+    **_: Any,
 ) -> Choice | None:
     plain = maps.device.type == "cpu" and use_input_stats and running_mean is None and running_var is None
     if not plain or maps.ndim < 3 or len(maps) == 0 or maps[0, :1].numel() < 2:
         return None
-    large = _is_full(maps) and maps[0].numel() >= LARGE_SAMPLE
+    large = _is_maps(maps, torch.float32) and maps[0].numel() >= LARGE_SAMPLE
     last = large and maps.is_contiguous(memory_format=torch.channels_last) and not maps.is_contiguous()
     return (SampleBySample(eps), (maps, weight, bias), {"eps": eps}) if last or len(maps) == 1 else None
+
+
+def _in(
+    half: torch.dtype | None, maps: Tensor, weight: Tensor, bias: Tensor | None
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Return a convolution's tensors in the precision in which autocast would compute it."""
+    if half is None:
+        return maps, weight, bias
+    return maps.to(half), weight.to(half), None if bias is None else bias.to(half)
 
 
 def _is_small(window: Window, times: float) -> bool:
@@ -200,12 +212,13 @@ def _is_small(window: Window, times: float) -> bool:
     return strided and min(window.small) > 0 and (places <= FEW_PLACES or rows <= FEW_ROWS)
 
 
-def _is_plain(maps: Tensor, weight: Tensor, dilation: Any, groups: int) -> bool:
-    return _is_full(maps) and _is_full(weight) and groups == 1 and _pair(dilation) == (1, 1)
+def _is_plain(maps: Tensor, weight: Tensor, dilation: Any, groups: int, half: torch.dtype | None) -> bool:
+    kinds = (torch.float32, half)
+    return _is_maps(maps, *kinds) and _is_maps(weight, *kinds) and groups == 1 and _pair(dilation) == (1, 1)
 
 
-def _is_full(tensor: Tensor) -> bool:
-    return tensor.device.type == "cpu" and tensor.dtype == torch.float32 and tensor.ndim == 4 and len(tensor) > 0
+def _is_maps(tensor: Tensor, *kinds: torch.dtype | None) -> bool:
+    return tensor.device.type == "cpu" and tensor.dtype in kinds and tensor.ndim == 4 and len(tensor) > 0
 
 
 def _pair(value: Any) -> Pair:
@@ -214,13 +227,21 @@ def _pair(value: Any) -> Pair:
 
 
 @lru_cache(maxsize=4096)
-def _is_proved(function: Any, way: Way, shapes: Sequence[Any], options: Sequence[tuple[str, Any]]) -> bool:
+def _is_proved(
+    function: Any,
+    way: Way,
+    shapes: Sequence[Any],
+    options: Sequence[tuple[str, Any]],
+    kind: torch.dtype = torch.float32,
+) -> bool:
     """Return whether an algorithm gives the same result and gradients as torch for these shapes."""
+    tolerance = TOLERANCE if kind == torch.float32 else HALF_TOLERANCE
     # Modes that intercept torch functions, such as a recorder, must not see this.
     with torch._C.DisableTorchFunction(), _disable_current_modes(), torch.enable_grad():
         random = torch.Generator().manual_seed(0)
         given: list[Any] = [
-            None if shape is None else torch.randn(shape, generator=random).requires_grad_() for shape in shapes
+            None if shape is None else torch.randn(shape, generator=random).to(kind).requires_grad_()
+            for shape in shapes
         ]
         maps, weight, bias = given
         try:
@@ -229,13 +250,14 @@ def _is_proved(function: Any, way: Way, shapes: Sequence[Any], options: Sequence
             return False  # torch's own call will report the error
         found = way(maps, weight, bias)
         inputs = [one for one in given if one is not None]
-        direction = torch.randn(plain.shape, generator=random)
+        direction = torch.randn(plain.shape, generator=random).to(kind)
         mine, theirs = (torch.autograd.grad(one, inputs, direction) for one in (found, plain))
-        return all(_alike(one, other) for one, other in zip((found, *mine), (plain, *theirs), strict=True))
+        pairs = zip((found, *mine), (plain, *theirs), strict=True)
+        return all(_alike(one, other, tolerance) for one, other in pairs)
 
 
-def _alike(one: Tensor, other: Tensor) -> bool:
-    return one.shape == other.shape and bool((one - other).abs().max() <= TOLERANCE * other.abs().max())
+def _alike(one: Tensor, other: Tensor, tolerance: float) -> bool:
+    return one.shape == other.shape and bool((one - other).abs().max() <= tolerance * other.abs().max())
 
 
 _CHOOSE: dict[Callable[..., Tensor], Callable[..., Choice | None]] = {
@@ -251,11 +273,12 @@ class Faster(TorchFunctionMode):
     Args:
         products: also replace convolutions, not only norms.
         times: choose as for a batch this many times as large, to measure its memory.
+        half: the precision of convolutions under autocast, if it is on.
     """
 
-    def __init__(self, products: bool = True, times: float = 1.0) -> None:
+    def __init__(self, products: bool = True, times: float = 1.0, half: torch.dtype | None = None) -> None:
         super().__init__()
-        self.times = times
+        self.times, self.half = times, half
         self.choose = _CHOOSE if products else {functional.instance_norm: _instance_norm}
 
     def __torch_function__(
@@ -263,9 +286,11 @@ class Faster(TorchFunctionMode):
     ) -> Any:
         """Call a torch function or its replacement."""
         options = options or {}
-        if function in self.choose and (choice := self.choose[function](*arguments, **options, times=self.times)):
+        choose = self.choose.get(function)
+        if choose and (choice := choose(*arguments, **options, times=self.times, half=self.half)):
             way, tensors, further = choice
+            kind = torch.float32 if function is functional.instance_norm else tensors[0].dtype
             shapes = tuple(None if tensor is None else tuple(tensor.shape) for tensor in tensors)
-            if _is_proved(function, way, shapes, tuple(further.items())):
+            if _is_proved(function, way, shapes, tuple(further.items()), kind):
                 return way(*tensors)
         return function(*arguments, **options)

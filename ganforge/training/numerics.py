@@ -62,7 +62,7 @@ class Precision:
             return
         with (
             torch.autocast(self.device, half) if half else nullcontext(),
-            Faster(not (half or self.compiled), self.times) if self.faster else nullcontext(),
+            Faster(not self.compiled, self.times, half) if self.faster else nullcontext(),
             Shared(self.rows, torch.device(self.device), self.sync, draws, given()) if self.rows else nullcontext(),
         ):
             yield

@@ -39,11 +39,12 @@ class Window:
         return seen.reshape(-1, self.kernel[0] * self.kernel[1] * channels)
 
     def fold(self, columns: Tensor) -> Tensor:
-        """Sum the windows into the larger map: the adjoint of `columns`."""
+        """Sum the windows into the larger map: the adjoint of `columns`. Half precision is summed in fp32."""
         (down, right), (high, wide), (rows, across) = self.padding, self.large, self.kernel
         channels = columns.shape[1] // (rows * across)
         size = (self.batch, channels, high + 2 * down, wide + 2 * right)
-        maps = columns.new_empty(size).to(memory_format=torch.channels_last).zero_()
+        kind = torch.promote_types(columns.dtype, torch.float32)
+        maps = columns.new_empty(size, dtype=kind).to(memory_format=torch.channels_last).zero_()
         around = maps.permute(0, 2, 3, 1)
         columns = columns.view(self.batch, *self.small, rows, across * channels)
         for row in range(rows):
@@ -54,7 +55,7 @@ class Window:
                 around.as_strided(sizes, strides, start).squeeze(3).add_(columns[:, :, :, row, part])
         if down or right:  # a new tensor in torch's layout: later code may work in place
             maps = maps[:, :, down : down + high, right : right + wide].contiguous(memory_format=torch.channels_last)
-        return maps
+        return maps.to(columns.dtype)
 
     def _places(self, around: Tensor, rows: int, numbers: int) -> tuple[Sequence[int], Sequence[int]]:
         """Return sizes and strides of a view of the padded map: [N, height, width, kernel rows, numbers per row]."""

@@ -1,5 +1,6 @@
 """Whole runs: what lies in the folder, what is in the weights, going on, stopping, failing."""
 
+import itertools
 import json
 import os
 import re
@@ -229,14 +230,16 @@ def test_what_is_chosen_automatically_stands_in_the_lock(pictures, toy, ganforge
 @pytest.mark.slow
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
 def test_half_precision_learns_what_full_precision_learns(precision, pictures, ganforge, tmp_path):
-    """Reconstruction after 200 steps is within 10 % of fp32's, and never is a loss not finite."""
-    found = {}
-    for value in ("fp32", precision):
-        sets = [f"compute.precision={value}", "train.steps=200", "record.log_every=50", "record.checkpoint_every=0"]
-        assert ganforge("run", pictures, *(word for one in sets for word in ("--set", one)), "--out", value).status == 0
-        losses = records(tmp_path / value / "pictures" / "0001")[-1]["losses"]
-        found[value] = losses["generator.reconstruction.AB"] + losses["generator.reconstruction.BA"]
-    assert found[precision] == pytest.approx(found["fp32"], rel=0.1)
+    """Over three seeds, reconstruction after 200 steps is within 15 % of fp32's in the mean."""
+    found = {"fp32": 0.0, precision: 0.0}
+    for value, seed in itertools.product(found, (0, 1, 2)):
+        sets = [f"compute.precision={value}", f"train.seed={seed}", "train.steps=200"]
+        sets += ["record.log_every=50", "record.checkpoint_every=0"]
+        out = tmp_path / f"{value}-{seed}"
+        assert ganforge("run", pictures, *(word for one in sets for word in ("--set", one)), "--out", out).status == 0
+        losses = records(out / "pictures" / "0001")[-1]["losses"]
+        found[value] += losses["generator.reconstruction.AB"] + losses["generator.reconstruction.BA"]
+    assert found[precision] == pytest.approx(found["fp32"], rel=0.15)
 
 
 def test_devices_that_are_not_there_are_refused(toy, ganforge):

@@ -38,7 +38,7 @@ def forced(monkeypatch):
     """Take the other ways for all shapes, in float64 too."""
     for name, value in {"MANY_CHANNELS": 1, "MANY_TILES": 1, "LARGE_SAMPLE": 1, "FEW_PLACES": 1 << 30}.items():
         monkeypatch.setattr(cpu, name, value)
-    monkeypatch.setattr(cpu, "_is_full", lambda tensor: tensor.ndim == 4 and len(tensor) > 0)
+    monkeypatch.setattr(cpu, "_is_maps", lambda tensor, *kinds: tensor.ndim == 4 and len(tensor) > 0)
 
 
 def drawn(*shape: int) -> Tensor:
@@ -120,10 +120,11 @@ def test_what_is_made_may_be_changed_in_place():
     torch.testing.assert_close(torch.autograd.grad(found.square().sum(), maps)[0], plain)
 
 
-def calls(work) -> list[str]:
+def calls(work, half: torch.dtype | None = None) -> list[str]:
     """Name the ways that are taken."""
     taken = []
-    with pytest.MonkeyPatch.context() as patch, cpu.Faster():
+    autocast = torch.autocast("cpu", half or torch.bfloat16, enabled=half is not None)
+    with pytest.MonkeyPatch.context() as patch, autocast, cpu.Faster(half=half):
         proved = cpu._is_proved
         patch.setattr(
             cpu, "_is_proved", lambda f, way, *rest: taken.append(type(way).__name__) or proved(f, way, *rest)
@@ -161,6 +162,50 @@ def test_shapes_decide_and_what_does_not_pay_is_left_to_torch():
     assert calls(lambda: tracked(torch.ones(1, 8, 64, 64).to(memory_format=LAST))) == []
 
 
+def error(found: Tensor, wanted: Tensor) -> float:
+    return float(((found.double() - wanted).norm() / wanted.norm()).detach())
+
+
+@pytest.mark.parametrize("half", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("back", [False, True])
+def test_in_half_precision_a_product_is_about_as_exact_as_torchs_convolution(half, back):
+    function = functional.conv_transpose2d if back else functional.conv2d
+    maps, weight, bias = drawn(4, 32, 8, 8), drawn(32, 32, 4, 4) / 16, drawn(32)
+
+    def found(kind: torch.dtype) -> list[Tensor]:
+        given = [one.to(kind).to(memory_format=LAST).requires_grad_() for one in (maps, weight)]
+        given.append(bias.to(kind).requires_grad_())
+        made = function(*given, stride=2, padding=1)
+        made = made.to(half).to(kind)  # autocast gives half precision
+        direction = drawn(*made.shape).to(half).to(kind)
+        return [made, *torch.autograd.grad(made, given, direction)]
+
+    wanted = found(torch.float64)
+    with torch.autocast("cpu", half):
+        theirs = found(torch.float32)
+        with cpu.Faster(half=half):
+            mine = found(torch.float32)
+    assert any(not torch.equal(one, other) for one, other in zip(mine, theirs, strict=True))  # another way was taken
+    for one, other, right in zip(mine, theirs, wanted, strict=True):
+        assert one.dtype == other.dtype
+        assert error(one, right) < 1.6 * error(other, right)
+
+
+def test_in_half_precision_only_products_replace_convolutions():
+    def conv(maps, weight, **options):
+        given = torch.ones(maps).to(memory_format=LAST), torch.ones(weight)
+        return calls(lambda: functional.conv2d(*given, **options), torch.bfloat16)
+
+    assert conv((32, 8, 8, 8), (8, 8, 4, 4), stride=2, padding=1) == ["Product"]
+    assert conv((1, 128, 64, 64), (128, 128, 3, 3), padding=1) == []
+    back = torch.nn.ConvTranspose2d(8, 4, 4, 2, 1)
+    maps = torch.ones(2, 8, 4, 4)
+    assert calls(lambda: back(maps.bfloat16()), torch.bfloat16) == ["ProductBack"]
+    assert calls(lambda: back.double()(maps.double()), torch.bfloat16) == []
+    norm = torch.nn.InstanceNorm2d(8)
+    assert calls(lambda: norm(torch.ones(1, 8, 64, 64).bfloat16()), torch.bfloat16) == ["SampleBySample"]
+
+
 def test_what_does_not_fit_is_told_as_torch_tells_it():
     with cpu.Faster(), pytest.raises(RuntimeError, match="expected input"):
         functional.conv2d(torch.ones(2, 3, 4, 4), torch.ones(2, 5, 4, 4))
@@ -189,9 +234,11 @@ def test_proving_draws_no_random_number_and_asks_for_no_graph():
 METHODS = ("discogan",)
 
 
-def small_engine(method: str, folder: Path, *, faster: bool, batch: int = 3, double: bool = True):
+def small_engine(
+    method: str, folder: Path, *, faster: bool, batch: int = 3, double: bool = True, precision: str = "fp32"
+):
     """Make the engine of a method; channels last if it is to be faster."""
-    sets = [f"train.batch={batch}", f"compute.channels_last={str(faster).lower()}"]
+    sets = [f"train.batch={batch}", f"compute.channels_last={str(faster).lower()}", f"compute.precision={precision}"]
     sets += ["generator.dropout=0.0"] if method in ("dualgan", "pix2pix") else []  # its mask depends on the layout
     return engine_of(method, folder, sets, double=double)
 
@@ -220,14 +267,14 @@ def test_a_batch_of_one_learns_what_it_does_in_the_other_layout(method, tmp_path
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("method", ["discogan", "cyclegan"])
-def test_losses_of_two_hundred_steps_run_alike(monkeypatch, method, tmp_path):
-    """In fp32, where both ways round differently and a GAN makes more of that: the means of the last half agree."""
+@pytest.mark.parametrize("method, precision", [("discogan", "fp32"), ("cyclegan", "fp32"), ("discogan", "bf16")])
+def test_losses_of_two_hundred_steps_run_alike(monkeypatch, method, precision, tmp_path):
+    """Both ways round differently, and a GAN makes more of that: the means of the last half agree."""
     for name, value in {"MANY_CHANNELS": 1, "MANY_TILES": 1, "LARGE_SAMPLE": 1, "FEW_PLACES": 1 << 30}.items():
         monkeypatch.setattr(cpu, name, value)
     means = []
     for faster in (True, False):
-        engine, batches = small_engine(method, tmp_path, faster=faster, double=False)
+        engine, batches = small_engine(method, tmp_path, faster=faster, double=False, precision=precision)
         torch.manual_seed(1)
         losses = [engine.step(step, batches(step)) for step in range(200)]
         means.append({player: torch.stack([one[player] for one in losses[100:]]).mean(0) for player in losses[0]})
