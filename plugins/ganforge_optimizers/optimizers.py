@@ -7,6 +7,8 @@ import torch
 from attrs.validators import ge, gt, lt
 from torch.nn import Parameter
 
+from ganforge_optimizers.fused import Adam
+
 Rate = Annotated[float, ge(0)]  # many schedules end at 0
 Small = Annotated[float, gt(0)]
 Decay = Annotated[float, ge(0)]
@@ -27,6 +29,14 @@ def _fused(parameters: Sequence[Parameter]) -> bool:
     return all(parameter.device.type in ("cpu", "cuda") and parameter.is_floating_point() for parameter in parameters)
 
 
+def _adam(parameters: Sequence[Parameter], **options: Any) -> torch.optim.Adam:
+    """Make torch's Adam, with less overhead where all parameters fit into one call of the fused kernel."""
+    alike = len({(parameter.device, parameter.dtype) for parameter in parameters}) == 1
+    if alike and _fused(parameters):
+        return Adam(parameters, **options)
+    return torch.optim.Adam(parameters, **options)
+
+
 def adam(
     parameters: Sequence[Parameter],
     *,
@@ -40,9 +50,7 @@ def adam(
 
     `beta2` replaces the second of `betas`, and may follow a schedule (R3GAN, Huang et al. 2024).
     """
-    optimizer = torch.optim.Adam(
-        parameters, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, fused=_fused(parameters)
-    )
+    optimizer = _adam(parameters, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay)
     if beta2 is not None:
         for group in optimizer.param_groups:
             group["beta2"] = beta2
@@ -65,9 +73,7 @@ def adamw(
     weight_decay: Decay = 0.01,
 ) -> torch.optim.Optimizer:
     """Adam with decoupled weight decay (Loshchilov & Hutter 2019)."""
-    return torch.optim.AdamW(
-        parameters, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, fused=_fused(parameters)
-    )
+    return _adam(parameters, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, decoupled_weight_decay=True)
 
 
 def sgd(

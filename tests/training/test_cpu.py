@@ -267,7 +267,7 @@ def test_a_batch_of_one_learns_what_it_does_in_the_other_layout(method, tmp_path
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("method, precision", [("discogan", "fp32"), ("cyclegan", "fp32"), ("discogan", "bf16")])
+@pytest.mark.parametrize(("method", "precision"), [("discogan", "fp32"), ("cyclegan", "fp32"), ("discogan", "bf16")])
 def test_losses_of_two_hundred_steps_run_alike(monkeypatch, method, precision, tmp_path):
     """Both ways round differently, and a GAN makes more of that: the means of the last half agree."""
     for name, value in {"MANY_CHANNELS": 1, "MANY_TILES": 1, "LARGE_SAMPLE": 1, "FEW_PLACES": 1 << 30}.items():
