@@ -7,6 +7,7 @@ each point, and each point of a recipe with the point that has the first value o
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property
 from itertools import combinations
 from typing import Any
 
@@ -132,10 +133,25 @@ class Comparison:
         """`last`, and `best` if any recipe has it."""
         return [name for name in ("last", "best") if any(name in one.checkpoints for one in self.recipes)]
 
+    @cached_property
+    def same(self) -> dict[str, float]:
+        """Metrics with one value in all runs, two or more, such as what real pictures reach."""
+        found: dict[str, list[float]] = {}
+        for one in self.recipes:
+            for held in one.checkpoints.values():
+                for metric, values in held.metrics.items():
+                    found.setdefault(metric, []).extend(values.values())
+        several = sum(len(one.runs) for one in self.recipes) > 1
+        return {
+            metric: values[0]
+            for metric, values in found.items()
+            if several and len(set(values)) == 1 and math.isfinite(values[0])
+        }
+
     def metrics(self, checkpoint: str) -> list[str]:
-        """Return the names of all metrics at a checkpoint."""
+        """Return the names of the metrics at a checkpoint that are not the same in all runs."""
         held = [one.checkpoints[checkpoint].metrics for one in self.recipes if checkpoint in one.checkpoints]
-        return list(dict.fromkeys(name for metrics in held for name in metrics))
+        return [name for name in dict.fromkeys(name for metrics in held for name in metrics) if name not in self.same]
 
 
 def read(wanted: Sequence[Member], say: Callable[[str], None]) -> list[tuple[Member, Results]]:

@@ -2,7 +2,7 @@
 
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
@@ -21,6 +21,7 @@ PICTURE_BYTES, PICTURE_PIXELS = 1 << 25, 1 << 24  # of a figure, at most
 ROWS, TALLEST = 24, 400.0  # rows of figures side by side, and their height in inches, at most
 WIDTH, TITLE = 16.0, 0.4  # inches of the figure, and of a line above each row
 CHARTS, ACROSS, CHART = 48, 4, 3.0  # charts of metrics, at most; in a row; inches of the height of each
+ROOM, ANGLE = 36, 20  # characters beside each other below a chart; degrees of labels that need more
 LOOKS = {
     "last": ("#0072b2", "o", -0.12),
     "best": ("#c65102", "s", 0.12),
@@ -105,9 +106,7 @@ def chart(found: Comparison) -> Figure | None:
         axes.set_title(printable(metric), fontsize=10, parse_math=False)
         for checkpoint in found.checkpoints:
             _plot(axes, found, checkpoint, metric)
-        axes.set_xticks(range(len(found.recipes)), [printable(one.name) for one in found.recipes], fontsize=8)
-        for label in axes.get_xticklabels():
-            label.set_parse_math(False)
+        name_places(axes, range(len(found.recipes)), [one.name for one in found.recipes])
         axes.set_xlim(-0.5, len(found.recipes) - 0.5)
     for axes in [axes for axes in figure.axes if axes.get_legend_handles_labels()[0]][:1]:
         axes.legend(fontsize=8)
@@ -124,6 +123,16 @@ def charts(count: int) -> tuple[Figure, list[Any]]:
     for unused in axes[count:]:
         unused.set_axis_off()
     return figure, axes[:count]
+
+
+def name_places(axes: Any, places: Iterable[float], names: Sequence[str]) -> None:
+    """Label places of the horizontal axis, at an angle if the names do not fit beside each other."""
+    labels = [printable(name) for name in names]
+    angle = ANGLE if len("".join(labels)) > ROOM else 0
+    axes.set_xticks(list(places), labels, fontsize=8, rotation=angle, ha="right" if angle else "center")
+    for label in axes.get_xticklabels():
+        label.set_rotation_mode("anchor")
+        label.set_parse_math(False)
 
 
 def _plot(axes: Any, found: Comparison, checkpoint: str, metric: str) -> None:

@@ -13,14 +13,13 @@ from matplotlib.transforms import ScaledTranslation
 from ganforge import printable
 from ganforge_compare.findings import Compared, Comparison
 from ganforge_compare.grid import number
-from ganforge_compare.pictures import charts
+from ganforge_compare.pictures import charts, name_places
 
 COLOURS, MARKERS = list(TABLEAU_COLORS), "osD^v<>Pp*"  # the number of lines that can be told apart
 BESIDE, INCH = 4.0, 72.0  # points of print, from line to line and in an inch
 STYLES = {"last": "-", "best": "--"}
 DECADE = 10.0  # a wider range is drawn on a logarithmic axis
 LONGEST = 24  # characters of a value
-ROOM = 36  # characters of all values beside each other
 
 
 @frozen
@@ -122,9 +121,6 @@ def _lay_out(axes: Any, places: Mapping[str, float], *, scaled: bool) -> None:
         axes.set_xscale("log") if min(numbers) > 0 else axes.set_xscale("symlog", linthresh=min(positive))
     elif not scaled:
         axes.set_xlim(-0.5, len(numbers) - 0.5)
-    labels = [printable(value[:LONGEST]) for value in places]
     axes.autoscale_view()
     axes.minorticks_off()
-    axes.set_xticks(numbers, labels, fontsize=8, rotation=20 if len("".join(labels)) > ROOM else 0)
-    for label in axes.get_xticklabels():
-        label.set_parse_math(False)
+    name_places(axes, numbers, [value[:LONGEST] for value in places])

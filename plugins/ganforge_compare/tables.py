@@ -112,7 +112,9 @@ def _titles(keys: Iterable[str]) -> Row:
 
 
 def lines_of_facts(found: Comparison) -> Iterator[str]:
-    """Yield lines with the facts of evaluations, such as the number of pictures."""
+    """Yield metrics that are the same in all runs, and facts of evaluations, such as the number of pictures."""
+    if found.same:
+        yield f"the same in all runs: {', '.join(f'{metric} {value:{PLAIN}}' for metric, value in found.same.items())}"
     for role, facts in told(found.recipes).items():
         alike = {key: {value for held in values.values() for value in held} for key, values in facts.items()}
         texts = [f"{key} {_number(*values)}" for key, values in alike.items() if len(values) == 1]

@@ -131,7 +131,7 @@ def test_a_value_that_is_no_number_is_named_and_left_out_with_its_pair(run):
 
 
 def test_a_metric_that_one_run_lacks_is_named_as_well(run):
-    found = compare([run("a", 0, {"m": 1, "n": 5.5}), run("a", 1, {"m": 1})])
+    found = compare([run("a", 0, {"m": 1, "n": 5.5}), run("a", 1, {"m": 2})])
     assert cells(tables.rows_of_metrics(found))[1] == ["r.n", "a", "5.5 (1 of 2 seeds)", "5.5 nan"]
     assert found.notes == ["r.n is not finite and is left out: a, seed 1 (last)"]
 
@@ -146,12 +146,37 @@ def test_numbers_beyond_any_sensible_mean_and_metrics_that_never_are_numbers_do_
 
 def test_one_seed_has_no_interval_and_says_so(run):
     found = compare([run("a", 0, {"m": 1.0, "n": 7}), run("b", 0, {"m": 3.0, "n": 7})])
-    assert cells(rows_of_differences(found)) == [
-        ["r.m", "higher by 2 (one seed: no interval)"],
-        ["r.n", "the same (one seed: no interval)"],
-    ]
+    assert cells(rows_of_differences(found)) == [["r.m", "higher by 2 (one seed: no interval)"]]
+    assert list(tables.lines_of_facts(found)) == ["the same in all runs: r.n 7"]
     assert found.notes == ["one seed: no deviation, no interval, and any difference may be chance"]
     assert found.differences[0].verdict(0.95) == "no interval"
+
+
+def test_metrics_with_one_value_in_all_runs_are_one_line_and_no_rows(run):
+    made = [
+        run(name, seed, {"m": seed, "real": 0.25, **of_b}, {"m": seed, "real": 0.25, **of_b})
+        for name, of_b in (("a", {}), ("b", {"way back": 3}))
+        for seed in range(2)
+    ]
+    found = compare(made)
+    assert {row["metric"] for row in tables.rows_of_metrics(found)} == {"r.m"}
+    assert list(tables.lines_of_facts(found)) == ["the same in all runs: r.real 0.25, r.way back 3"]
+    assert [axes.get_title() for axes in pictures.chart(found).axes] == ["r.m"]
+    assert results.nest(found)["recipes"]["b"]["best"]["metrics"]["r.real"]["values"] == {"0": 0.25, "1": 0.25}
+    alone = compare(made[:1])
+    assert {row["metric"] for row in tables.rows_of_metrics(alone)} == {"r.m", "r.real"}
+    assert list(tables.lines_of_facts(alone)) == []
+
+
+def test_long_names_below_a_chart_do_not_overlap(run):
+    found = compare([run(f"{letter * 30}", seed, {"m": seed}) for letter in "abc" for seed in range(2)])
+    figure = pictures.chart(found)
+    figure.draw_without_rendering()
+    labels = figure.axes[0].get_xticklabels()
+    assert [label.get_text() for label in labels] == ["a" * 30, "b" * 30, "c" * 30]
+    ends = [label.get_window_extent() for label in labels]
+    assert all(abs(label.get_rotation()) > 0 for label in labels)
+    assert all(one.y0 >= 0 for one in ends)
 
 
 def test_the_same_values_in_every_seed_are_the_same(run):
@@ -193,7 +218,7 @@ def test_a_run_without_a_best_checkpoint_among_others_is_told(run):
 
 def test_facts_are_said_once_and_those_that_differ_are_named(run):
     members = [
-        run(name, seed, {"m": 1.5}, about={"network": f"inception {name}", "pictures_AB": 1000, "error": 0.25})
+        run(name, seed, {"m": seed}, about={"network": f"inception {name}", "pictures_AB": 1000, "error": 0.25})
         for name in "ab"
         for seed in range(2)
     ]
@@ -203,7 +228,7 @@ def test_facts_are_said_once_and_those_that_differ_are_named(run):
 
 
 def test_other_steps_and_missing_seeds_are_told(run):
-    found = compare([run("a", 0, {"m": 1}), run("a", 1, {"m": 1}, step=80), run("b", 0, {"m": 1})])
+    found = compare([run("a", 0, {"m": 1}), run("a", 1, {"m": 2}, step=80), run("b", 0, {"m": 1})])
     assert found.notes == [
         "some seeds are missing: a 0, 1; b 0",
         "the last steps differ: a 80 to 100; b 100",
