@@ -55,7 +55,7 @@ class Adam(torch.optim.Adam):
             gradients = [parameter.grad for parameter in group["params"]]
             given = [gradient for gradient in gradients if gradient is not None]
             lists = self._lists.pop(place, None)
-            if lists is None or len(given) < len(gradients):
+            if lists is None or len(given) < len(gradients) or not self._holds(lists):
                 lists = self._collect(group)
             if not given:
                 continue
@@ -83,6 +83,10 @@ class Adam(torch.optim.Adam):
             if len(given) == len(gradients):
                 self._lists[place] = lists
         return loss
+
+    def _holds(self, lists: Lists) -> bool:
+        """Return whether the state is still in these lists, and was not cleared."""
+        return not lists.parameters or self.state.get(lists.parameters[0], {}).get("exp_avg") is lists.averages[0]
 
     def _collect(self, group: dict[str, Any]) -> Lists:
         """Return the tensors of the parameters that have a gradient; new parameters get a state."""

@@ -121,6 +121,17 @@ def test_adam_continues_from_a_saved_state_of_torchs_and_the_other_way_round():
     take(again, nn.ParameterList(again.param_groups[0]["params"]), 3)
 
 
+def test_adam_begins_again_where_its_state_is_cleared():
+    (mine, _), (theirs, _) = both = pair()
+    for step in range(4):
+        for optimizer, network in both:
+            take(optimizer, network, step)
+            if step == 1:
+                optimizer.state.clear()
+    assert_same_state(mine, theirs)
+    assert float(mine.state_dict()["state"][0]["step"]) == 2
+
+
 def test_adam_skips_what_a_scaler_found_infinite():
     found = []
     for optimizer, network in pair():
