@@ -56,7 +56,7 @@ def bench(
         bool,
         typer.Option("--all", help="Measure the whole table of this machine into --out; continues where it stopped."),
     ] = False,
-    minutes: Annotated[float, typer.Option(min=0, help="With --all: start no case after this many minutes.")] = 18.0,
+    minutes: Annotated[float, typer.Option(min=0, help="With --all: start no case after this many minutes.")] = 19.0,
     out: Annotated[Path, typer.Option(metavar="DIR", help="With --all: the folder of the results.")] = Path("bench"),
     as_json: AsJson = False,
     fresh: Annotated[bool, typer.Option("--fresh", hidden=True)] = False,

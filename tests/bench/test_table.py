@@ -140,8 +140,10 @@ def test_a_case_is_a_bench_and_one_that_fails_says_why(monkeypatch):
 
 
 def test_a_whole_run_is_its_start_and_its_steps():
-    taken = {"plain 1000": 5.0, "plain 3000": 9.0}  # 3 s, and 2 ms a step
+    taken = {"plain 1000": 5.0, "plain 2000": 7.0}  # 3 s, and 2 ms a step
     assert running._whole(taken, "plain") == pytest.approx(43)
+    saved = {"ganforge 1000": 5.0, "ganforge 2000": 7.0, "ganforge 1000 often": 5.6}  # 0.2 s each
+    assert running._whole(saved, "ganforge") == pytest.approx(43.6)
 
 
 def test_the_toy_is_trained_in_turn_with_the_script_and_extrapolated(monkeypatch):
@@ -150,15 +152,16 @@ def test_the_toy_is_trained_in_turn_with_the_script_and_extrapolated(monkeypatch
         assert variables == ({"OMP_NUM_THREADS": "1"} if plain else {})
         steps = int(words[2] if plain else words[words.index("--set") + 1].removeprefix("train.steps="))
         started.append((plain, steps))
-        return running.Ended(0, "", "", 1.0, 3 + 0.003 * steps if plain else 4 + 0.001 * steps)
+        often = not plain and {"record.sample_every=250", "record.checkpoint_every=250"} <= set(words)
+        return running.Ended(0, "", "", 1.0, 3 + 0.003 * steps if plain else 4 + 0.001 * steps + 0.3 * often)
 
     started = []
     monkeypatch.setattr(running, "run", run)
     found = running._toy(CPU)
-    assert started == 5 * [(False, 1000), (True, 1000), (False, 3000), (True, 3000)]
-    assert found["ganforge_seconds"] == pytest.approx(4 + 20)
+    assert started == 5 * [(False, 1000), (True, 1000), (False, 2000), (True, 2000), (False, 1000)]
+    assert found["ganforge_seconds"] == pytest.approx(4 + 20 + 0.3)
     assert found["plain_seconds"] == pytest.approx(3 + 60)
-    assert found["ratio"] == pytest.approx(63 / 24)
+    assert found["ratio"] == pytest.approx(63 / 24.3)
     monkeypatch.setattr(running, "run", lambda *_, **__: None)
     assert running._toy(CPU) == {"failed": "the ganforge training of 1000 steps failed or took longer than 600 s"}
 

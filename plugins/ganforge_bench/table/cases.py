@@ -10,7 +10,9 @@ from ganforge import count_cores
 PICTURES, CYCLEGAN, CUT, TOY = "discogan_edges2shoes", "cyclegan_horse2zebra", "cut_horse2zebra", "discogan_toy"
 NO_DATA = "dataset.root=none"
 BEST_ROUNDS, FEW_ROUNDS = 5, 2
-GROWN = {"cpu": 2, "cuda": 32}  # batch size while the pictures grow
+# The width of the networks while the batch grows, and the batch while the pictures grow.
+GROWN_WIDTH, GROWN_BATCH = {"cpu": 16}, {"cpu": 2}
+WIDTH, BATCH = 64, 32  # on other devices
 # Each method without data, on 64x64 pictures in batches of 4, narrow enough for a CPU.
 METHODS = (
     *("cut_turntable", "cyclegan_turntable", "dcgan_turntable", "discogan_car2car_turntable", "distancegan_turntable"),
@@ -106,12 +108,14 @@ def _toy(sets: str, recorded: float | None, compiled: float | None) -> Iterator[
 
 def _growth(device: torch.device) -> Iterator[Case]:
     """Yield the growing series; a case is skipped if a smaller one of its series failed."""
+    width = GROWN_WIDTH.get(device.type, WIDTH)
     for batch in (8, 32, 128, 512):
-        yield _grown("batch (DiscoGAN, 64x64, width 64)", batch, 5 + batch / 4, f"train.batch={batch}")
+        sets = f"train.batch={batch} generator.width={width} discriminator.width={width}"
+        yield _grown(f"batch (DiscoGAN, 64x64, width {width})", batch, 8 + batch * width**2 / 5000, sets)
     for width in (16, 32, 64, 128):
         sets = f"train.batch=32 generator.width={width} discriminator.width={width}"
         yield _grown("width (DiscoGAN, 64x64, batch 32)", width, 5 + width**2 / 400, sets)
-    batch = GROWN.get(device.type, 32)
+    batch = GROWN_BATCH.get(device.type, BATCH)
     for side in (64, 128, 256, 512):
         sets = f"train.batch={batch} dataset.size={side}"
         yield _grown(f"picture side (DiscoGAN, width 64, batch {batch})", side, 5 + side**2 / 6000, sets)
