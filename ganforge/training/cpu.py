@@ -1,7 +1,7 @@
 """Faster CPU algorithms for channels last, equal to torch's within rounding.
 
-* Convolutions onto small maps become one matrix product each, in fp32 and in half precision. oneDNN reorders the
-  weights in every call and uses its registers badly if a map has few places.
+* Convolutions onto small maps become one matrix product each, in fp32 and in bf16 if the CPU has instructions for it.
+  oneDNN reorders the weights in every call and uses its registers badly if a map has few places.
 * Convolutions of 3x3 with many channels use Winograd's F(4x4, 3x3) in fp32, with a quarter of the multiplications
   (Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", CVPR 2016).
 * Instance normalisation runs sample by sample, since torch copies channels-last maps into the other layout and back. A

@@ -27,7 +27,7 @@ class Precision:
         device: the type of the device.
         half: the precision of products; None for that of their inputs.
         faster: whether faster algorithms for CPUs are used.
-        compiled: whether products are left to a compiler, which cannot use these algorithms.
+        products: whether convolutions are among them; a compiler cannot use these algorithms.
         rows: the rows of the step's batch that are played; None for all.
         sync: whether batch normalisation then uses the statistics of all ranks' rows.
         times: choose algorithms as for a batch this many times as large, to measure its memory.
@@ -36,7 +36,7 @@ class Precision:
     device: str = "cpu"
     half: torch.dtype | None = None
     faster: bool = False
-    compiled: bool = False
+    products: bool = True
     rows: Rows | None = None
     sync: bool = False
     times: float = 1.0
@@ -45,8 +45,11 @@ class Precision:
     def of(cls, compute: Compute, device: torch.device) -> "Precision":
         """Return the precision that a recipe asks for."""
         faster = device.type == "cpu" and compute.channels_last is True
+        half = HALVES.get(compute.precision)
+        # Without instructions for it, a product in half precision takes 20 times as long as a convolution.
+        native = half is None or (half is torch.bfloat16 and _multiplies_bf16(device))
         sync = compute.sync_norm and ranks.world() > 1
-        return cls(device.type, HALVES.get(compute.precision), faster, compute.compile is True, sync=sync)
+        return cls(device.type, half, faster, native and compute.compile is not True, sync=sync)
 
     @contextmanager
     def around(
@@ -62,7 +65,7 @@ class Precision:
             return
         with (
             torch.autocast(self.device, half) if half else nullcontext(),
-            Faster(not self.compiled, self.times, half) if self.faster else nullcontext(),
+            Faster(self.products, self.times, half) if self.faster else nullcontext(),
             Shared(self.rows, torch.device(self.device), self.sync, draws, given()) if self.rows else nullcontext(),
         ):
             yield

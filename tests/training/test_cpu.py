@@ -7,7 +7,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from ganforge.recipe.plan import Compute
 from ganforge.training import cpu
+from ganforge.training.numerics import Precision
 from tests.coats import METHODS as ALL, engine_of, losses_of
 
 LAST = torch.channels_last
@@ -204,6 +206,27 @@ def test_in_half_precision_only_products_replace_convolutions():
     assert calls(lambda: back.double()(maps.double()), torch.bfloat16) == []
     norm = torch.nn.InstanceNorm2d(8)
     assert calls(lambda: norm(torch.ones(1, 8, 64, 64).bfloat16()), torch.bfloat16) == ["SampleBySample"]
+
+
+@pytest.mark.parametrize(
+    ("found", "precision", "products"),
+    [
+        ({}, "fp32", True),
+        ({}, "bf16", False),
+        ({"avx512_bf16": True}, "bf16", True),
+        ({"amx_bf16": True}, "bf16", True),
+        ({"avx512_bf16": True, "amx_fp16": True}, "fp16", False),
+    ],
+)
+def test_products_in_half_precision_need_a_cpu_that_has_them(monkeypatch, found, precision, products):
+    monkeypatch.setattr("torch.cpu.get_capabilities", lambda: found)
+    compute = Compute(precision=precision, channels_last=True, compile=False)
+    assert Precision.of(compute, torch.device("cpu")).products is products
+    taken = []
+    monkeypatch.setattr(cpu, "_is_proved", lambda f, way, *rest: taken.append(way))
+    with Precision.of(compute, torch.device("cpu")).around(full=False):
+        functional.conv2d(torch.ones(2, 4, 8, 8), torch.ones(4, 4, 4, 4), stride=2, padding=1)
+    assert bool(taken) is products
 
 
 def test_what_does_not_fit_is_told_as_torch_tells_it():
