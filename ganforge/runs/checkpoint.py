@@ -227,8 +227,12 @@ def newest_sound(parent: Path, say: Callable[[str], None]) -> Path:
 
 
 def load_training(folder: Path) -> Any:
-    """Return the nest saved as `training`."""
-    tensors, _ = read_tensors(folder / "training.safetensors")
+    """Return the nest saved as `training`.
+
+    Its tensors are copies: those of an open file would keep a deleted checkpoint on the disk, and its file system busy.
+    """
+    mapped, _ = read_tensors(folder / "training.safetensors")
+    tensors = {name: tensor.clone() for name, tensor in mapped.items()}
     try:
         return unpack(read_state(folder)["training"], tensors)
     except (ValueError, KeyError, TypeError, RecursionError) as error:

@@ -4,7 +4,7 @@ import errno
 import os
 import tempfile
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -48,18 +48,21 @@ def create(plan: Plan, plugins: Plugins, out: Path, device: torch.device, report
         plan, dataset, decided, sources = build.decide_and_read(plan, dataset, report)
     for line in decided.said if ranks.is_lead() else ():
         plugins.say(line)
-    folder = Folder(_new_folder(out / plan.name) if ranks.is_lead() else _passing())
-    home = Path(ranks.exchange("the run's folder", str(folder.path.absolute()))[0])
-    held = hold(folder.path)
-    plan = evolve(plan, plugin_files=tuple(copy_plugins(plan.plugin_files, folder.path / "plugins")))
-    notes = notes_of(folder.path, plan, sources)
-    if warm_start is not None:
-        notes["start"] = dict(warm_start.digests)
-    facts: dict[str, Any] = {"notes": notes, "odd": decided.odd, "warm_start": warm_start, "home": home}
-    run = Run(folder, plan, plugins, device, dataset, sources, held, clock, **facts)
-    folder.write(LOCK, run.locked())
-    if ranks.is_lead():
-        ranks.remember(RUN, str(home))
+    with ExitStack() as opened:
+        folder = opened.enter_context(Folder(_new_folder(out / plan.name) if ranks.is_lead() else _passing()))
+        home = Path(ranks.exchange("the run's folder", str(folder.path.absolute()))[0])
+        held = hold(folder.path)
+        opened.callback(held.release)
+        plan = evolve(plan, plugin_files=tuple(copy_plugins(plan.plugin_files, folder.path / "plugins")))
+        notes = notes_of(folder.path, plan, sources)
+        if warm_start is not None:
+            notes["start"] = dict(warm_start.digests)
+        facts: dict[str, Any] = {"notes": notes, "odd": decided.odd, "warm_start": warm_start, "home": home}
+        run = Run(folder, plan, plugins, device, dataset, sources, held, clock, **facts)
+        folder.write(LOCK, run.locked())
+        if ranks.is_lead():
+            ranks.remember(RUN, str(home))
+        opened.pop_all()  # the run closes them
     return run
 
 
@@ -106,33 +109,37 @@ def reopen(
     text = read_text(lock)
     plan = read_plan(text, folder, plugins, str(lock), sets)
     moved = require_same_run(plan, sets)
-    files = Folder(folder if ranks.is_lead() else _passing())
-    held = hold(files.path)
-    try:
-        if ranks.is_lead():
-            files.clear()
-            newest = checkpoint.newest_sound(folder / "checkpoints", lambda text: plugins.say(f"warning: {text}"))
-            with files.folder("checkpoints") as checkpoints:
-                checkpoints.write("latest", newest.name)  # it may have pointed to a damaged checkpoint
-        newest = folder / "checkpoints" / ranks.exchange("the checkpoint", newest.name if ranks.is_lead() else "")[0]
-    except OSError as error:
-        raise InputError(f"cannot write to {folder}: {error.strerror}") from error
-    dataset = build.make_dataset(plan)
-    if moved:
-        require_same_data(plan, dataset)
-    require_parts(plan)
-    with ranks.in_turn("preparing the data", plugins.say):
-        sources = build.read_data(plan, dataset, report)
-    notes = {**notes_of(folder, plan, sources), **started_from(plan)}
-    facts: dict[str, Any] = {
-        "step": checkpoint.read_step(newest),
-        "resumed_from": newest,
-        "notes": notes,
-        "home": folder,
-    }
-    run = Run(files, plan, plugins, device, dataset, sources, held, clock, **facts)
-    if sets and not run.done:
-        files.write(LOCK, run.locked())
+    with ExitStack() as opened:
+        files = opened.enter_context(Folder(folder if ranks.is_lead() else _passing()))
+        held = hold(files.path)
+        opened.callback(held.release)
+        try:
+            if ranks.is_lead():
+                files.clear()
+                newest = checkpoint.newest_sound(folder / "checkpoints", lambda text: plugins.say(f"warning: {text}"))
+                with files.folder("checkpoints") as checkpoints:
+                    checkpoints.write("latest", newest.name)  # it may have pointed to a damaged checkpoint
+            name = ranks.exchange("the checkpoint", newest.name if ranks.is_lead() else "")[0]
+        except OSError as error:
+            raise InputError(f"cannot write to {folder}: {error.strerror}") from error
+        newest = folder / "checkpoints" / name
+        dataset = build.make_dataset(plan)
+        if moved:
+            require_same_data(plan, dataset)
+        require_parts(plan)
+        with ranks.in_turn("preparing the data", plugins.say):
+            sources = build.read_data(plan, dataset, report)
+        notes = {**notes_of(folder, plan, sources), **started_from(plan)}
+        facts: dict[str, Any] = {
+            "step": checkpoint.read_step(newest),
+            "resumed_from": newest,
+            "notes": notes,
+            "home": folder,
+        }
+        run = Run(files, plan, plugins, device, dataset, sources, held, clock, **facts)
+        if sets and not run.done:
+            files.write(LOCK, run.locked())
+        opened.pop_all()  # the run closes them
     return run
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from attrs import define, evolve, field
+from attrs import Factory, define, evolve, field
 from filelock import FileLock
 from torch import Tensor
 
@@ -84,7 +84,7 @@ class Run:
     engine: Engine = field(init=False, repr=False)
     batches: Batches = field(init=False, repr=False)
     meter: Meter = field(init=False, repr=False)
-    _saving: Saving = field(init=False, repr=False)
+    _saving: Saving = field(init=False, default=Factory(Saving, takes_self=True), repr=False)
     _probes: dict[str, Tensor] = field(init=False, repr=False)
     _recalibration: Recalibration | None = field(init=False, default=None, repr=False)
     measured_at: int = field(init=False, default=-1, repr=False)
@@ -210,7 +210,6 @@ class Run:
             if plan.train.norm == "recalibrated":
                 self._recalibration = recalibration(plan, self.engine.scheme, sources, self.device)
         self.meter = Meter(self.engine)
-        self._saving = Saving(self)
         if self.resumed_from is not None:
             self._saving.restore(self.resumed_from)
             self._saving.take_up_best(self.resumed_from)
@@ -372,6 +371,7 @@ class Run:
 
     def close(self) -> None:
         """Release the run's folder for other processes."""
+        self._saving.close()
         self.held.release()
         self.files.close()
         if not ranks.is_lead():

@@ -77,6 +77,12 @@ class Saving:
                 with self._run.clock.on("saving"):
                     self._begin(best)
 
+    def close(self) -> None:
+        """Release the folder of the checkpoints, after the last one is written."""
+        self._writer.wait()
+        if "_folder" in vars(self):
+            self._folder.close()
+
     def settle(self) -> None:
         """Wait until the checkpoint is written, and notify observers; raise an OSError if it cannot be written."""
         with self._run.clock.on("saving"):

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 import safetensors
@@ -240,6 +241,25 @@ def test_half_precision_learns_what_full_precision_learns(precision, pictures, g
         losses = records(out / "pictures" / "0001")[-1]["losses"]
         found[value] += losses["generator.reconstruction.AB"] + losses["generator.reconstruction.BA"]
     assert found[precision] == pytest.approx(found["fp32"], rel=0.15)
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="needs Linux's list of open files")
+def test_a_run_that_ended_holds_no_file_open(toy, ganforge, tmp_path):
+    """Neither a descriptor nor a mapped checkpoint, which would stay on the disk after it is deleted."""
+
+    def held() -> list[str]:
+        opened = [str(Path(one).readlink()) for one in Path("/proc/self/fd").iterdir() if one.is_symlink()]
+        mapped = Path("/proc/self/maps").read_text().splitlines()
+        return [line for line in (*opened, *mapped) if str(tmp_path) in line]
+
+    assert ganforge("run", toy, "--set", "record.checkpoint_every=1").status == 0
+    assert held() == []
+    assert ganforge("resume", "runs/toy/0001", "--set", "train.steps=10").status == 0
+    assert held() == []
+    for checkpoint in (tmp_path / "runs" / "toy" / "0001" / "checkpoints").glob("step-*"):
+        (checkpoint / "state.json").write_text("{}")
+    assert ganforge("resume", "runs/toy/0001", "--set", "train.steps=12").status == 2
+    assert held() == []
 
 
 def test_devices_that_are_not_there_are_refused(toy, ganforge):
