@@ -109,8 +109,8 @@ def bench(
 
     # A multiple of every step's period, so that each measurement holds the same phases.
     rhythm = math.lcm(*train.every.values())
-    once = _warm_up(contenders, rhythm, seconds, report)
-    times, processor = _rounds(contenders, rhythm, once, seconds, rounds, report)
+    once = warm_up(contenders, rhythm, seconds, report)
+    times, processor = rounds_of(contenders, rhythm, once, seconds, rounds, report)
     contenders["ganforge"].take_over()
     ours = times["ganforge"]
     step_seconds = median(ours)
@@ -162,6 +162,22 @@ def bench(
     return found
 
 
+def speed(plan: Plan, engine: Engine, batches: Batches, seconds: float, rounds: int, report: Report) -> dict[str, Any]:
+    """Measure the speed of a recipe's step alone, as `bench` does; the arguments are those of `bench`."""
+    contenders = {"ganforge": Contender(engine.step, batches)}
+    rhythm = math.lcm(*plan.train.every.values())
+    once = warm_up(contenders, rhythm, seconds, report)
+    times, _ = rounds_of(contenders, rhythm, once, seconds, rounds, report)
+    step_seconds = median(times["ganforge"])
+    return {
+        "precision": plan.compute.precision,
+        "batch": plan.train.batch,
+        "steps_per_second": 1 / step_seconds,
+        "pairs_per_second": plan.train.batch / step_seconds,
+        "round_seconds": times,
+    }
+
+
 def prepared(
     plan: Plan, device: torch.device, *, real_data: bool, report: Report
 ) -> tuple[Plan, Dataset, Engine, Batches, Mapping[str, Any]]:
@@ -198,7 +214,7 @@ def settings_of(plan: Plan) -> dict[str, Any]:
     return flatten(kept)
 
 
-def _warm_up(contenders: Mapping[str, Contender], rhythm: int, seconds: float, report: Report) -> float:
+def warm_up(contenders: Mapping[str, Contender], rhythm: int, seconds: float, report: Report) -> float:
     """Run the first steps, fewer if they are slow; return the seconds of a step of the slowest contender."""
     slowest = 0.0
     for place, contender in enumerate(contenders.values()):
@@ -212,7 +228,7 @@ def _warm_up(contenders: Mapping[str, Contender], rhythm: int, seconds: float, r
     return slowest
 
 
-def _rounds(
+def rounds_of(
     contenders: Mapping[str, Contender], rhythm: int, once: float, seconds: float, least: int, report: Report
 ) -> tuple[dict[str, list[float]], dict[str, list[float]]]:
     """Measure all steps in turn, round after round.

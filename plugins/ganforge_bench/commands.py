@@ -59,7 +59,7 @@ def bench(
     minutes: Annotated[float, typer.Option(min=0, help="With --all: start no case after this many minutes.")] = 19.0,
     out: Annotated[Path, typer.Option(metavar="DIR", help="With --all: the folder of the results.")] = Path("bench"),
     as_json: AsJson = False,
-    fresh: Annotated[bool, typer.Option("--fresh", hidden=True)] = False,
+    fresh: Annotated[int | None, typer.Option("--fresh", metavar="ROUNDS", hidden=True)] = None,
 ) -> None:
     """Measure how fast a recipe's step is, compared with a plain step, an earlier bench or another recipe.
 
@@ -80,9 +80,10 @@ def bench(
     from ganforge_bench.profiling import require_folder
 
     place = pick_device(device)
-    if fresh:
+    if fresh is not None:
         with progress() as report:
-            typer.echo(to_json(process.first_steps(plan, place, real_data=data, report=report)))
+            found = process.first_steps(plan, place, real_data=data, report=report, rounds=fresh, seconds=seconds)
+        typer.echo(to_json(found))
         return
     before = None if against is None else earlier.read(against)
     if profile is not None:

@@ -30,7 +30,7 @@ def ask(options: Sequence[str]) -> dict[str, Any]:
     """
     began = time.time()
     # -P: modules in the current folder must not hide others.
-    words = [sys.executable, "-P", "-m", "ganforge", "bench", *options, "--fresh"]
+    words = [sys.executable, "-P", "-m", "ganforge", "bench", *options, "--fresh", "0"]
     done = subprocess.run(words, capture_output=True, text=True, errors="replace", stdin=subprocess.DEVNULL)
     if done.returncode:
         kinds = {kind.status: kind for kind in (InputError, PluginError)}
@@ -41,19 +41,30 @@ def ask(options: Sequence[str]) -> dict[str, Any]:
     return {"first_step_seconds": found.pop("first_step_at") - began, **found}
 
 
-def first_steps(plan: Plan, device: torch.device, *, real_data: bool, report: Report) -> dict[str, Any]:
+def first_steps(
+    plan: Plan, device: torch.device, *, real_data: bool, report: Report, rounds: int = 0, seconds: float = 0.0
+) -> dict[str, Any]:
     """Make a recipe's engine and run its first steps in this process.
+
+    Args:
+        plan: the resolved recipe.
+        device: where to train.
+        real_data: use the recipe's data set; otherwise random samples of its shapes.
+        report: called with (what, done, total).
+        rounds: then measure its speed in at least so many rounds; 0: do not.
+        seconds: roughly how long the rounds take.
 
     Returns:
         The time of day of the first step's end, in seconds, and memory in MiB. Of the host: after loading torch
         and plugins, after making networks and data, and the peak by the third step. Of a CUDA device: the peaks that
         torch allocated and reserved in that step. `memory_mib` is what training takes: on a CUDA device the peak
-        allocated, otherwise the host's peak less what it had after loading torch.
+        allocated, otherwise the host's peak less what it had after loading torch. With `rounds`, also the speed, named
+        as by `bench`.
     """
-    from ganforge_bench.bench import prepared
+    from ganforge_bench.bench import prepared, speed
 
     loaded = _host("VmRSS")
-    _, _, engine, batches, _ = prepared(plan, device, real_data=real_data, report=report)
+    plan, _, engine, batches, _ = prepared(plan, device, real_data=real_data, report=report)
     resident = _host("VmRSS")
     engine.step(0, batches(0))
     wait(device)
@@ -63,12 +74,15 @@ def first_steps(plan: Plan, device: torch.device, *, real_data: bool, report: Re
     _reset(device)
     engine.step(2, batches(2))
     wait(device)
-    host = {"host_loaded_mib": loaded, "host_resident_mib": resident, "host_peak_mib": _host("VmHWM")}
+    peak = _host("VmHWM")
+    found = {"first_step_at": now, "host_loaded_mib": loaded, "host_resident_mib": resident, "host_peak_mib": peak}
     if device.type == "cuda":
         allocated, reserved = torch.cuda.max_memory_allocated(device), torch.cuda.max_memory_reserved(device)
-        there = {"device_allocated_mib": allocated / 2**20, "device_reserved_mib": reserved / 2**20}
-        return {"first_step_at": now, **host, **there, "memory_mib": allocated / 2**20}
-    return {"first_step_at": now, **host, "memory_mib": host["host_peak_mib"] - loaded}
+        found |= {"device_allocated_mib": allocated / 2**20, "device_reserved_mib": reserved / 2**20}
+        found["memory_mib"] = allocated / 2**20
+    else:
+        found["memory_mib"] = peak - loaded
+    return {**found, **speed(plan, engine, batches, seconds, rounds, report)} if rounds else found
 
 
 def _reset(device: torch.device) -> None:

@@ -134,36 +134,24 @@ def test_a_case_is_a_bench_and_one_that_fails_says_why(monkeypatch):
     assert running._case(case, CPU, 6)["failed"] == "out of memory"
     assert running._case(case, CPU, 6)["failed"] == "took longer than 120 s"
     assert told[0] == [
-        *("ganforge", "bench", "discogan_toy", "--set", "train.batch=16", "--plain", "none", "--rounds", "2"),
-        *("--device", "cpu", "--seconds", "6", "--json"),
+        *("ganforge", "bench", "discogan_toy", "--set", "train.batch=16", "--fresh", "2"),
+        *("--device", "cpu", "--seconds", "6"),
     ]
 
 
-def test_a_whole_run_is_its_start_and_its_steps():
-    taken = {"plain 1000": 5.0, "plain 2000": 7.0}  # 3 s, and 2 ms a step
-    assert running._whole(taken, "plain") == pytest.approx(43)
-    saved = {"ganforge 1000": 5.0, "ganforge 2000": 7.0, "ganforge 1000 often": 5.6}  # 0.2 s each
-    assert running._whole(saved, "ganforge") == pytest.approx(43.6)
-
-
-def test_the_toy_is_trained_in_turn_with_the_script_and_extrapolated(monkeypatch):
+def test_the_toy_is_trained_as_in_its_recipe_and_by_the_script(monkeypatch):
     def run(words, limit, **variables):
         plain = words[1].endswith("toy.py")
         assert variables == ({"OMP_NUM_THREADS": "1"} if plain else {})
-        steps = int(words[2] if plain else words[words.index("--set") + 1].removeprefix("train.steps="))
-        started.append((plain, steps))
-        often = not plain and {"record.sample_every=250", "record.checkpoint_every=250"} <= set(words)
-        return running.Ended(0, "", "", 1.0, 3 + 0.003 * steps if plain else 4 + 0.001 * steps + 0.3 * often)
+        started.append(words[2:3] if plain else words[3:6])
+        return running.Ended(0, "", "", 1.0, 90.0 if plain else 40.0)
 
     started = []
     monkeypatch.setattr(running, "run", run)
-    found = running._toy(CPU)
-    assert started == 5 * [(False, 1000), (True, 1000), (False, 2000), (True, 2000), (False, 1000)]
-    assert found["ganforge_seconds"] == pytest.approx(4 + 20 + 0.3)
-    assert found["plain_seconds"] == pytest.approx(3 + 60)
-    assert found["ratio"] == pytest.approx(63 / 24.3)
+    assert running._toy(CPU) == {"ganforge_seconds": 40.0, "plain_seconds": 90.0, "ratio": 2.25, "goal": 2.0}
+    assert started == [["ganforge", "run", "discogan_toy"], ["20000"]]
     monkeypatch.setattr(running, "run", lambda *_, **__: None)
-    assert running._toy(CPU) == {"failed": "the ganforge training of 1000 steps failed or took longer than 600 s"}
+    assert running._toy(CPU) == {"failed": "the ganforge training failed or took longer than 600 s"}
 
 
 def test_looking_is_timed_after_a_first_time_that_does_not_count(monkeypatch):
@@ -198,7 +186,7 @@ def test_the_page_tells_all_and_says_what_is_missed_and_what_failed():
     assert "| A | 1 | 2 | 2.00x | 1.90 to 2.10 | 1.35x: reached | 1.50x | 8 | 50 % | 1,234 | 2.5 |" in text
     assert "2.5x: missed" in text
     assert "| A | 25 % | 75 % |" in text
-    assert "| toy | 60.0 s | 40.0 s | 1.50x | 1.40 to 1.60 | 2x: missed |" in text
+    assert "| toy | 60.0 s | 40.0 s | 1.50x | 2x: missed |" in text
     assert "| `ganforge list` | 0.50 |" in text
     assert "| batch: 8 | 2 | 8 | 1,234 | fp32 |" in text
     assert "* F: out | of\\nmemory" in text

@@ -9,7 +9,7 @@ from ganforge import count_cores
 
 PICTURES, CYCLEGAN, CUT, TOY = "discogan_edges2shoes", "cyclegan_horse2zebra", "cut_horse2zebra", "discogan_toy"
 NO_DATA = "dataset.root=none"
-BEST_ROUNDS, FEW_ROUNDS = 5, 2
+BEST_ROUNDS, FEW_ROUNDS = "5", "2"
 # The width of the networks while the batch grows, and the batch while the pictures grow.
 GROWN_WIDTH, GROWN_BATCH = {"cpu": 16}, {"cpu": 2}
 WIDTH, BATCH = 64, 32  # on other devices
@@ -32,7 +32,6 @@ class Case:
         recipe: name of a shipped recipe.
         sets: its overrides.
         options: further options of `ganforge bench`.
-        rounds: minimum number of rounds.
         goal: the ratio to reach, if there is a goal.
         series: the plot that it belongs to; empty for a row of the table.
         size: its place on the horizontal axis, a number or a name.
@@ -44,8 +43,7 @@ class Case:
     title: str
     recipe: str
     sets: tuple[str, ...] = ()
-    options: tuple[str, ...] = ("--plain", "none")
-    rounds: int = FEW_ROUNDS
+    options: tuple[str, ...] = ("--fresh", FEW_ROUNDS)
     goal: float | None = None
     series: str = ""
     size: int | str = 0
@@ -56,7 +54,7 @@ class Case:
     def words(self) -> list[str]:
         """The arguments of `ganforge bench`."""
         sets = [word for text in self.sets for word in ("--set", text)]
-        return [self.recipe, *sets, *self.options, "--rounds", str(self.rounds)]
+        return [self.recipe, *sets, *self.options]
 
 
 def cases(device: torch.device) -> list[Case]:
@@ -68,8 +66,8 @@ def cases(device: torch.device) -> list[Case]:
 def _row(
     name: str, title: str, recipe: str, sets: str, plain: str, goal: float | None, cost: float, *, beside: str = ""
 ) -> Case:
-    options = ("--plain", plain, *(("--beside", beside) if beside else ()))
-    return Case(name, title, recipe, tuple(sets.split()), options, BEST_ROUNDS, goal, cost=cost, limit=1200)
+    options = ("--plain", plain, *(("--beside", beside) if beside else ()), "--rounds", BEST_ROUNDS, "--json")
+    return Case(name, title, recipe, tuple(sets.split()), options, goal, cost=cost, limit=1200)
 
 
 def _on_cpu() -> Iterator[Case]:
@@ -108,21 +106,21 @@ def _toy(sets: str, recorded: float | None, compiled: float | None) -> Iterator[
 
 def _growth(device: torch.device) -> Iterator[Case]:
     """Yield the growing series; a case is skipped if a smaller one of its series failed."""
+    series = "method (64x64, narrow, batch 4)"
+    for recipe in METHODS:
+        method = recipe.removesuffix("_turntable").removesuffix("_car2car")
+        yield Case(f"method-{method}", method, recipe, ("train.batch=4",), series=series, size=method, cost=12)
     width = GROWN_WIDTH.get(device.type, WIDTH)
     for batch in (8, 32, 128, 512):
         sets = f"train.batch={batch} generator.width={width} discriminator.width={width}"
         yield _grown(f"batch (DiscoGAN, 64x64, width {width})", batch, 8 + batch * width**2 / 5000, sets)
     for width in (16, 32, 64, 128):
         sets = f"train.batch=32 generator.width={width} discriminator.width={width}"
-        yield _grown("width (DiscoGAN, 64x64, batch 32)", width, 5 + width**2 / 400, sets)
+        yield _grown("width (DiscoGAN, 64x64, batch 32)", width, 8 + width**2 / 500, sets)
     batch = GROWN_BATCH.get(device.type, BATCH)
     for side in (64, 128, 256, 512):
         sets = f"train.batch={batch} dataset.size={side}"
-        yield _grown(f"picture side (DiscoGAN, width 64, batch {batch})", side, 5 + side**2 / 6000, sets)
-    series = "method (64x64, narrow, batch 4)"
-    for recipe in METHODS:
-        method = recipe.removesuffix("_turntable").removesuffix("_car2car")
-        yield Case(f"method-{method}", method, recipe, ("train.batch=4",), series=series, size=method, cost=12)
+        yield _grown(f"picture side (DiscoGAN, width 64, batch {batch})", side, 10 + side**2 / 6000, sets)
 
 
 def _grown(series: str, size: int, cost: float, sets: str) -> Case:

@@ -26,9 +26,7 @@ def markdown(found: Mapping[str, Mapping[str, Any]], machine: Mapping[str, Any])
             "plain": f"{toy['plain_seconds']:.1f} s",
             "ganforge": f"{toy['ganforge_seconds']:.1f} s",
         }
-        text.append(
-            "## From the command line\n\n" + _table([{**row, **_ratio(toy, toy["ratio"], toy["ratio_quartiles"])}])
-        )
+        text.append("## From the command line\n\n" + _table([{**row, **_ratio(toy, toy["ratio"])}]))
     if "commands" in (looking := found.get("looking", {})):
         rows = [{"command": f"`{name}`", "s": f"{one['seconds']:.2f}"} for name, one in looking["commands"].items()]
         text.append("## Commands that do not train\n\n" + _table(rows))
@@ -102,9 +100,10 @@ def _mib(one: Mapping[str, Any]) -> str:
     return "" if one["memory_mib"] is None else f"{one['memory_mib']:,.0f}"  # not every system reports it
 
 
-def _ratio(one: Mapping[str, Any], ratio: float, quartiles: Sequence[float]) -> dict[str, str]:
+def _ratio(one: Mapping[str, Any], ratio: float, quartiles: Sequence[float] = ()) -> dict[str, str]:
     goal = "" if one["goal"] is None else f"{one['goal']:g}x: {'reached' if ratio >= one['goal'] else 'missed'}"
-    return {"ratio": f"{ratio:.2f}x", "quartiles": f"{quartiles[0]:.2f} to {quartiles[1]:.2f}", "goal": goal}
+    between = {"quartiles": f"{quartiles[0]:.2f} to {quartiles[1]:.2f}"} if quartiles else {}
+    return {"ratio": f"{ratio:.2f}x", **between, "goal": goal}
 
 
 def _shares(one: Mapping[str, Any]) -> dict[str, str]:

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -16,17 +16,14 @@ from attrs import frozen
 
 from ganforge import STOPPING, Folder, InputError, Plugins, Report, StoppedError, handling, hold, to_json
 from ganforge_bench.plain import TEXTBOOK
-from ganforge_bench.rates import device_name, summary
+from ganforge_bench.rates import device_name
 from ganforge_bench.table.cases import TOY, Case, cases
 
 MACHINE = "machine.json"
 LOOKS = (("--help",), ("list",), ("show", "coupling", "discogan"), ("validate", TOY), ("plugins",))
 TIMES = 5  # how often a command is run
 LOOKING_LIMIT, TOY_LIMIT = 60.0, 600.0  # seconds after which a process is killed
-# The toy is trained for two numbers of steps, which give the times of start and step: 20,000 would take too long. The
-# shorter training is repeated with more pictures and checkpoints, which gives their time.
-SHORT, LONG, WHOLE = 1000, 2000, 20_000
-SAVED, OFTEN = 5000, 250  # the recipe's interval of pictures and checkpoints, and the interval when repeated
+WHOLE = 20_000  # steps of the toy, as in its recipe
 
 
 @frozen
@@ -125,8 +122,8 @@ def _jobs(device: torch.device, seconds: float) -> list[Job]:
     looks = Job("looking", "commands that do not train", 40, _looks)
     toy = Job(
         "toy-run",
-        f"toy, {WHOLE:,} steps from the command line (extrapolated), processor time",
-        180,
+        f"toy, {WHOLE:,} steps from the command line (one run of each), processor time",
+        150,
         lambda: _toy(device),
     )
     return [*rows, looks, toy, *growing]
@@ -135,7 +132,7 @@ def _jobs(device: torch.device, seconds: float) -> list[Job]:
 def _case(case: Case, device: torch.device, seconds: float) -> dict[str, Any]:
     """Run `ganforge bench` for a case."""
     rounds = seconds if not case.series else seconds / 3
-    words = ["bench", *case.words, "--device", str(device), "--seconds", str(rounds), "--json"]
+    words = ["bench", *case.words, "--device", str(device), "--seconds", str(rounds)]
     about = {"size": case.size, "goal": case.goal, "command": ["ganforge", *words]}
     ended = run(_ganforge(*words), case.limit)
     if ended is None:
@@ -159,45 +156,20 @@ def _looks() -> dict[str, Any]:
 
 
 def _toy(device: torch.device) -> dict[str, Any]:
-    """Train the toy from the command line and by the plain script, in turn, and extrapolate to a whole run."""
+    """Train the toy from the command line and by the plain script, one after the other, once each."""
     import tempfile
 
-    rounds: list[dict[str, float]] = []
     with tempfile.TemporaryDirectory() as out:
-        for _ in range(TIMES):
-            taken: dict[str, float] = {}
-            for name, steps, often in _TRAININGS:
-                if name == "plain":
-                    words = [sys.executable, str(TEXTBOOK / "toy.py"), str(steps), f"{out}/toy.png"]
-                    ended = run(words, TOY_LIMIT, OMP_NUM_THREADS="1")
-                else:  # networks this small are fastest with one thread; ganforge chooses it by itself
-                    sets = [f"train.steps={steps}"]
-                    sets += [f"record.{what}_every={OFTEN}" for what in ("sample", "checkpoint") if often]
-                    given = [word for text in sets for word in ("--set", text)]
-                    ended = run(_ganforge("run", TOY, *given, "--device", str(device), "--out", out), TOY_LIMIT)
-                if ended is None or ended.status:
-                    what = f"the {name} training of {steps} steps"
-                    return {"failed": f"{what} failed or took longer than {TOY_LIMIT:.0f} s"}
-                taken[f"{name} {steps}{' often' * often}"] = ended.processor
-            rounds.append({name: _whole(taken, name) for name in ("ganforge", "plain")})
-    ratio, quartiles = summary([one["plain"] / one["ganforge"] for one in rounds])
-    medians = {f"{name}_seconds": median(one[name] for one in rounds) for name in ("ganforge", "plain")}
-    return {**medians, "ratio": ratio, "ratio_quartiles": list(quartiles), "goal": 2.0, "rounds": rounds}
-
-
-_TRAININGS = (
-    *(("ganforge", SHORT, False), ("plain", SHORT, False), ("ganforge", LONG, False), ("plain", LONG, False)),
-    ("ganforge", SHORT, True),
-)
-
-
-def _whole(taken: Mapping[str, float], name: str) -> float:
-    """Return the seconds of a whole run: the start, all steps, and pictures and checkpoints as in the recipe."""
-    short = taken[f"{name} {SHORT}"]
-    step = (taken[f"{name} {LONG}"] - short) / (LONG - SHORT)
-    # Those of the first and the last step are part of every run; the plain script has no others.
-    saving = (taken.get(f"{name} {SHORT} often", short) - short) / (SHORT // OFTEN - 1)
-    return short + step * (WHOLE - SHORT) + saving * (WHOLE // SAVED - 1)
+        # Networks this small are fastest with one thread; ganforge chooses it by itself.
+        ours = run(_ganforge("run", TOY, "--device", str(device), "--out", out), TOY_LIMIT)
+        words = [sys.executable, str(TEXTBOOK / "toy.py"), str(WHOLE), f"{out}/toy.png"]
+        script = run(words, TOY_LIMIT, OMP_NUM_THREADS="1")
+    taken = {}
+    for name, ended in (("ganforge", ours), ("plain", script)):
+        if ended is None or ended.status:
+            return {"failed": f"the {name} training failed or took longer than {TOY_LIMIT:.0f} s"}
+        taken[f"{name}_seconds"] = ended.processor
+    return {**taken, "ratio": taken["plain_seconds"] / taken["ganforge_seconds"], "goal": 2.0}
 
 
 def run(words: Sequence[str], limit: float, **variables: str) -> Ended | None:
