@@ -73,7 +73,8 @@ def _draw(axes: Any, x: Sequence[int | str], y: Sequence[float], title: str, lab
     axes.margins(0.15)
     for place, value in zip(x, y, strict=True):
         text = f"{value:.2g}" if value < 100 else f"{value:,.0f}"
-        axes.annotate(text, (place, value), xytext=(4, 5), textcoords="offset points", fontsize=8)
+        beside, align, size = ((4, 5), "left", 8) if numbers else ((0, 2), "center", 6)
+        axes.annotate(text, (place, value), xytext=beside, textcoords="offset points", fontsize=size, ha=align)
 
 
 def _step(one: Mapping[str, Any]) -> dict[str, str]:
