@@ -109,8 +109,8 @@ def bench(
 
     # A multiple of every step's period, so that each measurement holds the same phases.
     rhythm = math.lcm(*train.every.values())
-    once = warm_up(contenders, rhythm, seconds, report)
-    times, processor = rounds_of(contenders, rhythm, once, seconds, rounds, report)
+    once = _warm_up(contenders, rhythm, seconds, report)
+    times, processor = _rounds(contenders, rhythm, once, seconds, rounds, report)
     contenders["ganforge"].take_over()
     ours = times["ganforge"]
     step_seconds = median(ours)
@@ -166,8 +166,8 @@ def speed(plan: Plan, engine: Engine, batches: Batches, seconds: float, rounds: 
     """Measure the speed of a recipe's step alone, as `bench` does; the arguments are those of `bench`."""
     contenders = {"ganforge": Contender(engine.step, batches)}
     rhythm = math.lcm(*plan.train.every.values())
-    once = warm_up(contenders, rhythm, seconds, report)
-    times, _ = rounds_of(contenders, rhythm, once, seconds, rounds, report)
+    once = _warm_up(contenders, rhythm, seconds, report)
+    times, _ = _rounds(contenders, rhythm, once, seconds, rounds, report)
     step_seconds = median(times["ganforge"])
     return {
         "precision": plan.compute.precision,
@@ -214,7 +214,7 @@ def settings_of(plan: Plan) -> dict[str, Any]:
     return flatten(kept)
 
 
-def warm_up(contenders: Mapping[str, Contender], rhythm: int, seconds: float, report: Report) -> float:
+def _warm_up(contenders: Mapping[str, Contender], rhythm: int, seconds: float, report: Report) -> float:
     """Run the first steps, fewer if they are slow; return the seconds of a step of the slowest contender."""
     slowest = 0.0
     for place, contender in enumerate(contenders.values()):
@@ -228,7 +228,7 @@ def warm_up(contenders: Mapping[str, Contender], rhythm: int, seconds: float, re
     return slowest
 
 
-def rounds_of(
+def _rounds(
     contenders: Mapping[str, Contender], rhythm: int, once: float, seconds: float, least: int, report: Report
 ) -> tuple[dict[str, list[float]], dict[str, list[float]]]:
     """Measure all steps in turn, round after round.
