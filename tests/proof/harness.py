@@ -47,7 +47,9 @@ def as_double(samples: Tensor) -> Tensor:
 
 
 def assert_equals_plain(case: Case, plain: Plain, *sets: str, steps: int = 6) -> None:
-    """Train in float64 as the engine does and as a plain loop does; every weight and buffer agrees to 1e-9.
+    """Train in float64 as the engine does and as a plain loop does; every weight and buffer agrees to 1e-7.
+
+    A bias before a norm has no gradient but rounding, which Adam enlarges: to 1e-9, rarely to more than 1e-8, on one processor.
 
     Args:
         case: the method.
@@ -72,7 +74,7 @@ def assert_equals_plain(case: Case, plain: Plain, *sets: str, steps: int = 6) ->
             mine = engine.modules[name].state_dict()
             for key, value in module.state_dict().items():
                 torch.testing.assert_close(
-                    mine[key], value, rtol=1e-9, atol=1e-9, msg=partial("{0}.{1}: {2}".format, name, key)
+                    mine[key], value, rtol=1e-9, atol=1e-7, msg=partial("{0}.{1}: {2}".format, name, key)
                 )
 
 
