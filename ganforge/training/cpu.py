@@ -8,9 +8,9 @@
   single sample always takes this path, also in half precision: there torch 2.15 misreads the layout of a channels-last
   gradient and silently returns a wrong one.
 
-Measurements are in docs/results/speed.md. The choice of algorithm depends on shapes and on the processor's instructions,
-so that a run that is resumed on the same one makes the same; before a shape's first use, result and gradients are
-compared with torch's.
+Measurements are in docs/results/speed.md. The choice of algorithm depends on shapes and on the processor's
+instructions, so that a run that is resumed on the same one makes the same; before a shape's first use, result and
+gradients are compared with torch's.
 """
 
 from collections.abc import Callable, Sequence
