@@ -163,10 +163,10 @@ def bench(
 
 
 def speed(plan: Plan, engine: Engine, batches: Batches, seconds: float, rounds: int, report: Report) -> dict[str, Any]:
-    """Measure the speed of a recipe's step alone, as `bench` does; the arguments are those of `bench`."""
+    """Measure the speed of a warm step alone, as `bench` does; the arguments are those of `bench`."""
     contenders = {"ganforge": Contender(engine.step, batches)}
     rhythm = math.lcm(*plan.train.every.values())
-    once = _warm_up(contenders, rhythm, seconds, report)
+    once, _ = contenders["ganforge"].seconds(rhythm)
     times, _ = _rounds(contenders, rhythm, once, seconds, rounds, report)
     step_seconds = median(times["ganforge"])
     return {

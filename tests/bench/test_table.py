@@ -30,6 +30,13 @@ RATIO = {
     "plain_processor_ratio": 1.5,
     "goal": 1.35,
 }
+BESIDE = {
+    "beside": {"title": "C", "goal": 1.8},
+    "beside_steps_per_second": 4.0,
+    "beside_processor_ratio": 0.4,
+    "beside_memory_mib": 617.0,
+    "round_seconds": {"ganforge": [0.5, 0.6, 0.5], "beside": [0.25, 0.2, 0.25]},
+}
 MACHINE = {"device": "D", "cores": 2, "torch": "2", "ganforge": "0"}
 
 
@@ -39,12 +46,17 @@ def test_every_case_is_of_a_recipe_that_is_shipped_and_understood(device, unders
     assert len({case.name for case in found}) == len(found)
     for case in found:
         understand(case.recipe, *case.sets)
+        if case.beside:
+            understand(case.beside.recipe, *case.sets)
+            assert case.words[case.words.index("--beside") + 1] == case.beside.recipe
     goals = {case.name: case.goal for case in found if case.goal}
+    goals |= {f"beside {case.name}": case.beside.goal for case in found if case.beside}
     if device == "cpu":
         assert goals.pop("discogan-bf16", 2.8) == 2.8  # only where the processor has it
-        assert goals == {"discogan-fp32": 1.35, "cyclegan": 1.3, "cut": 1.8, "toy-compiled": 4.0}
+        assert goals == {"discogan-fp32": 1.35, "cyclegan": 1.3, "beside cyclegan": 1.8, "toy-compiled": 4.0}
     else:
-        assert goals == {"discogan": 4, "cyclegan-1": 3, "cyclegan-8": 3, "cut-1": 1.8, "cut-8": 1.8, "toy": 10}
+        assert goals.pop("beside cyclegan-1") == goals.pop("beside cyclegan-8") == 1.8
+        assert goals == {"discogan": 4, "cyclegan-1": 3, "cyclegan-8": 3, "toy": 10}
 
 
 def test_a_process_is_timed_and_ended_with_all_that_it_started_where_it_takes_too_long():
@@ -167,7 +179,7 @@ def test_looking_is_timed_after_a_first_time_that_does_not_count(monkeypatch):
 def test_the_page_tells_all_and_says_what_is_missed_and_what_failed():
     found = {
         "a": {"title": "A", "series": "", **STEP, **RATIO},
-        "b": {"title": "B", "series": "", **STEP, **RATIO, "goal": 2.5},
+        "b": {"title": "B", "series": "", **STEP, **RATIO, **BESIDE, "goal": 2.5},
         "g": {"title": "batch: 8", "series": "batch", "size": 8, **STEP},
         "m": {"title": "gan", "series": "method", "size": "gan", **STEP},
         "f": {"title": "F", "series": "batch", "failed": "out | of\nmemory"},
@@ -185,6 +197,7 @@ def test_the_page_tells_all_and_says_what_is_missed_and_what_failed():
     text = report.markdown(found, MACHINE)
     assert "| A | 1 | 2 | 2.00x | 1.90 to 2.10 | 1.35x: reached | 1.50x | 8 | 50 % | 1,234 | 2.5 |" in text
     assert "2.5x: missed" in text
+    assert "| C | 2 | 4 | 2.00x | 2.00 to 2.50 | 1.8x: reached | 2.50x | 16 |  | 617 (0.50x) |  |" in text
     assert "| A | 25 % | 75 % |" in text
     assert "| toy | 60.0 s | 40.0 s | 1.50x | 2x: missed |" in text
     assert "| `ganforge list` | 0.50 |" in text

@@ -23,6 +23,15 @@ METHODS = (
 
 
 @frozen
+class Beside:
+    """Another recipe that is measured in the same rounds, with the title and goal of its row."""
+
+    recipe: str
+    title: str
+    goal: float
+
+
+@frozen
 class Case:
     """A recipe's step, measured by `ganforge bench` in its own process.
 
@@ -33,6 +42,7 @@ class Case:
         sets: its overrides.
         options: further options of `ganforge bench`.
         goal: the ratio to reach, if there is a goal.
+        beside: a recipe that is measured beside it and has a row of its own: how much faster it is than this one.
         series: the plot that it belongs to; empty for a row of the table.
         size: its place on the horizontal axis, a number or a name.
         cost: rough seconds on two cores, to estimate the time left.
@@ -45,6 +55,7 @@ class Case:
     sets: tuple[str, ...] = ()
     options: tuple[str, ...] = ("--fresh", FEW_ROUNDS)
     goal: float | None = None
+    beside: Beside | None = None
     series: str = ""
     size: int | str = 0
     cost: float = field(default=20.0, kw_only=True)
@@ -54,7 +65,8 @@ class Case:
     def words(self) -> list[str]:
         """The arguments of `ganforge bench`."""
         sets = [word for text in self.sets for word in ("--set", text)]
-        return [self.recipe, *sets, *self.options]
+        beside = ("--beside", self.beside.recipe) if self.beside else ()
+        return [self.recipe, *sets, *beside, *self.options]
 
 
 def cases(device: torch.device) -> list[Case]:
@@ -64,10 +76,18 @@ def cases(device: torch.device) -> list[Case]:
 
 
 def _row(
-    name: str, title: str, recipe: str, sets: str, plain: str, goal: float | None, cost: float, *, beside: str = ""
+    name: str,
+    title: str,
+    recipe: str,
+    sets: str,
+    plain: str,
+    goal: float | None,
+    cost: float,
+    *,
+    beside: Beside | None = None,
 ) -> Case:
-    options = ("--plain", plain, *(("--beside", beside) if beside else ()), "--rounds", BEST_ROUNDS, "--json")
-    return Case(name, title, recipe, tuple(sets.split()), options, goal, cost=cost, limit=1200)
+    options = ("--plain", plain, "--rounds", BEST_ROUNDS, "--json")
+    return Case(name, title, recipe, tuple(sets.split()), options, goal, beside, cost=cost, limit=1200)
 
 
 def _on_cpu() -> Iterator[Case]:
@@ -79,9 +99,9 @@ def _on_cpu() -> Iterator[Case]:
         yield _row("discogan-bf16", f"{title}, bf16", PICTURES, f"{sets}bf16", "discogan", 2.8, 60)
     cores = count_cores()
     sets, size = f"{NO_DATA} compute.precision=fp32 compute.threads={cores}", "256x256, batch 1"
-    yield _row("cyclegan", f"CycleGAN {size}, all {cores} cores, fp32", CYCLEGAN, sets, "cyclegan", 1.3, 200)
-    title = f"CUT {size}, all {cores} cores, fp32, against CycleGAN"
-    yield _row("cut", title, CUT, sets, "none", 1.8, 150, beside=CYCLEGAN)
+    cut = Beside(CUT, f"CUT {size}, all {cores} cores, fp32, against CycleGAN", 1.8)
+    title = f"CycleGAN {size}, all {cores} cores, fp32"
+    yield _row("cyclegan", title, CYCLEGAN, sets, "cyclegan", 1.3, 250, beside=cut)
     yield from _toy("compute.threads=1", None, 4.0)
 
 
@@ -91,8 +111,8 @@ def _on_cuda() -> Iterator[Case]:
     for batch in (1, 8):
         title = f"256x256, batch {batch}"
         sets = f"{NO_DATA} train.batch={batch}"
-        yield _row(f"cyclegan-{batch}", f"CycleGAN {title}", CYCLEGAN, sets, "cyclegan", 3.0, 60)
-        yield _row(f"cut-{batch}", f"CUT {title}, against CycleGAN", CUT, sets, "none", 1.8, 60, beside=CYCLEGAN)
+        cut = Beside(CUT, f"CUT {title}, against CycleGAN", 1.8)
+        yield _row(f"cyclegan-{batch}", f"CycleGAN {title}", CYCLEGAN, sets, "cyclegan", 3.0, 100, beside=cut)
     yield from _toy("", 10.0, None)
 
 

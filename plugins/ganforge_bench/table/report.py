@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ganforge import printable
+from ganforge_bench.rates import summary
 
 PICTURE, TABLE = "speed.png", "speed.md"
 
@@ -18,7 +19,8 @@ def markdown(found: Mapping[str, Mapping[str, Any]], machine: Mapping[str, Any])
         f"# How fast a step is\n\n{about}\n\nMade by `ganforge bench --all`; docs/bench.md says what each figure is."
     ]
     if steps:
-        text.append("## Steps\n\n" + _table([_step(one) for one in steps]))
+        rows = [row for one in steps for row in (_step(one), *([_beside(one)] if "beside" in one else []))]
+        text.append("## Steps\n\n" + _table(rows))
         text.append("## Where a step's time goes\n\n" + _table([_shares(one) for one in steps]))
     if "ratio" in (toy := found.get("toy-run", {})):
         row = {
@@ -26,7 +28,7 @@ def markdown(found: Mapping[str, Mapping[str, Any]], machine: Mapping[str, Any])
             "plain": f"{toy['plain_seconds']:.1f} s",
             "ganforge": f"{toy['ganforge_seconds']:.1f} s",
         }
-        text.append("## From the command line\n\n" + _table([{**row, **_ratio(toy, toy["ratio"])}]))
+        text.append("## From the command line\n\n" + _table([{**row, **_ratio(toy["goal"], toy["ratio"])}]))
     if "commands" in (looking := found.get("looking", {})):
         rows = [{"command": f"`{name}`", "s": f"{one['seconds']:.2f}"} for name, one in looking["commands"].items()]
         text.append("## Commands that do not train\n\n" + _table(rows))
@@ -78,33 +80,47 @@ def _draw(axes: Any, x: Sequence[int | str], y: Sequence[float], title: str, lab
 
 
 def _step(one: Mapping[str, Any]) -> dict[str, str]:
-    name = "plain" if "plain_ratio" in one else "beside"
+    processor = one.get("plain_processor_ratio")
     return {
         "case": one["title"],
-        "against, steps/s": f"{one[f'{name}_steps_per_second']:.4g}",
+        "against, steps/s": f"{one['plain_steps_per_second']:.4g}",
         "ganforge, steps/s": f"{one['steps_per_second']:.4g}",
-        **_ratio(one, one[f"{name}_ratio"], one[f"{name}_ratio_quartiles"]),
-        "in processor time": f"{one[f'{name}_processor_ratio']:.2f}x" if f"{name}_processor_ratio" in one else "",
+        **_ratio(one["goal"], one["plain_ratio"], one["plain_ratio_quartiles"]),
+        "in processor time": "" if processor is None else f"{processor:.2f}x",
         "pairs/s": f"{one['pairs_per_second']:.4g}",
         "share of matrix rate": f"{100 * one['share_of_matrix_rate']:.0f} %",
-        "memory, MiB": _memory(one),
+        "memory, MiB": _mib(one),
         "first step, s": f"{one['first_step_seconds']:.1f}",
     }
 
 
-def _memory(one: Mapping[str, Any]) -> str:
-    mine = _mib(one)
-    return f"{mine} ({one['beside_memory_ratio']:.2f}x)" if "beside_memory_ratio" in one else mine
+def _beside(one: Mapping[str, Any]) -> dict[str, str]:
+    """Return the row of the recipe that was measured beside a case: what the case takes, divided by what it takes."""
+    times = one["round_seconds"]
+    ratio, quartiles = summary([mine / other for mine, other in zip(times["ganforge"], times["beside"], strict=True)])
+    processor = one.get("beside_processor_ratio")
+    memory = one["beside_memory_mib"]
+    return {
+        "case": one["beside"]["title"],
+        "against, steps/s": f"{one['steps_per_second']:.4g}",
+        "ganforge, steps/s": f"{one['beside_steps_per_second']:.4g}",
+        **_ratio(one["beside"]["goal"], ratio, quartiles),
+        "in processor time": "" if processor is None else f"{1 / processor:.2f}x",
+        "pairs/s": f"{one['pairs_per_second'] / one['steps_per_second'] * one['beside_steps_per_second']:.4g}",
+        "share of matrix rate": "",
+        "memory, MiB": "" if memory is None else f"{memory:,.0f} ({memory / one['memory_mib']:.2f}x)",
+        "first step, s": "",
+    }
 
 
 def _mib(one: Mapping[str, Any]) -> str:
     return "" if one["memory_mib"] is None else f"{one['memory_mib']:,.0f}"  # not every system reports it
 
 
-def _ratio(one: Mapping[str, Any], ratio: float, quartiles: Sequence[float] = ()) -> dict[str, str]:
-    goal = "" if one["goal"] is None else f"{one['goal']:g}x: {'reached' if ratio >= one['goal'] else 'missed'}"
+def _ratio(goal: float | None, ratio: float, quartiles: Sequence[float] = ()) -> dict[str, str]:
+    told = "" if goal is None else f"{goal:g}x: {'reached' if ratio >= goal else 'missed'}"
     between = {"quartiles": f"{quartiles[0]:.2f} to {quartiles[1]:.2f}"} if quartiles else {}
-    return {"ratio": f"{ratio:.2f}x", **between, "goal": goal}
+    return {"ratio": f"{ratio:.2f}x", **between, "goal": told}
 
 
 def _shares(one: Mapping[str, Any]) -> dict[str, str]:

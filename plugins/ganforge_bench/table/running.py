@@ -131,9 +131,11 @@ def _jobs(device: torch.device, seconds: float) -> list[Job]:
 
 def _case(case: Case, device: torch.device, seconds: float) -> dict[str, Any]:
     """Run `ganforge bench` for a case."""
-    rounds = seconds if not case.series else seconds / 3
+    rounds = seconds if not case.series else seconds / 4
     words = ["bench", *case.words, "--device", str(device), "--seconds", str(rounds)]
-    about = {"size": case.size, "goal": case.goal, "command": ["ganforge", *words]}
+    about: dict[str, Any] = {"size": case.size, "goal": case.goal, "command": ["ganforge", *words]}
+    if case.beside:
+        about["beside"] = {"title": case.beside.title, "goal": case.beside.goal}
     ended = run(_ganforge(*words), case.limit)
     if ended is None:
         return {**about, "failed": f"took longer than {case.limit:.0f} s"}
