@@ -9,7 +9,6 @@ import tomllib
 from pathlib import Path
 
 import pytest
-import typer
 
 from ganforge.cli.main import command_line
 from ganforge.components import hookspecs
@@ -38,7 +37,7 @@ def test_every_hook_is_documented_with_its_exact_signature():
 
 def test_the_readme_lists_exactly_the_commands_there_are(plugins):
     listed = set(re.findall(r"^\| `ganforge (\w+)", README, re.MULTILINE))
-    assert listed == set(typer.main.get_command(command_line(plugins)).commands)
+    assert listed == set(command_line(plugins).commands)
 
 
 def test_every_kind_of_component_has_its_signature_documented():
@@ -147,7 +146,7 @@ def test_toml_blocks_are_recipes_or_parts_of_them(block, plugins, tmp_path):
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: str(document.relative_to(ROOT)))
 def test_commands_have_the_options_and_recipes_that_documents_say(document, plugins):
-    group = typer.main.get_command(command_line(plugins))
+    group = command_line(plugins)
     for words, whole in commands_of(document):
         command, rest = group, words
         while hasattr(command, "commands") and rest and not rest[0].isupper():  # `ganforge new KIND` is any of them

@@ -4,11 +4,12 @@ import errno
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import typer
+from typer.core import TyperGroup
 
 from ganforge.cli import inspection, train
 from ganforge.cli.common import say, tell
@@ -87,7 +88,7 @@ def _is_reported(error: GanforgeError, further: Sequence[str]) -> bool:
     return ranks.report(error, further)
 
 
-def command_line(plugins: Plugins, *, alone: bool = False) -> typer.Typer:
+def command_line(plugins: Plugins, *, alone: bool = False) -> TyperGroup:
     """Return all commands: the core's, and, unless `alone`, those that plugins add."""
     app = typer.Typer(
         name="ganforge",
@@ -98,34 +99,46 @@ def command_line(plugins: Plugins, *, alone: bool = False) -> typer.Typer:
     app.callback()(everywhere)
     for name, command in COMMANDS.items():
         app.command(name)(command)
+    built = cast(TyperGroup, typer.main.get_command(app))
     if not alone:
-        for _ in plugins.ask("ganforge_commands", partial(_add_commands, app, set(COMMANDS))):
+        for _ in plugins.ask("ganforge_commands", partial(_add_commands, app, built.commands)):
             pass
-    return app
+    return built
 
 
-def _add_commands(app: typer.Typer, taken: set[str], answer: Callable[..., None]) -> None:
-    """Let a plugin add its commands: all of them, or none if they are invalid."""
-    before: list[tuple[typer.Typer, list[Any], list[Any]]] = []
-    for part in _parts(app):
-        before += [(part, held, list(held)) for held in (part.registered_commands, part.registered_groups)]
+def _add_commands(app: typer.Typer, commands: MutableMapping[str, Any], answer: Callable[..., None]) -> None:
+    """Let a plugin add its commands to those that are built: all of them, or none if they are invalid."""
+    parts = list(_parts(app))
+    before = [(list(part.registered_commands), list(part.registered_groups)) for part in parts]
+    count, groups = len(app.registered_commands), len(app.registered_groups)
     try:
         answer(app=app)
-        # To save time, build only new commands, and groups that were extended.
-        added = typer.Typer()
-        added.registered_commands = app.registered_commands[len(before[0][2]) :]
-        added.registered_groups = app.registered_groups[len(before[1][2]) :]
-        names = typer.main.get_group(added).commands.keys()
-        if len(names) < len(added.registered_commands) + len(added.registered_groups) or names & taken:
+        added = _built(app.registered_commands[count:], app.registered_groups[groups:])
+        new = len(app.registered_commands) - count + len(app.registered_groups) - groups
+        if len(added) < new or added.keys() & commands.keys():
             raise PluginError("it adds a command that already exists")
-        for part, held, earlier in before[2:]:
-            if held != earlier:
-                typer.main.get_group(part)
-        taken |= names
+        changed = [
+            part
+            for part, held in zip(parts, before, strict=True)
+            if held != (part.registered_commands, part.registered_groups)
+        ]
+        extended = [
+            group
+            for group in app.registered_groups[:groups]
+            if group.typer_instance and any(part in changed for part in _parts(group.typer_instance))
+        ]
+        commands.update({**added, **_built([], extended)})
     except BaseException:
-        for _, held, earlier in before:
-            held[:] = earlier
+        for part, (earlier, sooner) in zip(parts, before, strict=True):
+            part.registered_commands[:], part.registered_groups[:] = earlier, sooner
         raise
+
+
+def _built(commands: Sequence[Any], groups: Sequence[Any]) -> MutableMapping[str, Any]:
+    """Build commands and groups; building all again for each plugin would delay every start."""
+    app = typer.Typer()
+    app.registered_commands, app.registered_groups = list(commands), list(groups)
+    return typer.main.get_group(app).commands
 
 
 def _parts(app: typer.Typer) -> Iterator[typer.Typer]:

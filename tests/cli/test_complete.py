@@ -6,7 +6,6 @@ import subprocess
 import sys
 
 import pytest
-import typer
 
 from ganforge.cli.main import command_line
 
@@ -73,7 +72,7 @@ def test_words_are_completed_without_torch(complete):
 
 
 def test_every_command_that_takes_a_recipe_or_a_run_completes_it(plugins):
-    commands = typer.main.get_command(command_line(plugins)).commands
+    commands = command_line(plugins).commands
     lacking = [
         f"{name} {parameter.name}"
         for name, command in commands.items()
