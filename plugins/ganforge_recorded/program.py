@@ -14,6 +14,7 @@ from attrs import frozen
 from torch import Tensor
 from torch.fx import Graph, GraphModule, Node
 from torch.fx.node import map_aggregate, map_arg
+from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.weak import WeakTensorKeyDictionary
@@ -32,11 +33,19 @@ _SHORT = {
     aten.addmm.default: torch.addmm,
     aten.add.Tensor: torch.add,
     aten.mul.Tensor: torch.mul,
+    aten.mul.Scalar: torch.mul,
+    aten.sub.Tensor: torch.sub,
+    aten.pow.Tensor_Scalar: torch.pow,
+    aten.mean.default: torch.mean,
+    aten.softplus.default: functional.softplus,
     aten.neg.default: torch.neg,
     aten.relu.default: torch.relu,
     aten.sum.dim_IntList: torch.sum,
     aten.t.default: torch.t,
 }
+# Operations that can write into their first argument, and those that make a new tensor.
+_IN_PLACE = {torch.relu: torch.relu_, torch.add: Tensor.add_, torch.mul: Tensor.mul_, torch.neg: torch.neg_}
+_MAKING = {torch.mm, torch.addmm, torch.sum, *_IN_PLACE}
 # Operations whose result, or its shape, depends on values.
 _LOOKS = {torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape}
 # Functions that read a tensor's values without calling an operation.
@@ -105,6 +114,8 @@ def record(
     first, second = recordings
     first.require_same(second)
     _shorten(first, steady)
+    if compute.compile is not True:  # a compiler decides by itself
+        _work_in_place(first.graph)
 
     parts: list[Part] = []
     values = list(inputs)
@@ -247,6 +258,7 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def _remember(self, tensor: Tensor, node: Node) -> None:
         node.meta["shape"] = tensor.shape
+        node.meta["dtype"] = tensor.dtype
         self._made[tensor] = node
 
 
@@ -307,7 +319,9 @@ def _shorten(recorder: _Recorder, steady: Sequence[Tensor] = ()) -> None:
             _hold(recorder, node)
         elif source and node.target is aten.view.default and _sums_rows(source, node.args[1]):
             with graph.inserting_before(node):
-                node.replace_all_uses_with(graph.call_function(torch.sum, (source.args[0], 0)))
+                summed = graph.call_function(torch.sum, (source.args[0], 0))
+            summed.meta |= node.meta
+            node.replace_all_uses_with(summed)
         elif source and node.target is aten.t.default and source.target is torch.t:
             node.replace_all_uses_with(source.args[0])
         elif node.target in _SHORT:
@@ -315,6 +329,16 @@ def _shorten(recorder: _Recorder, steady: Sequence[Tensor] = ()) -> None:
     for node in reversed(list(graph.nodes)):
         if not node.users and node.op in ("call_function", "get_attr") and _is_pure(node, recorder):
             graph.erase_node(node)
+
+
+def _work_in_place(graph: Graph) -> None:
+    """Write a result into the memory of its first argument where nothing else reads that."""
+    for node in reversed(graph.nodes):  # so that a source is still what it was when it is looked at
+        source = node.args[0] if node.args else None
+        if node.target in _IN_PLACE and isinstance(source, Node) and source.target in _MAKING:
+            alike = all(node.meta[fact] == source.meta[fact] for fact in ("shape", "dtype"))
+            if alike and list(source.users) == [node]:
+                node.target = _IN_PLACE[node.target]
 
 
 def _shape(node: Node) -> object:
