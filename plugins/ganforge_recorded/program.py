@@ -1,7 +1,7 @@
 """A step as a flat program: the operations that autograd would call, recorded once and replayed without it.
 
 Small networks spend most of a step on overhead: modules, views, and autograd's graph, which is rebuilt each time.
-Recording removes it without changing any number: the same operations run in the same order on the same tensors.
+Recording removes it without changing any number: the same operations run in the same order on the same numbers.
 """
 
 from collections.abc import Callable, Iterable, Iterator, MutableMapping, Sequence
