@@ -18,13 +18,6 @@ from ganforge.components.registry import (
     Registry as Registry,
 )
 from ganforge.data.archives import Archive as Archive, Remote as Remote
-from ganforge.disk import (
-    UNWRITABLE as UNWRITABLE,
-    read_text as read_text,
-    sync as sync,
-    to_json as to_json,
-    user_folder as user_folder,
-)
 from ganforge.errors import (
     GanforgeError as GanforgeError,
     InputError as InputError,
@@ -36,13 +29,24 @@ from ganforge.errors import (
     nearest as nearest,
     printable as printable,
 )
-from ganforge.folder import (
+from ganforge.system.disk import (
+    UNWRITABLE as UNWRITABLE,
+    read_text as read_text,
+    sync as sync,
+    to_json as to_json,
+    user_folder as user_folder,
+)
+from ganforge.system.folder import (
     Folder as Folder,
     leads_out as leads_out,
     write_file as write_file,
     write_output as write_output,
 )
-from ganforge.memory import count_cores as count_cores, free_memory as free_memory, resident_memory as resident_memory
+from ganforge.system.memory import (
+    count_cores as count_cores,
+    free_memory as free_memory,
+    resident_memory as resident_memory,
+)
 
 # Names that are imported on first use, under the module of ganforge, or of a plugin shipped with it, that defines them.
 # Type checkers need the imports below.

@@ -14,12 +14,12 @@ from ganforge.cli import common, main as cli
 from ganforge.components.plugins import Plugins
 from ganforge.data import reading as data
 from ganforge.data.batches import Batches
-from ganforge.folder import Folder
 from ganforge.recipe import layers as recipe
 from ganforge.recipe.plan import Plan
 from ganforge.recipe.resolve import resolve
 from ganforge.runs import checkpoint
 from ganforge.runs.trained import Trained
+from ganforge.system.folder import Folder
 from ganforge.training import build
 from ganforge.training.check import check
 from ganforge.training.engine import Engine

@@ -17,9 +17,7 @@ PLUGINS = ROOT / "plugins"
 # The rooms of the core, each importing only from itself and from those below it; the first ones lie lowest.
 ROOMS = (
     "errors",
-    "memory",
-    "disk",
-    "folder",
+    "system",
     "data",
     "components",
     "recipe",

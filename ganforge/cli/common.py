@@ -15,10 +15,10 @@ from rich.table import Table
 from ganforge.cli.complete import complete_key, complete_recipe, complete_run
 from ganforge.components.offer import Offer, known_offer, offer_of
 from ganforge.components.plugins import Plugins
-from ganforge.disk import to_json
 from ganforge.errors import InputError, Problem, RecipeError, printable
 from ganforge.recipe import layers
 from ganforge.recipe.layers import Recipe
+from ganforge.system.disk import to_json
 
 if TYPE_CHECKING:
     from ganforge.recipe.plan import Plan

@@ -29,9 +29,9 @@ from ganforge.components.guard import aside
 from ganforge.components.offer import Offer, keep_offer, offer_of
 from ganforge.components.plugins import Plugins
 from ganforge.components.registry import KINDS
-from ganforge.disk import read_text
 from ganforge.errors import InputError, PluginError, Problem, RecipeError, nearest, printable
 from ganforge.recipe.layers import summary
+from ganforge.system.disk import read_text
 
 _some_kind = typer.Argument(metavar="[KIND]", help=f"One of {', '.join(KINDS)}.", autocompletion=complete_kind)
 _all = typer.Option("--all", help="Also list components of packages that are not installed, and how to install them.")

@@ -15,7 +15,7 @@ from typing import Any
 
 from ganforge.cli.common import say
 from ganforge.errors import GanforgeError, InputError, RunFailedError, StoppedError
-from ganforge.memory import count_cores
+from ganforge.system.memory import count_cores
 
 
 def count_devices(devices: str, device: str) -> int:

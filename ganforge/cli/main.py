@@ -17,8 +17,8 @@ from ganforge.cli.streams import lasting, silent
 from ganforge.components.guard import trace
 from ganforge.components.index import Index
 from ganforge.components.plugins import ALLOWED, Plugins
-from ganforge.disk import UNWRITABLE
 from ganforge.errors import GanforgeError, InputError, PluginError, StoppedError
+from ganforge.system.disk import UNWRITABLE
 
 NO_PLUGINS = "--no-plugins"
 VERSION = "--version"

@@ -23,9 +23,9 @@ from ganforge.components.plugin_folders import sources
 from ganforge.components.plugins import LOCAL, Plugins
 from ganforge.components.settings import read_fields
 from ganforge.components.structure import fill
-from ganforge.disk import read_text
 from ganforge.errors import InputError, RunFailedError
-from ganforge.folder import write_output
+from ganforge.system.disk import read_text
+from ganforge.system.folder import write_output
 
 HEAD = f"# Plugins of {OWN}; `{OWN} plugins --restore FILE` says how to install them.\n"
 

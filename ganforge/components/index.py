@@ -19,9 +19,9 @@ from importlib.util import source_from_cache
 from pathlib import Path
 from typing import Any
 
-from ganforge.disk import user_folder
 from ganforge.errors import InputError
-from ganforge.folder import write_file
+from ganforge.system.disk import user_folder
+from ganforge.system.folder import write_file
 
 FORMAT = 1
 FILES = 16  # files to keep: for other environments, and other installations that share the folder

@@ -13,7 +13,7 @@ from ganforge.components.plugins import Plugins
 from ganforge.components.registry import ASKING, KINDS, Component, Named, Registry, first_line
 from ganforge.components.settings import Setting
 from ganforge.components.structure import plain
-from ganforge.disk import to_json
+from ganforge.system.disk import to_json
 
 
 @frozen

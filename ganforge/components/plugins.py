@@ -17,8 +17,8 @@ from ganforge.components.index import OFFER, Index
 from ganforge.components.installed import Unreadable, entry_points, origin_of
 from ganforge.components.plugin_folders import PluginFolder, new_folder
 from ganforge.components.registry import Component, Register, Registry
-from ganforge.disk import UNWRITABLE
 from ganforge.errors import InputError, PluginError, RunFailedError, StoppedError, nearest
+from ganforge.system.disk import UNWRITABLE
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint

@@ -11,7 +11,7 @@ from ganforge.data.augment import Augment
 from ganforge.data.dataset import Drawn, Report, Sources, Stored, as_float, random_generator
 from ganforge.data.reading import mean, require, silent
 from ganforge.errors import InputError
-from ganforge.memory import free_memory
+from ganforge.system.memory import free_memory
 
 Residency = Literal["auto", "device", "host", "disk"]
 SHARE = 0.5  # of the free memory that samples may use

@@ -12,9 +12,9 @@ from typing import Any
 from attrs import field, frozen
 
 from ganforge.components.settings import Key
-from ganforge.disk import read_text
 from ganforge.errors import InputError, Problem, RecipeError, nearest
 from ganforge.recipe.line_numbers import line_numbers
+from ganforge.system.disk import read_text
 
 # A coupling with networks of other roles adds a table for each role.
 TABLES = (

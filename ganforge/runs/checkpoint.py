@@ -26,8 +26,8 @@ import torch
 from torch import Tensor, nn
 
 from ganforge.errors import InputError, printable
-from ganforge.folder import Folder, leads_out
 from ganforge.runs.results import METRICS, Measured, Results, read_results
+from ganforge.system.folder import Folder, leads_out
 
 FORMAT = "2"
 POINTERS = ("latest", "best")

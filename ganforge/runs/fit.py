@@ -15,9 +15,9 @@ from torch.overrides import TorchFunctionMode
 
 from ganforge.data.dataset import Shape
 from ganforge.errors import GanforgeError, InputError, PluginError
-from ganforge.memory import free_memory, in_gib
 from ganforge.recipe.plan import Plan
 from ganforge.runs import checkpoint
+from ganforge.system.memory import free_memory, in_gib
 from ganforge.training.networks import META, make_networks
 
 TENSORS = 100_000  # largest number of tensors to create for all networks

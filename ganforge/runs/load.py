@@ -15,9 +15,7 @@ from torch import nn
 
 from ganforge.components.plugin_folders import copied_as
 from ganforge.components.plugins import Plugins
-from ganforge.disk import read_text
 from ganforge.errors import InputError, nearest
-from ganforge.folder import leads_out
 from ganforge.recipe import layers as recipe
 from ganforge.recipe.plan import Plan
 from ganforge.recipe.resolve import resolve
@@ -27,6 +25,8 @@ from ganforge.runs.fit import load_networks
 from ganforge.runs.log import LOCK as LOCK
 from ganforge.runs.trained import Trained, recalibration
 from ganforge.runs.weights import Weights, find_weights
+from ganforge.system.disk import read_text
+from ganforge.system.folder import leads_out
 from ganforge.training import batch_norm, build
 from ganforge.training.meter import first_not_finite
 from ganforge.training.networks import META, with_facts

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from ganforge.errors import InputError
-from ganforge.folder import Folder
+from ganforge.system.folder import Folder
 
 LOG = "log.jsonl"
 LOCK = "recipe.lock.toml"

@@ -9,8 +9,8 @@ from attrs import frozen
 from torch import Tensor, nn
 
 from ganforge.errors import RunFailedError
-from ganforge.memory import Room, free_memory, in_gib, resident_memory, whole_memory
 from ganforge.recipe.plan import Plan, usual
+from ganforge.system.memory import Room, free_memory, in_gib, resident_memory, whole_memory
 from ganforge.training import ranks
 from ganforge.training.engine import Engine
 from ganforge.training.formula import tensors_of

@@ -12,11 +12,11 @@ from attrs import evolve, field, frozen
 
 from ganforge.components.guard import brief, contained
 from ganforge.errors import GanforgeError, InputError, PluginError, RecipeError, nearest
-from ganforge.folder import Folder
 from ganforge.recipe.plan import Choice, Plan
 from ganforge.runs import checkpoint
 from ganforge.runs.results import Measured, read_results
 from ganforge.runs.trained import Findings, Trained
+from ganforge.system.folder import Folder
 
 FEW = 16  # samples per domain for trying evaluations before the training
 

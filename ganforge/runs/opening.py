@@ -16,9 +16,7 @@ from ganforge.components.plugin_folders import copy_plugins
 from ganforge.components.plugins import Plugins
 from ganforge.data.dataset import Report
 from ganforge.data.reading import silent
-from ganforge.disk import read_text
 from ganforge.errors import InputError
-from ganforge.folder import Folder
 from ganforge.recipe.lock import lock_text
 from ganforge.recipe.plan import Plan
 from ganforge.runs import checkpoint
@@ -28,6 +26,8 @@ from ganforge.runs.clock import Clock
 from ganforge.runs.load import LOCK, find_run, read_plan
 from ganforge.runs.run import Run
 from ganforge.runs.warm_start import find_warm_start
+from ganforge.system.disk import read_text
+from ganforge.system.folder import Folder
 from ganforge.training import build, ranks
 
 RUN = "run"  # the key under which ranks remember it

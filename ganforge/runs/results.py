@@ -8,9 +8,9 @@ from typing import Any
 from attrs import evolve, field, frozen
 
 from ganforge.data.split import SPLITS, Split
-from ganforge.disk import to_json
 from ganforge.errors import InputError
 from ganforge.runs.log import loads, number, read_inside, whole
+from ganforge.system.disk import to_json
 
 METRICS = "metrics.json"
 

@@ -17,9 +17,7 @@ from ganforge.data.batches import Batches
 from ganforge.data.dataset import Dataset, Sources, Stored, derive
 from ganforge.data.reading import oddities
 from ganforge.data.split import Split
-from ganforge.disk import UNWRITABLE
 from ganforge.errors import DivergedError, GanforgeError, InputError, StoppedError
-from ganforge.folder import Folder
 from ganforge.recipe.lock import lock_text
 from ganforge.recipe.plan import Plan
 from ganforge.runs import checkpoint, evaluation
@@ -35,6 +33,8 @@ from ganforge.runs.saving import Saving
 from ganforge.runs.trained import LOOKED_AT, Seen, Trained, recalibration
 from ganforge.runs.warm_start import WarmStart
 from ganforge.runs.writer import Writer
+from ganforge.system.disk import UNWRITABLE
+from ganforge.system.folder import Folder
 from ganforge.training import ranks
 from ganforge.training.batch_norm import Recalibration
 from ganforge.training.engine import Engine

@@ -12,12 +12,12 @@ from torch import nn
 from ganforge.data.dataset import derive
 from ganforge.data.split import Split
 from ganforge.errors import DivergedError, InputError, RecipeError
-from ganforge.folder import Folder
 from ganforge.runs import checkpoint
 from ganforge.runs.metrics import Evaluated, best_of
 from ganforge.runs.results import METRICS, Measured, Metrics, Results
 from ganforge.runs.trained import laid_over
 from ganforge.runs.writer import Copies, Writer
+from ganforge.system.folder import Folder
 from ganforge.training import ranks
 from ganforge.training.meter import first_not_finite
 from ganforge.training.state import looking, random_state, set_random_state

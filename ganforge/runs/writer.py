@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ganforge.memory import free_memory
+from ganforge.system.memory import free_memory
 from ganforge.training.formula import tensors_of
 
 

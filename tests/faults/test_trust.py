@@ -14,8 +14,8 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from ganforge.errors import InputError
-from ganforge.folder import Folder
 from ganforge.runs import checkpoint
+from ganforge.system.folder import Folder
 from tests.conftest import TOY, run_command
 
 WORDS = ["--set", "evaluations.modes={use='mode-coverage'}", "--set", "record.observers=['csv']"]

@@ -5,8 +5,8 @@ import os
 
 import pytest
 
-from ganforge.folder import Folder
 from ganforge.runs.writer import Writer
+from ganforge.system.folder import Folder
 
 RECIPE = """\
 extends = "discogan_edges2shoes"

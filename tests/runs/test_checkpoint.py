@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from ganforge.errors import InputError
-from ganforge.folder import Folder
 from ganforge.runs import checkpoint
+from ganforge.system.folder import Folder
 from ganforge.training.state import random_state, set_random_state
 
 

@@ -9,9 +9,9 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from ganforge.memory import Room
 from ganforge.runs import memory_need
 from ganforge.runs.memory_need import Need
+from ganforge.system.memory import Room
 from ganforge.training.step_memory import Line, size_of
 from ganforge_bench.bench import prepared
 from tests.conftest import draw_pairs
@@ -181,7 +181,7 @@ def test_no_method_learns_otherwise_for_having_been_measured(method, understand)
 @pytest.mark.slow
 def test_under_a_real_limit_the_batch_that_is_proposed_runs(pictures, tmp_path):
     program = (
-        "import resource, torch; from ganforge.memory import resident_memory; from ganforge.cli.main import main\n"
+        "import resource, torch; from ganforge.system.memory import resident_memory; from ganforge.cli.main import main\n"
         "limit = int(resident_memory('VmSize')) + 2**30; resource.setrlimit(resource.RLIMIT_AS, (limit, limit)); main()"
     )
     for split, count in (("train", 256), ("val", 4)):

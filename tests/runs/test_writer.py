@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from ganforge.folder import Folder
 from ganforge.runs import checkpoint, writer
 from ganforge.runs.saving import Saving
 from ganforge.runs.writer import Copies, Writer
+from ganforge.system.folder import Folder
 
 
 def test_a_job_is_done_beside_and_what_comes_then_in_the_thread_that_settles_it():

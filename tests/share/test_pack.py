@@ -161,7 +161,7 @@ def test_only_a_pack_is_replaced_and_never_what_is_packed(shared_run, pack, ganf
 
 
 def test_a_disk_that_cannot_be_written_leaves_what_was_there(shared_run, pack, ganforge, monkeypatch):
-    from ganforge.folder import Folder
+    from ganforge.system.folder import Folder
 
     before, write = names(pack), Folder.write
 

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from ganforge import memory
+from ganforge.system import memory
 
 MEMINFO = "MemTotal:   8000 kB\nMemFree:   1000 kB\nMemAvailable:   5000 kB\nHugePages_Total:       0\n"
 STATUS = "Name:\tpython\nVmSize:\t 3000 kB\nVmHWM:\t  900 kB\nVmRSS:\t  700 kB\n"
@@ -76,7 +76,7 @@ def test_a_group_without_a_limit_or_beyond_it_is_understood(machine):
 def test_a_limit_to_addresses_leaves_what_is_not_taken_of_them():
     pytest.importorskip("resource")
     program = (
-        "import resource; from ganforge.memory import free_memory, whole_memory, resident_memory\n"
+        "import resource; from ganforge.system.memory import free_memory, whole_memory, resident_memory\n"
         "taken = resident_memory('VmSize'); resource.setrlimit(resource.RLIMIT_AS, (int(taken) + 2**27,) * 2)\n"
         "print(free_memory() <= 2**27, whole_memory() <= 2**27 + resident_memory())"
     )

@@ -1,0 +1,1 @@
+"""The system: files and folders, memory and cores."""
