@@ -13,10 +13,9 @@ from ganforge.training import ranks
 
 if TYPE_CHECKING:
     from ganforge.runs.run import Run
-    from ganforge.runs.saving import Saving
 
 
-def evaluate_split(run: "Run", saving: "Saving", split: Split) -> Measured:
+def evaluate_split(run: "Run", split: Split) -> Measured:
     """Run the recipe's evaluations on a split; write `metrics.json`, and figures of the test split at the end.
 
     Return all results of the current step.
@@ -28,6 +27,7 @@ def evaluate_split(run: "Run", saving: "Saving", split: Split) -> Measured:
     _tell(run, found)
     if found.metrics:
         run.notify("ganforge_evaluated", metrics=found.metrics, split=split)
+    saving = run.saving
     measured = saving.evaluated(split, found)
     best = saving.best_one
     _keep(run, measured, checkpoint.measured(best) if best else None)
@@ -37,10 +37,10 @@ def evaluate_split(run: "Run", saving: "Saving", split: Split) -> Measured:
     return measured
 
 
-def evaluate_test_split(run: "Run", saving: "Saving") -> None:
+def evaluate_test_split(run: "Run") -> None:
     """Evaluate the last state on the test split, and the best one if it is another."""
-    last = run.measured if run.measured.is_whole("test") else evaluate_split(run, saving, "test")
-    best = saving.best_one
+    last = run.measured if run.measured.is_whole("test") else evaluate_split(run, "test")
+    saving, best = run.saving, run.saving.best_one
     if best is None:
         if run.plan.record.best and ranks.is_lead():
             run.warn(f"there is no best checkpoint: '{run.plan.record.best}' was never a finite number")

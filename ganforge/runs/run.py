@@ -1,9 +1,8 @@
-"""A run: the training loop with its folder, checkpoints, evaluations and observers."""
+"""A run: its folder, data, networks, checkpoints and observers."""
 
 import shutil
-import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +16,15 @@ from ganforge.data.batches import Batches
 from ganforge.data.dataset import Dataset, Sources, Stored, derive
 from ganforge.data.reading import oddities
 from ganforge.data.split import Split
-from ganforge.errors import DivergedError, GanforgeError, InputError, StoppedError
+from ganforge.errors import GanforgeError
 from ganforge.recipe.lock import lock_text
 from ganforge.recipe.plan import Plan
-from ganforge.runs import checkpoint, evaluation
 from ganforge.runs.assemble import assemble, probes_of
 from ganforge.runs.changes import changes
 from ganforge.runs.clock import Clock
 from ganforge.runs.consistency import require_same
-from ganforge.runs.interrupts import Agreement, Requests, requests, telling_of_memory, unwritable
+from ganforge.runs.interrupts import telling_of_memory
+from ganforge.runs.loop import Loop
 from ganforge.runs.memory_need import check_memory
 from ganforge.runs.metrics import is_finished, rehearse
 from ganforge.runs.results import Measured, Results
@@ -33,17 +32,12 @@ from ganforge.runs.saving import Saving
 from ganforge.runs.trained import LOOKED_AT, Seen, Trained, recalibration
 from ganforge.runs.warm_start import WarmStart
 from ganforge.runs.writer import Writer
-from ganforge.system.disk import UNWRITABLE
 from ganforge.system.folder import Folder
 from ganforge.training import ranks
 from ganforge.training.batch_norm import Recalibration
 from ganforge.training.engine import Engine
 from ganforge.training.meter import Meter
 from ganforge.training.state import seed_random
-
-TICK_SECONDS = 0.25
-UNLOGGED = 1000  # interval of checks for finite losses without a log
-REWINDS = 3
 
 
 @define(eq=False)
@@ -80,15 +74,13 @@ class Run:
     memory: str = field(init=False, default="", repr=False)
     _calibrated_at: int = field(init=False, default=-1, repr=False)
     beside: Writer = field(init=False, factory=Writer, repr=False)
-    _unwritable: str = field(init=False, default="", repr=False)
     engine: Engine = field(init=False, repr=False)
     batches: Batches = field(init=False, repr=False)
     meter: Meter = field(init=False, repr=False)
-    _saving: Saving = field(init=False, default=Factory(Saving, takes_self=True), repr=False)
+    saving: Saving = field(init=False, default=Factory(Saving, takes_self=True), repr=False)
     _probes: dict[str, Tensor] = field(init=False, repr=False)
     _recalibration: Recalibration | None = field(init=False, default=None, repr=False)
     measured_at: int = field(init=False, default=-1, repr=False)
-    _logged: tuple[int, float] = field(init=False, default=(0, 0.0), repr=False)
 
     @property
     def folder(self) -> Path:
@@ -103,18 +95,18 @@ class Run:
     @property
     def over(self) -> bool:
         """Whether no steps are left: the last one is done, or the metric has stopped improving."""
-        return self.step >= self.plan.train.steps or self._saving.exhausted
+        return self.step >= self.plan.train.steps or self.saving.exhausted
 
     @property
     def measured(self) -> Measured:
         """The results of evaluations of the current step."""
-        measured = self._saving.measured
+        measured = self.saving.measured
         return measured if measured.step == self.step else Measured(self.step)
 
     @property
     def newest(self) -> str:
         """The name of the newest checkpoint."""
-        return self._saving.newest
+        return self.saving.newest
 
     @property
     def noted(self) -> dict[str, Mapping[str, str]]:
@@ -155,7 +147,7 @@ class Run:
             sources=dict(self.sources),
         )
 
-    def _calibrate(self) -> None:
+    def calibrate(self) -> None:
         """Measure the statistics of batch normalisation on all ranks, before one rank uses the networks."""
         if self._recalibration is None or ranks.world() == 1 or self._calibrated_at == self.step:
             return
@@ -196,7 +188,7 @@ class Run:
         seed_random(derive(plan.train.seed, "run"))
         for message in (*self.odd, *oddities(self.sources)):
             self.warn(message)
-        with telling_of_memory(plan.train.batch, self._fitting):
+        with telling_of_memory(plan.train.batch, self.fitting):
             self._probes = probes_of(plan, self.sources[plan.watched])
             self.engine, self.batches = assemble(plan, self.dataset, sources, self.device, report)
             if self.warm_start is not None:
@@ -211,8 +203,8 @@ class Run:
                 self._recalibration = recalibration(plan, self.engine.scheme, sources, self.device)
         self.meter = Meter(self.engine)
         if self.resumed_from is not None:
-            self._saving.restore(self.resumed_from)
-            self._saving.take_up_best(self.resumed_from)
+            self.saving.restore(self.resumed_from)
+            self.saving.take_up_best(self.resumed_from)
             for change in changes(plan, self.noted):
                 self.warn(change)
         elif plan.evaluations:
@@ -228,112 +220,9 @@ class Run:
             RunFailedError: losses or weights are no longer finite, memory ran out, or the disk is not writable.
             StoppedError: a signal asked to stop; the state is saved.
         """
-        self._logged = (self.step, time.monotonic())
-        self.clock.turn_to("steps")
-        asked = Requests()
-        ranks.at(f"step {self.step + 1}", self.step + 1)
-        try:
-            self.notify("ganforge_started")
-            if self.step == 0 and self.plan.record.sample_every:
-                with self.clock.on("samples"):
-                    self._calibrate()
-                    self.notify("ganforge_sampled")
-            with requests() as signals:
-                asked = signals
-                try:
-                    with telling_of_memory(self.plan.train.batch, self._fitting):
-                        asked = self._loop(Agreement(signals))
-                finally:
-                    self._settle()
-                if self.over and asked.stop is None and self.plan.evaluations:
-                    signals.at_once = True
-                    ranks.at("the test")
-                    with self.clock.on("evaluation"):
-                        evaluation.evaluate_test_split(self, self._saving)
-        except OSError as error:
-            if error.errno not in UNWRITABLE:
-                raise
-            raise unwritable(self.folder, error) from error
-        finally:
-            self.clock.turn_to("the end")
-            with suppress(OSError):
-                self.notify("ganforge_ended")
-        if asked.stop is not None:
-            ranks.meet("the end")  # if one leaves while rank 0 is saving, the launcher terminates rank 0
-            raise StoppedError(asked.stop)
+        Loop(self).train()
 
-    def _loop(self, agreement: Agreement) -> Requests:
-        """Train until the end, or until a signal asks to stop; return the requests."""
-        ticked, asked = time.monotonic(), Requests()
-        while not self.over and asked.stop is None:
-            self.meter.add(self.step, self.engine.step(self.step, self.batches(self.step)))
-            self.step += 1
-            asked = agreement.after(self.step)
-            if reason := self.engine.recording.reason:
-                self.warn(f"steps are not recorded: {reason}")
-            if self.beside.done:
-                with self._told_where_unwritable():
-                    self.beside.settle()
-            if self._saving.unsettled:
-                with self._told_where_unwritable():
-                    self._saving.settle()
-            try:
-                with self._told_where_unwritable():
-                    self._after_step(asked)
-            except DivergedError as error:
-                self._rewind(error)
-            if time.monotonic() - ticked > TICK_SECONDS:
-                ticked = time.monotonic()
-                self.notify("ganforge_ticked")
-        if asked.stop is not None:  # the signal may have come after the last check
-            self._saving.save()
-        self._settle()
-        return asked
-
-    def _settle(self) -> None:
-        """Wait for all background writing."""
-        for settle in (self.beside.settle, self._saving.settle):
-            with self._told_where_unwritable():
-                settle()
-
-    @contextmanager
-    def _told_where_unwritable(self) -> Iterator[None]:
-        """If the disk is not writable, warn and continue, if the recipe says so."""
-        try:
-            yield
-        except OSError as error:
-            if error.errno not in UNWRITABLE or self.plan.record.on_write_error == "stop":
-                raise
-            told = str(unwritable(self.folder, error))
-            if told != self._unwritable:  # it names the newest checkpoint, so this warns once for each
-                self._unwritable = told
-                self.warn(f"step {self.step}: {told}; continuing")
-
-    def _after_step(self, asked: Requests) -> None:
-        """Log, sample, evaluate and save if due."""
-        record, last = self.plan.record, self.step == self.plan.train.steps
-
-        def due(every: int) -> bool:
-            return every > 0 and (last or self.step % every == 0)
-
-        if due(record.log_every or UNLOGGED):
-            self._log()
-        split = self.plan.watched
-        saves = due(record.checkpoint_every) or last or asked.stop is not None or asked.save
-        if saves or due(record.sample_every) or due(record.evaluate_every):
-            self._calibrate()
-        if (due(record.evaluate_every) and not last) or (last and split != "test" and self.plan.evaluations):
-            with self.clock.on("evaluation"):
-                evaluation.evaluate_split(self, self._saving, split)
-            last = self.over
-        if due(record.sample_every):
-            with self.clock.on("samples"):
-                self.notify("ganforge_sampled")
-        if saves or last or asked.save:
-            asked.save = False
-            self._saving.save()
-
-    def _fitting(self, most: int) -> int:
+    def fitting(self, most: int) -> int:
         """Find a batch that fits into memory, on accelerators only: with a CPU, the system might kill the process."""
         if self.device.type == "cpu" or not hasattr(self, "engine") or ranks.world() > 1:
             return most
@@ -352,41 +241,10 @@ class Run:
         """A sample of each field."""
         return {domain: probe[:1].to(self.device) for domain, probe in self._probes.items()}
 
-    def _rewind(self, error: DivergedError) -> None:
-        """Go back to the newest checkpoint and continue with other batches, if the recipe says so."""
-        self._settle()
-        if self.plan.train.on_divergence == "stop" or self._saving.rewinds >= REWINDS:
-            raise error
-        ranks.meet("going back to a checkpoint")  # rank 0 may still have been writing it
-        try:
-            folder = checkpoint.newest_sound(self.home / "checkpoints", self.warn)
-        except InputError:
-            raise error from None
-        self.step = checkpoint.read_step(folder)
-        self._saving.rewinds += 1
-        self._saving.restore(folder, rewinds=self._saving.rewinds)
-        rewinds = f"{self._saving.rewinds} of {REWINDS} times"
-        self.warn(f"{error}: back to step {self.step}, continuing with other batches ({rewinds})")
-        self.notify("ganforge_started")
-
     def close(self) -> None:
         """Release the run's folder for other processes."""
-        self._saving.close()
+        self.saving.close()
         self.held.release()
         self.files.close()
         if not ranks.is_lead():
             shutil.rmtree(self.folder, ignore_errors=True)
-
-    def _log(self) -> None:
-        """Pass the mean losses since the last record to the observers; here the loop waits for the device."""
-        self._saving.require_finite()
-        means = self.meter.means()
-        self.meter.clear()
-        before, then = self._logged
-        self._logged = (self.step, time.monotonic())
-        speed = (self.step - before) / max(self._logged[1] - then, 1e-9)
-        rates = {name: player.rate for name, player in self.engine.players.items()}
-        record = {"step": self.step, "losses": means, "rates": rates, "steps_per_second": round(speed, 3)}
-        if self.plan.record.log_every:
-            with self.clock.on("log"):
-                self.notify("ganforge_logged", record=record)

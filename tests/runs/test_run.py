@@ -305,7 +305,7 @@ def test_small_batches_take_one_thread_unless_told_otherwise(sets, threads, toy,
 
 
 def test_a_signal_after_the_look_at_a_step_saves_too(ganforge, toy, tmp_path, monkeypatch):
-    monkeypatch.setattr("ganforge.runs.run.TICK_SECONDS", -1.0)
+    monkeypatch.setattr("ganforge.runs.loop.TICK_SECONDS", -1.0)
     (tmp_path / "late.py").write_text(
         "import os, signal\nfrom ganforge import hookimpl\n"
         "@hookimpl\ndef ganforge_ticked(run):\n    run.step == 3 and os.kill(os.getpid(), signal.SIGTERM)\n"
