@@ -80,7 +80,8 @@ _HOMES = {
     "training.player": "Player",
     "training.sharing": "batch_mean gather",
     "training.state": "Snapshot buffers_of drawn_from held_by random_state set_random_state",
-    "training.values": "Values Wiring",
+    "training.values": "Values",
+    "training.wiring": "Wiring",
     "training.networks": "takes_one",
     "training.operations": "Counter cost_of_step",
     "runs.assemble": "assemble pick_device settle",
@@ -273,5 +274,6 @@ if TYPE_CHECKING:
         random_state as random_state,
         set_random_state as set_random_state,
     )
-    from ganforge.training.values import Values as Values, Wiring as Wiring
+    from ganforge.training.values import Values as Values
+    from ganforge.training.wiring import Wiring as Wiring
     from ganforge_inference.translator import Translator as Translator

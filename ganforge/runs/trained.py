@@ -18,7 +18,8 @@ from ganforge.recipe.plan import Plan, usual
 from ganforge.training import batch_norm, build, ranks, sharing
 from ganforge.training.networks import make_networks, with_facts
 from ganforge.training.state import held_by, looking
-from ganforge.training.values import Scheme, Values, Wiring
+from ganforge.training.values import Scheme, Values
+from ganforge.training.wiring import Wiring
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

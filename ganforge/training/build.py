@@ -23,7 +23,8 @@ from ganforge.training.formula import Formula, mapped
 from ganforge.training.networks import make_networks
 from ganforge.training.player import Player, Term, Update, learnable
 from ganforge.training.state import Held, held_by
-from ganforge.training.values import Scheme, Wiring
+from ganforge.training.values import Scheme
+from ganforge.training.wiring import Wiring
 
 Bound = Mapping[str, Sequence[tuple[LossPlan, str, Mapping[str, str]]]]  # each player's losses, with view and asks
 

@@ -14,7 +14,8 @@ from ganforge.recipe.plan import LossPlan, Plan
 from ganforge.training.build import Bound, labels_of, make_scheme, shapes_of
 from ganforge.training.networks import META, check_networks, takes_one
 from ganforge.training.player import values_of
-from ganforge.training.values import Values, Wiring
+from ganforge.training.values import Values
+from ganforge.training.wiring import Wiring
 
 
 def check(plan: Plan, dataset: Dataset) -> Bound:
