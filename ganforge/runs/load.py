@@ -23,11 +23,12 @@ from ganforge.runs import checkpoint
 from ganforge.runs.changes import require_same_networks
 from ganforge.runs.fit import load_networks
 from ganforge.runs.log import LOCK as LOCK
-from ganforge.runs.trained import Trained, recalibration
+from ganforge.runs.trained import Trained
 from ganforge.runs.weights import Weights, find_weights
 from ganforge.system.disk import read_text
 from ganforge.system.folder import leads_out
 from ganforge.training import batch_norm, build
+from ganforge.training.batch_norm import recalibration
 from ganforge.training.meter import first_not_finite
 from ganforge.training.networks import META, with_facts
 

@@ -29,12 +29,12 @@ from ganforge.runs.memory_need import check_memory
 from ganforge.runs.metrics import is_finished, rehearse
 from ganforge.runs.results import Measured, Results
 from ganforge.runs.saving import Saving
-from ganforge.runs.trained import LOOKED_AT, Seen, Trained, recalibration
+from ganforge.runs.trained import LOOKED_AT, Seen, Trained
 from ganforge.runs.warm_start import WarmStart
 from ganforge.runs.writer import Writer
 from ganforge.system.folder import Folder
 from ganforge.training import ranks
-from ganforge.training.batch_norm import Recalibration
+from ganforge.training.batch_norm import Recalibration, recalibration
 from ganforge.training.engine import Engine
 from ganforge.training.meter import Meter
 from ganforge.training.state import seed_random

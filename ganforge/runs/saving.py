@@ -15,12 +15,11 @@ from ganforge.errors import DivergedError, InputError, RecipeError
 from ganforge.runs import checkpoint
 from ganforge.runs.metrics import Evaluated, best_of
 from ganforge.runs.results import METRICS, Measured, Metrics, Results
-from ganforge.runs.trained import laid_over
 from ganforge.runs.writer import Copies, Writer
 from ganforge.system.folder import Folder
 from ganforge.training import ranks
 from ganforge.training.meter import first_not_finite
-from ganforge.training.state import looking, random_state, set_random_state
+from ganforge.training.state import laid_over, looking, random_state, set_random_state
 
 if TYPE_CHECKING:
     from ganforge.runs.run import Run

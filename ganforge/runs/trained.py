@@ -17,7 +17,7 @@ from ganforge.errors import InputError, nearest
 from ganforge.recipe.plan import Plan, usual
 from ganforge.training import batch_norm, build, ranks, sharing
 from ganforge.training.networks import make_networks, with_facts
-from ganforge.training.state import held_by, looking
+from ganforge.training.state import held_by, laid_over, looking
 from ganforge.training.values import Scheme, Values
 from ganforge.training.wiring import Wiring
 
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 LOOKED_AT = 64  # samples translated at a time
-CALIBRATION = 512  # samples for recalibrating batch normalisation, about
 
 
 @frozen
@@ -301,38 +300,3 @@ class Trained:
         networks = make_networks(self.plan, shapes, self.device, mean_of)
         scheme, _ = build.make_scheme(self.plan, networks, self.device, {})
         return evolve(self, scheme=scheme, step=0, shown=(), ignored={}, rehearsal=0)
-
-
-@contextmanager
-def laid_over(
-    networks: Mapping[str, nn.Module], shown: Sequence[Callable[[str], Mapping[str, Tensor]]]
-) -> Iterator[dict[str, dict[str, Tensor]]]:
-    """Replace weights by the tensors of `shown`, one after the other; yield the originals, and restore them."""
-    beneath: dict[str, dict[str, Tensor]] = {name: {} for name in networks}
-    try:
-        for show in shown:
-            for name, network in networks.items():
-                state = network.state_dict()
-                for key, value in show(name).items():
-                    beneath[name].setdefault(key, state[key].detach().clone())
-                    state[key].data.copy_(value)
-        yield beneath
-    finally:
-        for name, covered in beneath.items():
-            state = networks[name].state_dict()
-            for key, value in covered.items():
-                state[key].data.copy_(value)
-
-
-def recalibration(plan: Plan, scheme: Scheme, sources: Sources, device: torch.device) -> batch_norm.Recalibration:
-    """Prepare the recalibration of batch normalisation on training samples of each field, as stored."""
-    batch, found = plan.train.batch, {}
-    for name, samples in sources.items():
-        random = random_generator(plan.train.seed, "norm", name.partition(".")[0])
-        if isinstance(samples, Stored):
-            count = max(1, min(samples.length, CALIBRATION) // batch) * batch
-            chosen = torch.randperm(samples.length, generator=random)[:count]
-            found[name] = samples.load(chosen.tolist())
-        else:
-            found[name] = samples.draw(max(1, CALIBRATION // batch) * batch, random)
-    return batch_norm.Recalibration(scheme, usual(plan.coupling.players), found, batch, device)

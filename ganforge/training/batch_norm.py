@@ -11,12 +11,14 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from ganforge.data.dataset import as_float
+from ganforge.data.dataset import Sources, Stored, as_float, random_generator
+from ganforge.recipe.plan import Plan, usual
 from ganforge.training import ranks, sharing
 from ganforge.training.state import drawn_from, seed_random
 from ganforge.training.values import Scheme, Values
 
 Norm = Literal["recalibrated", "running", "batch"]
+CALIBRATION = 512  # samples for recalibrating batch normalisation, about
 
 
 def layers(network: nn.Module) -> Iterator[tuple[str, nn.Module]]:
@@ -136,3 +138,17 @@ def _measuring(networks: Iterable[nn.Module]) -> Iterator[None]:
             module.eval()
             for key, value in buffers.items():
                 getattr(module, key).data.copy_(value)
+
+
+def recalibration(plan: Plan, scheme: Scheme, sources: Sources, device: torch.device) -> Recalibration:
+    """Prepare the recalibration of batch normalisation on training samples of each field, as stored."""
+    batch, found = plan.train.batch, {}
+    for name, samples in sources.items():
+        random = random_generator(plan.train.seed, "norm", name.partition(".")[0])
+        if isinstance(samples, Stored):
+            count = max(1, min(samples.length, CALIBRATION) // batch) * batch
+            chosen = torch.randperm(samples.length, generator=random)[:count]
+            found[name] = samples.load(chosen.tolist())
+        else:
+            found[name] = samples.draw(max(1, CALIBRATION // batch) * batch, random)
+    return Recalibration(scheme, usual(plan.coupling.players), found, batch, device)

@@ -1,7 +1,7 @@
 """State of modules and random generators: what is saved, and how it is restored after evaluation."""
 
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -163,3 +163,24 @@ def looking(modules: Mapping[str, nn.Module], seed: int) -> Iterator[None]:
         for module, mode in modes:
             module.training = mode
         before.put_back()
+
+
+@contextmanager
+def laid_over(
+    networks: Mapping[str, nn.Module], shown: Sequence[Callable[[str], Mapping[str, Tensor]]]
+) -> Iterator[dict[str, dict[str, Tensor]]]:
+    """Replace weights by the tensors of `shown`, one after the other; yield the originals, and restore them."""
+    beneath: dict[str, dict[str, Tensor]] = {name: {} for name in networks}
+    try:
+        for show in shown:
+            for name, network in networks.items():
+                state = network.state_dict()
+                for key, value in show(name).items():
+                    beneath[name].setdefault(key, state[key].detach().clone())
+                    state[key].data.copy_(value)
+        yield beneath
+    finally:
+        for name, covered in beneath.items():
+            state = networks[name].state_dict()
+            for key, value in covered.items():
+                state[key].data.copy_(value)
