@@ -8,15 +8,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from ganforge.components.api import API as API, renamed
+from ganforge.components.component import KINDS as KINDS, Component as Component
 from ganforge.components.guard import aside as aside, brief as brief, contained as contained
 from ganforge.components.hookimpls import HOOKS as HOOKS
 from ganforge.components.hookspecs import hookimpl as hookimpl
-from ganforge.components.registry import (
-    KINDS as KINDS,
-    Component as Component,
-    Register as Register,
-    Registry as Registry,
-)
+from ganforge.components.registry import Register as Register, Registry as Registry
 from ganforge.data.archives import Archive as Archive, Remote as Remote
 from ganforge.errors import (
     GanforgeError as GanforgeError,

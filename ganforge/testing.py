@@ -14,8 +14,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from ganforge.components.component import KINDS, Component
 from ganforge.components.plugins import Plugins
-from ganforge.components.registry import KINDS, Component, Registry
+from ganforge.components.registry import Registry
 
 CHECKS = "ganforge_check.checks"  # a plugin shipped with ganforge
 _loaded: list[Plugins] = []  # of the components that were returned: checks need the registry beside them

@@ -6,7 +6,7 @@ import pytest
 from attrs import NOTHING
 from PIL import Image
 
-from ganforge.components.registry import Component
+from ganforge.components.component import Component
 from ganforge.testing import assert_sound, components_of
 from ganforge_check.checks import narrow
 

@@ -12,8 +12,8 @@ import pytest
 
 from ganforge.cli.main import command_line
 from ganforge.components import hookspecs
+from ganforge.components.component import KINDS
 from ganforge.components.plugins import Plugins
-from ganforge.components.registry import KINDS
 from ganforge.recipe import layers
 from ganforge.recipe.resolve import resolve
 

@@ -12,9 +12,9 @@ from typing import Any
 
 import typer
 
+from ganforge.components.component import KINDS
 from ganforge.components.guard import aside
 from ganforge.components.offer import described, known_offer
-from ganforge.components.registry import KINDS
 from ganforge.components.settings import read_fields
 from ganforge.recipe.layers import load
 from ganforge.runs.log import LOCK

@@ -25,10 +25,10 @@ from ganforge.cli.common import (
 )
 from ganforge.cli.complete import complete_kind
 from ganforge.components.community import listed_components
+from ganforge.components.component import KINDS
 from ganforge.components.guard import aside
 from ganforge.components.offer import Offer, keep_offer, offer_of
 from ganforge.components.plugins import Plugins
-from ganforge.components.registry import KINDS
 from ganforge.errors import InputError, PluginError, Problem, RecipeError, nearest, printable
 from ganforge.recipe.layers import summary
 from ganforge.system.disk import read_text

@@ -7,10 +7,11 @@ from typing import Any
 
 from attrs import NOTHING, asdict, frozen
 
+from ganforge.components.component import ASKING, KINDS, Component, Named, first_line
 from ganforge.components.describe import describe, describe_value
 from ganforge.components.index import OFFER
 from ganforge.components.plugins import Plugins
-from ganforge.components.registry import ASKING, KINDS, Component, Named, Registry, first_line
+from ganforge.components.registry import Registry
 from ganforge.components.settings import Setting
 from ganforge.components.structure import plain
 from ganforge.system.disk import to_json

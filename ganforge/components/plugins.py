@@ -11,12 +11,13 @@ from attrs import define, field
 
 from ganforge.components import hookspecs
 from ganforge.components.api import OWN, misfit, require_version, version
+from ganforge.components.component import Component
 from ganforge.components.guard import brief, contained, guarded
 from ganforge.components.hookimpls import Implementation, check_hooks
 from ganforge.components.index import OFFER, Index
 from ganforge.components.installed import Unreadable, entry_points, origin_of
 from ganforge.components.plugin_folders import PluginFolder, new_folder
-from ganforge.components.registry import Component, Register, Registry
+from ganforge.components.registry import Register, Registry
 from ganforge.errors import InputError, PluginError, RunFailedError, StoppedError, nearest
 from ganforge.system.disk import UNWRITABLE
 

@@ -5,8 +5,9 @@ from typing import Any, TypeVar
 
 from attrs import define, field
 
+from ganforge.components.component import KEYS, Component
 from ganforge.components.describe import describe_value
-from ganforge.components.registry import KEYS, Component, Registry
+from ganforge.components.registry import Registry
 from ganforge.components.settings import Key, read_fields
 from ganforge.components.structure import fill
 from ganforge.errors import InputError, Problem, nearest

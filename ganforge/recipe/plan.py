@@ -7,8 +7,8 @@ from typing import Any, Literal
 
 from attrs import field, frozen, validators
 
+from ganforge.components.component import Component
 from ganforge.components.coupling import Coupling, Network
-from ganforge.components.registry import Component
 from ganforge.components.schedule import Number, Schedule, at
 from ganforge.components.settings import Key
 from ganforge.data.augment import Augment

@@ -5,9 +5,10 @@ from pathlib import Path
 
 from attrs import NOTHING, define, evolve
 
+from ganforge.components.component import Component
 from ganforge.components.coupling import PLAYERS, Coupling, Network, View
 from ganforge.components.describe import describe_value
-from ganforge.components.registry import Component, Registry
+from ganforge.components.registry import Registry
 from ganforge.components.settings import Key, read_fields
 from ganforge.errors import InputError, RecipeError, nearest
 from ganforge.recipe.choose import Chooser, Made

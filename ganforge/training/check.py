@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import nn
 
-from ganforge.components.registry import keyword_only
+from ganforge.components.component import keyword_only
 from ganforge.components.settings import Key
 from ganforge.data.dataset import Dataset, Shape
 from ganforge.errors import Problem, RecipeError, nearest

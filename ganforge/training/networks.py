@@ -7,9 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ganforge.components.component import keyword_only
 from ganforge.components.coupling import Network
 from ganforge.components.guard import brief
-from ganforge.components.registry import keyword_only
 from ganforge.components.settings import Key
 from ganforge.data.dataset import Shape, derive
 from ganforge.errors import InputError, PluginError

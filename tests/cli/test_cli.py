@@ -4,8 +4,8 @@ import json
 
 import pytest
 
+from ganforge.components.component import KINDS
 from ganforge.components.plugins import Plugins
-from ganforge.components.registry import KINDS
 
 COMMANDS = ["run", "resume", "translate", "evaluate", "list", "show", "recipes", "plugins", "validate"]
 

@@ -10,8 +10,9 @@ import pytest
 from ganforge.cli import inspection
 from ganforge.components import community
 from ganforge.components.community import ListedComponent, listed_components
+from ganforge.components.component import KINDS
 from ganforge.components.offer import About, Offer
-from ganforge.components.registry import KINDS, Register, Registry
+from ganforge.components.registry import Register, Registry
 from ganforge.errors import InputError
 
 ROOT = Path(__file__).parents[2]

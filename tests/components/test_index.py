@@ -9,10 +9,10 @@ import time
 import pytest
 
 from ganforge.components import index as module
+from ganforge.components.component import KINDS
 from ganforge.components.index import Index, digest
 from ganforge.components.offer import described, keep_offer, kept_offer, offer_of
 from ganforge.components.plugins import Plugins
-from ganforge.components.registry import KINDS
 
 DISTRIBUTION = {"METADATA": "Name: other\nVersion: 1\n", "entry_points.txt": "[ganforge]\nother = other\n"}
 

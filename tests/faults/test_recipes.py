@@ -10,8 +10,8 @@ import time
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as some
 
+from ganforge.components.component import KINDS
 from ganforge.components.plugins import Plugins
-from ganforge.components.registry import KINDS
 from ganforge.errors import InputError, RecipeError, printable
 from ganforge.recipe import layers as recipes
 from ganforge.recipe.resolve import resolve
