@@ -27,8 +27,8 @@ from mkdocs.structure.pages import Page
 import ganforge
 from ganforge import Coupling, Plugins
 from ganforge.components import hookspecs
+from ganforge.components.component import KINDS, Component
 from ganforge.components.offer import described
-from ganforge.components.registry import KINDS, Component
 from ganforge.recipe.layers import summary
 
 ROOT = Path(__file__).parents[1]
