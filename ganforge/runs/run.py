@@ -49,9 +49,9 @@ class Run:
     the first writes into a temporary folder of its own; `home` is the first one's folder. `warnings` holds what was
     found odd so far, `results` what the evaluations found, and `failures` why some of them failed the last time.
     `notes` show later whether data or plugins have changed; `odd` is what was found odd in the data before the run was
-    created. `memory` says how much memory the run needs, once it is built. `clock` measures where the time goes.
-    Observers may pass slow writing, such as of a picture, to the thread `beside`; its errors are raised after the next
-    step.
+    created. `memory` says how much memory the run needs, once it is built. `clock` measures where the time goes, and
+    `saving` keeps the checkpoints. Observers may pass slow writing, such as of a picture, to the thread `beside`; its
+    errors are raised after the next step.
     """
 
     files: Folder

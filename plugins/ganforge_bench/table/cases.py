@@ -42,7 +42,7 @@ class Case:
         sets: its overrides.
         options: further options of `ganforge bench`.
         goal: the ratio to reach, if there is a goal.
-        beside: a recipe that is measured beside it and has a row of its own: how much faster it is than this one.
+        beside: a recipe that is measured in the same rounds and has a row of its own.
         series: the plot that it belongs to; empty for a row of the table.
         size: its place on the horizontal axis, a number or a name.
         cost: rough seconds on two cores, to estimate the time left.

@@ -95,7 +95,7 @@ def _step(one: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _beside(one: Mapping[str, Any]) -> dict[str, str]:
-    """Return the row of the recipe that was measured beside a case: what the case takes, divided by what it takes."""
+    """Return the row of the recipe beside a case; its ratio is the case's time divided by its own."""
     times = one["round_seconds"]
     ratio, quartiles = summary([mine / other for mine, other in zip(times["ganforge"], times["beside"], strict=True)])
     processor = one.get("beside_processor_ratio")
