@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from ganforge.components.schedule import Schedule
 from ganforge.recipe.plan import Compute
 from ganforge.training import numerics, ranks, sharing
+from ganforge.training.groups import groups_of
 from ganforge.training.player import Player, Update, learnable
 from ganforge.training.rows import Rows, Tape
 from ganforge.training.state import Held
@@ -103,6 +104,7 @@ class Engine:
         self.recording = recorder(**facts) if recorder else Steps()
         self._learning = ""
         self._scales: dict[tuple[float, torch.dtype], Tensor] = {}
+        self._groups = {name: groups_of(player, scheme) for name, player in players.items()}
         weights = [term.loss.table.weight for player in players.values() for term in player.terms]
         schedules = [weight for weight in weights if isinstance(weight, Schedule)]
         self._moving = any(schedule.between != "hold" for schedule in schedules)
@@ -152,7 +154,7 @@ class Engine:
             for part in parts[1:]:
                 more, others = self._turn(player, counting, scales, part)
                 found += more
-                _add(gradients, others)
+                gradients = _sum(gradients, others)
             if len(parts) > 1:
                 found /= len(parts)
                 _divide(gradients, len(parts))
@@ -177,16 +179,22 @@ class Engine:
         self, player: Player, counting: Mapping[int, float], scales: Sequence[Tensor], values: Values
     ) -> tuple[Tensor, list[Tensor | None]]:
         """Return the losses of a player and the gradients of their weighted sum."""
-        # Losses ask for values, which are computed now unless they still hold from an earlier player.
-        losses = [player.terms[place].value(values, player.name) for place in counting]
-        # The gradient of the weighted sum is that of each loss times its weight.
-        gradients = player.differentiate(losses, scales)
+        weights, found = dict(zip(counting, scales, strict=True)), dict[int, Tensor]()
+        gradients: list[Tensor | None] = [None] * len(player.parameters)
+        # Losses that share no graph are differentiated one group after the other: less memory is in use.
+        for group in self._groups[player.name]:
+            if places := [place for place in group if place in counting]:
+                # Losses ask for values, which are computed now unless they still hold from an earlier player.
+                losses = {place: player.terms[place].value(values, player.name) for place in places}
+                # The gradient of the weighted sum is that of each loss times its weight.
+                gradients = _sum(gradients, player.differentiate(losses, [weights[place] for place in places]))
+                found |= {place: loss.detach() for place, loss in losses.items()}
         player.watch(values)
         # A value holds until a network that it came through is updated.
         values.updated(player.name)
         if values.is_part:
             values.forget()
-        return torch.stack(losses).detach(), gradients
+        return torch.stack([found[place] for place in counting]), gradients
 
     def weights(self, step: int) -> dict[str, dict[int, float]]:
         """Return the players of a step, each with the weights of its losses; losses of weight 0 are left out."""
@@ -260,10 +268,12 @@ class Engine:
         return [self._scales[key] for key in wanted]
 
 
-def _add(sums: Sequence[Tensor | None], further: Sequence[Tensor | None]) -> None:
-    """Add gradients in place; all parts of a batch have gradients for the same parameters."""
+def _sum(sums: Sequence[Tensor | None], further: Sequence[Tensor | None]) -> list[Tensor | None]:
+    """Return sums of gradients, added in place; None is 0."""
     pairs = [(one, other) for one, other in zip(sums, further, strict=True) if one is not None and other is not None]
-    torch._foreach_add_([one for one, _ in pairs], [other for _, other in pairs])
+    if pairs:
+        torch._foreach_add_([one for one, _ in pairs], [other for _, other in pairs])
+    return [other if one is None else one for one, other in zip(sums, further, strict=True)]
 
 
 def _divide(gradients: Sequence[Tensor | None], count: int) -> None:

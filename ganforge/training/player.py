@@ -145,20 +145,26 @@ class Player:
         """The current learning rate."""
         return float(self.optimizer.param_groups[0]["lr"])
 
-    def differentiate(self, losses: Sequence[Tensor], scales: Sequence[Tensor]) -> list[Tensor | None]:
+    def differentiate(self, losses: Mapping[int, Tensor], scales: Sequence[Tensor]) -> list[Tensor | None]:
         """Return the gradients of a weighted sum of losses; None for parameters on which it does not depend.
+
+        Args:
+            losses: the losses by their index.
+            scales: their weights.
 
         Raises:
             PluginError: the sum cannot be differentiated, for example because a loss changed a value in place.
         """
         scales = [self.scaler.scale(scale) for scale in scales]
         try:
-            found = torch.autograd.grad(list(losses), self.parameters, scales, allow_unused=True)
+            found = torch.autograd.grad(list(losses.values()), self.parameters, scales, allow_unused=True)
         except RuntimeError as error:
             if out_of_memory(error):
                 raise
-            names = ", ".join(term.name for term in self.terms)
+            names = ", ".join(self.terms[place].name for place in losses)
             reason = str(error).partition(" Hint: enable anomaly")[0]
+            if "a second time" in reason:
+                reason = "one of them uses a tensor with a graph from an earlier call; make it a value, and ask for it"
             raise PluginError(f"losses of the {self.name} ({names}) cannot be differentiated: {reason}") from None
         return _separate(found, self.parameters)
 

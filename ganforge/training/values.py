@@ -114,6 +114,16 @@ class Scheme:
             self._derivations[key] = self._plan(view, name, player)
         return self._derivations[key]
 
+    def graph(self, view: str, asks: Mapping[str, str], player: str) -> frozenset[tuple[str, ...]]:
+        """Return the keys of the values through which the gradients of a player's loss reach its networks."""
+        found: set[tuple[str, ...]] = set()
+        for name in asks.values():
+            derivation = self.derivation(view, name, player)
+            if derivation is not None and derivation.learner == player:
+                found.add(derivation.key)
+                found |= self.graph(view, derivation.asks, player)
+        return frozenset(found)
+
     def _plan(self, view: str, name: str, player: str) -> Derivation | None:
         asks = self.wirings[view].asks(name, player)
         if asks is None:
