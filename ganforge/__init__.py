@@ -64,10 +64,12 @@ _HOMES = {
     "data.files": "Found find_pictures natural",
     "data.notes": "Note compare gather_notes note_lines noting",
     "data.reading": "normal oddities",
-    "recipe.layers": "flatten leaves parse Recipe read_value",
+    "recipe.layers": "parse Recipe read_value",
     "recipe.lock": "lock_text",
-    "recipe.plan": "Compute Plan Choice DataTable LossTable Record Train ValuePlan ValueTable",
+    "recipe.nested": "flatten leaves",
+    "recipe.plan": "Plan Choice ValuePlan",
     "recipe.resolve": "misfits resolve",
+    "recipe.tables": "Compute DataTable LossTable Record Train ValueTable",
     "training.build": "decide decide_and_read make_dataset open_all read_data shapes_of",
     "training.engine": "Engine Steps Turn",
     "training.formula": "Formula mapped tensors_of",
@@ -89,10 +91,10 @@ _HOMES = {
     "runs.weights": "Head Weights read_head",
     "runs.log": "bounded_lines last_step log_lines open_inside read_inside read_lock records",
     "runs.results": "METRICS About Measured Metrics Results read_results",
-    "runs.metrics": "evaluate is_finished",
+    "runs.metrics": "Findings evaluate is_finished",
     "runs.run": "Run",
     "runs.opening": "create hold",
-    "runs.trained": "Findings Seen Trained",
+    "runs.trained": "Seen Trained",
     "cli.common": "AsJson Device Devices NormName PluginFiles RecipeName RunFolder Sets plugins_with print_results "
     "print_rows progress read_recipe tell understand offered",
     "cli.launch": "count_devices",
@@ -188,26 +190,19 @@ if TYPE_CHECKING:
         noting as noting,
     )
     from ganforge.data.reading import normal as normal, oddities as oddities
-    from ganforge.recipe.layers import (
-        Recipe as Recipe,
-        flatten as flatten,
-        leaves as leaves,
-        parse as parse,
-        read_value as read_value,
-    )
+    from ganforge.recipe.layers import Recipe as Recipe, parse as parse, read_value as read_value
     from ganforge.recipe.lock import lock_text as lock_text
-    from ganforge.recipe.plan import (
-        Choice as Choice,
+    from ganforge.recipe.nested import flatten as flatten, leaves as leaves
+    from ganforge.recipe.plan import Choice as Choice, Plan as Plan, ValuePlan as ValuePlan
+    from ganforge.recipe.resolve import misfits as misfits, resolve as resolve
+    from ganforge.recipe.tables import (
         Compute as Compute,
         DataTable as DataTable,
         LossTable as LossTable,
-        Plan as Plan,
         Record as Record,
         Train as Train,
-        ValuePlan as ValuePlan,
         ValueTable as ValueTable,
     )
-    from ganforge.recipe.resolve import misfits as misfits, resolve as resolve
     from ganforge.runs.assemble import assemble as assemble, pick_device as pick_device, settle as settle
     from ganforge.runs.changes import is_changeable as is_changeable, other_data as other_data
     from ganforge.runs.checkpoint import (
@@ -233,7 +228,7 @@ if TYPE_CHECKING:
         read_lock as read_lock,
         records as records,
     )
-    from ganforge.runs.metrics import evaluate as evaluate, is_finished as is_finished
+    from ganforge.runs.metrics import Findings as Findings, evaluate as evaluate, is_finished as is_finished
     from ganforge.runs.opening import create as create, hold as hold
     from ganforge.runs.results import (
         METRICS as METRICS,
@@ -244,7 +239,7 @@ if TYPE_CHECKING:
         read_results as read_results,
     )
     from ganforge.runs.run import Run as Run
-    from ganforge.runs.trained import Findings as Findings, Seen as Seen, Trained as Trained
+    from ganforge.runs.trained import Seen as Seen, Trained as Trained
     from ganforge.runs.weights import Head as Head, Weights as Weights, read_head as read_head
     from ganforge.training.build import (
         decide as decide,

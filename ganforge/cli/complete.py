@@ -82,7 +82,7 @@ def complete_recipe_or_run(ctx: typer.Context, incomplete: str) -> Iterable[str]
 @_offering
 def complete_key(ctx: typer.Context, incomplete: str) -> Iterable[str]:
     """Offer keys for `--set`: of the engine's tables, and of the components that the recipe names."""
-    from ganforge.recipe.plan import Compute, Record, Train
+    from ganforge.recipe.tables import Compute, Record, Train
 
     for name, cls in {"train": Train, "compute": Compute, "record": Record}.items():
         yield from (f"{name}.{key}=" for key in read_fields(cls))

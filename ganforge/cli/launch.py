@@ -1,6 +1,5 @@
 """Train with several processes on this machine, its ranks: start them by torchrun's launcher, report as one command."""
 
-import json
 import logging
 import os
 import signal
@@ -11,11 +10,11 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
 from ganforge.cli.common import say
 from ganforge.errors import GanforgeError, InputError, RunFailedError, StoppedError
 from ganforge.system.memory import count_cores
+from ganforge.training import launched
 
 
 def count_devices(devices: str, device: str) -> int:
@@ -62,7 +61,6 @@ def launch(count: int, words: Sequence[str]) -> None:
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
     from ganforge.runs.interrupts import STOPPING, handling
-    from ganforge.training.ranks import TOLD
 
     for name in ("torch.distributed", "torch.distributed.elastic"):
         logging.getLogger(name).setLevel(logging.CRITICAL)  # failures are reported below
@@ -84,16 +82,16 @@ def launch(count: int, words: Sequence[str]) -> None:
         told = Path(folder)
 
         def pass_on(number: int, frame: FrameType | None) -> None:
-            ranks = list(told.glob("*.pid"))
-            for path in ranks:
-                with suppress(OSError, ValueError):
-                    os.kill(int(path.read_text()), number)
+            ranks = list(launched.processes(told))
+            for rank in ranks:
+                with suppress(OSError):
+                    os.kill(rank, number)
             if number != getattr(signal, "SIGUSR1", 0):
                 asked.append(number)
                 if not ranks:  # they are still starting
                     raise StoppedError(number)
 
-        os.environ[TOLD] = folder
+        os.environ[launched.TOLD] = folder
         os.environ.setdefault("GLOO_SOCKET_IFNAME", _loopback())
         os.environ.setdefault("OMP_NUM_THREADS", str(max(1, count_cores() // count)))
         with handling(dict.fromkeys((*STOPPING, "SIGUSR1"), pass_on)):
@@ -118,10 +116,7 @@ def _loopback() -> str:
 
 def _failure(told: Path, exits: dict[int, int], count: int) -> GanforgeError:
     """Return the error of the rank that failed first, not because of another rank: which one, in which step and why."""
-    reports: dict[int, dict[str, Any]] = {}
-    for path in told.glob("*.error"):
-        with suppress(OSError, ValueError):
-            reports[int(path.stem)] = json.loads(path.read_text())
+    reports = launched.errors_of(told)
     # A rank that timed out knows more than the one that was then killed; one that lost another rank knows less.
     culprits = sorted((about["weight"], rank) for rank, about in reports.items())
     # Ranks that ended by SIGTERM were terminated because another one was gone.
@@ -143,10 +138,8 @@ def _failure(told: Path, exits: dict[int, int], count: int) -> GanforgeError:
 
 def _step(told: Path, rank: int) -> str:
     """Return in which step a rank was, as text."""
-    with suppress(OSError, ValueError):
-        if step := int((told / f"{rank}.step").read_bytes().rstrip(b"\0")):
-            return f" in step {step}"
-    return " before the first step"
+    step = launched.step_of(told, rank)
+    return f" in step {step}" if step else " before the first step"
 
 
 def _kept(told: Path, count: int) -> str:
@@ -154,10 +147,10 @@ def _kept(told: Path, count: int) -> str:
     from ganforge.runs.checkpoint import named
 
     with suppress(OSError):
-        run = Path((told / "run").read_text())
-        if newest := named(run, "latest"):
-            return f"; the last checkpoint is {newest.name}: ganforge resume {run} --devices {count}"
-        return f"; {run} has no checkpoint yet"
+        if run := launched.run_of(told):
+            if newest := named(run, "latest"):
+                return f"; the last checkpoint is {newest.name}: ganforge resume {run} --devices {count}"
+            return f"; {run} has no checkpoint yet"
     return ""
 
 

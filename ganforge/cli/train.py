@@ -115,7 +115,7 @@ def _joined(device: str) -> "Iterator[torch.device]":
 def _train(started: "Run") -> None:
     """Train with all observers attached, and print where the results are."""
     from ganforge.runs.clock import shares
-    from ganforge.training import ranks
+    from ganforge.training import launched, ranks
 
     if not ranks.is_lead():  # without observers and output
         try:
@@ -124,7 +124,7 @@ def _train(started: "Run") -> None:
         finally:
             started.close()
         return
-    ranks.tell_run(started.folder)
+    launched.tell_run(started.folder)
     plugins = started.plugins
     _attach_observers(started)
     among = f", {ranks.world()} devices" if ranks.world() > 1 else ""

@@ -19,7 +19,8 @@ from ganforge.data.dataset import Dataset
 from ganforge.data.held_out import check_data
 from ganforge.recipe.choose import Chooser
 from ganforge.recipe.layers import Recipe, load
-from ganforge.recipe.plan import DataTable, Plan
+from ganforge.recipe.plan import Plan
+from ganforge.recipe.tables import DataTable
 
 
 def is_known(plugins: Plugins, name: str, sets: Sequence[str]) -> bool:

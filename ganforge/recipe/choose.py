@@ -11,8 +11,10 @@ from ganforge.components.registry import Registry
 from ganforge.components.settings import Key, read_fields
 from ganforge.components.structure import fill
 from ganforge.errors import InputError, Problem, nearest
-from ganforge.recipe.layers import Recipe, Table, has, merge
-from ganforge.recipe.plan import Choice, Compute, DataTable, LossTable, Record, Train, ValueTable
+from ganforge.recipe.layers import Recipe
+from ganforge.recipe.nested import Table, has, merge
+from ganforge.recipe.plan import Choice
+from ganforge.recipe.tables import Compute, DataTable, LossTable, Record, Train, ValueTable
 
 PLAIN = (("train",), ("compute",), ("record",))  # tables that name no component
 

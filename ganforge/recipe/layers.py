@@ -14,6 +14,7 @@ from attrs import field, frozen
 from ganforge.components.settings import Key
 from ganforge.errors import InputError, Problem, RecipeError, nearest
 from ganforge.recipe.line_numbers import line_numbers
+from ganforge.recipe.nested import Table, has, merge
 from ganforge.system.disk import read_text
 
 # A coupling with networks of other roles adds a table for each role.
@@ -29,26 +30,6 @@ LARGEST = 1 << 20  # characters of a recipe
 DEEPEST = 32  # levels of nested tables and lists
 NAME = r"[a-z][a-z0-9+.-]+:"  # the beginning of names that are not paths
 TOO_DEEP = f"tables and lists are nested more than {DEEPEST} deep"
-
-Table = dict[str, Any]
-
-
-def leaves(table: Mapping[str, Any], path: Key = ()) -> Iterator[tuple[Key, Any]]:
-    """Yield the path and the value of every key in nested tables that is not a table."""
-    for key, value in table.items():
-        if isinstance(value, Mapping):
-            yield from leaves(value, (*path, key))
-        else:
-            yield (*path, key), value
-
-
-def flatten(table: Mapping[str, Any]) -> dict[str, Any]:
-    """Return nested tables as one, with dotted keys.
-
-    >>> flatten({"a": {"b": 1, "c": {}}})
-    {'a.b': 1}
-    """
-    return {".".join(path): value for path, value in leaves(table)}
 
 
 @frozen
@@ -176,37 +157,6 @@ def summary(text: str) -> str:
     """Return the first comment of a recipe as one line."""
     comments = takewhile(lambda line: line.startswith("#"), text.split("\n"))
     return " ".join(line.lstrip("# ").rstrip() for line in comments)
-
-
-def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> Table:
-    """Merge a table into another; a table whose `use` changes replaces the older one completely.
-
-    >>> merge({"use": "a", "x": 1}, {"x": 2}), merge({"use": "a", "x": 1}, {"use": "b"})
-    ({'use': 'a', 'x': 2}, {'use': 'b'})
-    """
-    if "use" in over and "use" in base and over["use"] != base["use"]:
-        return dict(over)
-    result = dict(base)
-    for key, value in over.items():
-        older = result.get(key)
-        result[key] = merge(older, value) if isinstance(value, dict) and isinstance(older, dict) else value
-    return result
-
-
-def has(table: Any, path: Key) -> bool:
-    """Return whether a nested table contains a path; numbers in it index lists.
-
-    >>> has({"a": {"b": [1]}}, ("a", "b", "0")), has({"a": 1}, ("a", "b"))
-    (True, False)
-    """
-    for key in path:
-        if isinstance(table, list) and key.isdigit() and int(key) < len(table):
-            table = table[int(key)]
-        elif isinstance(table, dict) and key in table:
-            table = table[key]
-        else:
-            return False
-    return True
 
 
 def _find_file(source: str, folder: Path, shipped: Mapping[str, Path], where: str) -> Path:

@@ -12,8 +12,9 @@ import torch
 from ganforge.components.plugin_folders import copied_as
 from ganforge.components.structure import plain
 from ganforge.errors import InputError
-from ganforge.recipe.layers import Table
-from ganforge.recipe.plan import Choice, DataTable, Plan
+from ganforge.recipe.nested import Table
+from ganforge.recipe.plan import Choice, Plan
+from ganforge.recipe.tables import DataTable
 
 
 def lock_text(plan: Plan, notes: Mapping[str, Any], *, passed_on: bool = False) -> str:

@@ -13,18 +13,8 @@ from ganforge.components.settings import Key, read_fields
 from ganforge.errors import InputError, RecipeError, nearest
 from ganforge.recipe.choose import Chooser, Made
 from ganforge.recipe.layers import KEYS, Recipe
-from ganforge.recipe.plan import (
-    Choice,
-    Compute,
-    DataTable,
-    LossPlan,
-    LossTable,
-    Plan,
-    Record,
-    Train,
-    ValuePlan,
-    ValueTable,
-)
+from ganforge.recipe.plan import Choice, LossPlan, Plan, ValuePlan
+from ganforge.recipe.tables import Compute, DataTable, LossTable, Record, Train, ValueTable
 
 VALIDATION = 0.05  # default share of the training samples that chooses the best checkpoint
 SISTERS: Mapping[str, type] = {"train": Train, "compute": Compute, "record": Record}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import ganforge
 from ganforge.errors import InputError, printable
-from ganforge.recipe.layers import flatten
+from ganforge.recipe.nested import flatten
 from ganforge.training import ranks
 
 if TYPE_CHECKING:

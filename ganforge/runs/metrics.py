@@ -2,11 +2,11 @@
 
 import math
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from attrs import evolve, field, frozen
 
@@ -15,10 +15,31 @@ from ganforge.errors import GanforgeError, InputError, PluginError, RecipeError,
 from ganforge.recipe.plan import Choice, Plan
 from ganforge.runs import checkpoint
 from ganforge.runs.results import Measured, read_results
-from ganforge.runs.trained import Findings, Trained
+from ganforge.runs.trained import Trained
 from ganforge.system.folder import Folder
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 FEW = 16  # samples per domain for trying evaluations before the training
+
+
+@frozen
+class Findings:
+    """The result of an evaluation.
+
+    Attributes:
+        metrics: numbers by name; non-finite ones are stored as null and reported.
+        figures: figures, or functions that draw them, called only after the last step. A figure `x_initial`, of the
+            state before training, comes first in the row of `x` when recipes are compared.
+        about: facts that make the numbers comparable: a network, a resizing, the number of pictures.
+        warnings: caveats for readers of the numbers, such as a bias; one sentence each.
+    """
+
+    metrics: Mapping[str, float]
+    figures: Mapping[str, "Figure | Callable[[], Figure]"] = field(factory=dict)
+    about: Mapping[str, str | float] = field(factory=dict)
+    warnings: Sequence[str] = ()
 
 
 @frozen

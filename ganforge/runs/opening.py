@@ -1,7 +1,6 @@
 """Open a run: create its folder, or reopen it to resume."""
 
 import errno
-import os
 import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
@@ -28,7 +27,7 @@ from ganforge.runs.run import Run
 from ganforge.runs.warm_start import find_warm_start
 from ganforge.system.disk import read_text
 from ganforge.system.folder import Folder
-from ganforge.training import build, ranks
+from ganforge.training import build, launched, ranks
 
 RUN = "run"  # the key under which ranks remember it
 
@@ -145,7 +144,7 @@ def reopen(
 
 def _passing() -> Path:
     """Make a temporary folder for a rank that writes nothing permanent."""
-    return Path(tempfile.mkdtemp(prefix="ganforge-rank-", dir=os.environ.get(ranks.TOLD)))
+    return Path(tempfile.mkdtemp(prefix="ganforge-rank-", dir=launched.folder()))
 
 
 def _new_folder(parent: Path) -> Path:

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from attrs import evolve, field, frozen
@@ -21,28 +21,7 @@ from ganforge.training.state import held_by, laid_over, looking
 from ganforge.training.values import Scheme, Values
 from ganforge.training.wiring import Wiring
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
 LOOKED_AT = 64  # samples translated at a time
-
-
-@frozen
-class Findings:
-    """The result of an evaluation.
-
-    Attributes:
-        metrics: numbers by name; non-finite ones are stored as null and reported.
-        figures: figures, or functions that draw them, called only after the last step. A figure `x_initial`, of the
-            state before training, comes first in the row of `x` when recipes are compared.
-        about: facts that make the numbers comparable: a network, a resizing, the number of pictures.
-        warnings: caveats for readers of the numbers, such as a bias; one sentence each.
-    """
-
-    metrics: Mapping[str, float]
-    figures: Mapping[str, "Figure | Callable[[], Figure]"] = field(factory=dict)
-    about: Mapping[str, str | float] = field(factory=dict)
-    warnings: Sequence[str] = ()
 
 
 class Seen:

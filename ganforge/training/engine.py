@@ -9,7 +9,7 @@ from attrs import evolve, frozen
 from torch import Tensor, nn
 
 from ganforge.components.schedule import Schedule
-from ganforge.recipe.plan import Compute
+from ganforge.recipe.tables import Compute
 from ganforge.training import numerics, ranks, sharing
 from ganforge.training.groups import groups_of
 from ganforge.training.player import Player, Update, learnable

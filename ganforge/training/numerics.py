@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ganforge.data.dataset import Shape
 from ganforge.errors import InputError
-from ganforge.recipe.plan import Compute
+from ganforge.recipe.tables import Compute
 from ganforge.training import ranks
 from ganforge.training.cpu import Faster
 from ganforge.training.rows import Draws, Rows, Shared

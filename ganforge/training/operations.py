@@ -10,7 +10,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from ganforge.data.dataset import Dataset
-from ganforge.recipe.plan import Compute, Plan
+from ganforge.recipe.plan import Plan
+from ganforge.recipe.tables import Compute
 from ganforge.training import build
 from ganforge.training.check import check
 from ganforge.training.networks import META

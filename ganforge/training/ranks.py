@@ -9,9 +9,8 @@ import mmap
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -19,12 +18,11 @@ import torch.distributed as dist
 from attrs import define
 
 from ganforge.errors import GanforgeError, InputError, RunFailedError
+from ganforge.training import launched
 
-TOLD = "GANFORGE_RANKS"  # the folder in which ranks report their state to `ganforge run --devices`
 RESTARTS = "TORCHELASTIC_RESTART_COUNT"
 TIMEOUT = "GANFORGE_TIMEOUT"  # seconds that a rank waits for the others in a step
 PATIENCE = timedelta(days=30)  # while one rank works alone, such as to prepare data
-DIGITS = 20  # of a step number
 GRACE_SECONDS = 3.0  # for all waiting ranks to report that they wait
 
 
@@ -133,7 +131,7 @@ def joined(device: torch.device) -> Iterator[None]:
         reason = str(error).partition("\n")[0]
         raise InputError(f"rank {os.environ['RANK']} cannot connect to the others: {reason}") from error
     told = dist.PrefixStore("ganforge", store)  # type: ignore[attr-defined]
-    _group = _Group(number, count, told, lasting, control, seconds, memory=_memory(number))
+    _group = _Group(number, count, told, lasting, control, seconds, memory=launched.tell_process(number))
     try:
         yield
         meet("the end")
@@ -189,24 +187,7 @@ def at(where: str, step: int = 0) -> None:
     if _group:
         _group.where = where
         if _group.memory and step:
-            _group.memory[:] = b"%-*d" % (DIGITS, step)
-
-
-def _memory(number: int) -> mmap.mmap | None:
-    """Report this rank's process to the launcher, if there is one; return the memory that shows it the step."""
-    if TOLD not in os.environ:
-        return None
-    place = Path(os.environ[TOLD])
-    (place / f"{number}.pid").write_text(str(os.getpid()))
-    (place / f"{number}.step").write_bytes(b"%-*d" % (DIGITS, 0))
-    with (place / f"{number}.step").open("r+b") as file:
-        return mmap.mmap(file.fileno(), DIGITS)
-
-
-def tell_run(folder: Path) -> None:
-    """Report the run's folder to the launcher, if there is one."""
-    if TOLD in os.environ and is_lead():
-        (Path(os.environ[TOLD]) / "run").write_text(str(folder.absolute()))
+            launched.tell_step(_group.memory, step)
 
 
 def remember(name: str, text: str) -> None:
@@ -222,18 +203,10 @@ def remembered(name: str) -> str:
 
 def report(error: GanforgeError, further: Sequence[str]) -> bool:
     """Report an error to the launcher, which prints it; return False if there is no launcher."""
-    if wanted() < 2 or TOLD not in os.environ:
+    if wanted() < 2:
         return False
-    about = {
-        "lines": list(map(str, error.args)),
-        "further": list(further),
-        "status": error.status,
-        "weight": -1 if isinstance(error, SilentRankError) else int(isinstance(error, LostRankError)),
-    }
-    with suppress(OSError):
-        (Path(os.environ[TOLD]) / f"{os.environ['RANK']}.error").write_text(json.dumps(about))
-        return True
-    return False
+    weight = -1 if isinstance(error, SilentRankError) else int(isinstance(error, LostRankError))
+    return launched.tell_error(os.environ["RANK"], error, further, weight)
 
 
 def exchange(what: str, value: Any) -> list[Any]:

@@ -9,8 +9,8 @@ from torch import nn
 from ganforge.components.plugins import Plugins
 from ganforge.errors import RecipeError
 from ganforge.recipe import layers
-from ganforge.recipe.plan import Compute
 from ganforge.recipe.resolve import resolve
+from ganforge.recipe.tables import Compute
 from ganforge.training import build
 from ganforge.training.check import check
 from ganforge.training.formula import UnrecordableError

@@ -5,7 +5,8 @@ import tomllib
 import pytest
 
 from ganforge.recipe import layers, line_numbers as module
-from ganforge.recipe.layers import Layer, has
+from ganforge.recipe.layers import Layer
+from ganforge.recipe.nested import has
 
 FORMS = [
     "a.b.c = 1",

@@ -5,7 +5,7 @@ from attrs import evolve
 
 from ganforge.components.coupling import PLAYERS
 from ganforge.components.schedule import Schedule
-from ganforge.recipe.plan import Train
+from ganforge.recipe.tables import Train
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from ganforge.errors import UnrecordableError
-from ganforge.recipe.plan import Compute
+from ganforge.recipe.tables import Compute
 from ganforge.training.state import Snapshot
 from ganforge_recorded import program
 

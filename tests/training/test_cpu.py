@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ganforge.recipe.plan import Compute
+from ganforge.recipe.tables import Compute
 from ganforge.training import cpu
 from ganforge.training.numerics import Precision
 from tests.coats import METHODS as ALL, engine_of, losses_of
