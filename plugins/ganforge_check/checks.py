@@ -12,7 +12,7 @@ from attrs import NOTHING, define, evolve, field, frozen
 from ganforge import Component, InputError, Registry, Setting, brief, contained, drawn_from, structure
 
 # The modules whose functions are checks, in the order in which these run.
-MODULES = ("every", "losses", "networks", "couplings", "datasets", "evaluations", "optimizers", "observers")
+MODULES = ("every", "losses", "forms", "networks", "couplings", "datasets", "evaluations", "optimizers", "observers")
 
 
 class LeftOutError(Exception):
