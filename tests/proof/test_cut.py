@@ -71,7 +71,8 @@ def plain(kind):
                 sets = []
                 for f in (fx, fy):
                     vectors = mlp(torch.stack([one.flatten(1)[:, place].T for one in f]))  # [N, S, width]
-                    sets.append(vectors / (vectors.square().sum(2, keepdim=True).sqrt() + 1e-7))
+                    # Unlike the root of the sum of squares, it has a gradient for a vector of zeros: 0.
+                    sets.append(vectors / (torch.linalg.vector_norm(vectors, dim=2, keepdim=True) + 1e-7))
                 k, q = sets[0].detach(), sets[1]
                 if single:  # all crops are of one picture
                     k, q = k.reshape(1, -1, 6), q.reshape(1, -1, 6)
