@@ -84,8 +84,8 @@ class RecipeError(InputError):
         self.problems = tuple(problems)
 
 
-def nearest(name: str, options: Iterable[str]) -> str:
-    """Suggest the option closest to `name`; if none is close, list them all.
+def nearest(name: str, options: Iterable[str], otherwise: str = "") -> str:
+    """Suggest the option closest to `name`; if none is close, return `otherwise`, or list them all.
 
     >>> nearest("epss", ["eps", "delta"])
     "did you mean 'eps'?"
@@ -98,7 +98,7 @@ def nearest(name: str, options: Iterable[str]) -> str:
     close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
     if close:
         return f"did you mean '{close[0]}'?"
-    return f"there are: {', '.join(known)}" if known else ""
+    return otherwise or (f"there are: {', '.join(known)}" if known else "")
 
 
 def printable(text: str) -> str:

@@ -173,7 +173,8 @@ def _find_file(source: str, folder: Path, shipped: Mapping[str, Path], where: st
         message, hint = f"expected a recipe, but '{source}' is {kind}", ""
     else:
         beside = [other.name for other in path.parent.glob("*.toml") if os.path.isfile(other)]
-        message, hint = f"no recipe '{source}'", nearest(path.name, [*shipped, *beside])
+        message = f"no recipe '{source}'"
+        hint = nearest(path.name, [*shipped, *beside], "'ganforge recipes' lists those of plugins")
     raise RecipeError([Problem(where, "extends" if where else "", message, hint)])
 
 

@@ -132,6 +132,7 @@ def test_validate_answers_in_json_too(toy, ganforge):
         (["show", "train", "--set", "a=1"], "--set is only for generator, discriminator, network"),
         (["show", "loss", "l3"], "unknown loss 'l3'; did you mean"),
         (["run", "discogan_tyo"], "no recipe 'discogan_tyo'; did you mean 'discogan_toy'?"),
+        (["run", "nothing"], "no recipe 'nothing'; 'ganforge recipes' lists those of plugins"),
         (["run", "."], "expected a recipe, but '.' is a folder"),
         (["list", "--plugin", "absent.py"], "no plugin file 'absent.py'"),
         (["evaluate", "absent"], "no run at 'absent'"),
