@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ganforge.cli import common
-from ganforge.errors import InputError, StoppedError
+from ganforge.errors import GanforgeError, InputError, StoppedError
 
 if TYPE_CHECKING:
     import torch
@@ -126,19 +126,24 @@ def _train(started: "Run") -> None:
         return
     launched.tell_run(started.folder)
     plugins = started.plugins
-    _attach_observers(started)
     among = f", {ranks.world()} devices" if ranks.world() > 1 else ""
-    common.tell(f"{started.plan.name}: {started.folder} on {started.device}{among}")
-    if foreign := [f"{plugin.name} {plugin.version} ({plugin.origin})" for plugin in plugins.foreign()]:
-        common.tell(f"plugins: {', '.join(foreign)}")
     try:
+        _attach_observers(started)
+        common.tell(f"{started.plan.name}: {started.folder} on {started.device}{among}")
+        if foreign := [f"{plugin.name} {plugin.version} ({plugin.origin})" for plugin in plugins.foreign()]:
+            common.tell(f"plugins: {', '.join(foreign)}")
         started.build()
+    except (GanforgeError, KeyboardInterrupt):
+        started.discard()
+        raise
+    try:
         if started.memory:
             common.tell(started.memory)
         started.train()
     except (KeyboardInterrupt, StoppedError):
         devices = f" --devices {ranks.world()}" if ranks.world() > 1 else ""
-        common.say(f"interrupted at step {started.step}; continue with: ganforge resume {started.folder}{devices}")
+        way = f"continue with: ganforge resume {started.folder}{devices}" if started.newest else "nothing was saved"
+        common.say(f"interrupted at step {started.step}; {way}")
         raise
     finally:
         started.close()

@@ -82,7 +82,10 @@ def structure(value: Any, setting: Setting, path: Key, report: Report) -> Any:
     try:
         result = _converter().structure(value, setting.type)
     except (ValueError, TypeError, AttributeError, StructureHandlerNotFoundError):  # cattrs reads keys of any value
-        report(path, f"expected {describe(setting.type)}, got {describe_value(value)}", "")
+        arms = get_args(setting.type) if is_union(setting.type) else (setting.type,)
+        too_large = any(arm in (int, float) and fits(value, arm) for arm in arms)
+        hint = "numbers must be between -2^53 and 2^53" if too_large else ""
+        report(path, f"expected {describe(setting.type)}, got {describe_value(value)}", hint)
         return NOTHING
     if result is None:
         return result

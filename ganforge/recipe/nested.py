@@ -29,16 +29,26 @@ def flatten(table: Mapping[str, Any]) -> dict[str, Any]:
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> Table:
     """Merge a table into another; a table whose `use` changes replaces the older one completely.
 
+    A component is the same with and without the name of its plugin, which locked recipes add.
+
     >>> merge({"use": "a", "x": 1}, {"x": 2}), merge({"use": "a", "x": 1}, {"use": "b"})
     ({'use': 'a', 'x': 2}, {'use': 'b'})
+    >>> merge({"use": "mine/a", "x": 1}, {"use": "a"})
+    {'use': 'a', 'x': 1}
     """
-    if "use" in over and "use" in base and over["use"] != base["use"]:
+    if "use" in over and "use" in base and not _is_same(over["use"], base["use"]):
         return dict(over)
     result = dict(base)
     for key, value in over.items():
         older = result.get(key)
         result[key] = merge(older, value) if isinstance(value, dict) and isinstance(older, dict) else value
     return result
+
+
+def _is_same(one: Any, other: Any) -> bool:
+    """Return whether two names can mean the same component."""
+    names = (str(one).split("/"), str(other).split("/"))
+    return one == other or (names[0][-1] == names[1][-1] and len(names[0]) != len(names[1]))
 
 
 def has(table: Any, path: Key) -> bool:

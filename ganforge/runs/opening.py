@@ -20,7 +20,7 @@ from ganforge.recipe.lock import lock_text
 from ganforge.recipe.plan import Plan
 from ganforge.runs import checkpoint
 from ganforge.runs.assemble import require_parts, settle
-from ganforge.runs.changes import notes_of, require_same_data, require_same_run, started_from
+from ganforge.runs.changes import changes, notes_of, require_same_data, require_same_run, started_from
 from ganforge.runs.clock import Clock
 from ganforge.runs.load import LOCK, find_run, read_plan
 from ganforge.runs.run import Run
@@ -56,7 +56,9 @@ def create(plan: Plan, plugins: Plugins, out: Path, device: torch.device, report
         notes = notes_of(folder.path, plan, sources)
         if warm_start is not None:
             notes["start"] = dict(warm_start.digests)
-        facts: dict[str, Any] = {"notes": notes, "odd": decided.odd, "warm_start": warm_start, "home": home}
+        # A locked recipe says what it was trained on, and repeats its run only with the same.
+        odd = [*decided.odd, *(f"this does not repeat the locked run: {change}" for change in changes(plan, notes))]
+        facts: dict[str, Any] = {"notes": notes, "odd": odd, "warm_start": warm_start, "home": home}
         run = Run(folder, plan, plugins, device, dataset, sources, held, clock, **facts)
         folder.write(LOCK, run.locked())
         if ranks.is_lead():

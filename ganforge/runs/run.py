@@ -241,6 +241,12 @@ class Run:
         """A sample of each field."""
         return {domain: probe[:1].to(self.device) for domain, probe in self._probes.items()}
 
+    def discard(self) -> None:
+        """Close a run that was refused before its first step; if it is new, delete its folder."""
+        self.close()
+        if self.resumed_from is None:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
     def close(self) -> None:
         """Release the run's folder for other processes."""
         self.saving.close()

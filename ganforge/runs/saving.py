@@ -225,7 +225,7 @@ class Saving:
     def require_finite(self) -> None:
         """Raise a DivergedError if losses are no longer finite."""
         if culprit := self._run.meter.culprit():
+            kept = "earlier checkpoints are kept; " if self.newest else ""
             raise DivergedError(
-                f"the loss '{culprit.name}' is {culprit.value} at step {culprit.step}; "
-                "earlier checkpoints are kept. Try a lower learning rate"
+                f"the loss '{culprit.name}' is {culprit.value} at step {culprit.step}; {kept}try a lower learning rate"
             )

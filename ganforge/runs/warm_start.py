@@ -119,8 +119,10 @@ def _misfits(network: str, there: Tensors, here: Tensors) -> Iterator[str]:
 def _problems(plan: Plan, saved: Saved, lines: Sequence[str], absent: Sequence[str]) -> Iterator[Problem]:
     """Yield everything that does not fit as problems of the recipe; the last one says what to do."""
     messages = _shortened(lines)
-    if absent:
-        messages.append(f"'{saved.weights.folder}' does not contain {', '.join(absent)}")
+    ignored = saved.weights.ignored
+    messages += [ignored[name] for name in absent if name in ignored]
+    if nowhere := [name for name in absent if name not in ignored]:
+        messages.append(f"'{saved.weights.folder}' does not contain {', '.join(nowhere)}")
     for message in messages:
         last = message is messages[-1]
         yield plan.recipe.problem(KEY, message, "set train.start_lenient = true to start without" if last else "")

@@ -8,6 +8,8 @@ from typing import Any
 
 from ganforge import InputError, Plan, decide, flatten, is_changeable, lock_text, make_dataset, read_inside, read_lock
 
+ORIGINS = {"data": "dataset.", "start": "train.start"}  # tables of notes in a lock, and the keys that change them
+
 
 def first_difference(folder: Path, plan: Plan) -> tuple[str, Any, Any] | None:
     """Compare a plan with the run that a folder holds.
@@ -44,6 +46,20 @@ def precision(folder: Path) -> str:
     with suppress(InputError, FileNotFoundError):
         return str(flatten(read_lock(folder)[1]).get("compute.precision", ""))
     return ""
+
+
+def origins(folder: Path) -> dict[tuple[str, str], str]:
+    """Return the digests of a run's data and of the weights that it started from, such as of ("data", "train.A")."""
+    with suppress(InputError, FileNotFoundError):
+        notes = read_lock(folder)[1].get("lock")
+        tables = {part: notes.get(part) if isinstance(notes, dict) else None for part in ORIGINS}
+        return {
+            (part, name): str(digest)
+            for part, table in tables.items()
+            if isinstance(table, dict)
+            for name, digest in table.items()
+        }
+    return {}
 
 
 def foreign_code(folder: Path, plan: Plan) -> str:

@@ -15,12 +15,11 @@ from attrs import evolve, field, frozen
 
 from ganforge import InputError, Measured, Results, Split, is_finished, read_results
 from ganforge_compare.comparison import Member
-from ganforge_compare.difference import precision
 from ganforge_compare.intervals import Estimate, estimate, holm
+from ganforge_compare.notes import on_results, on_runs
 
 LARGEST = 1e150  # larger metrics have no sensible mean
 SPLIT: Split = "test"
-FEW = 3  # runs named at most
 
 Seeds = Mapping[int, float]  # the value of each seed; nan if it is not finite
 
@@ -135,17 +134,18 @@ class Comparison:
 
     @cached_property
     def same(self) -> dict[str, float]:
-        """Metrics with one value in all runs, two or more, such as what real pictures reach."""
+        """Metrics with one value in all runs that have them, two or more, such as what real pictures reach."""
         found: dict[str, list[float]] = {}
+        runs: dict[str, set[tuple[str, int]]] = {}
         for one in self.recipes:
             for held in one.checkpoints.values():
                 for metric, values in held.metrics.items():
                     found.setdefault(metric, []).extend(values.values())
-        several = sum(len(one.runs) for one in self.recipes) > 1
+                    runs.setdefault(metric, set()).update((one.name, seed) for seed in values)
         return {
             metric: values[0]
             for metric, values in found.items()
-            if several and len(set(values)) == 1 and math.isfinite(values[0])
+            if len(runs[metric]) > 1 and len(set(values)) == 1 and math.isfinite(values[0])
         }
 
     def metrics(self, checkpoint: str) -> list[str]:
@@ -184,7 +184,7 @@ def gather(found: Sequence[tuple[Member, Results]], level: float) -> Comparison:
     recipes = [_compared(name, mine) for name, mine in runs.items()]
     pairs = [(*pair, by) for pair in combinations(recipes, 2) if (by := _by(*pair, recipes[0].point))]
     differences = _corrected([one for pair in pairs for one in _differences(*pair, level)])
-    notes = [*_notes(recipes), *_of_precision([member for member, _ in found])]
+    notes = [*on_results(recipes), *on_runs([member for member, _ in found])]
     return Comparison(level, recipes, differences, notes)
 
 
@@ -242,81 +242,3 @@ def _corrected(differences: Sequence[Difference]) -> list[Difference]:
     """Correct every p for the number of differences."""
     corrected = iter(holm([one.estimate.p for one in differences if one.estimate.p is not None]))
     return [one if one.estimate.p is None else evolve(one, p_holm=next(corrected)) for one in differences]
-
-
-# What a reader must know
-
-
-def _notes(recipes: Sequence[Compared]) -> Iterator[str]:
-    if max(len(one.runs) for one in recipes) == 1:
-        yield "one seed: no deviation, no interval, and any difference may be chance"
-    elif len({tuple(one.runs) for one in recipes}) > 1:
-        yield f"some seeds are missing: {_each(recipes, lambda one: ', '.join(map(str, one.runs)))}"
-    if len({step for one in recipes for step in one.checkpoints["last"].steps.values()}) > 1:
-        steps = _each(recipes, lambda one: _span(one.checkpoints["last"].steps.values()))
-        yield f"the last steps differ: {steps}"
-    yield from _of_the_best(recipes)
-    odd: dict[str, list[str]] = {}
-    for one in recipes:
-        for name, checkpoint in one.checkpoints.items():
-            for metric, values in checkpoint.metrics.items():
-                where = [f"{one.name}, seed {seed} ({name})" for seed, value in values.items() if math.isnan(value)]
-                odd.setdefault(metric, []).extend(where)
-    for metric, places in odd.items():
-        if places:
-            yield f"{metric} is not finite and is left out: {'; '.join(places)}"
-    for role, facts in told(recipes).items():
-        for key, held in facts.items():
-            if len({value for values in held.values() for value in values}) > 1:
-                yield f"{role} was measured differently: {key} is {_among(held)}"
-
-
-def _of_precision(trained: Sequence[Member]) -> Iterator[str]:
-    """Report runs that leave their precision to the device and were trained on devices that choose different ones."""
-    found: dict[str, list[str]] = {}
-    for member in trained:
-        if "compute.precision" not in member.point.values and (kind := precision(member.folder)):
-            found.setdefault(kind, []).append(member.label)
-    if len(found) > 1:
-        yield f"runs have different precisions: {'; '.join(f'{kind} {_few(names)}' for kind, names in found.items())}"
-
-
-def _few(names: Sequence[str]) -> str:
-    return "; ".join(names) if len(names) <= FEW else f"{'; '.join(names[:FEW])}; and {len(names) - FEW} more"
-
-
-def _of_the_best(recipes: Sequence[Compared]) -> Iterator[str]:
-    """Report best checkpoints that were chosen by different metrics, or by none."""
-    chosen = [one for one in recipes if "best" in one.checkpoints]
-    if chosen and len({one.by for one in recipes}) > 1:
-        yield f"`best` was chosen differently: {_each(recipes, lambda one: f'by {one.by}' if one.by else 'not chosen')}"
-    for one in chosen:
-        have = len(one.checkpoints["best"].steps)
-        if have < len(one.runs):
-            yield f"only {have} of {len(one.runs)} runs of {one.name} have a best checkpoint"
-
-
-def told(recipes: Sequence[Compared]) -> dict[str, dict[str, dict[str, list[Any]]]]:
-    """Return the facts of evaluations at the last step: for each role and fact, the values of each recipe."""
-    found: dict[str, dict[str, dict[str, list[Any]]]] = {}
-    for one in recipes:
-        for roles in one.checkpoints["last"].about.values():
-            for role, facts in roles.items():
-                for key, value in facts.items():
-                    held = found.setdefault(role, {}).setdefault(key, {}).setdefault(one.name, [])
-                    if value not in held:
-                        held.append(value)
-    return found
-
-
-def _each(recipes: Sequence[Compared], say: Callable[[Compared], str]) -> str:
-    return "; ".join(f"{one.name} {say(one)}" for one in recipes)
-
-
-def _span(values: Any) -> str:
-    low, high = min(values), max(values)
-    return f"{low:,}" if low == high else f"{low:,} to {high:,}"
-
-
-def _among(values: Mapping[str, Sequence[Any]]) -> str:
-    return "; ".join(f"{', '.join(map(str, held))} for {name}" for name, held in values.items())

@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ganforge import print_rows, tell
-from ganforge_compare.findings import Compared, Comparison, Difference, told
+from ganforge_compare.findings import Compared, Comparison, Difference
 from ganforge_compare.intervals import Estimate
+from ganforge_compare.notes import told
 
 GAP = 2  # characters between columns
 COARSEST, FINEST = 1e6, 1e-6  # deviations by which numbers are rounded to decimals

@@ -49,6 +49,9 @@ def evaluate(
     trained = load_trained(run, plugins, pick_device(device), norm, sets or ())
     best, newest = (named(run, pointer) for pointer in ("best", "latest"))
     others = other_data(trained.plan, trained.dataset, sets or ()) if trained.plan.evaluations else ""
+    own = trained.plan.recipe.table.get("train", {}).get("norm")
+    if norm is not None and norm != own:
+        others = "; ".join([*filter(None, [others]), f"train.norm is {own}, not {norm}"])
     if others:
         plugins.say(f"note: these are not the run's own metrics: {others}")
     target = out or (run if run.is_dir() and not (run / PACK).exists() and not others else None)
@@ -77,7 +80,10 @@ def evaluate(
         typer.echo(results.text(), nl=False)
     elif last:
         print_results(results)
-        tell(f"figures: {target / 'figures'}" if target else "figures are written with --out DIR")
+        if target is None:
+            tell("figures are written with --out DIR")
+        elif (target / "figures").is_dir():
+            tell(f"figures: {target / 'figures'}")
     elif not failures:
         tell("the recipe has no evaluations")
     for failure in failures:

@@ -26,12 +26,18 @@ def diversity(trained: Trained, *, limit: Annotated[int, ge(2)] = 200) -> Findin
     """
     metrics: dict[str, float] = {}
     about: dict[str, int] = {}
+    warnings = []
     for direction in trained.directions:
         real = inputs(trained, trained.target(direction), limit)
         translated = translations(trained, direction, limit)
-        metrics[f"diversity_{direction}"] = ratio(translated, real)
+        name = f"diversity_{direction}"
+        metrics[name] = ratio(translated, real)
+        if min(len(translated), len(real)) < 2:
+            warnings.append(f"{name} cannot be measured: a single sample has no diversity")
+        elif torch.equal(real, real[:1].expand_as(real)):
+            warnings.append(f"{name} cannot be measured: all real samples are equal")
         about |= {f"pictures_{direction}": len(translated), f"real_{direction}": len(real)}
-    return Findings(metrics, about=about)
+    return Findings(metrics, about=about, warnings=warnings)
 
 
 def ratio(translated: Tensor, real: Tensor) -> float:

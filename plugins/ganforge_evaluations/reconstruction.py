@@ -3,6 +3,7 @@
 import math
 from typing import Annotated
 
+import torch
 from attrs.validators import ge
 from torch import Tensor
 
@@ -26,6 +27,7 @@ def reconstruction(trained: Trained, *, limit: Annotated[int, ge(1)] = 1000) -> 
     """
     metrics: dict[str, float] = {}
     about: dict[str, int] = {}
+    warnings = []
     sources = {direction: trained.source(direction) for direction in sorted(reconstructing(trained))}
     for direction, domain in sources.items():
         label = domain if [*sources.values()].count(domain) == 1 else direction
@@ -33,9 +35,11 @@ def reconstruction(trained: Trained, *, limit: Annotated[int, ge(1)] = 1000) -> 
         back = trained.translate(direction, source, value="reconstructed")
         about[f"pictures_{label}"] = len(source)
         metrics |= {f"{name}_{label}": value for name, value in measure(source, back).items()}
+        if torch.equal(source, source[:1].expand_as(source)):
+            warnings.append(f"cycle_error_{label} cannot be measured: the samples do not differ from their mean")
     if not metrics:
         raise InputError("reconstruction needs a coupling with a way back, such as 'gan-recon' or 'discogan'")
-    return Findings(metrics, about=about)
+    return Findings(metrics, about=about, warnings=warnings)
 
 
 def measure(source: Tensor, reconstructed: Tensor) -> dict[str, float]:

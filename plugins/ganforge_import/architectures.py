@@ -16,6 +16,7 @@ from typing import Any
 from attrs import field, frozen
 
 Shapes = Mapping[str, Sequence[int]]
+ALIKE = 0.1  # share of module names in common, below which a network is unknown
 HELD = ("conv", "blur")  # layers with tensors, besides norms with scales
 
 
@@ -54,10 +55,10 @@ class Architecture:
 
 
 def nearest_architecture(shapes: Shapes) -> Architecture | None:
-    """Return the public network with the most module names in common with a state dict; None if there are none."""
+    """Return the public network with the most module names in common with a state dict; None if few are."""
     found = [read(shapes) for read in FAMILIES]
     best = max(found, key=lambda one: one.likeness(shapes))
-    return best if best.likeness(shapes) else None
+    return best if best.likeness(shapes) > ALIKE else None
 
 
 def _resnet(shapes: Shapes) -> Architecture:
@@ -69,9 +70,11 @@ def _resnet(shapes: Shapes) -> Architecture:
     halvings = max(0, min((inner // max(1, width)).bit_length() - 1, 8))
     norm = _norm(shapes, "model.1")
     down, up = _has_blur(shapes, 3), _has_blur(shapes, 4)
-    places = {key.split(".")[3] for key in weights}
-    dropout = "6" in places and "5" not in places  # it moves the second convolution by one
-    block = ["pad", "conv", "norm", "relu", *(["dropout"] if dropout else []), "pad", "conv", "norm"]
+    places = {key.split(".")[3] for key, shape in weights.items() if len(shape) == 4}
+    zeros = "0" in places  # convolutions pad by themselves, without a layer before them
+    dropout = ("4" if zeros else "6") in places  # it moves the second convolution by one
+    pad = [] if zeros else ["pad"]
+    block = [*pad, "conv", "norm", "relu", *(["dropout"] if dropout else []), *pad, "conv", "norm"]
     layers = ["pad", "conv", "norm", "relu"]
     layers += halvings * ["conv", "norm", "relu", *(["blur"] if down else [])]
     first = len(layers)
@@ -86,6 +89,7 @@ def _resnet(shapes: Shapes) -> Architecture:
         "halvings": halvings,
         "norm": norm,
         "dropout": 0.5 if dropout else 0.0,
+        "padding": "zeros" if zeros else "reflect",
         "down": "antialiased" if down else "strided",
         "up": "antialiased" if up else "deconvolution",
     }

@@ -65,13 +65,15 @@ def _notes(imported: "Imported", *, bgr: bool) -> list[str]:
     found = [f"{name} holds numbers that are not finite" for name in imported.not_finite]
     if any(one.use in ("resnet", "unet") for one in architectures):
         found.append("their code has pixels in -1..1; ganforge's networks take and return 0..1, and convert internally")
-    if imported.plan.train.norm == "batch":
+    if imported.plan.train.norm == "batch" and any(one.role == "generator" for one in architectures):
         found.append(
             "batch norm uses the statistics of each batch, as their test command does; for those in the files, which "
-            "--eval uses there, add --norm running"
+            "--eval uses there, give --norm running to translate and evaluate"
         )
     if any("bottleneck" in one.settings for one in architectures):
-        found.append("a single picture cannot be normalised where it is one pixel: add --norm running")
+        found.append(
+            "a single picture cannot be normalised where it is one pixel: give --norm running to translate and evaluate"
+        )
     if any(one.use == "resnet" and one.settings["dropout"] for one in architectures):
         found.append(
             "dropout in the residual blocks is for training only; their test command keeps it on without --eval"

@@ -11,7 +11,9 @@ from torch import Tensor
 
 from ganforge import InputError, free_memory, nearest, printable
 
-WRAPPERS = ("module.", "_orig_mod.")  # prefixes of keys from `nn.DataParallel` and `torch.compile`
+# What the keys of the public networks begin with; what stands before it is from a wrapper, such as `nn.DataParallel`,
+# `torch.compile`, or a program's own module.
+ROOTS = re.compile(r"model|net|main|mlp_\d+|conv\d|bn\d")
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 
 State = dict[str, Tensor]
@@ -34,9 +36,7 @@ def read_state(path: Path) -> State:
     for key, tensor in state.items():
         if tensor.layout != torch.strided or tensor.is_quantized or tensor.is_meta:
             raise InputError(f"{path}: {printable(key)} is not a plain tensor: save it as one")
-    for wrapper in WRAPPERS:
-        while all(key.startswith(wrapper) for key in state):
-            state = {key.removeprefix(wrapper): tensor for key, tensor in state.items()}
+    state = _unwrapped(state)
     return {key: tensor for key, tensor in state.items() if not _is_unused(key, state)}
 
 
@@ -68,6 +68,16 @@ def _state_in(path: Path, found: Any) -> State:
         names = ", ".join(map(printable, states))
         raise InputError(f"{path} holds several networks: {names}; save each state dict in its own file")
     return next(iter(states.values()))
+
+
+def _unwrapped(state: State) -> State:
+    """Return a state dict whose keys begin as a public network's do; as it is, if no prefix of all keys hides one."""
+    bare = state
+    while not all(ROOTS.fullmatch(key.partition(".")[0]) for key in bare):
+        if len({key.partition(".")[0] for key in bare}) > 1 or not all("." in key for key in bare):
+            return state
+        bare = {key.partition(".")[2]: tensor for key, tensor in bare.items()}
+    return bare
 
 
 def _is_state(found: Any) -> bool:

@@ -23,6 +23,9 @@ from ganforge_networks.layers import (
     to_signed,
 )
 
+Padding = Literal["reflect", "replicate", "zeros"]
+PADS = {"reflect": nn.ReflectionPad2d, "replicate": nn.ReplicationPad2d, "zeros": nn.ZeroPad2d}
+
 
 class Generator(nn.Module):
     """Residual blocks between layers that halve the picture and layers that double it; values in [0, 1].
@@ -38,6 +41,7 @@ class Generator(nn.Module):
         halvings: halvings of height and width; 2 in CycleGAN, 4 in pix2pixHD's global generator (Wang et al. 2018).
         norm: normalisation after a convolution.
         dropout: dropout rate in each block.
+        padding: how blocks continue their input beyond its edges: `reflect`, `replicate` (the edge) or `zeros`.
         down: `strided` convolutions, or `antialiased` ones, which are followed by a blur (Park et al. 2020).
         up: `deconvolution`, or a convolution after an `antialiased` doubling (Park et al. 2020), or after a `resize`
             that repeats pixels (Odena et al. 2016).
@@ -54,6 +58,7 @@ class Generator(nn.Module):
         halvings: Annotated[int, ge(0), le(8)] = 2,
         norm: Norm = "instance",
         dropout: Rate = 0.0,
+        padding: Padding = "reflect",
         down: Literal["strided", "antialiased"] = "strided",
         up: Literal["deconvolution", "antialiased", "resize"] = "deconvolution",
         init: Preset = "dcgan",
@@ -75,7 +80,7 @@ class Generator(nn.Module):
             layers += [nn.Conv2d(channels, 2 * channels, 3, stride, 1, bias=bias)]
             layers += [*normalisation(norm, 2 * channels), nn.ReLU()]
             layers += [BlurDown(2 * channels)] if down == "antialiased" else []  # [N, 2 channels, H/2, W/2]
-        layers += [Block(width * 2**halvings, norm, dropout) for _ in range(blocks)]
+        layers += [Block(width * 2**halvings, norm, dropout, padding) for _ in range(blocks)]
         for level in range(halvings, 0, -1):
             channels = width * 2**level
             layers += _double(channels, up, bias)  # [N, channels/2, 2 H, 2 W]
@@ -106,13 +111,13 @@ class Generator(nn.Module):
 class Block(nn.Module):
     """Two convolutions, whose result is added to their input (He et al. 2016)."""
 
-    def __init__(self, channels: int, norm: Norm, dropout: float) -> None:
+    def __init__(self, channels: int, norm: Norm, dropout: float, padding: Padding) -> None:
         super().__init__()
-        bias = norm == "instance"
-        layers: list[nn.Module] = [nn.ReflectionPad2d(1), nn.Conv2d(channels, channels, 3, bias=bias)]
+        bias, pad = norm == "instance", PADS[padding]
+        layers: list[nn.Module] = [pad(1), nn.Conv2d(channels, channels, 3, bias=bias)]
         layers += [*normalisation(norm, channels), nn.ReLU()]
         layers += [nn.Dropout(dropout)] if dropout else []
-        layers += [nn.ReflectionPad2d(1), nn.Conv2d(channels, channels, 3, bias=bias), *normalisation(norm, channels)]
+        layers += [pad(1), nn.Conv2d(channels, channels, 3, bias=bias), *normalisation(norm, channels)]
         self.layers = nn.Sequential(*layers)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -396,6 +396,29 @@ def test_a_sweep_shows_last_and_best_and_metrics_that_some_points_lack(run):
     assert [list(line.get_data()[1]) for line, *_ in second.containers] == [[5], []]
 
 
+def test_a_metric_that_one_run_alone_has_is_a_row(run):
+    found = compare([run("a", 0, {"m": 1, "way back": 3}), run("b", 0, {"m": 1})])
+    assert {row["metric"] for row in tables.rows_of_metrics(found)} == {"r.way back"}
+    assert list(tables.lines_of_facts(found)) == ["the same in all runs: r.m 1"]
+
+
+def test_runs_on_other_data_or_from_other_weights_are_told_unless_that_is_what_varies(run):
+    def lock(members):
+        for number, member in enumerate(members):
+            (member.folder / "recipe.lock.toml").write_text(
+                f'[lock.data]\n"train.A" = "3 samples, {number}"\n"test.A" = "2 samples, 7"\n[lock.start]\nG = "{number}"\n'
+            )
+        return members
+
+    alike = compare(lock([run("a", 0, {"m": 1}), run("a", 1, {"m": 2})]))
+    data = "runs have different data (train.A): 3 samples, 0 a, seed 0; 3 samples, 1 a, seed 1"
+    start = "runs have different weights to start from (G): 0 a, seed 0; 1 a, seed 1"
+    assert alike.notes == [data, start]
+    varied = compare(lock([run("b", 0, {"m": 1}, values={"dataset.root": root}) for root in ("x", "y")]))
+    assert not any("different data" in note for note in varied.notes)
+    assert any("different weights" in note for note in varied.notes)
+
+
 def test_runs_of_devices_with_another_precision_are_told(run):
     members = [run("a", seed, {"m": seed}) for seed in range(5)]
     for member in members:

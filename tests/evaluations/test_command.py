@@ -45,6 +45,25 @@ def test_weights_alone_are_evaluated_on_data_that_moved_and_stay_as_they_are(run
     assert json.loads((tmp_path / "found" / "metrics.json").read_text())["step"] == 1
 
 
+def test_other_statistics_of_batch_norm_are_told_and_leave_no_metrics_in_the_run(run, ganforge):
+    before = (run / "metrics.json").read_text()
+    result = ganforge("evaluate", run, "--norm", "running")
+    assert result.status == 0
+    assert result.err == "note: these are not the run's own metrics: train.norm is recalibrated, not running\n"
+    assert (run / "metrics.json").read_text() == before
+    own = ganforge("evaluate", run, "--norm", "recalibrated")
+    assert (own.status, own.err) == (0, "")
+
+
+def test_the_same_component_keeps_its_settings_under_its_short_name(run, ganforge):
+    limited = ganforge("evaluate", run, "--set", "evaluations.way_back.limit=1", "--json")
+    again = ["evaluations.way_back.limit=1", "evaluations.way_back.use=reconstruction"]
+    both = ganforge("evaluate", run, *(word for text in again for word in ("--set", text)), "--json")
+    assert both.status == limited.status == 0
+    assert json.loads(both.out) == json.loads(limited.out)
+    assert "cycle_error_A cannot be measured: the samples do not differ from their mean" in both.err
+
+
 def test_other_data_are_told_and_leave_no_metrics_in_the_run(run, ganforge, tmp_path):
     before = (run / "metrics.json").read_text()
     draw_pairs(tmp_path / "other", (("train", 4), ("val", 3)))

@@ -156,8 +156,25 @@ def test_the_offending_loss_and_step_are_named_and_the_last_checkpoint_is_finite
     words = ["--plugin", tmp_path / "wild.py", "--set", "losses.wild={use='wild', above=0.0}"]
     result = ganforge("run", toy, *words)
     assert result.status == 1
-    assert "'generator.wild.AB' is nan at step 1;" in result.err
+    assert "'generator.wild.AB' is nan at step 1; try a lower learning rate" in result.err
     assert not (tmp_path / "runs" / "toy" / "0001" / "checkpoints").exists()
+
+
+REFUSED = {
+    "best": (["record.evaluate_every=1", "record.best=-modes.nothing"], "modes.nothing"),
+    "observer": (["record.observers=['absent']"], "absent"),
+    "evaluation": (["evaluations.fid={use='fid'}"], "fid"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_a_run_that_is_refused_leaves_no_folder(case, toy, ganforge, tmp_path):
+    sets, named = REFUSED[case]
+    assert ganforge("run", toy).status == 0
+    result = ganforge("run", toy, *(word for text in sets for word in ("--set", text)))
+    assert result.status == 2
+    assert named in result.err
+    assert [folder.name for folder in (tmp_path / "runs" / "toy").iterdir()] == ["0001"]
 
 
 def test_a_rewound_run_takes_other_batches_and_goes_on(toy, ganforge, make_engine, tmp_path):
@@ -170,7 +187,7 @@ def test_a_rewound_run_takes_other_batches_and_goes_on(toy, ganforge, make_engin
     words = ["--plugin", tmp_path / "wild.py", "--set", loss, "--set", "record.checkpoint_every=1"]
     stopped = ganforge("run", toy, *words, "--set", "record.log_every=1", "--out", "stopped")
     assert stopped.status == 1
-    assert f"is nan at step {poisoned + 1};" in stopped.err
+    assert f"is nan at step {poisoned + 1}; earlier checkpoints are kept; try a lower" in stopped.err
     rewound = ganforge("run", toy, *words, "--set", "train.on_divergence=rewind", "--out", "rewound")
     assert rewound.status == 0, rewound.err
     assert f"back to step {poisoned}, continuing with other batches (1 of 3 times)" in " ".join(rewound.out.split())

@@ -65,6 +65,12 @@ RESNETS = {
     ),
     "no_antialias": ({"inputs": 3, "outputs": 3, "ngf": 4, "blocks": 4}, "cut"),
     "of many pixels": ({"inputs": 3, "outputs": 3, "ngf": 2, "blocks": 2, "halvings": 4}, "cyclegan"),
+    "zeros": ({"inputs": 3, "outputs": 3, "ngf": 4, "blocks": 3, "padding_type": "zero"}, "cyclegan"),
+    "zeros, batch, dropout": (
+        {"inputs": 3, "outputs": 3, "ngf": 4, "blocks": 2, "norm": "batch", "dropout": True, "padding_type": "zero"},
+        "cyclegan",
+    ),
+    "replicate": ({"inputs": 3, "outputs": 3, "ngf": 4, "blocks": 2, "padding_type": "replicate"}, "cyclegan"),
 }
 
 
@@ -72,7 +78,8 @@ RESNETS = {
 def test_a_resnet_translates_as_the_public_module_did(case, ganforge, tmp_path):
     settings, name = RESNETS[case]
     reference = save(randomise(PublicResnet(**settings)), tmp_path / "latest_net_G.pth")
-    result = ganforge("import", "latest_net_G.pth", "--as", name, "--out", "weights")
+    told = ("--set", "generator.padding=replicate") if settings.get("padding_type") == "replicate" else ()
+    result = ganforge("import", "latest_net_G.pth", "--as", name, "--out", "weights", *told)
     assert result.status == 0, result.err
     if settings.get("norm") == "batch":  # as the public test command has it, but for dropout
         for module in reference.modules():
@@ -213,6 +220,7 @@ def old_instance_norm(state):
 FORMS = {
     "DataParallel": lambda state: {f"module.{key}": value for key, value in state.items()},
     "compiled in parallel": lambda state: {f"module._orig_mod.{key}": value for key, value in state.items()},
+    "of a module": lambda state: {f"netG.{key}": value for key, value in state.items()},
     "state_dict": lambda state: {"epoch": 3, "state_dict": state, "optimizer": {"state": {}, "param_groups": []}},
     "model": lambda state: {"model": {f"module.{key}": value for key, value in state.items()}, "args": None},
     "old instance norm": old_instance_norm,
@@ -254,6 +262,7 @@ def broken(tmp_path):
     torch.save(torch.zeros(3), "tensor.pth")
     torch.save({}, "nothing.pth")
     torch.save({"fc.weight": torch.zeros(3, 3), "fc.bias": torch.zeros(3)}, "other.pth")
+    torch.save({f"layer{n}.conv1.weight": torch.zeros(2) for n in range(9)} | {"conv1.weight": torch.zeros(2)}, "o.pth")
     torch.save({key: value for key, value in state.items() if ".5." not in key}, "lacking.pth")
     torch.save({**state, "extra.weight": torch.zeros(2)}, "extra.pth")
     torch.save({**state, "model.1.bias": torch.zeros(5)}, "shape.pth")
@@ -278,6 +287,7 @@ REFUSED = {
     "tensor": "tensor.pth holds no state dict",
     "nothing": "nothing.pth holds no state dict",
     "other": "other.pth is not a known network: it holds fc.weight, fc.bias ...; known are the ResNet, U-Net, ",
+    "o": "o.pth is not a known network: it holds layer0.conv1.weight, ",
     "lacking": "lacking.pth does not fit 'resnet_2blocks', the nearest known network: "
     "model.10.conv_block.5.weight is missing; ",
     "extra": "extra.pth does not fit 'resnet_2blocks', the nearest known network: extra.weight does not belong to it",

@@ -15,10 +15,12 @@ def norm_of(kind, channels):
 
 
 class PublicBlock(nn.Module):
-    def __init__(self, dim, norm, bias, dropout):
+    def __init__(self, dim, norm, bias, dropout, padding_type):
         super().__init__()
-        first = [nn.ReflectionPad2d(1), nn.Conv2d(dim, dim, 3, bias=bias), norm_of(norm, dim), nn.ReLU(True)]
-        second = [nn.ReflectionPad2d(1), nn.Conv2d(dim, dim, 3, bias=bias), norm_of(norm, dim)]
+        pad = {"reflect": [nn.ReflectionPad2d(1)], "replicate": [nn.ReplicationPad2d(1)], "zero": []}[padding_type]
+        p = 0 if pad else 1
+        first = [*pad, nn.Conv2d(dim, dim, 3, padding=p, bias=bias), norm_of(norm, dim), nn.ReLU(True)]
+        second = [*pad, nn.Conv2d(dim, dim, 3, padding=p, bias=bias), norm_of(norm, dim)]
         self.conv_block = nn.Sequential(*first, *([nn.Dropout(0.5)] if dropout else []), *second)
 
     def forward(self, x):
@@ -43,7 +45,18 @@ class PublicBlur(nn.Module):
 
 
 class PublicResnet(nn.Module):
-    def __init__(self, inputs, outputs, ngf, blocks, norm="instance", halvings=2, dropout=False, antialiased=False):
+    def __init__(
+        self,
+        inputs,
+        outputs,
+        ngf,
+        blocks,
+        norm="instance",
+        halvings=2,
+        dropout=False,
+        antialiased=False,
+        padding_type="reflect",
+    ):
         super().__init__()
         bias = norm == "instance"
         model = [nn.ReflectionPad2d(3), nn.Conv2d(inputs, ngf, 7, bias=bias), norm_of(norm, ngf), nn.ReLU(True)]
@@ -53,7 +66,7 @@ class PublicResnet(nn.Module):
             model += [nn.Conv2d(now, now * 2, 3, stride=stride, padding=1, bias=bias)]
             model += [norm_of(norm, now * 2), nn.ReLU(True)]
             model += [PublicBlur(now * 2, [1.0, 2.0, 1.0], False)] if antialiased else []
-        model += [PublicBlock(ngf * 2**halvings, norm, bias, dropout) for _ in range(blocks)]
+        model += [PublicBlock(ngf * 2**halvings, norm, bias, dropout, padding_type) for _ in range(blocks)]
         for i in range(halvings):
             now = ngf * 2 ** (halvings - i)
             if antialiased:

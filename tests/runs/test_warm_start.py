@@ -130,6 +130,34 @@ def test_networks_that_the_start_lacks_are_an_error_or_begin_anew(start, ganforg
     assert sorted(lock["lock"]["start"]) == ["D_B", "G_AB", "G_BA"]
 
 
+def test_a_network_of_another_training_is_named(start, ganforge, tmp_path):
+    other = ganforge("run", "next.toml", "--set", "train.seed=3", "--out", "other")
+    assert other.status == 0, other.err
+    newest = tmp_path / "other" / "next" / "0001" / "checkpoints" / "step-00000002"
+    shutil.copy(newest / "D_A.safetensors", start / "D_A.safetensors")
+    refused = ganforge("run", "next.toml", "--set", "train.start=weights/G_AB.safetensors")
+    assert refused.status == 2
+    assert "D_A.safetensors' is from another training or step than" in refused.err
+    (start / "state.json").unlink()
+    missing = ganforge("run", "next.toml", "--set", "train.start=weights/G_AB.safetensors")
+    assert "state.json is missing, which belongs to the other files of the checkpoint" in missing.out + missing.err
+
+
+def test_a_locked_recipe_whose_start_changed_says_that_it_repeats_nothing(start, ganforge, tmp_path):
+    assert ganforge("run", "next.toml").status == 0
+    lock = "runs/next/0001/recipe.lock.toml"
+    again = ganforge("run", lock)
+    assert again.status == 0
+    assert "does not repeat" not in again.out + again.err
+    other = ganforge("run", "next.toml", "--set", "train.seed=3", "--out", "other")
+    assert other.status == 0
+    shutil.rmtree(start)
+    shutil.copytree(tmp_path / "other" / "next" / "0001" / "checkpoints" / "step-00000002", start)
+    changed = ganforge("run", lock)
+    assert changed.status == 0
+    assert "this does not repeat the locked run: G_AB has changed since the run began: it was " in changed.out
+
+
 def test_a_start_of_which_nothing_fits_or_that_is_damaged_is_refused_even_leniently(start, ganforge):
     words = ("run", "next.toml", "--set", "train.start_lenient=true")
     (start / "G_AB.safetensors").unlink()

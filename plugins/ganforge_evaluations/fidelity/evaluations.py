@@ -51,10 +51,11 @@ def fid(
             metrics |= kernel
             if math.isfinite(metrics[name]):
                 distance, error = kernel.values()
+                spread = f" ± {error:.2g}" if math.isfinite(error) else ""
                 warnings.append(
                     f"{name} is biased: it compares {_counts(pair)}, and below {ENOUGH:,} on a side it is far too "
                     "large; compare it only with values for the same counts, or compare "
-                    f"kid_{pair.direction} = {distance:.4g} ± {error:.2g}"
+                    f"kid_{pair.direction} = {distance:.4g}{spread}"
                 )
         warnings += _unmeasured(pair, metrics)
     return Findings(metrics, about=found.about, warnings=warnings)
