@@ -6,7 +6,7 @@ import sys
 import pytest
 import torch
 
-from ganforge.errors import RecipeError
+from ganforge.errors import PluginError, RecipeError
 from ganforge.runs.assemble import assemble, settle
 from ganforge.testing import assert_sound, components_of
 from ganforge.training import build
@@ -83,6 +83,31 @@ D_B = 'Network("D_B", "discriminator", ("B",))'
             '    networks = (Network("G_AB", "generator", ("A", "E")), Network("D_B", "discriminator", ("E",)))\n'
             + f"    views = ({VIEW},)\n",
             "G_AB needs the domain E; the data set has A, B",
+        ),
+        (
+            "misfit-training",
+            f'    networks = ({G_AB}, {D_B}, Network("training", "generator", ("A", "B")))\n    views = ({VIEW},)\n',
+            "a network is called 'training', which cannot be the name of its weights' file; rename it",
+        ),
+        (
+            "misfit-path",
+            f'    networks = ({G_AB}, {D_B}, Network("../G", "generator", ("A", "B")))\n    views = ({VIEW},)\n',
+            "a network is called '../G', which cannot be the name of its weights' file; rename it",
+        ),
+        (
+            "misfit-noise",
+            f'    networks = ({G_AB}, {D_B})\n    views = ({VIEW},)\n    noise = {{"Z": 3}}\n',
+            "noise 'Z' has the shape 3, expected whole numbers, such as (8,)",
+        ),
+        (
+            "misfit-drawn",
+            f'    networks = ({G_AB}, {D_B})\n    views = ({VIEW},)\n    noise = {{"A": (3,)}}\n',
+            "the coupling draws 'A' as noise, but it is a domain of the data set",
+        ),
+        (
+            "misfit-pairs",
+            f'    networks = ({G_AB}, {D_B})\n    views = ({VIEW},)\n    pairs = ("A", "B")\n',
+            "pairs holds 'A', expected groups of fields, such as (('A', 'B'),)",
         ),
         ("misfit-none", f"    networks = ({G_AB}, {D_B})\n    views = ()\n", "it has no direction: views is empty"),
     ],
@@ -392,7 +417,8 @@ def ganforge_register(register):
     register.loss("small-hen", small)
 """,
     )
-    with pytest.raises(RecipeError, match="asks for 'hen'"):
+    circle = "values ask for each other: 'hen', which asks for 'egg', which asks for 'hen'"
+    with pytest.raises(RecipeError, match=f"asks for 'hen', but {circle}"):
         make_engine(toy, "losses.hen={use='small-hen'}")
 
 
@@ -561,6 +587,89 @@ def ganforge_register(register):
         assert mine.keys() == theirs.keys()
         assert all(torch.equal(mine[player], theirs[player]) for player in mine)
     assert recorded.recording.reason == ""
+
+
+SHARED = """
+class Encoder(nn.Module):
+    '''Layers around one that both encoders share.'''
+    def __init__(self, shape, shared):
+        super().__init__()
+        self.first, self.shared = nn.Linear(2, 4), shared
+    def forward(self, x):
+        return self.shared(self.first(x))
+def shared(shape):
+    '''The shared layer.'''
+    return nn.Linear(4, 2)
+@frozen
+class Mine(Coupling):
+    '''Two encoders with a shared layer, which belongs to a player.'''
+    @property
+    def networks(self):
+        layer = Network("S", "shared", ("A",), "PLAYER")
+        both = [Network(f"E_{d}", "encoder", (d,), "generator", {"shared": layer}) for d in "AB"]
+        return [Network("G_AB", "generator", ("A", "B")), Network("D_B", "discriminator", ("B",)), layer, *both]
+    @property
+    def views(self):
+        networks = {"generator": "G_AB", "discriminator": "D_B", "one": "E_A", "other": "E_B", "layer": "S"}
+        return [View("AB", ("A", "B"), {"source": "A", "real": "B"}, networks)]
+def alike(one, other, source, real):
+    '''Codes of samples are alike.'''
+    return (one(source) - other(real)).square().mean()
+@hookimpl
+def ganforge_register(register):
+    register.coupling("KIND", Mine)
+    register.network("KIND-encoder", Encoder)
+    register.network("KIND-layer", shared)
+    register.loss("KIND-alike", alike)
+"""
+
+
+@pytest.mark.parametrize("player", ["generator", "discriminator"])
+def test_a_layer_that_two_networks_share_is_updated_once_and_by_one_player(player, toy, with_plugin, make_engine):
+    kind = f"shared-{player}"
+    with_plugin(kind.replace("-", "_"), SHARED.replace("PLAYER", player).replace("KIND", kind))
+    tables = [f"coupling.use={kind}", f"encoder.use={kind}-encoder", f"shared.use={kind}-layer"]
+    tables += ["losses.reconstruction=false", f"losses.alike={{use='{kind}-alike'}}", "optimizer.lr=1e-3"]
+    if player == "discriminator":
+        with pytest.raises(
+            PluginError, match=r"the discriminator and the generator both update E_A\.shared\.weight: pass"
+        ):
+            make_engine(toy, *tables)
+        return
+    engine, batches = make_engine(toy, *tables, "optimizer.weight_decay=0.0")
+    layer = engine.networks["S"]
+    assert sum(one is layer.weight for one in engine.players["generator"].parameters) == 1
+    before = layer.weight.detach().clone()
+    engine.step(0, batches(0))
+    assert (layer.weight - before).abs().max() <= 1.001e-3  # Adam's first step is the learning rate
+
+
+def test_many_values_that_ask_for_each_other_are_planned_at_once(toy, with_plugin, make_engine):
+    values = "".join(
+        f"def deep{n}(deep{n - 1}, deep{n - 2}):\n    return deep{n - 1} + deep{n - 2}\n" for n in range(2, 60)
+    )
+    names = ", ".join(f"deep{n}" for n in range(60))
+    with_plugin(
+        "deep_values",
+        f"""
+def deep0(fake):
+    return fake
+def deep1(fake):
+    return fake / 2
+{values}
+def deepest(deep59):
+    '''The mean of the last one.'''
+    return deep59.mean() * 1e-12
+@hookimpl
+def ganforge_register(register):
+    for value in ({names}):
+        register.value(value.__name__, value)
+    register.loss("deepest", deepest)
+""",
+    )
+    engine, batches = make_engine(toy, "losses.deepest={use='deepest'}", "compute.compile=false")
+    losses = engine.step(0, batches(0))
+    assert losses["generator"].isfinite().all()
 
 
 def test_an_update_gets_what_it_asks_for_and_may_take_more(toy, with_plugin, make_engine):

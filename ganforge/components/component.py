@@ -107,7 +107,10 @@ class Component(Named):
         if not isinstance(self.factory, type):
             return self.signature.given
         method = self.method(player)
-        return None if method is None else read_signature(getattr(self.factory, method)).given[1:]
+        if method is None:
+            return None
+        bound = not isinstance(inspect.getattr_static(self.factory, method), staticmethod)
+        return read_signature(getattr(self.factory, method)).given[1 if bound else 0 :]
 
 
 def place_of(thing: Any) -> str:

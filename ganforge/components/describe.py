@@ -1,5 +1,6 @@
 """Describe types, values and ranges in the terms of a recipe."""
 
+import enum
 import types
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -19,6 +20,8 @@ def describe(hint: Any) -> str:
         return " or ".join(describe(arm) for arm in arguments if arm is not type(None))
     if origin is Literal:
         return " or ".join(f'"{option}"' if isinstance(option, str) else str(option).lower() for option in arguments)
+    if isinstance(hint, type) and issubclass(hint, enum.Enum):
+        return " or ".join(describe_value(member) for member in hint)
     if origin is tuple and arguments[-1] is not ...:
         return f"[{', '.join(map(describe, arguments))}]"
     if origin in (list, tuple):
@@ -37,6 +40,8 @@ def describe_value(value: Any) -> str:
     >>> describe_value(True), describe_value("x"), describe_value({"a": [1, 2]})
     ('true', '"x"', '{ a = [1, 2] }')
     """
+    if isinstance(value, enum.Enum):
+        return describe_value(value.value)
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, Mapping):

@@ -4,11 +4,13 @@ Positional parameters come from the engine; keyword-only parameters are settings
 the fields are the settings. A range is an attrs validator: on the field, or in `Annotated[float, validators.gt(0)]`.
 """
 
+import enum
 import inspect
 import types
 import typing
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin
 
 import attrs
@@ -117,6 +119,11 @@ def _hints(holder: Any, name: str, variables: dict[str, Any] | None = None) -> d
 
 def _setting(name: str, hint: Any, default: Any, validator: Validator | None) -> Setting:
     hint, extras = _unwrap(hint, name)
+    if not _is_writable(hint):
+        raise PluginError(
+            f"setting '{name}' is a {getattr(hint, '__name__', hint)}, which a recipe cannot hold; use numbers, texts, "
+            'lists, tables, Literal["a", "b"], an Enum or an attrs class'
+        )
     setting = Setting(name, hint, default, extras + ((validator,) if validator else ()))
     if default is not NOTHING:
         _check_default(setting)
@@ -178,6 +185,15 @@ def _unwrap(hint: Any, name: str) -> tuple[Any, tuple[Validator, ...]]:
         inner, extras = _unwrap(arms[0], name)
         return inner | None, extras
     return hint, ()
+
+
+def _is_writable(hint: Any) -> bool:
+    """Return whether values of a type can be written in TOML."""
+    if hint in (*PLAIN, Path, types.NoneType, Any, list, tuple, dict, ...) or get_origin(hint) is Literal:
+        return True
+    if arguments := get_args(hint):
+        return all(map(_is_writable, arguments))
+    return isinstance(hint, type) and (attrs.has(hint) or issubclass(hint, enum.Enum))
 
 
 def is_union(hint: Any) -> bool:

@@ -1,5 +1,6 @@
 """Convert the values of a recipe to the types of settings, check their ranges, and convert them back."""
 
+import enum
 import os
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -119,6 +120,8 @@ def plain(value: Any) -> Any:
     if attrs.has(type(value)):
         fields = {name: getattr(value, name) for name in read_fields(type(value))}
         return {name: plain(field) for name, field in fields.items() if field is not None}
+    if isinstance(value, enum.Enum):
+        return value.value
     if isinstance(value, Path):
         return str(Path(os.path.expanduser(value)).absolute())  # Path.expanduser fails where there is no home
     if isinstance(value, Mapping):

@@ -251,7 +251,15 @@ def misfits(coupling: Coupling) -> Iterator[str]:
         yield from (f"two {kind}s are called '{name}'" for name in dict.fromkeys(names) if names.count(name) > 1)
     if not views:
         yield "it has no direction: views is empty"
+    for field, shape in coupling.noise.items():
+        if not isinstance(shape, tuple | list) or not all(isinstance(one, int) and one > 0 for one in shape):
+            yield f"noise '{field}' has the shape {shape!r}, expected whole numbers, such as (8,)"
+    for group in coupling.pairs:
+        if isinstance(group, str):
+            yield f"pairs holds '{group}', expected groups of fields, such as (('A', 'B'),)"
     for network in networks:
+        if network.name == "training" or not network.name.replace("-", "_").isidentifier():
+            yield f"a network is called '{network.name}', which cannot be the name of its weights' file; rename it"
         if network.player is not None and network.player not in players:
             yield f"{network.name} is updated by '{network.player}', which is not a player: {', '.join(players)}"
         if network.role in KEYS and network.role not in PLAYERS:

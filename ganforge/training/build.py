@@ -9,13 +9,14 @@ from attrs import evolve
 from torch import nn
 
 from ganforge.components.coupling import View
+from ganforge.components.guard import brief
 from ganforge.data import held_out
 from ganforge.data.batches import Batches
 from ganforge.data.dataset import Dataset, Decided, Drawn, Report, Samples, Shape, Sources, derive, random_generator
 from ganforge.data.files import listed_once
 from ganforge.data.reading import Ready, normal, read, silent
 from ganforge.data.split import Split
-from ganforge.errors import PluginError, RecipeError
+from ganforge.errors import InputError, PluginError, RecipeError
 from ganforge.recipe.plan import Choice, LossPlan, Plan
 from ganforge.training import ranks
 from ganforge.training.engine import Engine
@@ -199,10 +200,37 @@ def _make_formula(
     if isinstance(choice.component.factory, type):
         with torch.random.fork_rng(devices=[]), plan.located(tuple(label.split(".")[:2])):
             torch.manual_seed(derive(plan.train.seed, label))
-            made = choice.make()
+            made = _make_object(choice)
     if (module := held_by(made)) is not None:
         held[label] = Held(module.to(device))
     return Formula(label, choice, made, lasts)
+
+
+def _make_object(choice: Choice) -> Any:
+    """Make the object of a class.
+
+    Raises:
+        PluginError: it cannot be made, is a module without its state, or does not keep a setting that has a schedule.
+    """
+    component = choice.component
+    named = f"{component.kind} '{component.qualified}' ({component.written})"
+    try:
+        made = choice.make()
+    except (InputError, PluginError, ValueError):
+        raise
+    except Exception as error:
+        raise PluginError(f"{named} failed: {brief(error)}") from error
+    if isinstance(made, nn.Module) and "_modules" not in vars(made):
+        raise PluginError(f"{named} is a module without its state: call super().__init__() first in its __init__")
+    for name in choice.schedules:
+        try:
+            kept = getattr(made, name) == choice.first[name]
+            object.__setattr__(made, name, choice.first[name])
+        except AttributeError:
+            kept = False
+        if not kept:
+            raise PluginError(f"{named} must keep its setting '{name}' as `self.{name}`, unchanged: it has a schedule")
+    return made
 
 
 def make_engine(plan: Plan, bound: Bound, batches: Batches, shapes: Mapping[str, Shape]) -> Engine:
@@ -233,6 +261,7 @@ def make_engine(plan: Plan, bound: Bound, batches: Batches, shapes: Mapping[str,
             terms.append(Term(loss, view, scheme.losses[label], asks))
         if terms:
             players[name] = _make_player(plan, name, terms, scheme, updates, device)
+    _require_apart(players)
     rhythm = partial(plan.train.playing, tuple(players))
     parts = plan.train.accumulate
     # Communication between ranks, and random numbers shared by parts of a batch, cannot be recorded.
@@ -242,6 +271,19 @@ def make_engine(plan: Plan, bound: Bound, batches: Batches, shapes: Mapping[str,
     if divided and (plan.compute.compile is True or plan.compute.cuda_graph is True):
         engine.recording.reason = "the batch is divided into parts or among devices"
     return engine
+
+
+def _require_apart(players: Mapping[str, Player]) -> None:
+    """Raise a PluginError if two players would update the same parameter."""
+    owners: dict[nn.Parameter, str] = {}
+    for player in players.values():
+        for name, parameter in zip(player.names, player.parameters, strict=True):
+            if parameter in owners:
+                raise PluginError(
+                    f"the {owners[parameter]} and the {player.name} both update {name}: pass what a network computes, "
+                    "not the network, or let one player update both"
+                )
+            owners[parameter] = player.name
 
 
 def _make_player(

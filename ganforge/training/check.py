@@ -39,6 +39,8 @@ def check(plan: Plan, dataset: Dataset) -> Bound:
             if field.partition(".")[0] not in shapes:
                 message = f"the view {view.name} needs a domain '{field}', which the data set does not have"
                 report(("coupling",), message, nearest(field, shapes))
+    for field in plan.coupling.noise.keys() & dataset.shapes.keys():
+        report(("coupling", "use"), f"the coupling draws '{field}' as noise, but it is a domain of the data set")
     for pair in plan.coupling.pairs:
         if not any({*pair} <= {*group} for group in dataset.groups):
             name, data = plan.coupling_choice.component.name, plan.dataset.component.name
@@ -132,6 +134,11 @@ def _tell_of_missing(
     for argument, missing in lacking.items():
         value, first = asks[argument], missing[0]
         if first is None or None in missing:
+            continue
+        if ring := wirings[0].ring(value, player):
+            circle = ", which asks for ".join(f"'{one}'" for one in ring)
+            hint = "no value may depend on itself; a value that replaces another one needs another name, or on = {...}"
+            report((*path, "use"), f"'{name}' asks for '{value}', but values ask for each other: {circle}", hint)
             continue
         rebound, through = argument in loss.table.on, "" if first == value else f" (for its '{value}')"
         offered = sorted({one for wiring in wirings for one in wiring.names(player)})

@@ -12,6 +12,7 @@ from ganforge.components.schedule import Schedule
 from ganforge.recipe.tables import Compute
 from ganforge.training import numerics, ranks, sharing
 from ganforge.training.groups import groups_of
+from ganforge.training.networks import named_parameters, require_complete
 from ganforge.training.player import Player, Update, learnable
 from ganforge.training.rows import Rows, Tape
 from ganforge.training.state import Held
@@ -111,6 +112,7 @@ class Engine:
         self._changing = bool(schedules) or any(formula.choice.schedules for formula in self.formulas)
         self._likes: dict[tuple[str, ...], Like] = {}
         self._device = device
+        self._before = {name: named_parameters(module) for name, module in self.modules.items()}
 
     def step(self, step: int, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Play one step; return for each player a tensor of its weighted sum and its unweighted losses."""
@@ -127,6 +129,8 @@ class Engine:
             losses[name] = found
             sharing.average(gradients, f"the gradients of the {name}")
             self.players[name].update(step, gradients)
+        for name in list(self._before):  # after the first step only
+            require_complete(self.modules[name], self._before.pop(name), name)
         return losses
 
     def turns(self, step: int, batch: Mapping[str, Tensor]) -> Iterator[Turn]:

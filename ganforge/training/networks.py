@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import UninitializedParameter
 
 from ganforge.components.component import keyword_only
 from ganforge.components.coupling import Network
@@ -66,7 +67,9 @@ def check_networks(plan: Plan, shapes: Mapping[str, Shape], report: Problems) ->
         try:
             with META:
                 made[name] = _make_network(network, choice, shapes, zeros.__getitem__, made)
+                before = named_parameters(made[name])
                 _check_network(made[name], network, choice, shapes, min(2, plan.train.batch))
+                require_complete(made[name], before, f"{network.role} '{choice.component.qualified}'")
         except PluginError:
             raise
         except NotImplementedError:
@@ -111,6 +114,20 @@ def _make_network(
         got = f"made {type(module).__name__}, expected a torch.nn.Module"
         raise PluginError(f"{network.role} '{choice.component.qualified}' ({choice.component.written}) {got}")
     return module
+
+
+def named_parameters(module: nn.Module) -> set[str]:
+    """Return the names of a module's parameters, without those that have no shape yet."""
+    return {name for name, one in module.named_parameters() if not isinstance(one, UninitializedParameter)}
+
+
+def require_complete(module: nn.Module, before: set[str], label: str) -> None:
+    """Raise a PluginError if a module has made parameters in a call: they would be neither trained nor loaded."""
+    names = {name for name, _ in module.named_parameters()}
+    if late := sorted(names - before):
+        raise PluginError(
+            f"{label} makes the parameter '{late[0]}' when it is called; make it in __init__, with its shape"
+        )
 
 
 def _check_network(

@@ -164,7 +164,10 @@ class Player:
             names = ", ".join(self.terms[place].name for place in losses)
             reason = str(error).partition(" Hint: enable anomaly")[0]
             if "a second time" in reason:
-                reason = "one of them uses a tensor with a graph from an earlier call; make it a value, and ask for it"
+                reason = (
+                    "one of them uses a tensor with a graph from an earlier call; make it a value, and ask for it, or "
+                    "detach it, for example where it is added to an average"
+                )
             raise PluginError(f"losses of the {self.name} ({names}) cannot be differentiated: {reason}") from None
         return _separate(found, self.parameters)
 
@@ -246,10 +249,12 @@ def _asked(method: Callable[..., Any]) -> list[str]:
 
 
 def learnable(modules: Mapping[str, nn.Module]) -> Iterator[tuple[str, nn.Parameter]]:
-    """Yield the trainable parameters, each with its module's name and its own."""
+    """Yield the trainable parameters, each once, with its module's name and its own."""
+    known: set[nn.Parameter] = set()
     for name, module in modules.items():
         for key, parameter in module.named_parameters():
-            if parameter.requires_grad:
+            if parameter.requires_grad and parameter not in known:
+                known.add(parameter)
                 yield f"{name}.{key}", parameter
 
 

@@ -10,6 +10,8 @@ import numpy
 import torch
 from torch import Tensor, nn
 
+from ganforge.errors import PluginError
+
 
 def held_by(made: object) -> nn.Module | None:
     """Return the module that an object is, or the modules in its fields; None if it holds none."""
@@ -176,6 +178,8 @@ def laid_over(
             for name, network in networks.items():
                 state = network.state_dict()
                 for key, value in show(name).items():
+                    if key not in state:
+                        raise PluginError(f"an update shows '{key}' of {name}, which has no such tensor")
                     beneath[name].setdefault(key, state[key].detach().clone())
                     state[key].data.copy_(value)
         yield beneath

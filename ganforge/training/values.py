@@ -75,6 +75,7 @@ class Scheme:
         self._through: dict[tuple[str, str, str], frozenset[str]] = {}
         self._derivations: dict[tuple[str, str, str], Derivation | None] = {}
         self._of_batch: dict[tuple[str, str, str], bool] = {}
+        self._different: dict[tuple[str, str], bool] = {}
 
     def formula(self, view: str, name: str) -> Formula:
         """Return the formula of a value in a view."""
@@ -117,11 +118,12 @@ class Scheme:
     def graph(self, view: str, asks: Mapping[str, str], player: str) -> frozenset[tuple[str, ...]]:
         """Return the keys of the values through which the gradients of a player's loss reach its networks."""
         found: set[tuple[str, ...]] = set()
-        for name in asks.values():
-            derivation = self.derivation(view, name, player)
-            if derivation is not None and derivation.learner == player:
+        waiting = list(asks.values())
+        while waiting:
+            derivation = self.derivation(view, waiting.pop(), player)
+            if derivation is not None and derivation.learner == player and derivation.key not in found:
                 found.add(derivation.key)
-                found |= self.graph(view, derivation.asks, player)
+                waiting += derivation.asks.values()
         return frozenset(found)
 
     def _plan(self, view: str, name: str, player: str) -> Derivation | None:
@@ -143,14 +145,13 @@ class Scheme:
 
     def _differs(self, view: str, name: str) -> bool:
         """Return whether a value, or one that it depends on, has different methods for players."""
-        wiring = self.wirings[view]
-        for player in self.learns:
-            asks = wiring.asks(name, player)
-            if asks is not None and wiring.definitions[name].differs(list(self.learns)):
-                return True
-            if any(self._differs(view, asked) for asked in (asks or {}).values()):
-                return True
-        return False
+        if (view, name) not in self._different:
+            wiring = self.wirings[view]
+            asked = [asks for player in self.learns if (asks := wiring.asks(name, player)) is not None]
+            further = {one for asks in asked for one in asks.values()}
+            own = bool(asked) and wiring.definitions[name].differs(list(self.learns))
+            self._different[view, name] = own or any(self._differs(view, one) for one in further)
+        return self._different[view, name]
 
 
 class Values:

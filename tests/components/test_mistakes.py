@@ -124,6 +124,56 @@ MISTAKES = {
     "name with a slash": (loss(name="'a/mine'"), "", "loss 'a/mine' ({file}:5): a name must not be empty or contain '/'"),
     "sys.exit": (HEAD + "import sys\nsys.exit('bye')\n", "", "SystemExit: bye ({file}:6)"),
     "nothing registered": ("x = 1\n", "losses.mine.use=mine", "warning: plugin file {file} implements no hook, such as `@hookimpl def ganforge_register(register)`"),
+    "a setting that no recipe can hold": (
+        loss("reconstructed, source, *, by: nn.Module = None"), "",
+        "loss 'mine' ({file}:5): setting 'by' is a Module, which a recipe cannot hold; use numbers, texts, lists, tables, ",
+    ),
+    "a setting under another name, with a schedule": (
+        component("loss", "class Mine:\n    def __init__(self, *, margin: float = 1.0):\n        self._margin = margin\n    def generator(self, fake):\n        return (self._margin - fake).abs().mean()"),
+        "losses.mine={use='mine',margin={steps=[0,4],values=[5.0,9.0],between='linear'}}",
+        "loss 'plug/mine' ({file}:5) must keep its setting 'margin' as `self.margin`, unchanged: it has a schedule",
+    ),
+    "a setting that is converted, with a schedule": (
+        component("loss", "class Mine:\n    def __init__(self, *, margin: float = 1.0):\n        self.margin = margin / 2\n    def generator(self, fake):\n        return (self.margin - fake).abs().mean()"),
+        "losses.mine={use='mine',margin={steps=[0,4],values=[5.0,9.0],between='linear'}}",
+        "must keep its setting 'margin' as `self.margin`, unchanged: it has a schedule",
+    ),
+    "module without its state": (
+        component("loss", "class Mine(nn.Module):\n    def __init__(self, *, a: float = 1.0):\n        self.a = a\n    def generator(self, fake):\n        return self.a * fake.abs().mean()"),
+        "losses.mine.use=mine",
+        "loss 'plug/mine' ({file}:5) is a module without its state: call super().__init__() first in its __init__",
+    ),
+    "buffer before the module's state": (
+        component("loss", "class Mine(nn.Module):\n    def __init__(self, *, a: float = 1.0):\n        self.register_buffer('a', torch.ones(1))\n    def generator(self, fake):\n        return (self.a * fake).abs().mean()"),
+        "losses.mine.use=mine", "loss 'plug/mine' ({file}:5) failed: AttributeError: cannot assign buffer before Module.__init__() call",
+    ),
+    "parameter made in a call": (
+        component("generator", "class Mine(nn.Module):\n    def __init__(self, source_shape, target_shape):\n        super().__init__()\n        self.o = nn.Linear(2, 2)\n    def forward(self, x):\n        if not hasattr(self, 'l'):\n            self.l = nn.Linear(2, 2)\n        return self.l(self.o(x))"),
+        "generator.use=mine",
+        "generator 'plug/mine' makes the parameter 'l.bias' when it is called; make it in __init__, with its shape",
+    ),
+    "lazy parameter": (
+        component("generator", network("source_shape, target_shape", 2, "self.last(self.layer(x))").replace("self.layer = ", "self.last = nn.LazyLinear(2)\n        self.layer = ")),
+        "generator.use=mine",
+        "generator 'plug/mine' makes the parameter 'last.bias' when it is called; make it in __init__, with its shape",
+    ),
+    "parameter that a loss makes in a call": (
+        component("loss", "class Mine(nn.Module):\n    def generator(self, fake):\n        if not hasattr(self, 'l'):\n            self.l = nn.Parameter(torch.ones(2))\n        return (self.l * fake).abs().mean()"),
+        "losses.mine.use=mine", "losses.mine.AB makes the parameter 'l' when it is called; make it in __init__, with its shape",
+    ),
+    "values in a circle": (
+        f"{HEAD}def a(b):\n    return b\ndef b(a):\n    return a\ndef mine(a):\n    return a.mean()\n{REGISTER}register.value('a', a)\n    register.value('b', b)\n    register.loss('mine', mine)\n",
+        "losses.mine.use=mine",
+        "'mine' asks for 'a', but values ask for each other: 'a', which asks for 'b', which asks for 'a'; no value may depend on itself",
+    ),
+    "average with a graph": (
+        component("loss", "class Mine(nn.Module):\n    def __init__(self):\n        super().__init__()\n        self.register_buffer('m', torch.zeros(2))\n    def generator(self, fake):\n        self.m = 0.9 * self.m + 0.1 * fake.mean(0)\n        return (self.m - fake).abs().mean()"),
+        "losses.mine.use=mine", "or detach it, for example where it is added to an average",
+    ),
+    "tensor that no network has": (
+        component("update", "class Mine:\n    def shown(self, network):\n        return {'nothere': torch.zeros(3)}"),
+        "updates.mine.use=mine", "an update shows 'nothere' of G_AB, which has no such tensor",
+    ),
     "loss that returns nothing": (
         loss(body="pass"), "losses.mine.use=mine",
         "losses.mine.AB: 'plug/mine' must return a scalar tensor, got NoneType ({file}:5)",
@@ -222,7 +272,7 @@ MISTAKES = {
 }  # fmt: skip
 GOES_ON = ("misspelt hook of an observer", "observers that are none")
 RECIPES_FAULT = ("misspelt tensor", "positional setting", "positional setting with a default", "nothing registered")
-RECIPES_FAULT += ("misspelt player", "coupling of no base")
+RECIPES_FAULT += ("misspelt player", "coupling of no base", "values in a circle")
 
 
 @pytest.mark.parametrize("name", MISTAKES)
