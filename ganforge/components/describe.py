@@ -40,7 +40,7 @@ def describe_value(value: Any) -> str:
     >>> describe_value(True), describe_value("x"), describe_value({"a": [1, 2]})
     ('true', '"x"', '{ a = [1, 2] }')
     """
-    if isinstance(value, enum.Enum):
+    if isinstance(value, enum.Enum) and value is not attrs.NOTHING:
         return describe_value(value.value)
     if isinstance(value, bool):
         return str(value).lower()

@@ -120,7 +120,7 @@ def plain(value: Any) -> Any:
     if attrs.has(type(value)):
         fields = {name: getattr(value, name) for name in read_fields(type(value))}
         return {name: plain(field) for name, field in fields.items() if field is not None}
-    if isinstance(value, enum.Enum):
+    if isinstance(value, enum.Enum) and value is not NOTHING:
         return value.value
     if isinstance(value, Path):
         return str(Path(os.path.expanduser(value)).absolute())  # Path.expanduser fails where there is no home

@@ -16,7 +16,7 @@ from ganforge.data.dataset import Dataset, Decided, Drawn, Report, Samples, Shap
 from ganforge.data.files import listed_once
 from ganforge.data.reading import Ready, normal, read, silent
 from ganforge.data.split import Split
-from ganforge.errors import InputError, PluginError, RecipeError
+from ganforge.errors import InputError, PluginError, RecipeError, nearest
 from ganforge.recipe.plan import Choice, LossPlan, Plan
 from ganforge.training import ranks
 from ganforge.training.engine import Engine
@@ -248,6 +248,8 @@ def make_engine(plan: Plan, bound: Bound, batches: Batches, shapes: Mapping[str,
         Update(role, _make_formula(plan, f"updates.{role}", choice, device, held).made)
         for role, choice in plan.updates.items()
     ]
+    for update in updates:
+        _require_players(plan, update)
     if (module := held_by(plan.coupling)) is not None:
         held["coupling"] = Held(module.to(device))
     players = {}
@@ -271,6 +273,14 @@ def make_engine(plan: Plan, bound: Bound, batches: Batches, shapes: Mapping[str,
     if divided and (plan.compute.compile is True or plan.compute.cuda_graph is True):
         engine.recording.reason = "the batch is divided into parts or among devices"
     return engine
+
+
+def _require_players(plan: Plan, update: Update) -> None:
+    """Raise a RecipeError if an update is meant for a player that does not exist; it would do nothing."""
+    for name in update.players:
+        if name not in plan.coupling.players:
+            message, hint = f"there is no player '{name}'", nearest(name, plan.coupling.players)
+            raise RecipeError([plan.recipe.problem(("updates", update.role, "players"), message, hint)])
 
 
 def _require_apart(players: Mapping[str, Player]) -> None:

@@ -74,8 +74,12 @@ class Update:
 
     def serves(self, player: str) -> bool:
         """Return whether it is called for a player."""
-        players = getattr(self.made, "players", ())
-        return not players or player in players
+        return not self.players or player in self.players
+
+    @property
+    def players(self) -> Sequence[str]:
+        """The players for which it is called; none means all."""
+        return getattr(self.made, "players", ())
 
     def before(self, **offered: Any) -> bool:
         """Call `before` with the arguments that it asks for; False means that the optimizer must not step yet."""

@@ -127,7 +127,7 @@ def _methods(component: Component) -> dict[str, str]:
     if not isinstance(component.factory, type):
         return {}
     own = [name for name, one in vars(component.factory).items() if inspect.isfunction(one) and name[0] != "_"]
-    return {name: inspect.getdoc(vars(component.factory)[name]) or "" for name in own}
+    return {name: inspect.cleandoc(vars(component.factory)[name].__doc__ or "") for name in own}
 
 
 def _users(plugins: Plugins) -> Iterator[tuple[str, str, str]]:

@@ -1,5 +1,6 @@
 """Settings as JSON Schema (Draft 4): types, ranges, choices and defaults."""
 
+import enum
 import types
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -39,6 +40,8 @@ def of_type(hint: Any) -> Schema:
         return arms[0] if len(arms) == 1 else {"anyOf": arms}
     if origin is Literal:
         return {"enum": list(arguments)}
+    if isinstance(hint, type) and issubclass(hint, enum.Enum):
+        return {"enum": [member.value for member in hint]}
     if origin is tuple and arguments[-1] is not ...:
         count = len(arguments)
         return {"type": "array", "items": [of_type(one) for one in arguments], "minItems": count, "maxItems": count}

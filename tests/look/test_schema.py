@@ -1,5 +1,6 @@
 """`ganforge schema`: what an editor knows of recipes."""
 
+import enum
 import json
 import tomllib
 from pathlib import Path
@@ -99,12 +100,16 @@ def test_types_ranges_choices_defaults_and_descriptions_are_those_of_the_signatu
     class Inner:
         deep: int = 3
 
+    class Kind(enum.Enum):
+        FIRST, SECOND = "first", "second"
+
     def made(
         *,
         count: Annotated[int, ge(1)],
         share: Annotated[float, ge(0), lt(1)] = 0.5,
         mode: Literal["a", "b"] = "a",
         name: Annotated[str, in_(("x", "y"))] = "x",
+        kind: Kind = Kind.SECOND,
         pair: tuple[float, int] = (1.0, 2),
         sizes: Annotated[list[int], validators.deep_iterable(ge(1))] = [1],  # noqa: B006
         root: Path | None = None,
@@ -118,6 +123,7 @@ def test_types_ranges_choices_defaults_and_descriptions_are_those_of_the_signatu
         "share": {"type": "number", "minimum": 0, "maximum": 1, "exclusiveMaximum": True, "default": 0.5},
         "mode": {"enum": ["a", "b"], "default": "a"},
         "name": {"type": "string", "enum": ["x", "y"], "default": "x"},
+        "kind": {"enum": ["first", "second"], "default": "second"},
         "pair": {
             "type": "array",
             "items": [{"type": "number"}, {"type": "integer"}],
