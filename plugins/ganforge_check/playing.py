@@ -30,7 +30,7 @@ from ganforge import (
     settle,
 )
 from ganforge_check.checks import LeftOutError, narrow
-from ganforge_check.stage import Stage, alike
+from ganforge_check.stage import Stage, roles_of
 from ganforge_check.standins import PLUGIN, with_standins
 
 CPU = torch.device("cpu")
@@ -103,7 +103,8 @@ def recipe_for(registry: Registry[Component], component: Component, settings: Ma
         LeftOutError: no component fits one of its roles.
     """
     coupling: Coupling = component.factory(**settings)
-    stages = [Stage(registry, component.plugin, coupling, view) for view in coupling.views]
+    roles = roles_of(registry, component.plugin, coupling)
+    stages = [Stage(registry, component.plugin, coupling, view, roles) for view in coupling.views]
     names = {name for network in coupling.networks for name in network.domains}
     fields = {field for view in coupling.views for field in view.fields.values()}
     domains = sorted({name.partition(".")[0] for name in names | fields} - coupling.noise.keys())
@@ -111,7 +112,7 @@ def recipe_for(registry: Registry[Component], component: Component, settings: Ma
     return {
         "dataset": {"use": STANDIN, "domains": domains, "labels": labels},
         "coupling": {"use": component.qualified, **_plain(settings)},
-        **{network.role: _role(registry, stages[0], network) for network in coupling.networks},
+        **{network.role: _role(stages[0], network) for network in coupling.networks},
         "losses": dict(_losses(stages, coupling)),
         "optimizer": {"use": STANDIN},
         "train": {"steps": 8, "batch": BATCH, "norm": "running", **train},
@@ -124,19 +125,11 @@ def _plain(settings: Mapping[str, Any]) -> Table:
     return {name: plain(value) for name, value in settings.items() if value is not None}
 
 
-def _role(registry: Registry[Component], stage: Stage, network: Network) -> Table:
+def _role(stage: Stage, network: Network) -> Table:
     """Return the table of a network's role."""
-    if network.kind in ("generator", "discriminator"):
-        return {"use": STANDIN}
     stage.network(network.name)  # says why none fits
-    given = stage.facts(network)
-    for component in alike(registry, network.role, given):
-        try:
-            component.factory(*(given[one] for one in component.signature.given), **narrow(component))
-        except Exception:  # it is for other facts
-            continue
-        return {"use": component.qualified, **_plain(narrow(component))}
-    raise LeftOutError(f"no installed network fits the role '{network.role}'")
+    component, _ = stage.chosen(network)
+    return {"use": STANDIN} if component is None else {"use": component.qualified, **_plain(narrow(component))}
 
 
 def _losses(stages: list[Stage], coupling: Coupling) -> Iterator[tuple[str, Table]]:

@@ -1,9 +1,12 @@
 """The arguments of a value or loss in a check: tensors and networks, as a direction of a coupling offers them."""
 
 import copy
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from difflib import SequenceMatcher
 from functools import partial
+from itertools import islice, product
 from typing import Any
 
 import torch
@@ -16,6 +19,7 @@ from ganforge import (
     Network,
     Registry,
     View,
+    brief,
     drawn_from,
     held_by,
     mapped,
@@ -26,6 +30,7 @@ from ganforge_check.standins import Discriminator, Generator
 
 SHAPE = (3, 16, 16)  # of a sample of each domain
 COUNT = 4  # batch size
+TRIES = 24  # combinations of networks, at most
 WARM = 32  # calls after which a loss that keeps statistics has settled
 
 
@@ -144,11 +149,14 @@ def _trials(subject: Subject) -> list[Trial]:
         if hasattr(nn.Module, player):  # an overridden method of nn.Module, such as `train`
             continue
         stage = _stage(subject, asked, player)
-        made = {name: stage.value(name, player or "generator") for name in asked}
+        with stage.fitting():
+            made = {name: stage.value(name, player or "generator") for name in asked}
         learnt = tuple(name for name, one in made.items() if one.through & stage.learns(player or "generator"))
         given = {name: one.value for name, one in made.items()}
         method = component.method(player)
         trial = Trial(component, settings, player or "generator", given, learnt, method)
+        with stage.fitting(), suppress(RuntimeError, ValueError, ArithmeticError):  # these are for the claims to report
+            trial.again().call()
         if stage.lenient:
             _require_fit(trial, [name for name in asked if not stage.offers(name, player or "generator")])
         found.append(trial)
@@ -181,12 +189,32 @@ def stages_of(subject: Subject) -> list["Stage"]:
             continue
         try:
             coupling = component.factory(**defaults_of(component))
-            stages += [Stage(subject.registry, plugin, coupling, view) for view in coupling.views]
+            roles = roles_of(subject.registry, plugin, coupling) if component.plugin == plugin else {}
+            stages += [Stage(subject.registry, plugin, coupling, view, roles) for view in coupling.views]
         except Exception:  # reported by the coupling's own check
             continue
     if not stages:
         raise LeftOutError("no installed plugin offers a coupling")
     return stages
+
+
+def roles_of(registry: Registry[Component], plugin: str, coupling: Coupling) -> Mapping[str, Component]:
+    """Choose a component for each role for which a plugin has several, so that its values and losses can be computed.
+
+    It is empty if no choice works, or if there is nothing to choose.
+    """
+    options: dict[str, list[Component]] = {}
+    for network in coupling.networks:
+        stage = Stage(registry, plugin, coupling, coupling.views[0])
+        with suppress(LeftOutError):
+            found = alike(registry, network.kind, network.role, stage.facts(network), plugin)
+            options.setdefault(network.role, [one for one in found if one.plugin == plugin])
+    options = {role: found for role, found in options.items() if len(found) > 1}
+    for chosen in islice(product(*options.values()), TRIES if options else 0):
+        roles = dict(zip(options, chosen, strict=True))
+        if all(Stage(registry, plugin, coupling, view, roles).works() for view in coupling.views):
+            return roles
+    return {}
 
 
 @define(eq=False)
@@ -198,6 +226,7 @@ class Stage:
         plugin: the plugin whose values come before others of the same name.
         coupling: the coupling that names the networks.
         view: the direction.
+        roles: components to try first, by role.
         lenient: whether pictures stand in for unknown names.
     """
 
@@ -205,9 +234,40 @@ class Stage:
     plugin: str
     coupling: Coupling
     view: View
+    roles: Mapping[str, Component] = field(factory=dict)
     lenient: bool = False
     _networks: dict[str, nn.Module] = field(init=False, factory=dict)
+    _foreign: set[str] = field(init=False, factory=set)  # the classes of networks that are not the plugin's own
     _values: dict[tuple[str, str], Given] = field(init=False, factory=dict)
+
+    def works(self) -> bool:
+        """Whether all values and losses of the plugin that this direction offers can be computed."""
+        formulas = [one for kind in ("value", "loss") for one in self.registry.of(kind) if one.plugin == self.plugin]
+        for component in formulas:
+            for player, asked in component.asks().items():
+                who = player or "generator"
+                if NOTHING in defaults_of(component).values() or not all(self.offers(name, who) for name in asked):
+                    continue
+                try:
+                    with self.fitting():
+                        given = {name: self.value(name, who).value for name in asked}
+                        Trial(component, defaults_of(component), who, given, (), component.method(player)).call()
+                except LeftOutError:
+                    continue
+                except Exception:
+                    return False
+        return True
+
+    @contextmanager
+    def fitting(self) -> Iterator[None]:
+        """Raise a LeftOutError for an error that says that another plugin's network was used as it cannot be."""
+        try:
+            yield
+        except (TypeError, AttributeError) as error:
+            words = set(re.findall(r"\w+", str(error)))
+            if words & self._foreign:
+                raise LeftOutError(f"another plugin's network stands in and does not fit: {brief(error)}") from error
+            raise
 
     def learns(self, player: str) -> set[str]:
         """Return the names of the networks that a player updates."""
@@ -290,7 +350,9 @@ class Stage:
         if name not in self._networks:
             network = next(one for one in self.coupling.networks if one.name == name)
             with drawn_from(sum(map(ord, name))):
-                self._networks[name] = self._make(network)
+                component, self._networks[name] = self.chosen(network)
+            if component is None or component.plugin != self.plugin:
+                self._foreign.add(type(self._networks[name]).__name__)
         return self._networks[name]
 
     def facts(self, network: Network) -> dict[str, Any]:
@@ -300,32 +362,40 @@ class Stage:
         facts = {key: self.network(one.name) if isinstance(one, Network) else one for key, one in network.facts.items()}
         return {"shape": stacked, "source_shape": shapes[0], "target_shape": shapes[-1], "shapes": {}, **facts}
 
-    def _make(self, network: Network) -> nn.Module:
+    def chosen(self, network: Network) -> tuple[Component | None, nn.Module]:
+        """Choose the component of a network, and make it; without a component, it is one that stands in.
+
+        Raises:
+            LeftOutError: none fits its role.
+        """
         given = self.facts(network)
-        if network.kind == "generator":
-            return Generator(given["source_shape"], given["target_shape"])
-        if network.kind == "discriminator":
-            return Discriminator(given["shape"])
-        for component in alike(self.registry, network.role, given):
+        components = alike(self.registry, network.kind, network.role, given, self.plugin)
+        if network.kind != "network":
+            components = [one for one in components if one.plugin == self.plugin]
+        for component in [*filter(None, [self.roles.get(network.role)]), *components]:
             try:
-                made: nn.Module = component.factory(
-                    *(given[one] for one in component.signature.given), **narrow(component)
-                )
-                return made
+                arguments = [given[one] for one in component.signature.given]
+                return component, component.factory(*arguments, **narrow(component))
             except Exception:  # it is made from other facts
                 continue
+        if network.kind == "generator":
+            return None, Generator(given["source_shape"], given["target_shape"])
+        if network.kind == "discriminator":
+            return None, Discriminator(given["shape"])
         raise LeftOutError(f"no installed network fits the role '{network.role}'")
 
 
-def alike(registry: Registry[Component], role: str, given: Mapping[str, Any]) -> list[Component]:
-    """Return the `network` components that need no more than is given, the most similar one first."""
+def alike(
+    registry: Registry[Component], kind: str, role: str, given: Mapping[str, Any], plugin: str
+) -> list[Component]:
+    """Return the components of a kind that need no more than is given: the plugin's, then the most similar."""
     fitting = [
         one
-        for one in registry.of("network")
+        for one in registry.of(kind)
         if set(one.signature.given) <= given.keys() and NOTHING not in defaults_of(one).values()
     ]
 
-    def likeness(component: Component) -> float:
-        return SequenceMatcher(None, component.name.replace("-", "_"), role).ratio()
+    def likeness(component: Component) -> tuple[bool, float]:
+        return component.plugin == plugin, SequenceMatcher(None, component.name.replace("-", "_"), role).ratio()
 
     return sorted(fitting, key=likeness, reverse=True)
