@@ -28,15 +28,16 @@ def sbatch(words: list[str]) -> None:
         (folder / "name").write_text(options["job-name"])
         (folder / "script").write_text(script)
         (folder / "output").write_text(options["output"].replace("%a", str(place)).replace("%%", "%"))
-        (folder / "state").write_text("PENDING")
         begin(folder)
     sys.stdout.write(f"{job}\n")
 
 
 def begin(folder: Path) -> None:
-    if (ROOT / "fate").exists():
-        (folder / "state").write_text((ROOT / "fate").read_text())
-    else:
+    """Give a job its state, at once, since others look at it; start it unless its fate is decided."""
+    decided = (ROOT / "fate").exists()
+    (folder / "next").write_text((ROOT / "fate").read_text() if decided else "PENDING")
+    (folder / "next").rename(folder / "state")
+    if not decided:
         nothing = subprocess.DEVNULL
         words = [sys.executable, __file__, "start", str(folder)]
         subprocess.Popen(words, stdin=nothing, stdout=nothing, stderr=nothing, start_new_session=True)

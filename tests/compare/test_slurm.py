@@ -41,7 +41,7 @@ def queue(tmp_path, monkeypatch):
 
 
 def jobs(queue):
-    return {folder.name: (folder / "state").read_text() for folder in sorted(queue.glob("*_*"))}
+    return {path.parent.name: path.read_text() for path in sorted(queue.glob("*_*/state"))}
 
 
 def wait_until(true, seconds=120):
