@@ -243,7 +243,7 @@ def read_state(folder: Path) -> dict[str, Any]:
     """Return the content of a checkpoint's `state.json` without its digest, which is verified."""
     path = folder / "state.json"
     if not path.exists():
-        raise InputError(f"{path} is missing, which belongs to the other files of the checkpoint")
+        raise InputError(f"{path} is damaged: the file is missing")
     try:
         state: Any = json.loads(path.read_bytes()) if path.is_file() else None  # reading a pipe would never end
     except (OSError, ValueError, RecursionError) as error:

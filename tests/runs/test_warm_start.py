@@ -140,7 +140,7 @@ def test_a_network_of_another_training_is_named(start, ganforge, tmp_path):
     assert "D_A.safetensors' is from another training or step than" in refused.err
     (start / "state.json").unlink()
     missing = ganforge("run", "next.toml", "--set", "train.start=weights/G_AB.safetensors")
-    assert "state.json is missing, which belongs to the other files of the checkpoint" in missing.out + missing.err
+    assert "state.json is damaged: the file is missing" in missing.out + missing.err
 
 
 def test_a_locked_recipe_whose_start_changed_says_that_it_repeats_nothing(start, ganforge, tmp_path):
