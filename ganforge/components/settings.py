@@ -189,8 +189,11 @@ def _unwrap(hint: Any, name: str) -> tuple[Any, tuple[Validator, ...]]:
 
 def _is_writable(hint: Any) -> bool:
     """Return whether values of a type can be written in TOML."""
+    hint = getattr(hint, "__supertype__", getattr(hint, "__value__", hint))  # of a NewType, or of an alias
     if hint in (*PLAIN, Path, types.NoneType, Any, list, tuple, dict, ...) or get_origin(hint) is Literal:
         return True
+    if get_origin(hint) is typing.Annotated:
+        return _is_writable(get_args(hint)[0])
     if arguments := get_args(hint):
         return all(map(_is_writable, arguments))
     return isinstance(hint, type) and (attrs.has(hint) or issubclass(hint, enum.Enum))

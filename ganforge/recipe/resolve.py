@@ -258,7 +258,7 @@ def misfits(coupling: Coupling) -> Iterator[str]:
         if isinstance(group, str):
             yield f"pairs holds '{group}', expected groups of fields, such as (('A', 'B'),)"
     for network in networks:
-        if network.name == "training" or not network.name.replace("-", "_").isidentifier():
+        if network.name.casefold() in ("", "training") or network.name[0] == "." or {*network.name} & {*"/\\\0"}:
             yield f"a network is called '{network.name}', which cannot be the name of its weights' file; rename it"
         if network.player is not None and network.player not in players:
             yield f"{network.name} is updated by '{network.player}', which is not a player: {', '.join(players)}"

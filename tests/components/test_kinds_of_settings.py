@@ -1,6 +1,17 @@
 """Settings and methods of the kinds that a plugin's author may use."""
 
 import tomllib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated, Any, NewType
+
+import pytest
+from attrs.validators import ge
+
+from ganforge.components.settings import read_signature
+from ganforge.errors import PluginError
+
+Width = NewType("Width", int)
 
 PLUGIN = """
 import enum
@@ -42,3 +53,25 @@ def test_a_method_of_a_loss_may_be_static(toy, ganforge, tmp_path):
     (tmp_path / "plug.py").write_text(PLUGIN)
     result = ganforge("run", toy, "--plugin", "plug.py", "--set", "losses.static.use=static")
     assert result.status == 0, result.err
+
+
+def with_setting(hint: Any) -> Callable[..., None]:
+    def made(*, x=None):
+        pass
+
+    made.__annotations__["x"] = hint | None if isinstance(hint, type) else hint
+    made.__kwdefaults__ = {}
+    return made
+
+
+@pytest.mark.parametrize(
+    "hint", [list[Annotated[int, ge(1)]], Width, dict[str, list[float]], tuple[int, ...], Sequence[str], Path | None]
+)
+def test_types_that_a_recipe_can_hold_are_settings(hint):
+    assert list(read_signature(with_setting(hint)).settings) == ["x"]
+
+
+@pytest.mark.parametrize("hint", [Callable[[int], int], object, complex, set, bytes, list[bytes]])
+def test_types_that_a_recipe_cannot_hold_are_refused(hint):
+    with pytest.raises(PluginError, match="which a recipe cannot hold; use numbers"):
+        read_signature(with_setting(hint))
