@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from ganforge import Component, Compute, brief, held_by, mapped
 from ganforge_check.checks import Finding, LeftOutError, Subject, caller_of, claims, place_of
-from ganforge_check.stage import Trial, trials_of
+from ganforge_check.stage import trials_of
+from ganforge_check.trial import Trial
 from ganforge_check.trying import (
     call,
     changed,

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from ganforge import held_by, mapped, tensors_of
 from ganforge_check.checks import Finding, LeftOutError, Subject, claims
-from ganforge_check.stage import COUNT, Trial, trials_of
+from ganforge_check.stage import COUNT, trials_of
+from ganforge_check.trial import Trial
 from ganforge_check.trying import gradients_of, is_near, is_random, learnable, require_scalar
 from ganforge_check.watching import speaking
 

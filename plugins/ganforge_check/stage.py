@@ -1,11 +1,9 @@
 """The arguments of a value or loss in a check: tensors and networks, as a direction of a coupling offers them."""
 
-import copy
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from difflib import SequenceMatcher
-from functools import partial
 from itertools import islice, product
 from typing import Any
 
@@ -21,17 +19,14 @@ from ganforge import (
     View,
     brief,
     drawn_from,
-    held_by,
-    mapped,
-    tensors_of,
 )
 from ganforge_check.checks import LeftOutError, Subject, defaults_of, narrow
 from ganforge_check.standins import Discriminator, Generator
+from ganforge_check.trial import Trial
 
 SHAPE = (3, 16, 16)  # of a sample of each domain
 COUNT = 4  # batch size
 TRIES = 24  # combinations of networks, at most
-WARM = 32  # calls after which a loss that keeps statistics has settled
 
 
 @frozen(eq=False)
@@ -45,91 +40,6 @@ class Given:
 
     value: Any
     through: frozenset[str] = frozenset()
-
-
-@define(eq=False)
-class Trial:
-    """A value or loss with everything that it asks for when a player plays.
-
-    Attributes:
-        component: the value or loss.
-        player: for whom it is computed.
-        given: its arguments.
-        learnt: the arguments that came through a network of this player, or are one.
-        made: the object made from it; for a function, the function with its settings.
-    """
-
-    component: Component
-    settings: Mapping[str, Any]
-    player: str
-    given: Mapping[str, Any]
-    learnt: tuple[str, ...]
-    method: str | None
-    made: Any = field(init=False)
-
-    def __attrs_post_init__(self) -> None:
-        self.made = self.make()
-
-    def make(self) -> Any:
-        """Make another object of the component, with the same random numbers."""
-        if self.method is None:
-            return partial(self.component.factory, **self.settings)
-        with drawn_from(0):
-            return self.component.factory(**self.settings)
-
-    @property
-    def modules(self) -> dict[str, nn.Module]:
-        """All modules that it uses, by name: its arguments, and the one that it is or holds."""
-        found = {name: value for name, value in self.given.items() if isinstance(value, nn.Module)}
-        held = held_by(self.made)
-        return found if held is None else {**found, "itself": held}
-
-    @property
-    def tensors(self) -> list[Tensor]:
-        """All tensors among its arguments."""
-        return tensors_of(dict(self.given))
-
-    def call(self, given: Mapping[str, Any] | None = None, seed: int = 0) -> Any:
-        """Compute it, with random numbers from a seed."""
-        function = self.made if self.method is None else getattr(self.made, self.method)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            return function(**(self.given if given is None else given))
-
-    def again(self) -> "Trial":
-        """Return the same trial with a new object and copies of its arguments."""
-        given = {name: copied(value) for name, value in self.given.items()}
-        return Trial(self.component, self.settings, self.player, given, self.learnt, self.method)
-
-    def warmed(self) -> "Trial":
-        """Return a new trial that was called often enough for its statistics to settle."""
-        fresh = self.again()
-        if held_by(fresh.made) is not None:
-            for seed in range(WARM):
-                fresh.call(seed=seed)
-        return fresh
-
-    def at(self, kind: torch.dtype | str) -> "Trial":
-        """Return a new trial with its tensors in another type or on another device."""
-        fresh = self.warmed()
-
-        def moved(tensor: Tensor) -> Tensor:
-            return tensor.to(kind) if isinstance(kind, str) or tensor.is_floating_point() else tensor
-
-        given = {
-            name: value.to(kind) if isinstance(value, nn.Module) else mapped(moved, value)
-            for name, value in fresh.given.items()
-        }
-        found = evolve(fresh, given=given)
-        found.made = fresh.made
-        if (held := held_by(found.made)) is not None:
-            held.to(kind)
-        return found
-
-
-def copied(value: Any) -> Any:
-    """Return a copy of a network, or of a nest of tensors."""
-    return copy.deepcopy(value) if isinstance(value, nn.Module) else mapped(lambda one: one.detach().clone(), value)
 
 
 def trials_of(subject: Subject) -> list[Trial]:

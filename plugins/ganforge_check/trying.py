@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from ganforge import mapped, tensors_of
 from ganforge_check.checks import LeftOutError
-from ganforge_check.stage import Trial
+from ganforge_check.trial import Trial
 
 
 def call(trial: Trial, given: Mapping[str, Any]) -> Tensor:
