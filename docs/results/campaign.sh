@@ -53,9 +53,11 @@ for part in ${*:-car2car edges2shoes norm celeba classes sweep}; do
                 narrow "celeba_$what" 3 attributes.kept_balanced_AB "$data/celeba"
             done ;;
         classes) turntable chair2car 3 && turntable car2face 3 ;;                       # 110 minutes
-        sweep) # 300 minutes: GAN is the weight 0
+        sweep) # 350 minutes: GAN is the weight 0
             seeds car2car-weight 3 -azimuth.rmse gan_recon_car2car_turntable discogan_car2car_turntable \
-                --vary losses.reconstruction.weight=1,10,30,270 ;;
+                --vary losses.reconstruction.weight=1,10,30,270
+            seeds car2car-270 "${SEEDS:-10}" -azimuth.rmse discogan_car2car_turntable \
+                --set losses.reconstruction.weight=270 ;;
         *) echo "unknown part: $part" >&2 && exit 2 ;;
     esac
 done
