@@ -16,13 +16,14 @@ from ganforge.data.dataset import Dataset, Decided, Drawn, Report, Samples, Shap
 from ganforge.data.files import listed_once
 from ganforge.data.reading import Ready, normal, read, silent
 from ganforge.data.split import Split
-from ganforge.errors import InputError, PluginError, RecipeError, nearest
+from ganforge.errors import InputError, PluginError
 from ganforge.recipe.plan import Choice, LossPlan, Plan
 from ganforge.training import ranks
 from ganforge.training.engine import Engine
 from ganforge.training.formula import Formula, mapped
+from ganforge.training.make_player import make_player, require_apart, require_players
 from ganforge.training.networks import make_networks
-from ganforge.training.player import Player, Term, Update, learnable
+from ganforge.training.player import Term, Update
 from ganforge.training.state import Held, held_by
 from ganforge.training.values import Scheme
 from ganforge.training.wiring import Wiring
@@ -249,7 +250,7 @@ def make_engine(plan: Plan, bound: Bound, batches: Batches, shapes: Mapping[str,
         for role, choice in plan.updates.items()
     ]
     for update in updates:
-        _require_players(plan, update)
+        require_players(plan, update)
     if (module := held_by(plan.coupling)) is not None:
         held["coupling"] = Held(module.to(device))
     players = {}
@@ -262,8 +263,8 @@ def make_engine(plan: Plan, bound: Bound, batches: Batches, shapes: Mapping[str,
             _let_learn(scheme, name, label, held)
             terms.append(Term(loss, view, scheme.losses[label], asks))
         if terms:
-            players[name] = _make_player(plan, name, terms, scheme, updates, device)
-    _require_apart(players)
+            players[name] = make_player(plan, name, terms, scheme, updates, device)
+    require_apart(players)
     rhythm = partial(plan.train.playing, tuple(players))
     parts = plan.train.accumulate
     # Communication between ranks, and random numbers shared by parts of a batch, cannot be recorded.
@@ -273,54 +274,3 @@ def make_engine(plan: Plan, bound: Bound, batches: Batches, shapes: Mapping[str,
     if divided and (plan.compute.compile is True or plan.compute.cuda_graph is True):
         engine.recording.reason = "the batch is divided into parts or among devices"
     return engine
-
-
-def _require_players(plan: Plan, update: Update) -> None:
-    """Raise a RecipeError if an update is meant for a player that does not exist; it would do nothing."""
-    for name in update.players:
-        if name not in plan.coupling.players:
-            message, hint = f"there is no player '{name}'", nearest(name, plan.coupling.players)
-            raise RecipeError([plan.recipe.problem(("updates", update.role, "players"), message, hint)])
-
-
-def _require_apart(players: Mapping[str, Player]) -> None:
-    """Raise a PluginError if two players would update the same parameter."""
-    owners: dict[nn.Parameter, str] = {}
-    for player in players.values():
-        for name, parameter in zip(player.names, player.parameters, strict=True):
-            if parameter in owners:
-                raise PluginError(
-                    f"the {owners[parameter]} and the {player.name} both update {name}: pass what a network computes, "
-                    "not the network, or let one player update both"
-                )
-            owners[parameter] = player.name
-
-
-def _make_player(
-    plan: Plan, name: str, terms: Sequence[Term], scheme: Scheme, updates: Sequence[Update], device: torch.device
-) -> Player:
-    modules = {label: module for label, module in scheme.modules.items() if label in scheme.learns[name]}
-    parameters = [parameter for _, parameter in learnable(modules)]
-    choice = plan.optimizers[name]
-    if not parameters:
-        message = f"the {name} has losses, but no network to update"
-        raise RecipeError([plan.recipe.problem(("coupling",), message)])
-    with plan.located(("optimizer",)):
-        optimizer = choice.make(parameters=parameters)
-    if not isinstance(optimizer, torch.optim.Optimizer):
-        component = choice.component
-        problem = f"returned {type(optimizer).__name__}, expected a torch.optim.Optimizer ({component.written})"
-        raise PluginError(f"optimizer '{component.qualified}' {problem}")
-    for setting in choice.schedules:
-        if setting not in optimizer.param_groups[0]:
-            message = f"'{choice.component.name}' cannot change '{setting}' during training"
-            raise RecipeError([plan.recipe.problem(("optimizer", setting), message)])
-    scaler = torch.amp.GradScaler(device.type, enabled=plan.compute.precision == "fp16")
-    player = Player(name, terms, modules, optimizer, choice.schedules, updates, scaler)
-    wanted = list(dict.fromkeys(value for update in player.updates for value in update.asks))
-    for view in (view.name for view in plan.coupling.views if wanted):
-        wiring = scheme.wirings[view]
-        player.watched[view] = [value for value in wanted if wiring.offers(value, name)]
-        for made in (made for value in player.watched[view] for made in wiring.way_to(value, name)):
-            scheme.formula(view, made)  # made now, so that its state is saved and restored
-    return player
