@@ -35,13 +35,13 @@ narrow() {
         --set dataset.root="$4"
 }
 
-for part in ${*:-car2car edges2shoes norm celeba classes sweep}; do
+for part in ${*:-car2car face2face edges2shoes celeba classes sweep norm}; do
     share=0.1
     case $part in
         car2car) turntable car2car "${SEEDS:-10}" ;;                                       # 190 minutes
+        face2face) turntable face2face "${SEEDS:-10}" ;;                                   # 190 minutes
         edges2shoes) narrow edges2shoes "${SEEDS:-10}" -pairs.l1_AB "$data/edges2shoes" ;;          # 170 minutes
-        norm) # 60 minutes: three seeds of faces; cars and edges are there
-            turntable face2face 3
+        norm) # 60 minutes: of the runs that are there
             for run in "$out"/*/seed-*/discogan_*/0001; do
                 for norm in recalibrated running batch; do
                     ganforge evaluate "$run" --norm "$norm" --out "$out/norm/$norm/${run#"$out"/}"
