@@ -7,7 +7,7 @@ import torch
 from attrs import NOTHING
 from torch import Tensor
 
-from ganforge import Coupling, Network, misfits
+from ganforge import Coupling, Network, PluginError, misfits
 from ganforge_check.checks import Finding, LeftOutError, Subject, claims, defaults_of
 from ganforge_check.playing import Play, Table, first_difference, play_of, recipe_for
 
@@ -39,11 +39,11 @@ def all_used(subject: Subject) -> Iterator[Finding]:
 def updated(subject: Subject) -> Iterator[Finding]:
     """A step changes every network that has a player, each in its player's turn alone, and no frozen one."""
     coupling = _coupling(subject)
-    play = _played(subject)
     owners = {network.name: network.player for network in coupling.networks}
-    if shared := _shared(play, owners):
-        fix = "pass what it computes, not the network; or let one player update both"
-        yield Finding(f"{shared[1]} holds parameters of {shared[0]}, which another player updates", fix)
+    try:
+        play = _played(subject)
+    except PluginError as error:  # two players update the same parameters
+        yield Finding(str(error), "give each network its own modules")
         return
     moved: set[str] = set()
     for step in range(2):
@@ -123,17 +123,6 @@ def hooked(subject: Subject) -> Iterator[Finding]:
                     )
     if difference := _not_finite(play.weights()):
         yield Finding(f"after three steps {difference}", "look at what it does to gradients or weights")
-
-
-def _shared(play: Play, owners: Mapping[str, str | None]) -> tuple[str, str] | None:
-    """Name two networks of different players that share parameters."""
-    holders: dict[int, str] = {}
-    for name, network in play.engine.networks.items():
-        for parameter in network.parameters():
-            first = holders.setdefault(id(parameter), name)
-            if owners[first] != owners[name]:
-                return first, name
-    return None
 
 
 def _not_finite(weights: Mapping[str, Tensor]) -> str:
