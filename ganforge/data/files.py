@@ -23,6 +23,7 @@ SYSTEM = {
 NO_PICTURES = {"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF"}
 # Arrays, stereo photos (which Pillow opens as JPEG), and other suffixes of TIFF.
 MORE = {".npy", ".mpo", ".btf", ".tf2", ".tf8", ".ptif", ".ptiff", ".lsm", ".stk"}
+BROKEN = "broken links"
 NAMED = 3  # names listed for each reason
 
 _listed: ContextVar["dict[Path, Found] | None"] = ContextVar("_listed", default=None)
@@ -35,10 +36,17 @@ class Found:
     Attributes:
         files: their paths, in natural order (2 before 10).
         left_out: other files, such as "2 hidden (._a.jpg, .thumbnails), 3 of other kinds (.db, .txt)".
+        broken: links with a picture's name that lead nowhere, which `left_out` counts, too.
     """
 
     files: tuple[Path, ...]
     left_out: str
+    broken: tuple[Path, ...] = ()
+
+    @property
+    def named(self) -> tuple[Path, ...]:
+        """The pictures and the broken links, in natural order: what a user takes for the folder's pictures."""
+        return tuple(sorted((*self.files, *self.broken), key=lambda path: natural(str(path))))
 
 
 @contextmanager
@@ -59,7 +67,7 @@ def find_pictures(folder: Path) -> Found:
     Hard links and copies all count.
 
     Raises:
-        InputError: the folder itself cannot be read.
+        InputError: the folder, or one below it, cannot be read.
     """
     known = _listed.get()
     found = known.get(folder) if known is not None else None
@@ -72,7 +80,7 @@ def find_pictures(folder: Path) -> Found:
 
 def _find(folder: Path) -> Found:
     left_out: dict[str, Counter[str]] = defaultdict(Counter)
-    files, links = _walk(folder, left_out)
+    files, links, broken = _walk(folder, left_out)
     seen = {_identity(file) for file in files} if links else set()
     for link in sorted(links, key=natural):
         if (identity := _identity(link)) in seen:
@@ -82,7 +90,8 @@ def _find(folder: Path) -> Found:
             files.append(link)
     start = len(os.path.join(folder, ""))
     files.sort(key=lambda file: natural(file[start:]))
-    return Found(tuple(map(Path, files)), ", ".join(_told(reason, left_out[reason]) for reason in sorted(left_out)))
+    told = ", ".join(_told(reason, left_out[reason]) for reason in sorted(left_out))
+    return Found(tuple(map(Path, files)), told, tuple(map(Path, broken)))
 
 
 def natural(name: str) -> tuple[list[tuple[int, str]], str]:
@@ -104,10 +113,10 @@ def picture_suffixes() -> frozenset[str]:
     return frozenset({suffix for suffix, kind in known if kind in Image.OPEN and kind not in NO_PICTURES} | MORE)
 
 
-def _walk(folder: Path, left_out: Mapping[str, Counter[str]]) -> tuple[list[str], list[str]]:
-    """Return the pictures in every real folder, and the links to pictures."""
+def _walk(folder: Path, left_out: Mapping[str, Counter[str]]) -> tuple[list[str], list[str], list[str]]:
+    """Return the pictures in every real folder, the links to pictures, and the links to nothing with such a name."""
     suffixes = picture_suffixes()
-    files, links = list[str](), list[str]()
+    files, links, broken = list[str](), list[str](), list[str]()
     parents = filter(os.path.exists, folder.resolve().parents)  # those that this user can read
     seen = {_identity(parent) for parent in parents}  # a link to one of them is a cycle
     real, linked = [str(folder)], list[str]()
@@ -120,10 +129,7 @@ def _walk(folder: Path, left_out: Mapping[str, Counter[str]]) -> tuple[list[str]
             with os.scandir(place) as found:
                 entries = sorted(found, key=lambda entry: entry.name)
         except OSError as error:
-            if place == str(folder):
-                raise InputError(f"'{folder}' cannot be read: {error.strerror}") from error
-            left_out["unreadable folders"][os.path.basename(place)] += 1
-            continue
+            raise InputError(printable(f"'{place}' cannot be read: {error.strerror}")) from error
         if identity in seen:
             left_out["repeated"][os.path.basename(place)] += 1
             continue
@@ -137,11 +143,12 @@ def _walk(folder: Path, left_out: Mapping[str, Counter[str]]) -> tuple[list[str]
                 (linked if entry.is_symlink() else real).append(entry.path)
             elif kind != "file":
                 left_out[kind][entry.name] += 1
+                broken += [entry.path] if kind == BROKEN and suffix in suffixes else []
             elif suffix not in suffixes:
                 left_out["of other kinds"][suffix or "no suffix"] += 1
             else:
                 (links if entry.is_symlink() else files).append(entry.path)
-    return files, links
+    return files, links, broken
 
 
 def _kind(entry: "os.DirEntry[str]") -> str:
@@ -153,7 +160,7 @@ def _kind(entry: "os.DirEntry[str]") -> str:
             return "file"
     except OSError:  # a link to itself, or through an unreadable folder
         pass
-    return "broken links" if entry.is_symlink() else "special files"
+    return BROKEN if entry.is_symlink() else "special files"
 
 
 def _identity(path: str | Path) -> tuple[int, int]:

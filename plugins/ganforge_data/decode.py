@@ -14,12 +14,21 @@ import numpy as np
 from PIL import Image, ImageFile
 
 from ganforge import InputError
+from ganforge_data.tiff import (
+    MAGIC,
+    MAX_PIXELS,
+    ORIENTATION,
+    Array,
+    from_cmyk,
+    open_tiff,
+    read_tiff,
+    require_known_numbers,
+    require_size,
+)
 
-MAX_PIXELS = 178_956_970  # above it Pillow suspects a decompression bomb
 MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
 
-ORIENTATION = 0x0112  # the tag of EXIF and TIFF
-TURNS: Mapping[int, tuple[Image.Transpose, Callable[["Array"], "Array"]]] = {  # of a picture, and of an array
+TURNS: Mapping[int, tuple[Image.Transpose, Callable[[Array], Array]]] = {  # of a picture, and of an array
     2: (Image.Transpose.FLIP_LEFT_RIGHT, lambda array: array[:, ::-1]),
     3: (Image.Transpose.ROTATE_180, lambda array: array[::-1, ::-1]),
     4: (Image.Transpose.FLIP_TOP_BOTTOM, lambda array: array[::-1]),
@@ -31,12 +40,10 @@ TURNS: Mapping[int, tuple[Image.Transpose, Callable[["Array"], "Array"]]] = {  #
 
 PNG = b"\x89PNG\r\n\x1a\n"
 EIGHT_BITS = {".bmp", ".gif", ".jpe", ".jpeg", ".jpg", ".jfif", ".webp"}  # files that have no more than 8 bits
-TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 # Ancillary chunks of a PNG (with a lower-case first letter) that affect how its pixels are shown.
 TELLING = {b"tRNS": b"", b"eXIf": b"", b"iTXt": b"XML:com.adobe.xmp\0\0", b"tEXt": b"Raw profile type exif\0"}
 LONGEST = 2**16  # bytes of such a chunk
 
-Array = np.ndarray[Any, Any]
 Decoded = Image.Image | Array
 
 
@@ -85,11 +92,11 @@ def decode(path: Path, channels: int) -> Decoded:
     if path.exists() and not path.is_file():
         raise InputError(f"'{path}' is not a file")  # reading a pipe or device may never end
     if path.suffix.lower() == ".npy":
-        array = _require_size(np.lib.format.open_memmap(path, mode="r"))  # never unpickles
+        array = require_size(np.lib.format.open_memmap(path, mode="r"))  # never unpickles
         decoded: Decoded = _require_channels(np.array(np.atleast_3d(array)), channels, path)
     elif channels not in MODES:
-        array, orientation = _read_tiff(path)
-        decoded = _turned(_require_channels(np.atleast_3d(array), channels, path), orientation)
+        array, orientation = read_tiff(path, channels)
+        decoded = _turned(_require_channels(array, channels, path), orientation)
     else:
         decoded = _open(path, channels)
     width, height = decoded.size if isinstance(decoded, Image.Image) else decoded.shape[1::-1]
@@ -111,7 +118,7 @@ def is_shallow(path: Path) -> bool:
         if path.suffix.lower() == ".npy":
             return bool(np.lib.format.open_memmap(path, mode="r").dtype == np.uint8)
         with Image.open(path) as picture:
-            _require_known_numbers(picture, 3)
+            require_known_numbers(picture, 3)
             return not (_is_deep_colour(picture) or picture.mode.startswith(("I", "F")))
     return False
 
@@ -127,8 +134,8 @@ def _open(path: Path, channels: int) -> Decoded:
             start = file.read(len(PNG))
         if start == PNG and (plain := _bare(path.read_bytes())):
             return _open_with_pillow(BytesIO(plain), channels)
-        if start.startswith(TIFF):
-            return _open_tiff(path)
+        if start.startswith(MAGIC):
+            return _turned(*open_tiff(path, channels))
         raise
 
 
@@ -136,25 +143,65 @@ def _open_with_pillow(file: Path | BytesIO, channels: int) -> Decoded:
     with Image.open(file) as picture:
         if picture.width * picture.height > MAX_PIXELS:  # Pillow only warns, and threads cannot turn that into an error
             raise Image.DecompressionBombError
-        _require_known_numbers(picture, channels)
-        if picture.format == "TIFF" and (pages := getattr(picture, "n_frames", 1)) > 1:
-            warnings.warn(f"it has {pages} pages; only the first is read", stacklevel=2)
+        require_known_numbers(picture, channels)
+        if picture.format == "FITS":
+            _require_plain_fits(picture)
+        _tell_what_is_lost(picture)
         deep = _is_deep_colour(picture)
-        tags = getattr(picture, "tag_v2", {})
-        signed = 2 in tags.get(339, ()) and tags[258] == (16,)
+        kind = _kind_of(picture)
         picture.load()
         orientation = _orientation(picture)
         array: Array | None = None
         if deep:
             array = _sixteen_bits(file, np.asarray(picture))
+            array = from_cmyk(array) if picture.mode == "CMYK" else array
         elif picture.mode.startswith("I;16") or picture.mode in ("I", "F"):
-            array = np.asarray(picture)[:, :, None]
-            sixteen = picture.mode.startswith("I;16") or picture.format == "PPM"
-            array = array.astype(np.uint16 if sixteen else np.int16 if signed else array.dtype)
+            array = np.asarray(picture)[:, :, None].astype(kind)
         if array is not None:
             return _turned(_with_transparency(array, picture.info.get("transparency")), orientation)
         turn = TURNS.get(orientation) if isinstance(orientation, int) else None
         return picture.transpose(turn[0]) if turn else picture
+
+
+def _kind_of(picture: ImageFile.ImageFile) -> Any:
+    """Return the type of a grey file's numbers, which Pillow may give in a larger one or without their sign."""
+    tags = getattr(picture, "tag_v2", {})
+    if picture.format == "PPM" or picture.mode.startswith("I;16"):
+        return np.int16 if picture.format == "FITS" else np.uint16
+    return (
+        np.int16 if 2 in tags.get(339, ()) and tags[258] == (16,) else np.int32 if picture.mode == "I" else np.float32
+    )
+
+
+def _require_plain_fits(picture: ImageFile.ImageFile) -> None:
+    """Raise a ValueError if numbers of a FITS file are scaled, missing, or in several planes, which Pillow ignores."""
+    assert picture.fp is not None
+    place = picture.fp.tell()
+    picture.fp.seek(0)
+    header = picture.fp.read(picture.tile[0].offset)
+    picture.fp.seek(place)
+    cards = {header[start : start + 8].strip().decode("ascii", "replace") for start in range(0, len(header), 80)}
+    if found := sorted(cards & {"BZERO", "BSCALE", "BLANK", "NAXIS3"}):
+        raise ValueError(f"a FITS file with {', '.join(found)}, which Pillow ignores; convert it to TIFF or .npy")
+
+
+def _tell_what_is_lost(picture: ImageFile.ImageFile) -> None:
+    """Warn of further frames, and of bits that Pillow drops."""
+    if picture.format in ("GIF", "PNG", "WEBP", "AVIF") and getattr(picture, "is_animated", False):
+        warnings.warn("it is animated; only the first frame is read", stacklevel=3)
+    bits = 8
+    if picture.format == "JPEG2000" and not picture.mode.startswith("I"):
+        assert picture.fp is not None
+        place = picture.fp.tell()
+        picture.fp.seek(0)
+        start = picture.fp.read(LONGEST)
+        picture.fp.seek(place)
+        size = start.find(b"\xff\x4f\xff\x51")  # of the code stream: its size, then each channel's
+        bits = (start[size + 42] & 127) + 1 if 0 <= size < len(start) - 42 else 8
+    if picture.tile and picture.tile[0].codec_name == "SGI16":
+        bits = 16
+    if bits > 8:
+        warnings.warn(f"only the upper 8 of its {bits} bits are read; convert it to PNG or TIFF", stacklevel=3)
 
 
 def _with_transparency(array: Array, clear: object) -> Array:
@@ -194,45 +241,6 @@ def _bare(png: bytes) -> bytes | None:
     return bare if len(bare) < len(png) else None
 
 
-def _open_tiff(path: Path) -> Array:
-    """Open a TIFF of a type that Pillow does not know, such as floats in colour, [H, W, C] with black as 0."""
-    import tifffile
-
-    array, orientation = _read_tiff(path)
-    array = np.atleast_3d(array)
-    if array.shape[2] not in MODES:
-        count = array.shape[2]
-        raise InputError(f"'{path}' has {count} channels; set dataset.channels = {count}", key="channels")
-    kinds = tifffile.PHOTOMETRIC
-    with tifffile.TiffFile(path) as file:
-        kind = file.pages.first.photometric
-    if kind not in (kinds.MINISBLACK, kinds.MINISWHITE, kinds.RGB):
-        raise ValueError(f"{array.dtype} of {kind!r} cannot be read")
-    if kind == kinds.MINISWHITE:
-        array = 1 - array if array.dtype.kind == "f" else ~array  # from largest to least, and from 65535 to 0
-    return _turned(array, orientation)
-
-
-def _read_tiff(path: Path) -> tuple[Array, object]:
-    """Read a TIFF of any number of channels, interleaved, planar or page by page, as [H, W, C], and its orientation."""
-    import tifffile  # imported late: it takes a fifth of a second and is rarely needed
-
-    with tifffile.TiffFile(path) as file:
-        series, orientation = file.series[0], file.pages.first.tags.valueof(ORIENTATION)
-        _require_size(np.broadcast_to(np.zeros((), series.dtype), series.shape))
-        array: Array = series.asarray()
-    array = np.moveaxis(array, 0, -1) if series.axes.endswith("YX") and array.ndim == 3 else array
-    return array, orientation
-
-
-def _require_size(array: Array) -> Array:
-    if array.ndim not in (2, 3) or array.dtype.kind not in "uif":
-        raise ValueError(f"expected an array [H, W, C] of numbers, got {list(array.shape)} of {array.dtype}")
-    if array.size > 4 * MAX_PIXELS:
-        raise ValueError(f"more than {4 * MAX_PIXELS:,} numbers")
-    return array
-
-
 def _require_channels(array: Array, channels: int, path: Path) -> Array:
     if array.shape[2] != channels:
         raise InputError(
@@ -240,20 +248,6 @@ def _require_channels(array: Array, channels: int, path: Path) -> Array:
             key="channels",
         )
     return array
-
-
-def _require_known_numbers(picture: ImageFile.ImageFile, channels: int) -> None:
-    """Refuse a TIFF that Pillow would misread.
-
-    That is: signed bytes, unsigned 32 bits, and deep numbers that are planar or have white as 0. If two or four
-    channels are wanted, also a last channel that is not declared as transparency, and one channel per page.
-    """
-    tags = getattr(picture, "tag_v2", {})
-    bits, formats, planar = max(tags.get(258, (1,))), tags.get(339, (1,)), tags.get(284) == 2
-    negative, several = tags.get(262) == 0, bool(tags) and channels in (2, 4)
-    unnamed = several and (0 in tags.get(338, ()) or getattr(picture, "n_frames", 1) == channels)
-    if unnamed or (2 in formats and bits == 8) or (1 in formats and bits == 32) or ((planar or negative) and bits > 8):
-        raise ValueError(f"Pillow would misread this TIFF of {bits} bits")
 
 
 def _is_deep_colour(picture: ImageFile.ImageFile) -> bool:

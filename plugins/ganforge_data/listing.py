@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from attrs import evolve
+
 from ganforge import Found, InputError, Split, find_pictures, natural, printable
 from ganforge_data.archives import way_to
 
@@ -20,6 +22,8 @@ def require_folder(folder: Path, key: str) -> Path:
     folder = Path(os.path.expanduser(folder))  # Path.expanduser fails without a home folder
     if os.path.isdir(folder):
         return folder
+    if os.path.exists(folder):
+        raise InputError(printable(f"'{folder}' is a file, not a folder of pictures; set dataset.{key}"), key=key)
     beside: list[str] = []
     with suppress(OSError):
         beside = sorted(os.listdir(folder.parent))
@@ -28,7 +32,7 @@ def require_folder(folder: Path, key: str) -> Path:
 
 
 def list_pictures(folder: Path, key: str) -> Found:
-    """List the pictures in a folder and all folders below it, as `find_pictures` does.
+    """List the pictures in a folder and all folders below it, as `find_pictures` does; broken links are among them.
 
     Raises:
         InputError: there is no such folder, or no picture in it; `key` is the setting that named it.
@@ -41,7 +45,7 @@ def list_pictures(folder: Path, key: str) -> Found:
     if not found.files:
         besides = f", only {found.left_out}" if found.left_out else ""
         raise InputError(printable(f"no picture in '{folder}'{besides}; set dataset.{key}"), key=key)
-    return found
+    return evolve(found, files=found.named)
 
 
 def names_of(paths: Iterable[Path], folder: Path) -> list[str]:

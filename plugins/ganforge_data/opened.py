@@ -64,7 +64,7 @@ def open_picture(path: Path, channels: int = 3, background: str = "white", depth
     with naming(path):
         decoded = decode(path, channels)
         if isinstance(decoded, np.ndarray):
-            array = as_known(decoded)
+            array = as_known(decoded, wanted.kind)
             if array.dtype != np.uint8 or channels not in MODES:
                 return _deep(array, channels, background, wanted)
             decoded = Image.fromarray(np.ascontiguousarray(array.squeeze(2) if array.shape[2] == 1 else array))
@@ -82,6 +82,7 @@ def to_tensor(picture: Image.Image) -> Tensor:
 
 def _shallow(picture: Image.Image, channels: int, background: str) -> list[Image.Image]:
     """Convert an 8-bit picture to a number of channels."""
+    picture = picture.convert("LA") if picture.mode == "La" else picture  # Pillow converts it to nothing else
     if channels in (2, 4):
         return list(picture.convert(MODES[channels]).split())
     if picture.has_transparency_data:

@@ -117,10 +117,11 @@ def kind_of(array: Array) -> Kind:
     return cast(Kind, array.dtype.name)
 
 
-def as_known(array: Array) -> Array:
+def as_known(array: Array, wanted: Kind = "int32") -> Array:
     """Return numbers in a type that a depth can have: their own, the next larger one, or float32.
 
-    Raises a ValueError if some are not finite.
+    Integers of no such type, such as unsigned 32 bits, become int32 if it holds them and their domain is not one of
+    float32, since one scale is for all files of a domain. Raises a ValueError if some numbers are not finite.
     """
     if array.dtype.kind == "f":
         with np.errstate(over="ignore"):
@@ -133,7 +134,12 @@ def as_known(array: Array) -> Array:
             return array.astype(kind, copy=False)
     limits = np.iinfo(np.int32)
     fitting = array.size == 0 or (array.min() >= limits.min and array.max() <= limits.max)
-    return array.astype(np.int32 if fitting else np.float32)
+    return array.astype(np.int32 if fitting and wanted != "float32" else np.float32)
+
+
+def is_wide(array: Array) -> bool:
+    """Tell whether they are integers that int32 may not hold."""
+    return array.dtype.kind in "ui" and not np.can_cast(array.dtype, np.int32)
 
 
 def are_whole(array: Array) -> bool:

@@ -23,6 +23,7 @@ from ganforge_data.ranges import (
     auto_range,
     depths_of,
     in_words,
+    is_wide,
     kind_of,
     number,
 )
@@ -50,6 +51,7 @@ class Look:
         top: the largest number except for a few outliers.
         levels: how many different numbers there are.
         whole: whether all are whole numbers.
+        wide: whether their type is an integer type that `int32` may not hold.
     """
 
     kind: float
@@ -59,6 +61,7 @@ class Look:
     top: float = 255.0
     levels: float = 256.0
     whole: float = 1.0
+    wide: float = 0.0
 
 
 BROKEN, SHALLOW = Look(-1), Look(0)
@@ -101,7 +104,7 @@ def look(channels: int, path: Path) -> Tensor:
     """Scan the numbers of a file; an unreadable file is only reported when it becomes a sample.
 
     Returns:
-        A `Look` as its bytes, uint8 [56].
+        A `Look` as its bytes, uint8 [64].
     """
     import torch
 
@@ -122,7 +125,8 @@ def _look_at(decoded: Array, channels: int) -> Look:
     some = array.reshape(-1)[:: max(1, array.size // LOOKED_AT)]
     bottom, top = np.quantile(some, [RARE, 1 - RARE], method="nearest")
     kind, levels = KINDS.index(kind_of(array)), len(np.unique(some))
-    return Look(kind, float(array.min()), float(array.max()), float(bottom), float(top), levels, are_whole(array))
+    ends = (float(array.min()), float(array.max()), float(bottom), float(top))
+    return Look(kind, *ends, levels, are_whole(array), is_wide(decoded))
 
 
 def _looked(
@@ -139,11 +143,13 @@ def _looked(
     if unsure:
         if ready is None:
             raise InputError("the files must be scanned, but no plugin offers a cache; see `ganforge plugins`")
-        wanted = Prepared(unsure, partial(look, channels), f"look {channels}")
+        wanted = Prepared(unsure, partial(look, channels), f"look {channels}, wide")
         stored = ready(samples=wanted, shape=(BYTES,), what=f"the types of {domain}", report=report)
         rows = stored.load(range(stored.length)).numpy().view(np.float64)
         found |= {path: Look(*row) for path, row in zip(unsure, rows.tolist(), strict=True)}
-    return {path: one for path, one in found.items() if one != BROKEN}
+    readable = {path: one for path, one in found.items() if one != BROKEN}
+    kinds = {one.kind for one in readable.values() if one.wide}  # by what they hold; one type for all of them
+    return {path: evolve(one, kind=max(kinds)) if one.wide else one for path, one in readable.items()}
 
 
 def _kind_of(looks: Mapping[Path, Look]) -> Kind:

@@ -44,7 +44,8 @@ class Job:
 def plan_jobs(inputs: Sequence[Path], out: Path, *, suffix: str = ".png", overwrite: bool = False) -> list[Job]:
     """List the pictures in files and folders (with subfolders), each with an output file of the same name.
 
-    A folder's pictures are those that `find_pictures` finds; a file given directly may have any name.
+    A folder's pictures are those that `find_pictures` finds, and broken links with such names; a file given directly
+    may have any name.
 
     Raises:
         InputError: an input is missing, two pictures would become one file, or a file would be overwritten.
@@ -60,10 +61,11 @@ def plan_jobs(inputs: Sequence[Path], out: Path, *, suffix: str = ".png", overwr
         if not found.files:
             besides = f", only {found.left_out}" if found.left_out else ""
             raise InputError(printable(f"no picture in the folder '{path}'{besides}"))
-        files = _without_output(found.files, path, out, overwrite=overwrite)
+        files = _without_output(found.named, path, out, overwrite=overwrite)
         names |= {file: file.relative_to(path) for file in files}
     # The same input, spelled differently, counts once.
-    names = {file: name for (_, name), file in {(file.resolve(), name): file for file, name in names.items()}.items()}
+    real = {(os.path.realpath(file), name): file for file, name in names.items()}
+    names = {file: name for (_, name), file in real.items()}
     short = Counter(name.with_suffix(suffix) for name in names.values())
     jobs = []
     taken: dict[Path, Path] = {}
@@ -76,9 +78,9 @@ def plan_jobs(inputs: Sequence[Path], out: Path, *, suffix: str = ".png", overwr
             raise InputError(printable(f"{both}: translate them into two folders"))
         taken[target] = file
         jobs.append(Job(file, out / target))
-    sources = {_file_at(job.source.resolve()) for job in jobs}
+    sources = {_file_at(Path(os.path.realpath(job.source))) for job in jobs}
     for job in jobs:
-        if os.path.exists(job.target) and _file_at(job.target.resolve()) in sources:
+        if os.path.exists(job.target) and _file_at(Path(os.path.realpath(job.target))) in sources:
             raise InputError(f"'{job.target}' is one of the inputs: choose another --out")
     require_free([job.target for job in jobs], overwrite=overwrite)
     return jobs

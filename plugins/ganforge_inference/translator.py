@@ -297,8 +297,14 @@ class Translator:
         return made
 
     def _read_image(self, image: Image.Image) -> Picture:
-        """Read a PIL picture as if it were a file."""
-        upright = image.convert("RGBA") if image.has_transparency_data else image
+        """Read a PIL picture as if it were a file; in mode I, 32 bits may hold the domain's 16."""
+        kind = self.depths[0].kind
+        if image.mode == "I" and kind in ("uint16", "int16") and self.channels[0] == 1:
+            numbers, limits = np.asarray(image), np.iinfo(kind)
+            if limits.min <= numbers.min() and numbers.max() <= limits.max:
+                return self._read_array(numbers[None].astype(kind))
+        straight = image.convert("LA") if image.mode == "La" else image  # Pillow converts it to nothing else
+        upright = straight.convert("RGBA") if straight.has_transparency_data else straight
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "picture.tif"
             try:

@@ -67,7 +67,7 @@ def lock_of(folder: Path) -> dict[str, Any]:
         return read_lock(folder)[1]
     except FileNotFoundError:
         runs = sorted(path.parent.name for path in folder.glob(f"*/{LOCK}")) if folder.is_dir() else []
-        beside = [path.name for path in folder.parent.iterdir() if path.is_dir()] if folder.parent.is_dir() else []
+        beside = sorted(path.parent.name for path in folder.parent.glob(f"*/{LOCK}"))
         hint = f"did you mean '{folder / runs[-1]}'?" if runs else nearest(folder.name, beside)
         raise InputError(f"'{folder}' is not a run: it holds no {LOCK}; {hint}".removesuffix("; ")) from None
 

@@ -88,6 +88,18 @@ def test_a_broken_picture_stops_before_there_is_a_run_or_is_skipped_and_counted(
     assert "skipped: '" in ganforge("data", "prepare", recipe, "--set", "dataset.on_broken=skip").out
 
 
+def test_a_link_that_leads_nowhere_is_a_broken_picture(ganforge, recipe, pairs):
+    (pairs / "train" / "2_AB.jpg").unlink()
+    (pairs / "train" / "2_AB.jpg").symlink_to("away/2_AB.jpg")
+    result = ganforge("run", recipe)
+    assert result.status == 2
+    assert "no picture '" in result.err
+    assert "2_AB.jpg'" in result.err
+    result = ganforge("run", recipe, "--set", "dataset.on_broken=skip")
+    assert result.status == 0, result.err
+    assert "1 broken samples of train A are skipped" in result.out.replace("\n", "")
+
+
 def test_what_is_odd_about_pictures_is_told_once_by_all_who_prepare_them(ganforge, tmp_path):
     for side in "ab":
         (tmp_path / side).mkdir()

@@ -1,5 +1,6 @@
 """Decoding whatever files people bring: sound pixels are read rightly, broken ones are named, nothing is lost silently."""
 
+import contextlib
 import io
 import struct
 import zlib
@@ -317,3 +318,60 @@ def test_of_several_pages_the_first_is_read_and_that_is_told(tmp_path):
         (band,) = open_picture(tmp_path / "stack.tif", 1).picture.numbers
     assert band.tolist() == pages[0].tolist()
     assert "it has 5 pages; only the first is read" in [note.text for note in notes]
+
+
+def fits(path, array, *cards):
+    """Write a FITS file of one picture."""
+    bits = {"u1": 8, "i2": 16, "i4": 32, "f4": -32}[array.dtype.str[1:]]
+    lines = ["SIMPLE  =                    T", f"BITPIX  = {bits:20}", f"NAXIS   = {array.ndim:20}"]
+    lines += [f"NAXIS{axis + 1}  = {length:20}" for axis, length in enumerate(array.shape[::-1])]
+    header = "".join(f"{line:80}" for line in [*lines, *cards, "END"])
+    pixels = array.astype(array.dtype.newbyteorder(">")).tobytes()
+    path.write_bytes(header.encode().ljust(2880) + pixels.ljust(-(-len(pixels) // 2880) * 2880, b"\0"))
+
+
+@pytest.mark.parametrize("kind", ["int16", "int32", "float32"])
+def test_numbers_of_a_fits_file_keep_their_sign(kind, tmp_path):
+    array = np.array([[-5, 3000, 7], [0, -9, 32767]], kind)
+    fits(tmp_path / "x.fits", array)
+    numbers, _ = opened(tmp_path / "x.fits", 1)
+    assert numbers.dtype == kind
+    assert numbers.tolist() == array[::-1].tolist()  # the first row is the lowest
+
+
+@pytest.mark.parametrize("card", ["BZERO   =                32768", "BSCALE  =                  0.5", "BLANK   = -1"])
+def test_scaled_numbers_of_a_fits_file_are_refused(card, tmp_path):
+    fits(tmp_path / "x.fits", np.zeros((2, 3), np.int16), card)
+    with pytest.raises(InputError, match=rf"{card.split()[0]}, which Pillow ignores; convert it to TIFF or .npy"):
+        open_picture(tmp_path / "x.fits", 1)
+
+
+def test_several_planes_of_a_fits_file_are_refused(tmp_path):
+    fits(tmp_path / "x.fits", np.zeros((3, 4, 5), np.int16))
+    with pytest.raises(InputError, match="NAXIS3, which Pillow ignores"):
+        open_picture(tmp_path / "x.fits", 3)
+
+
+def test_bits_that_are_dropped_are_told_of(tmp_path):
+    PICTURE.save(tmp_path / "deep.sgi", bpc=2)
+    assert opened(tmp_path / "deep.sgi")[1] == ["only the upper 8 of its 16 bits are read; convert it to PNG or TIFF"]
+    PICTURE.save(tmp_path / "plain.jp2")
+    plain = (tmp_path / "plain.jp2").read_bytes()
+    assert opened(tmp_path / "plain.jp2")[1] == []
+    place = plain.index(b"\xff\x4f\xff\x51") + 42  # the bits of the first channel, less one
+    assert plain[place] == 7
+    (tmp_path / "deep.jp2").write_bytes(plain[:place] + b"\x0b" + plain[place + 1 :])
+    with noting("deep.jp2") as notes, contextlib.suppress(InputError):  # its other headers do not agree
+        open_picture(tmp_path / "deep.jp2")
+    assert "only the upper 8 of its 12 bits are read; convert it to PNG or TIFF" in [note.text for note in notes]
+
+
+@pytest.mark.parametrize("suffix", ["gif", "png", "webp"])
+def test_of_an_animation_the_first_frame_is_read_and_that_is_told(suffix, tmp_path):
+    frames = [Image.new("RGB", (9, 8), colour) for colour in ("red", "blue")]
+    frames[0].save(tmp_path / f"x.{suffix}", save_all=True, append_images=frames[1:], lossless=True)
+    pixels, notes = opened(tmp_path / f"x.{suffix}")
+    assert pixels[0, 0].tolist() == [255, 0, 0]
+    assert notes == ["it is animated; only the first frame is read"]
+    frames[0].save(tmp_path / f"still.{suffix}", lossless=True)
+    assert opened(tmp_path / f"still.{suffix}")[1] == []

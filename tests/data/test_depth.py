@@ -167,6 +167,19 @@ def test_the_range_is_decided_once_from_all_files(tops, kind, expected, series):
     assert decided.said[1] == "B: 8 bits, 0 to 255 are black to white"
 
 
+@pytest.mark.parametrize("suffix", [".tif", ".npy"])
+@pytest.mark.parametrize("kind", ["uint32", "int64"])
+def test_a_series_of_wide_integers_has_one_scale_whatever_a_file_holds(kind, suffix, series):
+    tops = (1_000_000_000, 3_900_000_000, 2_000_000_000, 1_500_000_000)
+    dataset, decided = series([spread(0, top, kind) for top in tops], suffix, test_share=0.25)
+    assert dataset.depths["A"] == Depth("float32", 0, 3_900_000_000)
+    assert decided.odd == []
+    stored = [read(dataset, split)["A"] for split in ("train", "test")]
+    found = [float(as_float(one).max()) for source in stored for one in source.load(range(source.length))]
+    assert sorted(found) == pytest.approx([top / tops[1] for top in sorted(tops)])
+    assert [note.text for source in stored for note in source.notes] == []
+
+
 def test_signed_numbers_reach_from_the_least_to_the_largest(series):
     dataset, decided = series([spread(-1000, 500, np.int16), spread(-200, 3071, np.int16)])
     assert dataset.depths["A"] == Depth("int16", -1000, 3071)

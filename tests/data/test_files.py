@@ -25,10 +25,11 @@ def make(folder, *names):
 
 
 def names_in(folder):
-    """The names that are listed, which a translation must take, too."""
-    names = [path.relative_to(folder).as_posix() for path in find_pictures(folder).files]
+    """The names that are listed, which a translation must take, too, and broken links besides."""
+    found = find_pictures(folder)
+    names = [path.relative_to(folder).as_posix() for path in found.files]
     jobs = plan_jobs([folder], folder.with_name("out"))
-    assert [job.source.relative_to(folder).as_posix() for job in jobs] == names
+    assert [job.source for job in jobs] == list(found.named)
     return names
 
 
@@ -89,6 +90,30 @@ def test_folders_that_link_to_each_other_are_listed_once_under_their_own_names(t
     (folder / "gone.jpg").symlink_to("nowhere.jpg")
     assert names_in(folder) == ["1.jpg", "x/2.jpg", "y/3.jpg"]
     assert find_pictures(folder).left_out == "2 broken links (gone.jpg, self), 4 repeated (0_first, to_x, to_y, ...)"
+
+
+def test_a_broken_link_with_the_name_of_a_picture_is_not_lost(tmp_path):
+    folder = make(tmp_path, "1.jpg", "b/10.jpg", "b/9.jpg")
+    for name in ("2.jpg", "b/9a.png", ".hidden.png", "other", "self.png"):
+        (folder / name).symlink_to("self.png" if name == "self.png" else "nowhere")
+    found = find_pictures(folder)
+    assert [path.relative_to(folder).as_posix() for path in found.broken] == ["2.jpg", "self.png", "b/9a.png"]
+    named = [path.relative_to(folder).as_posix() for path in found.named]
+    assert named == ["1.jpg", "2.jpg", "b/9.jpg", "b/9a.png", "b/10.jpg", "self.png"]
+
+
+def test_a_folder_that_cannot_be_read_is_an_error(tmp_path, monkeypatch):
+    folder = make(tmp_path, "1.jpg", "locked/2.jpg")
+    scan = os.scandir
+
+    def refuse(place):
+        if str(place).endswith("locked"):
+            raise PermissionError(13, "Permission denied")
+        return scan(place)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(InputError, match=r"locked' cannot be read: Permission denied"):
+        find_pictures(folder)
 
 
 def test_folders_elsewhere_are_followed_once_whatever_leads_there(tmp_path):

@@ -142,6 +142,9 @@ def test_one_root_may_hold_train_and_test_folders_of_many_domains(tmp_path, data
     with pytest.raises(InputError, match=r"no folder '.*train/noon'") as caught:
         dataset("folders", root=tmp_path / "times", domains=["day", "noon"]).open("train")
     assert caught.value.key == "root"
+    (tmp_path / "one.jpg").write_bytes(b"")
+    with pytest.raises(InputError, match=r"one.jpg' is a file, not a folder of pictures; set dataset.a"):
+        dataset("folders", a=tmp_path / "one.jpg", b=tmp_path).open("train")
     with pytest.raises(InputError, match=r"no folder '.*nowhere'") as caught:
         dataset("folders", domains={"day": str(tmp_path), "noon": "nowhere"}).open("train")
     assert caught.value.key == "domains"

@@ -193,6 +193,18 @@ def test_what_cannot_be_read_is_named_and_the_rest_translated(run, zoo, ganforge
     assert len(list((tmp_path / "out").rglob("*.png"))) == 4
 
 
+def test_a_link_that_leads_nowhere_is_a_picture_that_was_not_translated(run, ganforge, tmp_path):
+    (tmp_path / "some").mkdir()
+    Image.new("L", (16, 16)).save(tmp_path / "some" / "1.png")
+    (tmp_path / "some" / "2.png").symlink_to("away/2.png")
+    (tmp_path / "some" / "3.png").symlink_to("3.png")
+    result = ganforge("translate", run, "some", "--direction", "AB", "--out", "out")
+    assert result.status == 2
+    assert "1 of 3 pictures translated" in result.out
+    assert "error: no picture 'some/2.png'" in result.err
+    assert "error: 'some/3.png' is not a readable picture" in result.err
+
+
 def test_broken_pictures_among_many_take_no_other_with_them_and_odd_ones_are_told_once(
     run, ganforge, tmp_path, monkeypatch
 ):

@@ -146,6 +146,20 @@ class Deep(PictureDataset):
         return Picture(torch.from_numpy(np.load(path)).movedim(-1, 0), self.depths[domain])
 
 
+def test_premultiplied_grey_is_laid_over_the_background(invert):
+    half = Image.new("LA", (3, 2), (100, 128)).convert("La")
+    grey = 255 * 127 / 255 + 100 * 128 / 255
+    made = np.array(invert()(half))
+    assert np.abs(made - (255 - grey)).max() <= 1
+
+
+def test_a_picture_of_32_bits_that_holds_16_is_one_of_16(invert):
+    """Older versions of Pillow open a deep PNG so."""
+    numbers = np.array([[100, 2100, 4100]])
+    made = invert(Deep())(Image.fromarray(numbers.astype(np.int32)))
+    np.testing.assert_allclose(np.asarray(made), [[1, 0, -1]], atol=1e-6)
+
+
 def test_numbers_mean_what_they_mean_in_files_of_the_two_domains(invert):
     translator = invert(Deep())
     numbers = np.array([[100, 2100, 4100]], np.uint16)

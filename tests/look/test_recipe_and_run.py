@@ -105,6 +105,11 @@ def test_a_run_says_where_it_stands_and_two_of_them_are_compared(ganforge, runs,
     assert "step 8 of 8, finished; checkpoints: step-00000004, step-00000008" in text
     assert "modes.coverage" in text
 
+    (tmp_path / "runs" / "toy" / "0003").mkdir()
+    refused = ganforge("show", "run", "runs/toy/0003")
+    assert refused.status == 2
+    assert "it holds no recipe.lock.toml; did you mean '0002'?" in refused.err
+
     found = rows(ganforge("diff", *runs, "--json"))
     assert found["settings"] == [{"key": "losses.reconstruction.weight", "a": 1.0, "b": 2.0}]
     metrics = {row["metric"]: (row["a"], row["b"]) for row in found["metrics"]}
