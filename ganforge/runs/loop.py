@@ -39,9 +39,8 @@ class Loop:
         try:
             run.notify("ganforge_started")
             if run.step == 0 and run.plan.record.sample_every:
-                with run.clock.on("samples"):
-                    run.calibrate()
-                    run.notify("ganforge_sampled")
+                run.calibrate()
+                self._sample()
             with requests() as signals:
                 asked = signals
                 try:
@@ -115,7 +114,7 @@ class Loop:
                 run.warn(f"step {run.step}: {told}; continuing")
 
     def _after_step(self, asked: Requests) -> None:
-        """Log, sample, evaluate and save if due."""
+        """Log, sample, evaluate and save if due: a run resumed from here does not log or sample this step again."""
         run, record = self._run, self._run.plan.record
         last = run.step == run.plan.train.steps
 
@@ -128,16 +127,22 @@ class Loop:
         saves = due(record.checkpoint_every) or last or asked.stop is not None or asked.save
         if saves or due(record.sample_every) or due(record.evaluate_every):
             run.calibrate()
+        if sampled := due(record.sample_every):
+            self._sample()
         if (due(record.evaluate_every) and not last) or (last and split != "test" and run.plan.evaluations):
             with run.clock.on("evaluation"):
                 evaluation.evaluate_split(run, split)
             last = run.over
-        if due(record.sample_every):
-            with run.clock.on("samples"):
-                run.notify("ganforge_sampled")
+        if due(record.sample_every) and not sampled:  # the evaluation has exhausted the patience
+            self._sample()
         if saves or last or asked.save:
             asked.save = False
             run.saving.save()
+
+    def _sample(self) -> None:
+        """Let the observers draw sample pictures."""
+        with self._run.clock.on("samples"):
+            self._run.notify("ganforge_sampled")
 
     def _log(self) -> None:
         """Pass the mean losses since the last record to the observers; here the loop waits for the device."""

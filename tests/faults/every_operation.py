@@ -29,7 +29,7 @@ steps = 6
 batch = 16
 [record]
 log_every = 1
-sample_every = 3
+sample_every = 2
 checkpoint_every = 2
 evaluate_every = 2
 keep = 1

@@ -189,3 +189,35 @@ def test_a_run_whose_step_fails_has_written_what_was_begun(toy, ganforge, tmp_pa
     assert step > 0
     log = [json.loads(line) for line in (tmp_path / "runs/toy/0001/log.jsonl").read_text().splitlines()]
     assert step >= max(record["step"] for record in log if "losses" in record)
+
+
+SAMPLED = """
+from ganforge import hookimpl
+
+@hookimpl
+def ganforge_sampled(run):
+    with (run.folder / "told").open("a") as file:
+        file.write(f"sampled {run.step}\\n")
+"""
+
+
+def test_a_step_is_sampled_before_it_is_saved_even_as_the_best_one(toy, ganforge, tmp_path, monkeypatch):
+    """A run killed in between and resumed would lack the sample."""
+    (tmp_path / "sampled.py").write_text(SAMPLED)
+    told, save = tmp_path / "runs/toy/0001/told", checkpoint.save
+
+    def saving(parent, step, *words):
+        with told.open("a") as file:
+            file.write(f"saved {step}\n")
+        return save(parent, step, *words)
+
+    monkeypatch.setattr(checkpoint, "save", saving)
+    words = ["--set", "record.evaluate_every=2", "--set", "record.sample_every=2", "--set", "record.best=coverage"]
+    words += ["--set", "evaluations.modes.use=mode-coverage", "--set", "record.checkpoint_every=100"]
+    result = ganforge("run", toy, "--plugin", tmp_path / "sampled.py", *words)
+    assert result.status == 0, result.err
+    lines = told.read_text().splitlines()
+    assert [line for line in lines if line.startswith("sampled")] == [f"sampled {step}" for step in (0, 2, 4, 6, 8)]
+    saved = [line.partition(" ")[2] for line in lines if line.startswith("saved")]
+    assert saved[0] == "2"
+    assert all(lines.index(f"sampled {step}") < lines.index(f"saved {step}") for step in saved)
