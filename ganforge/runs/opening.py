@@ -151,13 +151,13 @@ def _passing() -> Path:
 
 def _new_folder(parent: Path) -> Path:
     try:
-        parent.mkdir(parents=True, exist_ok=True)
+        parent.mkdir(parents=True, exist_ok=True)  # which a refused run may delete again at any time
         number = max((int(path.name) for path in parent.iterdir() if path.name.isdigit()), default=0)
         while True:
             number += 1
             with suppress(FileExistsError):
                 folder = parent / f"{number:04d}"
-                folder.mkdir()
+                folder.mkdir(parents=True)
                 return folder
     except OSError as error:
         raise InputError(f"cannot write to {parent}: {error.strerror}", key="out") from error

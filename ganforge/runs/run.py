@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -246,6 +246,8 @@ class Run:
         self.close()
         if self.resumed_from is None:
             shutil.rmtree(self.folder, ignore_errors=True)
+            with suppress(OSError):  # it holds other runs
+                self.folder.parent.rmdir()
 
     def close(self) -> None:
         """Release the run's folder for other processes."""

@@ -170,8 +170,11 @@ REFUSED = {
 @pytest.mark.parametrize("case", REFUSED)
 def test_a_run_that_is_refused_leaves_no_folder(case, toy, ganforge, tmp_path):
     sets, named = REFUSED[case]
+    words = [word for text in sets for word in ("--set", text)]
+    assert ganforge("run", toy, *words).status == 2
+    assert list((tmp_path / "runs").iterdir()) == []
     assert ganforge("run", toy).status == 0
-    result = ganforge("run", toy, *(word for text in sets for word in ("--set", text)))
+    result = ganforge("run", toy, *words)
     assert result.status == 2
     assert named in result.err
     assert [folder.name for folder in (tmp_path / "runs" / "toy").iterdir()] == ["0001"]
