@@ -65,9 +65,16 @@ class Held:
                         raise ValueError(f"the saved state '{name}' has shape {list(value.shape)}, expected {mine}")
                     parameter.copy_(value)
                 elif leaf in module._buffers:
-                    module._buffers[leaf] = value.to(device)
+                    module._buffers[leaf] = _filled(module._buffers[leaf], value.to(device))
                 else:
                     module.register_buffer(leaf, value.to(device))
+
+
+def _filled(buffer: Tensor | None, value: Tensor) -> Tensor:
+    """Write a value into a buffer's memory, which others may refer to; return the value where it does not fit."""
+    if buffer is None or (buffer.shape, buffer.dtype, buffer.device) != (value.shape, value.dtype, value.device):
+        return value
+    return buffer.copy_(value)
 
 
 def random_state() -> dict[str, Any]:

@@ -4,22 +4,55 @@ It is searched wherever a component's code can reach it: in its object and class
 functions, and in all variables of its package.
 """
 
+import logging
 import random
+import re
+import threading
+from array import array
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
+from enum import Enum
 from functools import partial
-from types import CodeType, FunctionType, ModuleType
-from typing import Any
+from pathlib import PurePath
+from types import (
+    BuiltinFunctionType,
+    CodeType,
+    FunctionType,
+    GenericAlias,
+    GetSetDescriptorType,
+    MemberDescriptorType,
+    MethodDescriptorType,
+    MethodType,
+    ModuleType,
+    UnionType,
+    WrapperDescriptorType,
+)
+from typing import Any, TypeVar
 
-import attrs
 import numpy
 import torch
 from attrs import frozen
 from torch import Tensor, nn
 
-DEPTH = 4  # of nested containers
+DEPTH = 8  # of nested containers and objects
 # Fields of a module that hold its registered state.
 INNER = {"_parameters", "_buffers", "_non_persistent_buffers_set", "_modules", "training"}
+# Objects that never change, or whose changes change no result.
+FIXED = (
+    *(int, float, complex, str, bytes, range, slice, type(None), type(...), type(NotImplemented), Enum, PurePath),
+    *(
+        numpy.dtype,
+        numpy.generic,
+        torch.dtype,
+        torch.device,
+        torch.layout,
+        torch.memory_format,
+        torch.finfo,
+        torch.iinfo,
+    ),
+    *(BuiltinFunctionType, MethodDescriptorType, WrapperDescriptorType, GetSetDescriptorType, MemberDescriptorType),
+    *(CodeType, GenericAlias, UnionType, TypeVar, re.Pattern, logging.Logger, type(threading.Lock())),
+)
 FOREIGN = ("torch", "torchvision", "builtins", "ganforge")  # packages whose variables belong to no component
 
 
@@ -66,7 +99,10 @@ class Fields:
 
     def _look(self, value: Any, depth: int) -> None:
         """Find mutable state in a value."""
-        if depth < 0 or id(value) in self._seen:
+        if isinstance(value, FIXED) or id(value) in self._seen:
+            return
+        if depth < 0:
+            self.stuck = self.stuck or f"a {type(value).__name__} too deep inside other objects"
             return
         self._seen[id(value)] = value
         if isinstance(value, FunctionType):
@@ -97,8 +133,17 @@ class Fields:
             self.stuck = self.stuck or "an iterator"
         elif (kept := _state(value)) is not None:
             self.kept.append(kept)
-        elif attrs.has(type(value)) or self._is_own(type(value)):
+        elif isinstance(value, MethodType):
+            self._look(value.__func__, depth)
+            self._look(value.__self__, depth)
+        elif isinstance(value, partial):
+            self._look((value.func, value.args, value.keywords), depth)
+        elif hasattr(value, "__wrapped__"):  # such as a cached function, which gives the same for the same arguments
+            self._look(value.__wrapped__, depth)
+        elif hasattr(value, "__dict__") or any("__slots__" in vars(base) for base in type(value).__mro__):
             self._look_into_object(value, depth - 1)
+        elif not callable(value):
+            self.stuck = self.stuck or f"a {type(value).__name__}"
 
     def _look_into_function(self, function: FunctionType) -> None:
         self._look(function.__dict__, DEPTH)
@@ -115,11 +160,14 @@ class Fields:
             self._around.append(variables)
 
     def _look_into_object(self, made: object, depth: int) -> None:
-        put, drop = partial(object.__setattr__, made), partial(object.__delattr__, made)
+        held = getattr(made, "__dict__", None)
+        put, drop = partial(_put, made), partial(_drop, made)
+        if isinstance(made, threading.local) and held is not None:
+            put, drop = held.__setitem__, held.__delitem__
         self._watch(partial(_fields, made), put, drop, depth)
         if isinstance(made, nn.Module):
             for held in (made._parameters, made._modules):
-                self._watch(partial(dict, held), held.__setitem__, held.__delitem__, -1)
+                self._watch(partial(dict, held), held.__setitem__, held.__delitem__, None)
         self._look(type(made), DEPTH)
 
     def _watch(
@@ -127,9 +175,9 @@ class Fields:
         read: Callable[[], dict[str, Any]],
         put: Callable[[str, Any], object],
         drop: Callable[[str], object],
-        depth: int,
+        depth: int | None,
     ) -> None:
-        """Watch names and their values, and look into each value."""
+        """Watch names and their values, and look into each value; not if the depth is None."""
         before = read()
 
         def put_back() -> None:
@@ -141,8 +189,9 @@ class Fields:
                     put(name, value)
 
         self.kept.append(Kept(lambda: not _all_same(list(read().items()), list(before.items())), put_back))
-        for value in before.values():
-            self._look(value, depth)
+        if depth is not None:
+            for value in before.values():
+                self._look(value, depth)
 
     def _is_own(self, made: type | FunctionType) -> bool:
         """Whether a class or function is from the component's package."""
@@ -177,6 +226,15 @@ def _fields(made: object) -> dict[str, Any]:
     return {n: getattr(made, n) for n in names if n not in inner and not n.startswith("__") and hasattr(made, n)}
 
 
+def _put(made: object, name: str, value: object) -> None:
+    """Set a field, also of an object whose class forbids it."""
+    object.__setattr__(made, name, value)
+
+
+def _drop(made: object, name: str) -> None:
+    object.__delattr__(made, name)
+
+
 def _in_cell(cell: Any) -> dict[str, Any]:
     try:
         return {"cell_contents": cell.cell_contents}
@@ -190,8 +248,8 @@ def _state(value: Any) -> Kept | None:
         version, copy = value._version, value.detach().clone()
         return Kept(lambda: value._version != version or not _equal(value, copy), partial(_restore, value, copy))
     if isinstance(value, numpy.ndarray):
-        array = value.copy()
-        return Kept(lambda: value.tobytes() != array.tobytes(), lambda: numpy.copyto(value, array))
+        numbers = value.copy()
+        return Kept(lambda: value.tobytes() != numbers.tobytes(), lambda: numpy.copyto(value, numbers))
     if isinstance(value, random.Random):
         state = value.getstate()
         return Kept(lambda: value.getstate() != state, lambda: value.setstate(state))
@@ -199,6 +257,9 @@ def _state(value: Any) -> Kept | None:
         bits = value.bit_generator if isinstance(value, numpy.random.Generator) else value._bit_generator
         drawn = bits.state
         return Kept(lambda: repr(bits.state) != repr(drawn), partial(setattr, bits, "state", drawn))
+    if isinstance(value, array | bytearray):
+        items = value[:]
+        return Kept(lambda: value != items, partial(value.__setitem__, slice(None), items))
     if isinstance(value, torch.Generator):
         seeds = value.get_state()
         return Kept(lambda: not torch.equal(value.get_state(), seeds), partial(_reseed, value, seeds))

@@ -4,7 +4,7 @@ Small networks spend most of a step on overhead: modules, views, and autograd's 
 Recording removes it without changing any number: the same operations run in the same order on the same numbers.
 """
 
-from collections.abc import Callable, Iterable, Iterator, MutableMapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from functools import partial
 from operator import getitem
 from typing import Any
@@ -56,30 +56,52 @@ _ESCAPES = {"tolist", "numpy", "__array__", "__dlpack__", "data_ptr", "untyped_s
 class Part:
     """The program from one player's update to the next: up to the player's losses and gradients.
 
-    `given` says for each parameter of the player whether it has a gradient.
+    Attributes:
+        player: the player.
+        given: for each parameter of the player, whether it has a gradient.
+        call: computes losses and gradients, and what later parts need, from `held` and what earlier parts passed on.
+        held: fixed tensors.
+        names: their names among the program's constants.
     """
 
     player: str
     given: Sequence[bool]
     call: Callable[..., Sequence[Tensor]]
+    held: list[Tensor]
+    names: Sequence[str]
 
 
 @frozen
 class Program:
-    """The parts of a step, in order; iterate over `play` and update the player's networks after each part."""
+    """The parts of a step, in order; iterate over `play` and update the player's networks after each part.
+
+    Attributes:
+        parts: the parts.
+        constants: the tensors, besides the inputs, that they were recorded with, by name.
+        derived: how to compute some of these from others before them.
+    """
 
     parts: Sequence[Part]
+    constants: dict[str, Tensor]
+    derived: Mapping[str, Callable[[], Tensor]]
 
     def play(self, inputs: Sequence[Tensor]) -> Iterator[Turn]:
         """Compute the parts in order; yield each player with its losses and gradients."""
         values = inputs
         for part in self.parts:
             with torch.no_grad():
-                losses, *values = part.call(*values)
+                losses, *values = part.call(*part.held, *values)
             count = sum(part.given)
             found = iter(values[:count])
             yield part.player, losses, [next(found) if there else None for there in part.given]
             values = values[count:]
+
+    def renew(self) -> None:
+        """Compute tensors again that are views of parameters whose memory has been replaced."""
+        for name, compute in self.derived.items():
+            self.constants[name] = compute()
+        for part in self.parts:
+            part.held[:] = [self.constants[name] for name in part.names]
 
 
 def record(
@@ -120,17 +142,18 @@ def record(
     parts: list[Part] = []
     values = list(inputs)
     with unchanged():
-        for (player, given), (module, held) in zip(first.turns, _split(first), strict=True):
+        for (player, given), (module, names) in zip(first.turns, _split(first), strict=True):
             call: Callable[..., Sequence[Tensor]] = module
             if compute.compile is True:
                 call = torch.compile(call, dynamic=False, fullgraph=True, options={"guard_filter_fn": _unguarded})
-            call = partial(call, *held)
+            held = [first.constants[name] for name in names]
             with torch.no_grad():
                 if compute.cuda_graph is True:
-                    call = _Replayed(call, values if parts else [value.clone() for value in values])
-                values = list(call(*values)[1 + sum(given) :])
-            parts.append(Part(player, given, call))
-    return Program(parts)
+                    given_values = values if parts else [value.clone() for value in values]
+                    call, held, names = _Replayed(partial(call, *held), given_values), [], []
+                values = list(call(*held, *values)[1 + sum(given) :])
+            parts.append(Part(player, given, call, held, names))
+    return Program(parts, first.constants, first.derived)
 
 
 def _otherwise(tensor: Tensor) -> Tensor:
@@ -167,6 +190,7 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     Attributes:
         graph: the operations in order.
         constants: tensors that existed before, by name.
+        derived: how to compute those that replace operations on others.
         turns: for each player's turn, which of its parameters have a gradient.
         results: for each turn, the nodes of its losses and gradients.
     """
@@ -175,6 +199,7 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         super().__init__()  # type: ignore[no-untyped-call]
         self.graph = Graph()
         self.constants: dict[str, Tensor] = {}
+        self.derived: dict[str, Callable[[], Tensor]] = {}
         self.turns: list[tuple[str, list[bool]]] = []
         self.results: list[list[Node]] = []
         self.buffers = {id(buffer) for buffer in buffers}
@@ -378,18 +403,24 @@ def _hold(recorder: _Recorder, node: Node) -> Node:
     def value(argument: Node) -> Tensor:
         return recorder.constants[str(argument.target)].detach()
 
-    result = node.target(*map_arg(node.args, value), **map_arg(node.kwargs, value))  # type: ignore[operator]
+    def compute() -> Tensor:
+        made: Tensor = target(*map_arg(arguments, value), **map_arg(options, value))  # type: ignore[operator]
+        return made
+
+    target, arguments, options = node.target, node.args, node.kwargs
+    result = compute()
     with recorder.graph.inserting_before(node):
         held = recorder.constant(result)
+    recorder.derived[str(held.target)] = compute
     held.meta["shape"] = result.shape
     node.replace_all_uses_with(held)
     return held
 
 
-def _split(recorder: _Recorder) -> list[tuple[GraphModule, list[Tensor]]]:
+def _split(recorder: _Recorder) -> list[tuple[GraphModule, list[str]]]:
     """Split a recording after each player's losses and gradients; each part passes on what later ones need.
 
-    A part is called with its own fixed tensors, followed by what the previous part passed on.
+    A part is called with its own fixed tensors, given by their names, followed by what the previous part passed on.
     """
     *nodes, output = recorder.graph.nodes
     place = {node: number for number, node in enumerate(nodes)}
@@ -409,7 +440,7 @@ def _split(recorder: _Recorder) -> list[tuple[GraphModule, list[Tensor]]]:
             copies[node].meta = {}  # it would keep the recorded tensors alive
         inputs = _needed(nodes[:end], nodes[end:], results[number + 1 :])
         graph.output([copies[node] for node in [*result, *inputs]])
-        parts.append((GraphModule({}, graph), [recorder.constants[str(node.target)] for node in held]))
+        parts.append((GraphModule({}, graph), [str(node.target) for node in held]))
         begin = end
     return parts
 

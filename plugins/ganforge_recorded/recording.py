@@ -20,8 +20,10 @@ from ganforge import (
     buffers_of,
 )
 from ganforge_recorded import program
+from ganforge_recorded.attached import Attached
 from ganforge_recorded.fields import Fields
 
+AGAIN = 3  # times that programs are recorded again because something was replaced between steps
 MOST = 16  # programs of one run; with more, something changes in every step
 LOOSE = 1e-2  # allowed difference of a compiled program, whose operations are fused
 
@@ -53,6 +55,8 @@ class Recording(Steps):
         self.programs: dict[str, program.Program] = {}
         self._plays: dict[str, int] = {}
         self._unready: set[str] = set()
+        self._attached: dict[str, Attached] = {}
+        self._again = 0
         if self.wanted and any(player.watched for player in players.values()):
             self._refuse("an update asks for values")
 
@@ -65,6 +69,8 @@ class Recording(Steps):
         steady: Sequence[Tensor] = (),
     ) -> Iterator[Turn]:
         """Play a step; steps with the same `like` share a program. The arguments are those of `Steps.play`."""
+        if like in self.programs and (replaced := self._attached[like].replaced()):
+            self._forget(replaced)
         if self.wanted and like not in self.programs:
             self._record(play, inputs, like, steady)
         if not self.wanted or like not in self.programs:
@@ -72,9 +78,24 @@ class Recording(Steps):
             return
         count = self._plays[like] = self._plays.get(like, 0) + 1
         if count & (count - 1):
-            yield from self.programs[like].play(inputs)
+            for turn in self.programs[like].play(inputs):
+                yield turn
+                self._renew(like)
         else:
             yield from self._audit(play, inputs, like, names)
+
+    def _renew(self, like: str) -> None:
+        """Go on with what has been replaced since the last turn; the next step records again."""
+        if like in self.programs and self._attached[like].replaced():
+            self.programs[like].renew()
+
+    def _forget(self, replaced: str) -> None:
+        """Drop all programs, since they would go on with what was replaced between steps; record them anew."""
+        self._again += 1
+        if self._again > AGAIN:
+            self._refuse(f"{replaced} between steps")
+        self.programs.clear()
+        self._plays.clear()
 
     def _refuse(self, reason: str) -> None:
         """Play steps unrecorded from now on.
@@ -93,7 +114,8 @@ class Recording(Steps):
             return
         buffers = [buffer for module in self.modules.values() for buffer in module.buffers()]
         try:
-            self.programs[like] = program.record(play, inputs, buffers, self.compute, self._unchanged, steady)
+            made = program.record(play, inputs, buffers, self.compute, self._unchanged, steady)
+            self.programs[like], self._attached[like] = made, Attached(self._read_by(made))
         except UnreadyError as error:
             if str(error) in self._unready:
                 self._refuse(f"{error} is created again in every step")
@@ -101,16 +123,27 @@ class Recording(Steps):
         except UnrecordableError as error:
             self._refuse(str(error))
 
+    def _read_by(self, made: program.Program) -> dict[str, nn.Module]:
+        """Return the modules that a program depends on: those of formulas, and those whose tensors it reads."""
+        read = {id(tensor) for tensor in made.constants.values()}
+        formulas = {id(formula.made) for formula in self.formulas}
+        return {
+            name: module
+            for name, module in self.modules.items()
+            if id(module) in formulas or any(id(one) in read for one in (*module.parameters(), *module.buffers()))
+        }
+
     @contextmanager
     def _unchanged(self) -> Iterator[None]:
         """Restore what playing changes, and raise if it changes what a program would not change.
 
         Raises:
             UnreadyError: a buffer was created.
-            UnrecordableError: Python's or NumPy's random numbers were drawn, a buffer was replaced, or a component's
-                Python state has changed.
+            UnrecordableError: Python's or NumPy's random numbers were drawn, a buffer was replaced, or a parameter or
+                a component's Python state has changed.
         """
         before = _Before(self.modules)
+        weights = [_Weight(name, one) for root in self.modules.items() for name, one in _weights_of(*root)]
         fields = [Fields(name, made) for name, made in self._made()]
         try:
             for field in fields:
@@ -120,6 +153,8 @@ class Recording(Steps):
             moved = [field.name for field in fields if field.moved()]
             if moved:
                 raise UnrecordableError(f"{moved[0]} keeps state outside buffers and parameters")
+            if learnt := next((weight.name for weight in weights if weight.moved()), ""):
+                raise UnrecordableError(f"the parameter {learnt} changes while losses are computed")
             if made := before.made():
                 raise UnreadyError(f"the buffer {made}")
             if replaced := before.replaced():
@@ -129,6 +164,8 @@ class Recording(Steps):
         finally:
             for field in fields:
                 field.put_back()
+            for weight in weights:
+                weight.put_back()
             before.put_back()
 
     def _made(self) -> Iterator[tuple[str, Any]]:
@@ -155,6 +192,7 @@ class Recording(Steps):
             if not culprit:
                 culprit = self._difference(turn, replayed, names) or after.difference() or ""
             yield turn
+            self._renew(like)
         if culprit:
             self._refuse(f"{culprit} differs when replayed")
 
@@ -184,6 +222,30 @@ def alike(one: Tensor, other: Tensor) -> bool:
     if one.shape != other.shape or not one.is_floating_point():
         return torch.equal(one, other)
     return bool(((one == other) | (one.isnan() & other.isnan())).all())
+
+
+class _Weight:
+    """A parameter, its memory, and the numbers in it."""
+
+    def __init__(self, name: str, parameter: Tensor) -> None:
+        self.name, self._parameter = name, parameter
+        self._memory, self._numbers = parameter.data, parameter.detach().clone()
+
+    def moved(self) -> bool:
+        """Whether it has other numbers, or other memory."""
+        same = self._parameter.data_ptr() == self._memory.data_ptr()
+        return not (same and alike(self._memory, self._numbers))
+
+    def put_back(self) -> None:
+        """Restore it."""
+        if self.moved():
+            self._parameter.data = self._memory
+            self._memory.copy_(self._numbers)
+
+
+def _weights_of(root: str, module: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """Yield all parameters with their full names."""
+    yield from ((f"{root}.{name}", parameter) for name, parameter in module.named_parameters())
 
 
 class _Before(Snapshot):

@@ -3,11 +3,15 @@
 This file is a plugin as well: it is loaded anew for each training, so that all that its losses keep begins anew.
 """
 
+import array
 import copy
+import functools
 import itertools
 import random
-from collections import deque
+import threading
+from collections import UserDict, deque
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy
 import pytest
@@ -609,17 +613,6 @@ def remembered(fake):
     return (fake.mean(0) - remember(fake.detach().mean(0))).square().mean()
 
 
-@unrecorded("changes a tensor that is not a module's buffer")
-class Lazy(nn.Module):
-    """A network that is made in the first call."""
-
-    def generator(self, fake):
-        """Make it, drawing random numbers."""
-        if not hasattr(self, "frozen"):
-            self.frozen = nn.Linear(2, 3).requires_grad_(False)
-        return self.frozen(fake).square().mean()
-
-
 @unrecorded(KEPT)
 @define
 class HeldBeside:
@@ -660,6 +653,154 @@ class Replaced(nn.Module):
         return (fake - self.mean).square().mean()
 
 
+class Keeps:
+    """A distance that is doubled after five calls, counted in an object that was made elsewhere."""
+
+    def __init__(self):
+        self.kept, self.count = self.made()
+
+    def generator(self, fake):
+        """Count."""
+        return fake.square().mean() * (2.0 if self.count() > 5 else 1.0)
+
+
+def counted_in_namespace():
+    kept = SimpleNamespace(calls=0)
+
+    def count():
+        kept.calls += 1
+        return kept.calls
+
+    return kept, count
+
+
+def counted_in_bound_method():
+    counter = CountedInObject()
+    counter.count = 0
+
+    def count():
+        counter.count += 1
+        return counter.count
+
+    return SimpleNamespace(of=counter).of.generator, count
+
+
+def counted_in_partial():
+    kept = [0]
+
+    def add(number, into):
+        into[0] += number
+        return into[0]
+
+    return None, functools.partial(add, 1, into=kept)
+
+
+def counted_in_array():
+    kept = array.array("q", [0])
+
+    def count():
+        kept[0] += 1
+        return kept[0]
+
+    return kept, count
+
+
+def counted_in_bytes():
+    kept = bytearray(1)
+
+    def count():
+        kept[0] += 1
+        return kept[0]
+
+    return kept, count
+
+
+def counted_in_thread():
+    kept = threading.local()
+    kept.calls = 0
+
+    def count():
+        kept.calls += 1
+        return kept.calls
+
+    return kept, count
+
+
+def counted_in_user_dict():
+    kept = UserDict(calls=0)
+
+    def count():
+        kept["calls"] += 1
+        return kept["calls"]
+
+    return kept, count
+
+
+def counted_deep_inside():
+    kept = [[[[[[0]]]]]]
+
+    def count():
+        kept[0][0][0][0][0][0] += 1
+        return kept[0][0][0][0][0][0]
+
+    return kept, count
+
+
+for make in (
+    *(counted_in_namespace, counted_in_bound_method, counted_in_partial, counted_in_array, counted_in_bytes),
+    *(counted_in_thread, counted_in_user_dict, counted_deep_inside),
+):
+    members = {"made": staticmethod(make), "__module__": __name__, "__doc__": Keeps.__doc__}
+    unrecorded(KEPT)(type(make.__name__, (Keeps,), members))
+
+
+@unrecorded("holds a SeedSequence, which could not be restored")
+class Seeds:
+    """Noise from a new seed in every call."""
+
+    def __init__(self):
+        self.seeds = numpy.random.SeedSequence(1)
+
+    def generator(self, fake):
+        """Spawn a seed."""
+        noise = numpy.random.default_rng(self.seeds.spawn(1)[0]).random(2)
+        return (fake - torch.from_numpy(noise).to(fake)).square().mean()
+
+
+class Teacher(nn.Module):
+    """The distance of features of a frozen network that follows a random one, by its data."""
+
+    def __init__(self):
+        super().__init__()
+        self.teacher = nn.Linear(2, 4).requires_grad_(False)
+
+    def follow(self):
+        """Move the weights."""
+
+    def generator(self, fake, real):
+        """Follow, and compare."""
+        self.follow()
+        return (self.teacher(fake) - self.teacher(real)).square().mean()
+
+
+@unrecorded("changes while losses are computed")
+class TeacherReplaced(Teacher):
+    """A teacher whose weights are replaced."""
+
+    def follow(self):
+        """Replace the weights."""
+        self.teacher.weight.data = self.teacher.weight.data * 0.9 + 0.1
+
+
+@unrecorded("changes a tensor that is not a module's buffer")
+class TeacherMoved(Teacher):
+    """A teacher whose weights are moved."""
+
+    def follow(self):
+        """Move the weights."""
+        self.teacher.weight.data.mul_(0.9).add_(0.1)
+
+
 COUNT = 0
 COUNTER = CountedInObject()
 COUNTER.count = 0
@@ -683,6 +824,60 @@ class Dropping(nn.Module):
         return self.layers(points)
 
 
+class Fading(nn.Module):
+    """A generator of points whose second branch fades in (Karras et al. 2018)."""
+
+    def __init__(self, source_shape, target_shape, *, hidden: int = 8):
+        super().__init__()
+        self.first, self.second = nn.Linear(2, 2), nn.Linear(2, 2)
+        self.alpha = 0.0
+
+    def forward(self, points):
+        """Translate points."""
+        return (1 - self.alpha) * self.first(points) + self.alpha * self.second(points)
+
+
+class FadeIn:
+    """Lets the second branch fade in from the fifth step on."""
+
+    def after(self, networks, step):
+        """Set the share of the branch."""
+        for network in networks.values():
+            if hasattr(network, "alpha"):
+                network.alpha = min(max(0, step - 5) / 10, 1.0)
+
+
+class ClipOnce:
+    """Clips weights once, by replacing them."""
+
+    def after(self, networks, step):
+        """Replace the weights."""
+        for network in networks.values() if step == 4 else ():
+            for parameter in network.parameters():
+                parameter.data = parameter.data.clamp(-0.2, 0.2)
+
+
+class ClipAlways:
+    """Clips weights in every step, by replacing them."""
+
+    def after(self, networks):
+        """Replace the weights."""
+        for network in networks.values():
+            for parameter in network.parameters():
+                parameter.data = parameter.data.clamp(-0.2, 0.2)
+
+
+class LessDropout:
+    """Ends dropout after five steps."""
+
+    def after(self, networks, step):
+        """Set the rate."""
+        for network in networks.values():
+            for module in network.modules():
+                if isinstance(module, nn.Dropout) and step == 5:
+                    module.p = 0.0
+
+
 class Bounded(nn.Module):
     """A discriminator of points with spectral normalisation."""
 
@@ -702,6 +897,9 @@ def ganforge_register(register):
     for name, loss in LOSSES.items():
         register.loss(name, loss)
     register.generator("dropping", Dropping)
+    register.generator("fading", Fading)
+    for update in (FadeIn, ClipOnce, ClipAlways, LessDropout):
+        register.update(update.__name__, update)
     register.discriminator("bounded", Bounded)
 
 
@@ -771,3 +969,40 @@ def test_other_networks_and_rhythms_train_recorded_as_they_do_unrecorded(sets, t
     engine = assert_trains_alike(toy, *sets)
     assert engine.recording.programs
     assert engine.recording.reason == ""
+
+
+@pytest.mark.parametrize(
+    ("sets", "reason"),
+    [
+        (["generator.use=fading", "updates.fade.use=FadeIn"], "a field of G_AB changes between steps"),
+        (["updates.clip.use=ClipOnce"], ""),
+        (["updates.clip.use=ClipAlways"], "is replaced between steps"),
+        (["generator.use=dropping", "updates.less.use=LessDropout"], ""),
+    ],
+    ids=["fading", "clipped once", "clipped always", "less dropout"],
+)
+def test_what_changes_between_steps_trains_recorded_as_it_does_unrecorded(sets, reason, toy):
+    engine = assert_trains_alike(toy, *sets)
+    assert reason in engine.recording.reason
+    assert bool(engine.recording.programs) == (not reason)
+
+
+def test_buffers_that_are_restored_are_those_that_a_program_reads(toy):
+    """As after a rewind: a loss goes on with the buffers of a checkpoint."""
+    ends = []
+    for compiled in ('"trace"', "false"):
+        plugins = Plugins()
+        plugins.load_installed()
+        plugins.load_file(Path(__file__))
+        sets = [f"compute.compile={compiled}", "losses.extra={use='Centred', weight=0.1}"]
+        plan, dataset = settle(resolve(layers.load(toy, sets, {}), plugins.registry), torch.device("cpu"))
+        engine, batches = assemble(plan, dataset, build.read_data(plan, dataset)["train"], torch.device("cpu"))
+        held = engine.held["losses.extra.AB"]
+        for step in range(9):
+            engine.step(step, batches(step))
+            if step == 2:
+                state = held.state()
+            if step == 5:
+                held.restore(state, torch.device("cpu"))
+        ends.append([*held.module.buffers(), *engine.networks["G_AB"].parameters()])
+    assert all(torch.equal(one, other) for one, other in zip(*ends, strict=True))

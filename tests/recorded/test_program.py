@@ -164,7 +164,7 @@ def test_a_result_takes_the_memory_of_one_that_nothing_else_reads(loss, in_place
     torch.manual_seed(0)
     network, batch = nn.Linear(3, 2), [torch.randn(4, 3)]
     recorded, play = record(network, loss, batch)
-    names = [getattr(node.target, "__name__", "") for node in recorded.parts[0].call.func.graph.nodes]
+    names = [getattr(node.target, "__name__", "") for node in recorded.parts[0].call.graph.nodes]
     # Sums of gradients, `add_`, may be in place in all of them.
     assert {"relu_", "mul_", "neg_", *in_place} & set(names) == in_place
     for _ in range(2):  # the second time, on memory of the first
