@@ -85,8 +85,8 @@ class Recording(Steps):
             yield from self._audit(play, inputs, like, names)
 
     def _renew(self, like: str) -> None:
-        """Go on with what has been replaced since the last turn; the next step records again."""
-        if like in self.programs and self._attached[like].replaced():
+        """Go on with the memory that replaces another since the last turn; the next step records again."""
+        if self._attached[like].moved():
             self.programs[like].renew()
 
     def _forget(self, replaced: str) -> None:

@@ -974,7 +974,7 @@ def test_other_networks_and_rhythms_train_recorded_as_they_do_unrecorded(sets, t
 @pytest.mark.parametrize(
     ("sets", "reason"),
     [
-        (["generator.use=fading", "updates.fade.use=FadeIn"], "a field of G_AB changes between steps"),
+        (["generator.use=fading", "updates.fade.use=FadeIn"], "G_AB.alpha is replaced between steps"),
         (["updates.clip.use=ClipOnce"], ""),
         (["updates.clip.use=ClipAlways"], "is replaced between steps"),
         (["generator.use=dropping", "updates.less.use=LessDropout"], ""),
