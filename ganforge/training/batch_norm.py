@@ -10,6 +10,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.instancenorm import _InstanceNorm
 
 from ganforge.data.dataset import Sources, Stored, as_float, random_generator
 from ganforge.recipe.plan import Plan, usual
@@ -22,9 +23,12 @@ CALIBRATION = 512  # samples for recalibrating batch normalisation, about
 
 
 def layers(network: nn.Module) -> Iterator[tuple[str, nn.Module]]:
-    """Yield the name and module of every layer that keeps running statistics."""
+    """Yield the name and module of every layer that normalises by its batch and keeps running statistics.
+
+    Instance normalisation may keep them, too, but normalises each sample by itself: they stay those of training.
+    """
     for name, module in network.named_modules():
-        if isinstance(getattr(module, "running_mean", None), Tensor):
+        if isinstance(getattr(module, "running_mean", None), Tensor) and not isinstance(module, _InstanceNorm):
             yield name, module
 
 

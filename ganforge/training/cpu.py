@@ -20,6 +20,7 @@ from typing import Any
 import torch
 from attrs import frozen
 from torch import Tensor
+from torch.autograd import forward_ad
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import _disable_current_modes
@@ -261,6 +262,16 @@ def _alike(one: Tensor, other: Tensor, tolerance: float) -> bool:
     return one.shape == other.shape and bool((one - other).abs().max() <= tolerance * other.abs().max())
 
 
+def _autocast() -> torch.dtype | None:
+    return torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else None
+
+
+def _is_transformed() -> bool:
+    """Whether torch differentiates, maps or infers in a way in which the algorithms are not proved."""
+    transformed = torch._C._functorch.peek_interpreter_stack() is not None
+    return transformed or forward_ad._current_level >= 0 or torch.is_inference_mode_enabled()
+
+
 _CHOOSE: dict[Callable[..., Tensor], Callable[..., Choice | None]] = {
     torch.conv2d: _conv2d,
     torch.conv_transpose2d: _conv_transpose2d,
@@ -288,7 +299,10 @@ class Faster(TorchFunctionMode):
         """Call a torch function or its replacement."""
         options = options or {}
         choose = self.choose.get(function)
-        if choose and (choice := choose(*arguments, **options, times=self.times, half=self.half)):
+        if choose and "input" in options and not arguments:
+            arguments, options = (options["input"],), {name: one for name, one in options.items() if name != "input"}
+        plain = choose is None or _is_transformed() or _autocast() != self.half  # a formula may change that for a part
+        if choose and not plain and (choice := choose(*arguments, **options, times=self.times, half=self.half)):
             way, tensors, further = choice
             kind = torch.float32 if function is functional.instance_norm else tensors[0].dtype
             shapes = tuple(None if tensor is None else tuple(tensor.shape) for tensor in tensors)

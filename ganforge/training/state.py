@@ -12,6 +12,8 @@ from torch import Tensor, nn
 
 from ganforge.errors import PluginError
 
+EXTRA = "_extra_state"  # torch's key of what `get_extra_state` returns
+
 
 def held_by(made: object) -> nn.Module | None:
     """Return the module that an object is, or the modules in its fields; None if it holds none."""
@@ -27,25 +29,28 @@ def held_by(made: object) -> nn.Module | None:
 class Held:
     """A module that is not a network: a loss, a value, an update, or modules in their fields.
 
-    Its buffers and trainable parameters are saved. Frozen parameters are saved only once they have changed.
+    Its buffers, trainable parameters and extra state are saved; frozen parameters, and buffers that are not persistent,
+    only once they have changed.
     """
 
     def __init__(self, module: nn.Module) -> None:
         self.module = module
         self.parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
-        self._frozen = {name: p._version for name, p in module.named_parameters() if not p.requires_grad}
+        persistent = module.state_dict().keys()
+        frozen = {name: p for name, p in module.named_parameters() if not p.requires_grad}
+        constant = {name: buffer for name, buffer in module.named_buffers() if name not in persistent}
+        self._rarely = {name: _print_of(tensor) for name, tensor in (frozen | constant).items()}
 
-    def state(self) -> dict[str, Tensor]:
-        """Return the state to save, by name."""
-        parameters = dict(self.module.named_parameters())
-        unchanged = {name for name, version in self._frozen.items() if parameters[name]._version == version}
+    def state(self) -> dict[str, Any]:
+        """Return the state to save, by name: tensors, and any JSON values of extra state."""
+        found = {**self.module.state_dict(), **dict(self.module.named_buffers())}
         return {
-            name: value.detach().clone()
-            for name, value in self.module.state_dict().items()
-            if isinstance(value, Tensor) and name not in unchanged
+            name: value.detach().clone() if isinstance(value, Tensor) else value
+            for name, value in found.items()
+            if name not in self._rarely or _print_of(value) != self._rarely[name]
         }
 
-    def restore(self, state: Mapping[str, Tensor], device: torch.device) -> None:
+    def restore(self, state: Mapping[str, Any], device: torch.device) -> None:
         """Restore what `state` returned; a buffer may have another shape, or not exist yet.
 
         Raises:
@@ -58,7 +63,9 @@ class Held:
                     module = self.module.get_submodule(path)
                 except AttributeError as error:
                     raise ValueError(f"there is no module for the saved state '{name}'") from error
-                if leaf in module._parameters:
+                if leaf == EXTRA:
+                    module.set_extra_state(value)
+                elif leaf in module._parameters:
                     parameter = module._parameters[leaf]
                     if parameter is None or parameter.shape != value.shape:
                         mine = "no parameter" if parameter is None else f"shape {list(parameter.shape)}"
@@ -68,6 +75,12 @@ class Held:
                     module._buffers[leaf] = _filled(module._buffers[leaf], value.to(device))
                 else:
                     module.register_buffer(leaf, value.to(device))
+
+
+def _print_of(parameter: Tensor) -> tuple[int, int]:
+    """Return numbers that change with those of a parameter, the second one also where `.data` hides the change."""
+    whole = parameter.detach().contiguous().flatten().view(torch.uint8)
+    return parameter._version, int(whole.sum(dtype=torch.int64))
 
 
 def _filled(buffer: Tensor | None, value: Tensor) -> Tensor:
@@ -119,7 +132,7 @@ def drawn_from(seed: int) -> Iterator[None]:
 
 
 class Snapshot:
-    """The buffers of modules and all random state, to be restored or compared."""
+    """The buffers of modules and all random state, also of modules' own generators, to be restored or compared."""
 
     def __init__(self, modules: Mapping[str, nn.Module]) -> None:
         self.modules = modules
@@ -128,6 +141,13 @@ class Snapshot:
             for name, module, key, buffer in buffers_of(modules)
         ]
         self.random = random_state()
+        self._own = [
+            (generator, generator.get_state())
+            for made in modules.values()
+            for module in made.modules()
+            for generator in vars(module).values()
+            if isinstance(generator, torch.Generator)
+        ]
 
     def put_back(self) -> None:
         """Restore everything, unseen by autograd, which may hold buffers for a later backward pass."""
@@ -140,6 +160,8 @@ class Snapshot:
             if buffer is not None and value is not None:
                 buffer.data.copy_(value)
         set_random_state(self.random)
+        for generator, state in self._own:
+            generator.set_state(state)
 
 
 def buffers_of(modules: Mapping[str, nn.Module]) -> list[tuple[str, nn.Module, str, Tensor | None]]:

@@ -40,8 +40,8 @@ def compare(found: Mapping[str, Any], earlier: Mapping[str, Any]) -> dict[str, A
     ratio, quartiles = summary([old / new for old in then for new in now])
     pairs = [(name, earlier.get(name), found.get(name)) for name in SAME]
     mine, theirs = found["settings"], earlier["settings"]
-    # `settings` is compared key by key above.
-    keys = sorted(key for key in mine.keys() | theirs.keys() if not key.startswith("compute."))
+    # Those among them that were decided are compared above, as they were decided.
+    keys = sorted(key for key in mine.keys() | theirs.keys() if key.removeprefix("compute.") not in SAME)
     pairs += [(key, theirs.get(key), mine.get(key)) for key in keys]
     return {
         "ratio": ratio,
