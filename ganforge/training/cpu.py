@@ -268,8 +268,14 @@ def _autocast() -> torch.dtype | None:
 
 def _is_transformed() -> bool:
     """Whether torch differentiates, maps or infers in a way in which the algorithms are not proved."""
-    transformed = torch._C._functorch.peek_interpreter_stack() is not None
-    return transformed or forward_ad._current_level >= 0 or torch.is_inference_mode_enabled()
+    transformed = torch._C._functorch.peek_interpreter_stack() is not None or forward_ad._current_level >= 0
+    return transformed or torch.is_inference_mode_enabled() or is_checkpointed()
+
+
+def is_checkpointed() -> bool:
+    """Whether torch.utils.checkpoint will compute again what is computed now, where no mode intercepts it."""
+    hooks = torch._C._autograd._top_saved_tensors_default_hooks(True)
+    return hooks is not None and "checkpoint" in getattr(hooks[0], "__qualname__", "")
 
 
 _CHOOSE: dict[Callable[..., Tensor], Callable[..., Choice | None]] = {

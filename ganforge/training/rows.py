@@ -5,16 +5,21 @@ drawn for the whole batch, and each part uses its rows, so that all processes ke
 normalisation uses the statistics of all ranks' rows.
 """
 
+import hashlib
+import random
 from collections.abc import Callable, Hashable, Iterable, Sequence, Set
-from typing import Any
+from typing import Any, Self
 
+import numpy
 import torch
 from attrs import define, field, frozen
 from torch import Tensor
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
+from ganforge.errors import PluginError
 from ganforge.training import ranks, sharing
+from ganforge.training.cpu import is_checkpointed
 
 
 @frozen
@@ -48,16 +53,22 @@ class Rows:
 
 @define
 class Draws:
-    """The random states before each draw of a formula, so that it can repeat the draws."""
+    """The random states before the calls of a formula that draw, by their number, so that it can repeat the draws.
 
-    states: list[Tensor] = field(factory=list)
+    Python's and NumPy's are those before the formula.
+    """
+
+    states: dict[int, Tensor] = field(factory=dict)
+    others: tuple[Any, Any] | None = None
 
     def draw(self, place: int, device: torch.device, made: Callable[[], Any]) -> Any:
-        """Draw, or repeat the draw number `place` and leave the random state unchanged."""
+        """Make the call number `place`; if it has drawn before, repeat that and leave the random state unchanged."""
         now = _state(device)
-        if place == len(self.states):
-            self.states.append(now)
-            return made()
+        if place not in self.states:
+            found = made()
+            if not torch.equal(_state(device), now):
+                self.states[place] = now
+            return found
         _set_state(device, self.states[place])
         try:
             return made()
@@ -91,6 +102,11 @@ def _set_state(device: torch.device, state: Tensor) -> None:
         torch.set_rng_state(state)
 
 
+def _set_others(states: tuple[Any, Any]) -> None:
+    random.setstate(states[0])
+    numpy.random.set_state(states[1])
+
+
 _FACTORIES = {torch.rand, torch.randn, torch.randint}  # take a size
 _LIKE = {torch.rand_like, torch.randn_like, torch.randint_like}  # take a tensor of that size
 _MASKS = {  # multiply a tensor by random numbers
@@ -109,22 +125,14 @@ _IN_PLACE = {
     Tensor.log_normal_,
     Tensor.geometric_,
 }
-# These draw for the rows alone: their distribution depends on data that other rows do not have here.
-_OTHERS = {
-    torch.randperm,
-    torch.normal,
-    torch.bernoulli,
-    torch.multinomial,
-    Tensor.bernoulli,
-    Tensor.multinomial,
-    functional.alpha_dropout,
-    functional.feature_alpha_dropout,
-}
-_DRAWING = _FACTORIES | _LIKE | _MASKS | _IN_PLACE | _OTHERS
+_DRAWING = _FACTORIES | _LIKE | _MASKS | _IN_PLACE
 
 
 class Shared(TorchFunctionMode):
     """Makes torch functions draw for the whole batch, and normalise over it.
+
+    Other functions may draw as well, such as attention with dropout, or draw from what only these rows have. If they
+    return rows, each part draws its own numbers, which differ from those of a whole batch; otherwise all draw the same.
 
     Args:
         rows: the rows that are played.
@@ -141,7 +149,26 @@ class Shared(TorchFunctionMode):
         self.device, self.sync, self.draws = device, sync, draws
         sizes = {rows.count, *(len(tensor) for tensor in given if tensor.ndim)}
         self._rows = {size: part for size in sizes if (part := rows.part(size))}  # by the number of those here
-        self._drawn = 0
+        self._called = 0
+        self._before: tuple[Any, Any] | None = None
+
+    def __enter__(self) -> Self:
+        """Repeat the draws of Python and NumPy, if this formula has been computed before."""
+        if self.draws is not None:
+            now = (random.getstate(), numpy.random.get_state())
+            if self.draws.others is None:
+                self.draws.others = now
+            else:
+                self._before = now
+                _set_others(self.draws.others)
+        super().__enter__()  # type: ignore[no-untyped-call]
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        """Leave their random states as they were, if draws were repeated."""
+        super().__exit__(*error)  # type: ignore[no-untyped-call]
+        if self._before is not None:
+            _set_others(self._before)
 
     def __torch_function__(
         self, function: Any, types: Any, arguments: tuple[Any, ...] = (), options: dict[str, Any] | None = None
@@ -150,12 +177,38 @@ class Shared(TorchFunctionMode):
         options = options or {}
         if function is functional.batch_norm and self.sync:
             return batch_norm(*arguments, **options)
-        if function not in _DRAWING:
+        if getattr(function, "__name__", "") == "__get__":  # of a field, such as a shape
             return function(*arguments, **options)
+        draws = function in _DRAWING and options.get("p", 1) and options.get("training", True)
+        if draws and is_checkpointed():
+            raise PluginError(
+                f"'{function.__name__}' draws random numbers inside torch.utils.checkpoint, which draws them again for "
+                "gradients; these cannot be divided among devices or parts of a batch"
+            )
+        call = self._draw if draws else self._call
         if self.draws is None:
-            return self._draw(function, arguments, options)
-        place, self._drawn = self._drawn, self._drawn + 1
-        return self.draws.draw(place, self.device, lambda: self._draw(function, arguments, options))
+            return call(function, arguments, options)
+        place, self._called = self._called, self._called + 1
+        return self.draws.draw(place, self.device, lambda: call(function, arguments, options))
+
+    def _call(self, function: Any, arguments: tuple[Any, ...], options: dict[str, Any]) -> Any:
+        """Call any other function; if it draws rows, do that from a random state that is this part's own."""
+        before = _state(self.device)
+        found = function(*arguments, **options)
+        first = found[0] if isinstance(found, tuple) and found else found
+        rows = self._rows.get(len(first)) if isinstance(first, Tensor) and first.ndim else None
+        changes = str(getattr(function, "__name__", "")).endswith("_") or options.get("inplace")
+        if rows is None or rows.start == 0 or changes or function is torch.randperm:
+            return found
+        after = _state(self.device)
+        if torch.equal(before, after):
+            return found
+        seed = int.from_bytes(hashlib.sha256(before.numpy().tobytes() + bytes(str(rows.start), "ascii")).digest()[:7])
+        try:
+            _set_state(self.device, torch.Generator(self.device).manual_seed(seed).get_state())
+            return function(*arguments, **options)
+        finally:
+            _set_state(self.device, after)
 
     def _draw(self, function: Any, arguments: tuple[Any, ...], options: dict[str, Any]) -> Any:
         if function in _FACTORIES:

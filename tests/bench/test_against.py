@@ -20,9 +20,14 @@ def test_the_ratio_is_that_of_all_rounds_then_to_all_rounds_now():
 
 
 def test_what_differs_is_named_with_what_it_was_and_is():
-    now = BENCH | {"torch": "3.0", "settings": {"train.batch": 16, "train.seed": 0, "compute.threads": 2}}
-    compared = against.compare(now, BENCH)
-    assert compared["differs"] == {"torch": ["2.0", "3.0"], "train.batch": [8, 16], "train.seed": [None, 0]}
+    settings = {"train.batch": 16, "train.seed": 0, "compute.threads": 2, "compute.residency": "disk"}
+    compared = against.compare(BENCH | {"torch": "3.0", "settings": settings}, BENCH)
+    assert compared["differs"] == {
+        "torch": ["2.0", "3.0"],
+        "compute.residency": [None, "disk"],
+        "train.batch": [8, 16],
+        "train.seed": [None, 0],
+    }
     assert against.warnings(compared)[0] == (
         "warning: torch differs: '2.0' then, '3.0' now; the ratio is not one of speed alone"
     )

@@ -42,6 +42,21 @@ def test_measured_statistics_are_the_mean_over_batches_and_leave_the_network_alo
     assert network[1].momentum == 0.1
 
 
+def test_instance_normalisation_keeps_the_statistics_of_its_training(toy, understand):
+    network = nn.Sequential(nn.Unflatten(1, (1, 1)), nn.InstanceNorm1d(1, track_running_stats=True), nn.BatchNorm1d(1))
+    network[1].running_mean.fill_(3.0)
+    network[1].running_var.fill_(4.0)
+    trained = as_trained(one_way(understand, toy), {"G_AB": network}, 0)
+    inputs = {"A": torch.tensor([[0.0], [2.0], [10.0], [14.0]])}
+    measure = batch_norm.Recalibration(trained.scheme, "generator", inputs, 2, torch.device("cpu"))
+    with trained.evaluating():
+        found = measure.shown("G_AB")
+        assert not network[1].training
+    assert {name.partition(".")[0] for name in found} == {"2"}
+    assert float(found["2.running_mean"]) == pytest.approx(((0 + 2 + 10 + 14) / 4 - 3) / 2, rel=1e-5)
+    assert (float(network[1].running_mean), float(network[1].running_var)) == (3.0, 4.0)
+
+
 @pytest.mark.parametrize(
     ("kind", "expected"),
     [("running", [5.0, 7.0]), ("batch", [-1.0, 1.0]), ("recalibrated", [2.0, 3.0])],

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
 
 from ganforge.recipe.tables import Compute
 from ganforge.training import cpu
@@ -302,3 +303,53 @@ def test_losses_of_two_hundred_steps_run_alike(monkeypatch, method, precision, t
         losses = [engine.step(step, batches(step)) for step in range(200)]
         means.append({player: torch.stack([one[player] for one in losses[100:]]).mean(0) for player in losses[0]})
     torch.testing.assert_close(means[0], means[1], rtol=0.1, atol=0.01)
+
+
+def test_arguments_may_have_their_names(forced):
+    maps, weight = drawn(3, 4, 8, 8).float(), drawn(5, 4, 4, 4).float()
+    with cpu.Faster():
+        found = functional.conv2d(input=maps, weight=weight, stride=2, padding=1)
+    torch.testing.assert_close(found, functional.conv2d(maps, weight, stride=2, padding=1))
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated:FutureWarning")  # torch's own
+def test_transforms_of_functions_are_left_to_torch():
+    weight = drawn(4, 3, 3, 3).float()
+
+    def loss(maps: Tensor) -> Tensor:
+        return functional.conv2d(maps[None], weight, stride=2, padding=1).square().sum()
+
+    maps = drawn(2, 3, 8, 8).float()
+    expected = torch.func.vmap(torch.func.grad(loss))(maps)
+    pushed = torch.func.jvp(loss, (maps[0],), (maps[1],))
+    cpu._is_proved.cache_clear()
+    with cpu.Faster():
+        torch.testing.assert_close(torch.func.vmap(torch.func.grad(loss))(maps), expected)
+        torch.testing.assert_close(torch.func.jvp(loss, (maps[0],), (maps[1],)), pushed)
+        with torch.inference_mode():
+            found = functional.conv2d(maps, weight, stride=2, padding=1)
+    assert torch.equal(found, functional.conv2d(maps, weight, stride=2, padding=1))
+
+
+def test_what_a_checkpoint_computes_again_is_what_it_computed(forced):
+    maps, weight = drawn(3, 4, 8, 8).requires_grad_(), drawn(5, 4, 4, 4)
+
+    def convolve(maps: Tensor) -> Tensor:
+        return functional.conv2d(maps, weight, stride=2, padding=1)
+
+    with cpu.Faster():
+        made = checkpoint(convolve, maps, use_reentrant=False)
+    (found,) = torch.autograd.grad(made.square().sum(), maps)
+    (expected,) = torch.autograd.grad(convolve(maps).square().sum(), maps)
+    torch.testing.assert_close(found, expected)
+
+
+def test_autocast_that_a_formula_turns_off_is_off():
+    precision = Precision("cpu", torch.bfloat16, True)
+    maps, weight = torch.ones(2, 4, 8, 8), torch.ones(4, 4, 4, 4)
+    with precision.around(full=False):
+        assert functional.conv2d(maps, weight, stride=2, padding=1).dtype == torch.bfloat16
+        with torch.autocast("cpu", enabled=False):
+            assert functional.conv2d(maps, weight, stride=2, padding=1).dtype == torch.float32
+    with Precision("cpu", None, True).around(full=False), torch.autocast("cpu", torch.bfloat16):
+        assert functional.conv2d(maps, weight, stride=2, padding=1).dtype == torch.bfloat16
