@@ -204,7 +204,7 @@ class Saving:
         return measured
 
     def take_up_best(self, start: Path) -> None:
-        """Find the best metric so far, even if the run was killed before it recorded that."""
+        """Find the best metric so far, and delete older checkpoints, even if the run was killed before it did that."""
         states = [start] if self.best_one is None else [self.best_one, start]
         for folder in states:
             value = self._value(checkpoint.measured(folder).metrics.get("validation", {}))
@@ -212,6 +212,7 @@ class Saving:
                 self.best = value
                 self._folder.write("best", folder.name)
         self.best = ranks.exchange("the best one", self.best)[0]
+        checkpoint.prune(self._folder, start.name, self._run.plan.record.keep)
 
     def _value(self, metrics: Metrics) -> float | None:
         """Return the metric that chooses the best checkpoint, higher is better; None if it is missing."""
