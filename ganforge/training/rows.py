@@ -125,14 +125,25 @@ _IN_PLACE = {
     Tensor.log_normal_,
     Tensor.geometric_,
 }
+# These draw for the rows alone, from what only these rows have or inside torch; some draw only under some settings.
+_OTHERS = {
+    *(torch.normal, torch.bernoulli, torch.multinomial, torch.poisson, torch.binomial, torch.randperm),
+    *(torch._standard_gamma, torch._sample_dirichlet, Tensor.bernoulli, Tensor.multinomial),
+    *(torch.dropout, torch.native_dropout, torch.feature_dropout, torch.alpha_dropout, torch.feature_alpha_dropout),
+    *(torch.gru, torch.lstm, torch.rnn_tanh, torch.rnn_relu, torch.rrelu, functional.rrelu),
+    *(functional.alpha_dropout, functional.feature_alpha_dropout, functional.gumbel_softmax),
+    *(functional.multi_head_attention_forward, functional.scaled_dot_product_attention),
+    *(functional.fractional_max_pool2d, functional.fractional_max_pool2d_with_indices),
+    *(functional.fractional_max_pool3d, functional.fractional_max_pool3d_with_indices),
+}
 _DRAWING = _FACTORIES | _LIKE | _MASKS | _IN_PLACE
 
 
 class Shared(TorchFunctionMode):
     """Makes torch functions draw for the whole batch, and normalise over it.
 
-    Other functions may draw as well, such as attention with dropout, or draw from what only these rows have. If they
-    return rows, each part draws its own numbers, which differ from those of a whole batch; otherwise all draw the same.
+    Other functions draw from what only these rows have, or inside torch, such as attention with dropout. If they return
+    rows, each part draws its own numbers, which differ from those of a whole batch; otherwise all draw the same.
 
     Args:
         rows: the rows that are played.
@@ -177,7 +188,7 @@ class Shared(TorchFunctionMode):
         options = options or {}
         if function is functional.batch_norm and self.sync:
             return batch_norm(*arguments, **options)
-        if getattr(function, "__name__", "") == "__get__":  # of a field, such as a shape
+        if function not in _DRAWING and function not in _OTHERS:
             return function(*arguments, **options)
         draws = function in _DRAWING and options.get("p", 1) and options.get("training", True)
         if draws and is_checkpointed():
@@ -192,7 +203,7 @@ class Shared(TorchFunctionMode):
         return self.draws.draw(place, self.device, lambda: call(function, arguments, options))
 
     def _call(self, function: Any, arguments: tuple[Any, ...], options: dict[str, Any]) -> Any:
-        """Call any other function; if it draws rows, do that from a random state that is this part's own."""
+        """Call another function; if it draws rows, do that from a random state that is this part's own."""
         before = _state(self.device)
         found = function(*arguments, **options)
         first = found[0] if isinstance(found, tuple) and found else found

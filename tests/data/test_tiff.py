@@ -21,7 +21,8 @@ KINDS = {
     "float32": (0, 1, Depth("float32", 0, 1)),
     "float64": (0, 1, Depth("float32", 0, 1)),
 }
-STORED = list(itertools.product(["contig", "separate"], [None, "zlib"], "<>", [None, (16, 16)]))
+STORED = [(*way, None) for way in itertools.product(["contig", "separate"], [None, "zlib"], "<>")]
+STORED += [("contig", "zlib", ">", (16, 16)), ("separate", None, "<", (16, 16))]
 
 
 def numbers(kind, count):

@@ -976,8 +976,8 @@ def test_other_networks_and_rhythms_train_recorded_as_they_do_unrecorded(sets, t
     [
         (["generator.use=fading", "updates.fade.use=FadeIn"], "G_AB.alpha is replaced between steps"),
         (["updates.clip.use=ClipOnce"], ""),
-        (["updates.clip.use=ClipAlways"], "is replaced between steps"),
-        (["generator.use=dropping", "updates.less.use=LessDropout"], ""),
+        pytest.param(["updates.clip.use=ClipAlways"], "is replaced between steps", marks=pytest.mark.slow),
+        pytest.param(["generator.use=dropping", "updates.less.use=LessDropout"], "", marks=pytest.mark.slow),
     ],
     ids=["fading", "clipped once", "clipped always", "less dropout"],
 )

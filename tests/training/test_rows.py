@@ -10,6 +10,7 @@ from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
 from ganforge import PluginError
+from ganforge.training import rows
 from ganforge.training.rows import Draws, Rows, Shared
 
 CPU = torch.device("cpu")
@@ -27,6 +28,26 @@ def in_parts(draw, count=4, parts=2, draws=None):
     return found, after
 
 
+LOW = ("_cudnn", "_efficient", "_flash", "_scaled", "miopen", "_fused")  # which no module calls by these names
+
+
+def test_every_function_of_torch_that_draws_is_known():
+    known = {function.__name__ for function in rows._DRAWING | rows._OTHERS}
+    drawing = {
+        name
+        for name in dir(torch.ops.aten)
+        for overload in getattr(getattr(torch.ops.aten, name), "overloads", list)()
+        if torch.Tag.nondeterministic_seeded in getattr(getattr(torch.ops.aten, name), overload).tags
+    }
+    called = {
+        name
+        for name in drawing
+        if not name.startswith(LOW) and any(hasattr(place, name) for place in (torch, torch.Tensor, functional))
+    }
+    assert "multinomial" in called
+    assert called <= known
+
+
 INSIDE = {
     "gumbel_softmax": functional.gumbel_softmax,
     "normal": lambda rows: torch.normal(rows, 0.1),
@@ -40,7 +61,7 @@ INSIDE = {
 def test_what_draws_inside_draws_each_parts_own_numbers_and_leaves_one_random_state(name):
     torch.manual_seed(1)
     module = nn.MultiheadAttention(6, 1, dropout=0.5)
-    draw = (lambda rows: module(rows, rows, rows)[0]) if name == "attention" else INSIDE[name]
+    draw = (lambda mine: module(mine, mine, mine)[0]) if name == "attention" else INSIDE[name]
     found, after = in_parts(draw)
     assert not torch.equal(found[0], found[1])
     assert after[0] == after[1]
