@@ -46,6 +46,8 @@ class Found:
     @property
     def named(self) -> tuple[Path, ...]:
         """The pictures and the broken links, in natural order: what a user takes for the folder's pictures."""
+        if not self.broken:
+            return self.files
         return tuple(sorted((*self.files, *self.broken), key=lambda path: natural(str(path))))
 
 

@@ -25,7 +25,7 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from ganforge.errors import InputError, printable
+from ganforge.errors import InputError, PluginError, printable
 from ganforge.runs.results import METRICS, Measured, Results, read_results
 from ganforge.system.folder import Folder, leads_out
 
@@ -260,6 +260,8 @@ def read_state(folder: Path) -> dict[str, Any]:
 def pack(nest: Any, tensors: dict[str, Tensor]) -> Any:
     """Convert a nest to JSON that preserves tuples and the types of keys; move its tensors to `tensors`.
 
+    Raise a PluginError if it holds something else, such as a set.
+
     >>> tensors = {}
     >>> unpack(json.loads(json.dumps(pack({0: (1, [2.5, None])}, tensors))), tensors)
     {0: (1, [2.5, None])}
@@ -272,6 +274,9 @@ def pack(nest: Any, tensors: dict[str, Tensor]) -> Any:
         return {"dict": [[key, pack(value, tensors)] for key, value in nest.items()]}
     if isinstance(nest, tuple | list):
         return {"tuple" if isinstance(nest, tuple) else "list": [pack(value, tensors) for value in nest]}
+    if not isinstance(nest, str | int | float | None):
+        kind = type(nest).__name__
+        raise PluginError(f"a checkpoint cannot hold a {kind}; keep tensors, numbers, text, lists, tuples and dicts")
     return nest
 
 

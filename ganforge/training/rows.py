@@ -190,13 +190,11 @@ class Shared(TorchFunctionMode):
             return batch_norm(*arguments, **options)
         if function not in _DRAWING and function not in _OTHERS:
             return function(*arguments, **options)
-        draws = function in _DRAWING and options.get("p", 1) and options.get("training", True)
-        if draws and is_checkpointed():
-            raise PluginError(
-                f"'{function.__name__}' draws random numbers inside torch.utils.checkpoint, which draws them again for "
-                "gradients; these cannot be divided among devices or parts of a batch"
-            )
-        call = self._draw if draws else self._call
+        if function in _MASKS and not (options.get("p", 1) and options.get("training", True)):
+            return function(*arguments, **options)
+        if function in _DRAWING:
+            _require_no_checkpoint(function)
+        call = self._draw if function in _DRAWING else self._call
         if self.draws is None:
             return call(function, arguments, options)
         place, self._called = self._called, self._called + 1
@@ -206,13 +204,13 @@ class Shared(TorchFunctionMode):
         """Call another function; if it draws rows, do that from a random state that is this part's own."""
         before = _state(self.device)
         found = function(*arguments, **options)
-        first = found[0] if isinstance(found, tuple) and found else found
-        rows = self._rows.get(len(first)) if isinstance(first, Tensor) and first.ndim else None
-        changes = str(getattr(function, "__name__", "")).endswith("_") or options.get("inplace")
-        if rows is None or rows.start == 0 or changes or function is torch.randperm:
-            return found
         after = _state(self.device)
         if torch.equal(before, after):
+            return found
+        _require_no_checkpoint(function)
+        first = found[0] if isinstance(found, tuple) and found else found
+        rows = self._rows.get(len(first)) if isinstance(first, Tensor) and first.ndim else None
+        if rows is None or rows.start == 0 or options.get("inplace") or function is torch.randperm:
             return found
         seed = int.from_bytes(hashlib.sha256(before.numpy().tobytes() + bytes(str(rows.start), "ascii")).digest()[:7])
         try:
@@ -228,6 +226,8 @@ class Shared(TorchFunctionMode):
         rows = None if given is None else self._rows.get(len(given))
         if given is None or rows is None:
             return function(*arguments, **options)
+        if any(isinstance(one, Tensor) for one in (*arguments[1:], *options.values())):  # such as a probability each
+            return self._call(function, arguments, options)
         further, whole = arguments[1:], _like(given, rows)
         if function in _LIKE:
             return rows.of(function(whole, *further, **options))
@@ -249,6 +249,15 @@ class Shared(TorchFunctionMode):
             return rows.of(factory(*arguments, **{**options, "size": whole}))
         before, after = ((), ()) if place is None else (arguments[:place], arguments[place + 1 :])
         return rows.of(factory(*before, whole, *after, **options))
+
+
+def _require_no_checkpoint(function: Any) -> None:
+    """Raise a PluginError if what a function draws is drawn again for gradients, where no mode divides it."""
+    if is_checkpointed():
+        raise PluginError(
+            f"'{function.__name__}' draws random numbers inside torch.utils.checkpoint, which draws them again for "
+            "gradients; these cannot be divided among devices or parts of a batch"
+        )
 
 
 def _like(given: Tensor, rows: Rows) -> Tensor:

@@ -9,10 +9,9 @@ import attrs
 import numpy
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.module import _EXTRA_STATE_KEY_SUFFIX as EXTRA  # the key of what `get_extra_state` returns
 
 from ganforge.errors import PluginError
-
-EXTRA = "_extra_state"  # torch's key of what `get_extra_state` returns
 
 
 def held_by(made: object) -> nn.Module | None:

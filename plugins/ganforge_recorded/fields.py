@@ -160,10 +160,9 @@ class Fields:
             self._around.append(variables)
 
     def _look_into_object(self, made: object, depth: int) -> None:
-        held = getattr(made, "__dict__", None)
-        put, drop = partial(_put, made), partial(_drop, made)
-        if isinstance(made, threading.local) and held is not None:
-            put, drop = held.__setitem__, held.__delitem__
+        put, drop = partial(object.__setattr__, made), partial(object.__delattr__, made)
+        if isinstance(made, threading.local):  # which allows only its own
+            put, drop = partial(setattr, made), partial(delattr, made)
         self._watch(partial(_fields, made), put, drop, depth)
         if isinstance(made, nn.Module):
             for held in (made._parameters, made._modules):
@@ -224,15 +223,6 @@ def _fields(made: object) -> dict[str, Any]:
     names += getattr(made, "__dict__", {})
     inner = INNER if isinstance(made, nn.Module) else set()
     return {n: getattr(made, n) for n in names if n not in inner and not n.startswith("__") and hasattr(made, n)}
-
-
-def _put(made: object, name: str, value: object) -> None:
-    """Set a field, also of an object whose class forbids it."""
-    object.__setattr__(made, name, value)
-
-
-def _drop(made: object, name: str) -> None:
-    object.__delattr__(made, name)
 
 
 def _in_cell(cell: Any) -> dict[str, Any]:

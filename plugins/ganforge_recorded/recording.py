@@ -94,7 +94,11 @@ class Recording(Steps):
         self._again += 1
         if self._again > AGAIN:
             self._refuse(f"{replaced} between steps")
+        self._drop()
+
+    def _drop(self) -> None:
         self.programs.clear()
+        self._attached.clear()
         self._plays.clear()
 
     def _refuse(self, reason: str) -> None:
@@ -106,7 +110,7 @@ class Recording(Steps):
         if self.asked:
             raise PluginError(f"this recipe's step cannot be recorded: {reason}")
         self.wanted, self.reason = False, reason
-        self.programs.clear()
+        self._drop()
 
     def _record(self, play: program.Play, inputs: Sequence[Tensor], like: str, steady: Sequence[Tensor]) -> None:
         if len(self.programs) >= MOST:
@@ -143,7 +147,11 @@ class Recording(Steps):
                 a component's Python state has changed.
         """
         before = _Before(self.modules)
-        weights = [_Weight(name, one) for root in self.modules.items() for name, one in _weights_of(*root)]
+        weights = [
+            _Weight(f"{root}.{name}", one)
+            for root, module in self.modules.items()
+            for name, one in module.named_parameters()
+        ]
         fields = [Fields(name, made) for name, made in self._made()]
         try:
             for field in fields:
@@ -241,11 +249,6 @@ class _Weight:
         if self.moved():
             self._parameter.data = self._memory
             self._memory.copy_(self._numbers)
-
-
-def _weights_of(root: str, module: nn.Module) -> Iterator[tuple[str, Tensor]]:
-    """Yield all parameters with their full names."""
-    yield from ((f"{root}.{name}", parameter) for name, parameter in module.named_parameters())
 
 
 class _Before(Snapshot):

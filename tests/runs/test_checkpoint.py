@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from ganforge.errors import InputError
+from ganforge.errors import InputError, PluginError
 from ganforge.runs import checkpoint
 from ganforge.system.folder import Folder
 from ganforge.training.state import random_state, set_random_state
@@ -141,3 +141,8 @@ def test_the_recipe_is_in_the_weights(saved):
     folder, _, _ = saved
     assert checkpoint.read_recipe(folder / "G.safetensors") == "# recipe"
     assert json.loads((folder / "state.json").read_text())["step"] == 7
+
+
+def test_what_a_checkpoint_cannot_hold_is_named():
+    with pytest.raises(PluginError, match="a checkpoint cannot hold a set; keep tensors, numbers, text"):
+        checkpoint.pack({"seen": [1, {2, 3}]}, {})

@@ -95,6 +95,8 @@ def test_dropout_inside_a_checkpoint_is_refused_but_not_where_nothing_is_dropped
     with Shared(Rows(4, 2, 2), CPU, False, None):
         with pytest.raises(PluginError, match=r"'dropout' draws random numbers inside torch.utils.checkpoint"):
             checkpoint(layer, rows, use_reentrant=False)
+        with pytest.raises(PluginError, match=r"'gumbel_softmax' draws random numbers inside"):
+            checkpoint(functional.gumbel_softmax, rows, use_reentrant=False)
         layer[1].p = 0.0
         kept = checkpoint(layer, rows, use_reentrant=False)
         layer.eval()
@@ -102,3 +104,12 @@ def test_dropout_inside_a_checkpoint_is_refused_but_not_where_nothing_is_dropped
         assert torch.equal(checkpoint(layer, rows, use_reentrant=False), kept)
     kept.sum().backward()
     assert rows.grad is not None
+
+
+def test_a_probability_may_be_a_tensor_and_a_function_may_work_in_place():
+    (one, other), after = in_parts(lambda mine: torch.empty(len(mine), 9).bernoulli_(p=torch.full((2, 9), 0.5)))
+    assert not torch.equal(one, other)
+    assert after[0] == after[1]
+    found, after = in_parts(lambda mine: functional.rrelu(-mine, training=True, inplace=True))
+    assert all(((rows < 0) & (rows > -1)).all() for rows in found)
+    assert after[0] == after[1]
