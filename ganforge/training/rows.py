@@ -137,6 +137,13 @@ _OTHERS = {
     *(functional.fractional_max_pool3d, functional.fractional_max_pool3d_with_indices),
 }
 _DRAWING = _FACTORIES | _LIKE | _MASKS | _IN_PLACE
+_TWINS = {  # replace a tensor by what another function returns
+    torch.dropout_: torch.dropout,
+    torch.feature_dropout_: torch.feature_dropout,
+    torch.alpha_dropout_: torch.alpha_dropout,
+    torch.feature_alpha_dropout_: torch.feature_alpha_dropout,
+    torch.rrelu_: torch.rrelu,
+}
 
 
 class Shared(TorchFunctionMode):
@@ -188,6 +195,11 @@ class Shared(TorchFunctionMode):
         options = options or {}
         if function is functional.batch_norm and self.sync:
             return batch_norm(*arguments, **options)
+        if function in _TWINS or (options.get("inplace") and (function in _MASKS or function in _OTHERS)):
+            given = arguments[0] if arguments else options["input"]
+            options = {name: value for name, value in options.items() if name not in ("inplace", "input")}
+            copies = (given.clone(), *arguments[1:])  # gradients may need it
+            return given.copy_(self.__torch_function__(_TWINS.get(function, function), types, copies, options))
         if function not in _DRAWING and function not in _OTHERS:
             return function(*arguments, **options)
         if function in _MASKS and not (options.get("p", 1) and options.get("training", True)):
@@ -210,7 +222,7 @@ class Shared(TorchFunctionMode):
         _require_no_checkpoint(function)
         first = found[0] if isinstance(found, tuple) and found else found
         rows = self._rows.get(len(first)) if isinstance(first, Tensor) and first.ndim else None
-        if rows is None or rows.start == 0 or options.get("inplace") or function is torch.randperm:
+        if rows is None or rows.start == 0 or function is torch.randperm:
             return found
         seed = int.from_bytes(hashlib.sha256(before.numpy().tobytes() + bytes(str(rows.start), "ascii")).digest()[:7])
         try:
@@ -234,7 +246,7 @@ class Shared(TorchFunctionMode):
         if function in _IN_PLACE:
             return given.copy_(rows.of(function(whole, *further, **options)))
         if function in _MASKS:
-            return given * rows.of(function(whole.fill_(1.0), *further[:2], **{**options, "inplace": False}))
+            return given * rows.of(function(whole.fill_(1.0), *further, **options))
         return function(*arguments, **options)
 
     def _make(self, factory: Any, arguments: tuple[Any, ...], options: dict[str, Any]) -> Any:

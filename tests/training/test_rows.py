@@ -28,24 +28,27 @@ def in_parts(draw, count=4, parts=2, draws=None):
     return found, after
 
 
-LOW = ("_cudnn", "_efficient", "_flash", "_scaled", "miopen", "_fused")  # which no module calls by these names
+ATEN = {schema.name for schema in torch._C._jit_get_all_schemas() if schema.name.startswith("aten::")}
+DRAWING = {
+    name
+    for name in (name.removeprefix("aten::") for name in ATEN)
+    for overload in getattr(getattr(torch.ops.aten, name, None), "overloads", list)()
+    if torch.Tag.nondeterministic_seeded in getattr(getattr(torch.ops.aten, name), overload).tags
+}
+LOW = ("_cudnn", "_efficient", "_flash", "_scaled", "miopen", "_fused", "_lstm", "_nested", "_triton", "_fill")
 
 
 def test_every_function_of_torch_that_draws_is_known():
-    known = {function.__name__ for function in rows._DRAWING | rows._OTHERS}
-    drawing = {
-        name
-        for name in dir(torch.ops.aten)
-        for overload in getattr(getattr(torch.ops.aten, name), "overloads", list)()
-        if torch.Tag.nondeterministic_seeded in getattr(getattr(torch.ops.aten, name), overload).tags
-    }
+    known = rows._DRAWING | rows._OTHERS | rows._TWINS.keys()
     called = {
-        name
-        for name in drawing
-        if not name.startswith(LOW) and any(hasattr(place, name) for place in (torch, torch.Tensor, functional))
+        (place.__name__, name)
+        for name in DRAWING
+        if not name.startswith(LOW)  # which no module calls by these names
+        for place in (torch, torch.Tensor, functional)
+        if callable(function := getattr(place, name, None)) and function not in known
     }
-    assert "multinomial" in called
-    assert called <= known
+    assert {"multinomial", "dropout_"} <= DRAWING
+    assert not called
 
 
 INSIDE = {
@@ -62,6 +65,32 @@ def test_what_draws_inside_draws_each_parts_own_numbers_and_leaves_one_random_st
     torch.manual_seed(1)
     module = nn.MultiheadAttention(6, 1, dropout=0.5)
     draw = (lambda mine: module(mine, mine, mine)[0]) if name == "attention" else INSIDE[name]
+    found, after = in_parts(draw)
+    assert not torch.equal(found[0], found[1])
+    assert after[0] == after[1]
+    again, _ = in_parts(draw)
+    assert all(torch.equal(one, other) for one, other in zip(found, again, strict=True))
+
+
+IN_PLACE = {
+    "dropout": lambda rows: functional.dropout(rows, 0.5, inplace=True),
+    "dropout2d": lambda rows: functional.dropout2d(rows[..., None, None], 0.5, inplace=True),
+    "rrelu": lambda rows: nn.RReLU(inplace=True)(rows),
+    "torch.dropout_": lambda rows: torch.dropout_(rows, 0.5, True),
+    "torch.rrelu_": lambda rows: torch.rrelu_(input=rows, training=True),
+}
+
+
+@pytest.mark.parametrize("name", IN_PLACE)
+def test_what_draws_in_place_changes_the_tensor_and_draws_each_parts_own_numbers(name):
+    def draw(ones):
+        given = -ones.requires_grad_()
+        changed = IN_PLACE[name](given).view_as(given)
+        assert torch.equal(given, changed)
+        (gradient,) = torch.autograd.grad(changed.sum(), ones)
+        assert torch.equal(gradient, changed)  # the slope of -1 is the value there, of -ones its opposite
+        return changed.detach()
+
     found, after = in_parts(draw)
     assert not torch.equal(found[0], found[1])
     assert after[0] == after[1]
