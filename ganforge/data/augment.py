@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from attrs import field, frozen, validators
 
+from ganforge.data.dataset import sent
+
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
@@ -62,16 +64,18 @@ class Augment:
             top, left = _drawn(2, count, (1,), random, part, batch)
             rows = rows + (top * (whole[0] - height + 1)).long()
             columns = columns + (left * (whole[1] - width + 1)).long()
-        sample, channel = torch.arange(count)[:, None, None, None], torch.arange(channels)[None, :, None, None]
-        rows, columns = rows.clamp(0, whole[0] - 1)[:, None, :, None], columns.clamp(0, whole[1] - 1)[:, None, None, :]
-        moved: Tensor = pictures[tuple(index.to(pictures.device) for index in (sample, channel, rows, columns))]
+        device = pictures.device
+        sample = torch.arange(count, device=device)[:, None, None, None]
+        channel = torch.arange(channels, device=device)[None, :, None, None]
+        rows, columns = sent(rows.clamp(0, whole[0] - 1), device), sent(columns.clamp(0, whole[1] - 1), device)
+        moved: Tensor = pictures[sample, channel, rows[:, None, :, None], columns[:, None, None, :]]
         return moved
 
     def colour(self, pictures: Tensor, random: torch.Generator, part: Tensor | None = None, batch: int = 0) -> Tensor:
         """Change brightness and contrast of pictures [N, C, H, W] in [0, 1]; `part`, `batch`: see `place`."""
         if not (self.brightness or self.contrast):
             return pictures
-        added, factor = (2 * _drawn(2, len(pictures), (1, 1, 1), random, part, batch) - 1).to(pictures.device)
+        added, factor = sent(2 * _drawn(2, len(pictures), (1, 1, 1), random, part, batch) - 1, pictures.device)
         mean = pictures.mean((1, 2, 3), keepdim=True)
         changed: Tensor = (pictures - mean) * (1 + self.contrast * factor) + mean + self.brightness * added
         return changed.clamp(0, 1)

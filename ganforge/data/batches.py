@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ganforge.data.augment import Augment
-from ganforge.data.dataset import Drawn, Report, Sources, Stored, as_float, random_generator
+from ganforge.data.dataset import Drawn, Report, Sources, Stored, as_float, random_generator, sent
 from ganforge.data.reading import mean, require, silent
 from ganforge.errors import InputError
 from ganforge.system.memory import free_memory
@@ -73,7 +73,7 @@ class Batches:
             if isinstance(drawn, Drawn):
                 random = random_generator(self.seed, "batch", domain, step)
                 whole = drawn.draw(self.batch, random)
-                batch[domain] = (whole if self.part is None else whole[self.part]).to(self.device)
+                batch[domain] = sent(whole if self.part is None else whole[self.part], self.device)
         return batch
 
     def _changed(self, domain: str, samples: Tensor, step: int) -> Tensor:
@@ -122,7 +122,7 @@ class Batches:
 
     def _fetch(self, step: int) -> dict[str, Tensor]:
         fetched = {domain: rows(self._indices(domain, step)) for domain, rows in self._rows.items()}
-        if self._fetcher and self.device.type == "cuda":
+        if self._fetcher and self.device.type == "cuda":  # in the fetching thread, since it copies
             return {domain: samples.pin_memory() for domain, samples in fetched.items()}
         return fetched
 
@@ -130,7 +130,7 @@ class Batches:
         """Return the batch, which may have been fetched ahead, and start fetching the next one."""
         future = self._ahead.get(step) or fetcher.submit(self._fetch, step)
         self._ahead = {step + 1: fetcher.submit(self._fetch, step + 1)}
-        return {domain: samples.to(self.device, non_blocking=True) for domain, samples in future.result().items()}
+        return {domain: sent(samples, self.device) for domain, samples in future.result().items()}
 
     def _indices(self, domain: str, step: int) -> Tensor:
         """Return the indices of a step's samples: every epoch visits each sample once, in a random order of its own."""

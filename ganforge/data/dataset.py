@@ -241,3 +241,10 @@ def as_float(samples: Tensor) -> Tensor:
     if samples.dtype in (torch.uint8, torch.uint16):
         return samples.float().div_(255 if samples.dtype == torch.uint8 else 65535)
     return samples.float() if samples.is_floating_point() else samples
+
+
+def sent(tensor: Tensor, device: torch.device) -> Tensor:
+    """Return a tensor on a device; a copy to a CUDA device is queued, and nobody waits for the device."""
+    if device.type == "cuda" and tensor.device.type == "cpu":
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device)

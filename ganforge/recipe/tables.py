@@ -128,7 +128,8 @@ class Compute:
         compile: `trace` records a step's operations once and replays them without autograd's overhead, with the same
             results; `true` also compiles them, which takes half a minute and a C++ compiler, or Triton on CUDA;
             `auto`: `trace` for small networks, whose steps are mostly overhead, else `false`.
-        cuda_graph: launch a step's recorded operations as CUDA graphs; `auto` is `false`.
+        cuda_graph: launch a step's recorded operations as CUDA graphs, on two streams if that is faster. `auto`: on
+            CUDA, where they give what the unrecorded step gives, whose memory must fit beside them; else `false`.
         threads: CPU threads; 0 is torch's default, but one thread for small batches, where threads would only wait for
             each other (measured on the toy: two are half as fast as one, and far slower on a busy machine).
         residency: where training samples are kept: `device`; `host`, the main memory; `disk`, mapped into memory;

@@ -28,6 +28,11 @@ class Steps:
 
     reason = ""
 
+    @property
+    def how(self) -> str:
+        """In a word or two, such as `recorded`."""
+        return "unrecorded"
+
     def play(
         self,
         play: Callable[[Sequence[Tensor]], Iterator[Turn]],
@@ -36,7 +41,7 @@ class Steps:
         names: Callable[[str], Sequence[str]],
         steady: Sequence[Tensor] = (),
     ) -> Iterator[Turn]:
-        """Play a step: yield its players, each with its losses and gradients.
+        """Play a step: yield its players, each with its losses and gradients; the next step may overwrite them.
 
         Args:
             play: plays the step without recording.

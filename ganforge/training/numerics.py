@@ -105,7 +105,7 @@ def settle(compute: Compute, batch: int, shapes: Mapping[str, Shape], device: to
         precision=precision,
         channels_last=channels_last,
         compile=recorded,
-        cuda_graph=compute.cuda_graph is True,
+        cuda_graph=compute.cuda_graph if device.type == "cuda" and precision != "fp16" else False,
         threads=threads,
     )
 

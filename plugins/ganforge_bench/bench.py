@@ -130,6 +130,7 @@ def bench(
         "steps_per_second": 1 / step_seconds,
         "pairs_per_second": train.batch / step_seconds,
     }
+    found["steps_are"] = engine.recording.how
     if engine.recording.reason:
         found["not_recorded_because"] = engine.recording.reason
     called = {"plain": plain, "beside": "" if beside is None else beside.name}

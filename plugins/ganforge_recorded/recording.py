@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
+from attrs import evolve
 from torch import Tensor, nn
 
 from ganforge import (
@@ -21,8 +22,12 @@ from ganforge import (
 )
 from ganforge_recorded import program
 from ganforge_recorded.attached import Attached
+from ganforge_recorded.captured import has_graphs
 from ganforge_recorded.fields import Fields
+from ganforge_recorded.recorder import Play
 
+CLOSE = {"fp32": 1e-4}  # allowed difference on CUDA, where gradients are added in any order; others: LOOSE
+SMALL = 0.1  # of the largest gradient: differences of smaller ones are compared with this
 AGAIN = 3  # times that programs are recorded again because something was replaced between steps
 MOST = 16  # programs of one run; with more, something changes in every step
 LOOSE = 1e-2  # allowed difference of a compiled program, whose operations are fused
@@ -48,10 +53,18 @@ class Recording(Steps):
         players: Mapping[str, Player],
         compute: Compute,
     ) -> None:
+        devices = {parameter.device for module in modules.values() for parameter in module.parameters()}
+        if compute.cuda_graph == "auto" and not any(map(has_graphs, devices)):
+            compute = evolve(compute, cuda_graph=False)
         self.modules, self.formulas, self.players, self.compute = modules, formulas, players, compute
         self.asked = compute.compile is True or compute.cuda_graph is True
-        self.wanted = self.asked or compute.compile == "trace"
+        self.wanted = self.asked or compute.compile == "trace" or compute.cuda_graph == "auto"
         self.reason = ""
+        self._loose = 0.0
+        if any(device.type == "cuda" for device in devices):
+            self._loose = CLOSE.get(compute.precision, LOOSE)
+        if compute.compile is True:
+            self._loose = LOOSE
         self.programs: dict[str, program.Program] = {}
         self._plays: dict[str, int] = {}
         self._unready: set[str] = set()
@@ -62,7 +75,7 @@ class Recording(Steps):
 
     def play(
         self,
-        play: program.Play,
+        play: Play,
         inputs: Sequence[Tensor],
         like: str,
         names: Callable[[str], Sequence[str]],
@@ -78,11 +91,22 @@ class Recording(Steps):
             return
         count = self._plays[like] = self._plays.get(like, 0) + 1
         if count & (count - 1):
-            for turn in self.programs[like].play(inputs):
-                yield turn
+            made = self.programs[like]
+            for name, losses, gradients in made.play(inputs):
+                if made.overwrites and self.players[name].updates:  # which may keep gradients for the next step
+                    gradients = [None if gradient is None else gradient.clone() for gradient in gradients]
+                yield name, losses, gradients
                 self._renew(like)
         else:
             yield from self._audit(play, inputs, like, names)
+
+    @property
+    def how(self) -> str:
+        """How steps are played."""
+        if not self.programs:
+            return "unrecorded"
+        recorded = "CUDA graphs" if all(made.overwrites for made in self.programs.values()) else "recorded"
+        return f"{recorded}, compiled" if self.compute.compile is True else recorded
 
     def _renew(self, like: str) -> None:
         """Go on with the memory that replaces another since the last turn; the next step records again."""
@@ -112,13 +136,15 @@ class Recording(Steps):
         self.wanted, self.reason = False, reason
         self._drop()
 
-    def _record(self, play: program.Play, inputs: Sequence[Tensor], like: str, steady: Sequence[Tensor]) -> None:
+    def _record(self, play: Play, inputs: Sequence[Tensor], like: str, steady: Sequence[Tensor]) -> None:
         if len(self.programs) >= MOST:
             self._refuse("settings of losses change in every step")
             return
         buffers = [buffer for module in self.modules.values() for buffer in module.buffers()]
         try:
             made = program.record(play, inputs, buffers, self.compute, self._unchanged, steady)
+            if made.uncaptured and (self.compute.cuda_graph is True or self.compute.compile is False):
+                raise UnrecordableError(made.uncaptured)
             self.programs[like], self._attached[like] = made, Attached(self._read_by(made))
         except UnreadyError as error:
             if str(error) in self._unready:
@@ -183,7 +209,7 @@ class Recording(Steps):
         yield from ((name, module) for name, module in self.modules.items() if not any(module is one for one in made))
 
     def _audit(
-        self, play: program.Play, inputs: Sequence[Tensor], like: str, names: Callable[[str], Sequence[str]]
+        self, play: Play, inputs: Sequence[Tensor], like: str, names: Callable[[str], Sequence[str]]
     ) -> Iterator[Turn]:
         """Play a step both ways, and use the unrecorded result; stop recording if they differ."""
         plain = iter(play(inputs))
@@ -198,7 +224,7 @@ class Recording(Steps):
             if turn is None:
                 break
             if not culprit:
-                culprit = self._difference(turn, replayed, names) or after.difference() or ""
+                culprit = self._difference(turn, replayed, names) or after.difference(self._same) or ""
             yield turn
             self._renew(like)
         if culprit:
@@ -212,17 +238,20 @@ class Recording(Steps):
         if not self._same(losses, replayed[1]):
             pairs = zip(names(name), losses, replayed[1], strict=True)
             return f"the loss {[called for called, one, other in pairs if not self._same(one, other)][-1]}"
+        top = max((_largest(mine) for mine in gradients if mine is not None), default=0.0)
         for parameter, mine, theirs in zip(self.players[name].names, gradients, replayed[2], strict=True):
-            if (mine is None) != (theirs is None) or (mine is not None and not self._same(mine, theirs)):
+            if (mine is None) != (theirs is None) or (mine is not None and not self._same(mine, theirs, SMALL * top)):
                 return f"the gradient of {parameter}"
         return ""
 
-    def _same(self, one: Tensor, other: Tensor | None) -> bool:
-        if other is None:
+    def _same(self, one: Tensor, other: Tensor | None, scale: float = 0.0) -> bool:
+        """Whether two tensors are equal, or nearly where operations need not give the same twice."""
+        if other is None or one.shape != other.shape:
             return False
-        if self.compute.compile is True:
-            return torch.allclose(one, other, rtol=LOOSE, atol=LOOSE * float(one.abs().max()), equal_nan=True)
-        return alike(one, other)
+        if not (self._loose and one.is_floating_point()):
+            return alike(one, other)
+        allowed = self._loose * max(_largest(one), scale)
+        return torch.allclose(one, other, rtol=self._loose, atol=allowed, equal_nan=True)
 
 
 def alike(one: Tensor, other: Tensor) -> bool:
@@ -230,6 +259,10 @@ def alike(one: Tensor, other: Tensor) -> bool:
     if one.shape != other.shape or not one.is_floating_point():
         return torch.equal(one, other)
     return bool(((one == other) | (one.isnan() & other.isnan())).all())
+
+
+def _largest(numbers: Tensor) -> float:
+    return float(numbers.nan_to_num(0, 0, 0).abs().max()) if numbers.numel() else 0.0
 
 
 class _Weight:
@@ -266,11 +299,11 @@ class _Before(Snapshot):
             (name for name, module, key, buffer, _ in self.buffers if module._buffers.get(key) is not buffer), ""
         )
 
-    def difference(self) -> str:
+    def difference(self, same: Callable[[Tensor, Tensor], bool]) -> str:
         """Name the first buffer that changed, or the random state; empty if none did."""
         for name, module, key, _, value in self.buffers:
             now = module._buffers.get(key)
-            if (now is None) != (value is None) or (now is not None and value is not None and not alike(now, value)):
+            if (now is None) != (value is None) or (now is not None and value is not None and not same(now, value)):
                 return f"the buffer {name}"
         drawn = Snapshot({}).random
         states = zip(

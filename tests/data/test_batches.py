@@ -153,3 +153,14 @@ def test_samples_to_be_prepared_need_a_plugin_that_offers_a_cache():
 
     with pytest.raises(InputError, match="data train A must be prepared, but no plugin offers a cache"):
         read(Files(), "train")
+
+
+def test_nothing_waits_for_a_cuda_device_when_a_batch_is_sent_to_it(monkeypatch):
+    sent_as = []
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda tensor: sent_as.append("pinned") or tensor)
+    monkeypatch.setattr(torch.Tensor, "to", lambda tensor, _, non_blocking: sent_as.append(non_blocking) or tensor)
+    drawn = Drawn(lambda count, random: torch.rand(count, 2, generator=random))
+    batches = Batches({"A": drawn}, batch=4, seed=0, device=torch.device("cpu"))
+    batches.device = torch.device("cuda")
+    batches(0)
+    assert sent_as == ["pinned", True]

@@ -236,6 +236,21 @@ def test_what_one_part_leaves_the_next_one_takes_and_both_see_the_weights_of_the
 @pytest.mark.parametrize(
     "loss",
     [
+        lambda made: made.to(torch.promote_types(made.dtype, torch.bfloat16)).sum(),
+        lambda made: made.to(torch.result_type(made, torch.ones(2))).sum(),
+        lambda made: made.sum() if torch.can_cast(made.dtype, torch.int8) else -made.sum(),
+    ],
+    ids=["promoted", "of a result", "castable"],
+)
+def test_what_looks_at_types_alone_is_recorded(loss):
+    network, batch = nn.Linear(3, 2), [torch.randn(4, 3)]
+    recorded, play = record(network, loss, batch)
+    assert torch.equal(losses_of(recorded.play(batch)), losses_of(play(batch)))
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
         lambda made: made.sum() * made.detach().max().item(),
         lambda made: made.sum() if bool(made.sum() > 0) else -made.sum(),
         lambda made: made[made > 0].sum(),

@@ -1,0 +1,1 @@
+from tests.recorded.cuda_stand_in import device as device

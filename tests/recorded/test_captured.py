@@ -1,0 +1,219 @@
+"""CUDA graphs, on a stand-in: they give what the step gives; where they cannot be had, the step itself is played."""
+
+from functools import partial
+
+import pytest
+import torch
+from attrs import evolve
+from torch import nn
+
+from ganforge import PluginError
+from ganforge.recipe.tables import Compute
+from ganforge.training import numerics
+from ganforge_recorded import lanes, program
+from ganforge_recorded.recording import Recording
+from tests.coats import METHODS, engine_of
+from tests.recorded.cuda_stand_in import ORDERS
+from tests.recorded.test_losses import LOSSES, REASONS, assert_trains_alike
+from tests.recorded.test_program import linear_play, unchanged
+
+OFTEN = ("discogan", "cyclegan", "cut")
+GRAPHS = Compute(compile="trace", cuda_graph=True)
+
+
+def trained(method, folder, *sets, steps=20):
+    """Return an engine after some steps, their losses, and the state of random numbers."""
+    engine, batches = engine_of(method, folder, sets, double=False)
+    torch.manual_seed(1)
+    losses = [{name: one.clone() for name, one in engine.step(s, batches(s)).items()} for s in range(steps)]
+    return engine, losses, torch.get_rng_state()
+
+
+def assert_graphs_train_alike(device, method, folder, *sets):
+    """With and without graphs, all bits are the same; return the engine with graphs."""
+    mine, losses, drawn = trained(method, folder, *sets, 'compute.compile="trace"')
+    device.wanted = False
+    theirs, expected, drawn_there = trained(method, folder, *sets, "compute.compile=false")
+    assert not theirs.recording.programs
+    for one, other in zip(losses, expected, strict=True):
+        assert all(torch.equal(one[player], other[player]) for player in other)
+    for name, module in mine.modules.items():
+        there = theirs.modules[name].state_dict()
+        assert all(torch.equal(value, there[key]) for key, value in module.state_dict().items())
+    assert torch.equal(drawn, drawn_there)
+    return mine
+
+
+@pytest.mark.parametrize(
+    "method", [one if one in OFTEN else pytest.param(one, marks=pytest.mark.slow) for one in METHODS]
+)
+@pytest.mark.parametrize(
+    "order", [one if one == "second" else pytest.param(one, marks=pytest.mark.slow) for one in ORDERS]
+)
+def test_twenty_steps_of_every_method_are_the_same(method, order, device, tmp_path):
+    device.order = order
+    engine = assert_graphs_train_alike(device, method, tmp_path)
+    assert (engine.recording.reason, engine.recording.how) == ("", "CUDA graphs")
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("parallel", [True, False])
+def test_streams_may_run_as_far_apart_as_they_like(order, parallel, device, toy):
+    device.order, device.parallel = order, parallel
+    engine = assert_trains_alike(toy)
+    (made,) = engine.recording.programs.values()
+    assert [part.captured._graph.parallel for part in made.parts] == [parallel, parallel]
+
+
+def test_the_two_directions_of_a_coupling_have_a_stream_each(device, tmp_path):
+    trained("discogan", tmp_path, 'compute.compile="trace"', steps=1)
+    for graph in device.graphs:
+        if graph.parallel:
+            share = sum(lane is graph.lanes[0] for lane in graph.lanes) / len(graph.lanes)
+            assert 0.25 < share < 0.75
+
+
+@pytest.mark.parametrize("spoilt", ["waits", "memory"])
+def test_the_stand_in_shows_a_stream_that_does_not_wait_and_memory_given_back_too_early(
+    spoilt, device, toy, monkeypatch
+):
+    divide = lanes.divide
+
+    def spoil(*given):
+        plan = divide(*given)
+        if spoilt == "waits":
+            return evolve(plan, items=[evolve(item, after=None) for item in plan.items])
+        ends = {}
+        for item in plan.items:
+            ends |= dict.fromkeys((*item.node.all_input_nodes, item.node), item)
+        kept = {*plan.given, *plan.results}
+        return evolve(
+            plan,
+            items=[
+                evolve(item, last=[node for node, end in ends.items() if end is item and node not in kept])
+                for item in plan.items
+            ],
+        )
+
+    monkeypatch.setattr(lanes, "divide", spoil)
+    found = set()
+    for order in ORDERS:
+        device.order = order
+        found.add(assert_trains_alike(toy).recording.reason)
+    assert any("differs when replayed" in reason for reason in found)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [name if place % 12 == 0 else pytest.param(name, marks=pytest.mark.slow) for place, name in enumerate(LOSSES)],
+)
+def test_a_loss_trains_with_graphs_as_it_does_without(name, device, toy):
+    engine = assert_trains_alike(toy, f"losses.extra={{use='{name}', weight=0.1}}")
+    assert bool(engine.recording.programs) == (not REASONS[name])
+    assert all(made.overwrites for made in engine.recording.programs.values())
+
+
+@pytest.mark.parametrize(
+    "sets",
+    [
+        ["updates.wait={use='accumulate', turns=2}"],
+        ["updates.clip={use='clip', norm=0.1}", "updates.mean.use=ema"],
+        ["losses.adversarial.use=Wasserstein", "train.every.generator=3"],
+        ["updates.clip.use=ClipOnce"],
+        ["losses.extra={use='Centred', weight={steps=[0, 11], values=[0.1, 1.0], between='linear'}}"],
+    ],
+    ids=["accumulated", "clipped", "two patterns", "moved memory", "rising"],
+)
+def test_what_happens_between_graphs_is_as_without_them(sets, device, toy):
+    assert_trains_alike(toy, *sets)
+    assert device.graphs
+
+
+def test_what_cannot_be_captured_is_recorded_without_graphs_or_played_as_it_is(device, toy, tmp_path):
+    device.fail = RuntimeError("CUDA error: operation not permitted when stream is capturing")
+    recording = assert_trains_alike(toy).recording
+    (made,) = recording.programs.values()
+    assert not made.overwrites
+    assert "not permitted" in made.uncaptured
+    assert recording.reason == ""
+
+    device.always = True  # as for networks that are too large for `trace`
+    engine, batches = engine_of("discogan", tmp_path, ["compute.compile=false"], double=False)
+    engine.step(0, batches(0))
+    assert not engine.recording.programs
+    assert "cannot be captured as a CUDA graph: RuntimeError: CUDA error" in engine.recording.reason
+
+    device.wanted = True
+    engine, batches = engine_of("discogan", tmp_path, ["compute.compile=false"], double=False)
+    with pytest.raises(PluginError, match="cannot be captured as a CUDA graph"):
+        engine.step(0, batches(0))
+
+
+def test_large_networks_have_graphs_too_unless_unrecorded_steps_would_not_fit_beside_them(device, tmp_path):
+    device.always = True
+    engine, batches = engine_of("discogan", tmp_path, ["compute.compile=false"], double=False)
+    engine.step(0, batches(0))
+    assert all(made.overwrites for made in engine.recording.programs.values())
+    device.free = 0
+    engine, batches = engine_of("discogan", tmp_path, ["compute.compile=false"], double=False)
+    engine.step(0, batches(0))
+    assert "may not fit into memory beside it" in engine.recording.reason
+
+
+def test_a_graph_that_goes_wrong_later_is_noticed_and_not_taken(device, toy, monkeypatch):
+    replays = []
+    replay = program.Captured.__call__
+
+    def spoilt(self, values):
+        replays.append(None)
+        losses, *others = replay(self, values)
+        return [losses + 1e-3 if len(replays) > 5 else losses, *others]
+
+    monkeypatch.setattr(program.Captured, "__call__", spoilt)
+    engine = assert_trains_alike(toy, "train.every.generator=100")
+    assert engine.recording.reason == "the loss discriminator.adversarial.BA differs when replayed"
+
+
+def test_gradients_on_cuda_may_differ_by_rounding_but_not_by_more():
+    recording = Recording({}, [], {}, Compute(compile=False, cuda_graph=False))
+    one = torch.tensor([1.0, -3.0, float("nan")])
+    near, far, noise = one * (1 + 1e-5), one * 1.05, torch.full((2,), 1e-5)
+    assert not recording._same(one, near)
+    recording._loose = 1e-2
+    assert recording._same(one, near)
+    assert not recording._same(one, far)
+    assert not recording._same(one, one[:2])
+    assert not recording._same(noise, -noise)
+    assert recording._same(noise, -noise, scale=0.1)  # beside gradients of 1, it is rounding
+
+
+@pytest.mark.parametrize(
+    ("loss", "works"),
+    [
+        (lambda made: made.square().mean() * torch.rand((), device="cpu"), False),
+        (lambda made: (made - torch.tensor(0.5)).square().mean(), True),
+        (lambda made: made.square().mean() + torch.tensor(0.5).to(made.device), False),
+        (lambda made: made.square().mean() * torch.ones((), device=made.device), True),
+    ],
+    ids=["a draw", "a number", "a copied number", "on the device"],
+)
+def test_what_another_device_computes_is_not_captured(loss, works, device):
+    network = nn.Linear(3, 2).to("meta")
+    arguments = ([torch.ones(4, 3, device="meta")], network.buffers(), GRAPHS, partial(unchanged, network))
+    made = program.record(linear_play(network, loss), *arguments)
+    assert ("another device than meta" in made.uncaptured) == (not works)
+
+
+@pytest.mark.parametrize(
+    ("place", "precision", "given", "found"),
+    [
+        ("cuda", "bf16", "auto", "auto"),
+        ("cuda", "bf16", False, False),
+        ("cuda", "tf32", True, True),
+        ("cuda", "fp16", "auto", False),
+        ("cpu", "fp32", "auto", False),
+    ],
+)
+def test_graphs_are_tried_on_cuda(place, precision, given, found):
+    compute = Compute(precision=precision, cuda_graph=given, compile=False)
+    assert numerics.settle(compute, 4, {"A": (3, 64, 64)}, torch.device(place)).cuda_graph is found
