@@ -141,7 +141,7 @@ class Batches:
             parts.append(self._order(domain, epoch)[offset : offset + last - first])
             first += len(parts[-1])
         whole = parts[0] if len(parts) == 1 else torch.cat(parts)
-        return whole if self.part is None else whole[self.part.to(whole.device)]
+        return whole if self.part is None else whole[sent(self.part, whole.device)]
 
     def _order(self, domain: str, epoch: int) -> Tensor:
         if self._orders.get(domain, (None,))[0] != epoch:

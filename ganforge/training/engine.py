@@ -9,6 +9,7 @@ from attrs import evolve, frozen
 from torch import Tensor, nn
 
 from ganforge.components.schedule import Schedule
+from ganforge.data.dataset import sent
 from ganforge.recipe.tables import Compute
 from ganforge.training import numerics, ranks, sharing
 from ganforge.training.groups import groups_of
@@ -273,7 +274,7 @@ class Engine:
         wanted = [(weight, kind) for counting in weights.values() for weight in counting.values()]
         for key in wanted:
             if key not in self._scales:
-                self._scales[key] = torch.tensor(key[0], dtype=kind, device=self._device)
+                self._scales[key] = sent(torch.tensor(key[0], dtype=kind), self._device)
         return [self._scales[key] for key in wanted]
 
 

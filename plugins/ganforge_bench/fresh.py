@@ -57,9 +57,9 @@ def first_steps(
     Returns:
         Memory in MiB. Of the host: after loading torch and plugins, after making networks and data, and the peak by the
         third step. Of a CUDA device: the peaks that torch allocated and reserved in that step. `memory_mib` is what
-        training takes: on a CUDA device the peak allocated, otherwise the host's peak less what it had after loading
-        torch. With `rounds`, also the speed, named as by `bench`; without, the time of day of the first step's end, in
-        seconds.
+        training takes: on a CUDA device the peak allocated, with graphs the peak reserved, which includes unrecorded
+        steps for comparison; otherwise the host's peak less what it had after loading torch. With `rounds`, also the
+        speed, named as by `bench`; without, the time of day of the first step's end, in seconds.
     """
     from ganforge_bench.bench import prepared, speed
 
@@ -74,12 +74,14 @@ def first_steps(
     _reset(device)
     engine.step(2, batches(2))
     wait(device)
+    graphs = "graphs" in engine.recording.how
     peak = _host("VmHWM")
     found = {"host_loaded_mib": loaded, "host_resident_mib": resident, "host_peak_mib": peak}
     if device.type == "cuda":
         allocated, reserved = torch.cuda.max_memory_allocated(device), torch.cuda.max_memory_reserved(device)
         found |= {"device_allocated_mib": allocated / 2**20, "device_reserved_mib": reserved / 2**20}
-        found["memory_mib"] = allocated / 2**20
+        # The memory in which graphs compute is reserved, but not allocated.
+        found["memory_mib"] = (reserved if graphs else allocated) / 2**20
     else:
         found["memory_mib"] = peak - loaded
     return found | (speed(plan, engine, batches, seconds, rounds, report) if rounds else {"first_step_at": now})

@@ -4,6 +4,7 @@ What does not depend on each other, such as the two directions of a coupling, ma
 captured, and the faster one is replayed.
 """
 
+import os
 from collections.abc import Callable, Sequence, Set
 from functools import partial
 from typing import Any
@@ -12,7 +13,6 @@ import torch
 from torch import Tensor
 from torch.fx import GraphModule
 
-from ganforge import UnrecordableError
 from ganforge_recorded import lanes
 
 WARM = 3  # calls before capturing: one-time setup must not be captured
@@ -23,8 +23,19 @@ Call = Callable[..., Sequence[Tensor]]
 
 
 def has_graphs(device: torch.device) -> bool:
-    """Return whether a device has CUDA graphs."""
-    return device.type == "cuda"
+    """Return whether a device has CUDA graphs, and torch what they need.
+
+    Torch before 2.15 cannot go on after a capture that failed. There, or where cuBLAS keeps its work space, deleting a
+    graph may take memory from others (pytorch issue 193402).
+    """
+    kept = os.environ.get("TORCH_CUBLAS_WORKSPACE_CACHE", "0") != "0"
+    return device.type == "cuda" and torch.__version__ >= (2, 15) and not kept  # type: ignore[operator]
+
+
+def free_memory_on(device: torch.device) -> int:
+    """Return the free bytes of a CUDA device, after giving back what torch holds without need."""
+    torch.cuda.empty_cache()
+    return torch.cuda.mem_get_info(device)[0]
 
 
 class Captured:
@@ -85,7 +96,7 @@ class Capturing:
             call: the part; a compiled one stays on one stream.
             held: its fixed tensors.
             inputs: what earlier parts pass on: the memory to which later inputs are copied.
-            buffers: ids of tensors that operations may change without saying so.
+            buffers: addresses of memory that operations may change without saying so.
 
         Raises:
             RuntimeError: an operation cannot be captured, or there is not enough memory.
@@ -99,15 +110,13 @@ class Capturing:
             return one
         if not plan.parallel:
             return one
-        two = Captured(partial(lanes.play, plan, self._streams, *held), inputs, self._streams[0], self._pool)
+        try:
+            two = Captured(partial(lanes.play, plan, self._streams, *held), inputs, self._streams[0], self._pool)
+        except RuntimeError:  # such as too little memory for both streams
+            return one
         return two if two.milliseconds() < GAIN * one.milliseconds() else one
 
-    def require_room(self) -> None:
-        """Raise if unrecorded steps, with which graphs are compared, may not fit into memory beside them.
-
-        Raises:
-            UnrecordableError: what is free is less than what the graphs need.
-        """
+    def memory(self) -> int:
+        """Return the bytes that the graphs have taken."""
         torch.cuda.empty_cache()
-        if torch.cuda.mem_get_info()[0] < torch.cuda.memory_reserved() - self._before:
-            raise UnrecordableError("unrecorded steps, with which it is compared, may not fit into memory beside it")
+        return torch.cuda.memory_reserved() - self._before

@@ -1,6 +1,6 @@
 """Two streams for a program: what does not depend on each other, such as two directions, may run at the same time."""
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from typing import Any
 
 import torch
@@ -71,7 +71,7 @@ def divide(module: GraphModule, held: Sequence[Tensor], inputs: Sequence[Tensor]
         module: the part, called with `held` and `inputs`.
         held: tensors that are the same in every step.
         inputs: the others.
-        buffers: ids of tensors that operations may change without saying so, such as running statistics.
+        buffers: addresses of memory that operations may change without saying so, such as running statistics.
 
     Raises:
         Exception: of any kind: an operation cannot be computed without memory.
@@ -80,50 +80,68 @@ def divide(module: GraphModule, held: Sequence[Tensor], inputs: Sequence[Tensor]
     imagined = [fake.from_tensor(tensor.detach()) for tensor in (*held, *inputs)]
     with fake, torch.no_grad():
         found.run(*imagined)
-    places = found.places
     given = [node for node in module.graph.nodes if node.op == "placeholder"]
     nodes = [node for node in module.graph.nodes if node.op == "call_function"]
-    order = {node: place for place, node in enumerate(nodes)}
-    lanes = _lanes(order, given[len(held) :], found.sizes)
-    shifting = [node for node, tensor in zip(given, (*held, *inputs), strict=True) if id(tensor) in buffers]
-    quiet = set().union(*(places[node] for node in shifting))
-    users: dict[int, list[tuple[Node, bool]]] = {}  # of memory, in order, and whether they write it
-    afters: dict[Node, Node | None] = {}
-    waited = [-1, -1]  # how far each stream has waited for the other
+    results = list(next(node for node in module.graph.nodes if node.op == "output").args[0])
+    real = zip(given, (*held, *inputs), strict=True)
+    quiet = [found.places[node] for node, tensor in real if tensor.untyped_storage().data_ptr() in buffers]
+    uses = list(_uses(nodes, found.places, set().union(*quiet)))
+    lanes = _lanes({node: place for place, node in enumerate(nodes)}, given[len(held) :], found.sizes)
+    afters = _afters(uses, lanes)
+    # Memory is given back to the stream that made it: what the other one uses, too, must stay until the end.
+    users: dict[int, set[int]] = {}
+    for use in uses:
+        for place in use.places:
+            users.setdefault(place, set()).add(lanes[use.node])
+    crossing = {place for place, streams in users.items() if len(streams) > 1}
+    lasting = {*given, *results, *(node for node in nodes if found.places[node] & crossing)}
+    last = {source: node for node in nodes for source in (*node.all_input_nodes, node)}
+    ending: dict[Node, list[Node]] = {}
+    for source, node in last.items():
+        if source not in lasting:
+            ending.setdefault(node, []).append(source)
+    waited = set(afters.values())
+    items = [Item(node, lanes[node], afters.get(node), node in waited, ending.get(node, ())) for node in nodes]
+    return Plan(items, given, results)
+
+
+@frozen
+class _Use:
+    """An operation, the memory that it uses, and what of it it writes."""
+
+    node: Node
+    places: frozenset[int]
+    written: frozenset[int]
+
+
+def _uses(nodes: Sequence[Node], places: Mapping[Node, Set[int]], quiet: Set[int]) -> Iterator[_Use]:
     for node in nodes:
         read = set().union(*(places[source] for source in node.all_input_nodes))
         written = set().union(*(places[one] for one in changed(node)), places[node] - read, read & quiet)
-        before = [
-            order[user]
-            for place in read | written
-            for user, writes in users.get(place, ())
-            if lanes[user] != lanes[node] and (writes or place in written)
-        ]
-        last, lane = max(before, default=-1), lanes[node]
-        afters[node] = nodes[last] if last > waited[lane] else None
-        waited[lane] = max(waited[lane], last)
-        for place in read | written:
-            users.setdefault(place, []).append((node, place in written))
-    results = list(next(node for node in module.graph.nodes if node.op == "output").args[0])
-    # Memory is given back to the stream that made it: what the other one uses, too, must stay until the end.
-    crossing = {place for place, by in users.items() if len({lanes[user] for user, _ in by}) > 1}
-    lasting = {node for node in nodes if places[node] & crossing} | {*given, *results}
-    waiting = set(afters.values())
-    last_users = {source: node for node in nodes for source in (*node.all_input_nodes, node)}
-    return Plan(
-        [
-            Item(
-                node,
-                lanes[node],
-                afters[node],
-                node in waiting,
-                [one for one in (*node.all_input_nodes, node) if last_users[one] is node and one not in lasting],
-            )
-            for node in nodes
-        ],
-        given,
-        results,
-    )
+        yield _Use(node, frozenset(read | written), frozenset(written))
+
+
+def _afters(uses: Sequence[_Use], lanes: Mapping[Node, int]) -> dict[Node, Node]:
+    """Return for which operation of the other stream an operation must wait, unless its stream has already."""
+    earlier: dict[int, list[tuple[int, bool]]] = {}  # of memory: operations by number, and whether they write it
+    found: dict[Node, Node] = {}
+    waited = [-1, -1]  # how far each stream has waited for the other
+    for number, use in enumerate(uses):
+        lane = lanes[use.node]
+        last = max(
+            (
+                other
+                for place in use.places
+                for other, writes in earlier.get(place, ())
+                if lanes[uses[other].node] != lane and (writes or place in use.written)
+            ),
+            default=-1,
+        )
+        if last > waited[lane]:
+            waited[lane], found[use.node] = last, uses[last].node
+        for place in use.places:
+            earlier.setdefault(place, []).append((number, place in use.written))
+    return found
 
 
 def _lanes(order: Mapping[Node, int], inputs: Sequence[Node], sizes: Mapping[Node, int]) -> dict[Node, int]:

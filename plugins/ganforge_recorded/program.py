@@ -54,12 +54,14 @@ class Program:
         constants: the tensors, besides the inputs, that they were recorded with, by name.
         derived: how to compute some of these from others before them.
         uncaptured: why parts are not CUDA graphs although they should be.
+        memory: bytes that CUDA graphs have taken; an unrecorded step takes about as many.
     """
 
     parts: Sequence[Part]
     constants: dict[str, Tensor]
     derived: Mapping[str, Callable[[], Tensor]]
     uncaptured: str = ""
+    memory: int = 0
 
     @property
     def overwrites(self) -> bool:
@@ -124,7 +126,9 @@ def record(
     for (player, given), (module, names) in zip(first.turns, _split(first), strict=True):
         call: Callable[..., Sequence[Tensor]] = module
         if compute.compile is True:
-            call = torch.compile(call, dynamic=False, fullgraph=True, options={"guard_filter_fn": _unguarded})
+            # The fallback draws the random numbers of unrecorded steps.
+            options: dict[str, Any] = {"guard_filter_fn": _unguarded, "fallback_random": True}
+            call = torch.compile(call, dynamic=False, fullgraph=True, options=options)
         parts.append(Part(player, given, call, [first.constants[name] for name in names], names))
     made = Program(parts, first.constants, first.derived)
     if compute.cuda_graph is True or (compute.cuda_graph == "auto" and has_graphs(inputs[0].device)):
@@ -133,7 +137,7 @@ def record(
             with unchanged():
                 _capture(made, inputs, first.buffers)
         except (UnrecordableError, RuntimeError) as error:
-            made.uncaptured = f"it cannot be captured as a CUDA graph: {brief(error)}"
+            made.uncaptured = f"it cannot be captured as a CUDA graph: {brief(_first(error))}"
     elif compute.compile is True:
         with unchanged():  # compile now
             for _ in made.play(inputs):
@@ -147,16 +151,26 @@ def _capture(made: Program, inputs: Sequence[Tensor], buffers: Set[int]) -> None
     Raises:
         RuntimeError, UnrecordableError: an operation cannot be captured, or there is not enough memory.
     """
+    if not has_graphs(inputs[0].device):
+        raise UnrecordableError("it needs a CUDA device, and torch 2.15 or newer")
     values = [value.clone() for value in inputs]  # the memory that later inputs are copied to
+    changing = {one.untyped_storage().data_ptr() for one in made.constants.values() if id(one) in buffers}
     found: list[Captured] = []
     with torch.no_grad(), torch.cuda.device(inputs[0].device):
         capturing = Capturing()
         for part in made.parts:
-            found.append(capturing.capture(part.call, part.held, values, buffers))
+            found.append(capturing.capture(part.call, part.held, values, changing))
             values = list(found[-1](values)[1 + sum(part.given) :])
-        capturing.require_room()
+        made.memory = capturing.memory()
     for part, captured in zip(made.parts, found, strict=True):
         part.captured = captured
+
+
+def _first(error: BaseException) -> BaseException:
+    """Return the error that led to others: that of an operation, not that of the capture that it ended."""
+    while isinstance(error.__context__, RuntimeError):
+        error = error.__context__
+    return error
 
 
 def _otherwise(tensor: Tensor) -> Tensor:

@@ -74,7 +74,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def play(self, play: Play, inputs: Sequence[Tensor]) -> None:
         """Play once and record it."""
-        with _NoEscape(), self:
+        # One thread, so that a backward pass through gradients has the same order each time, also on CUDA.
+        with torch.autograd.set_multithreading_enabled(False), _NoEscape(), self:
             for player, losses, gradients in play(inputs):
                 self.turns.append((player, [gradient is not None for gradient in gradients]))
                 self.results.append([self.node(value) for value in (losses, *gradients) if value is not None])

@@ -13,24 +13,21 @@ from ganforge import (
     Formula,
     Player,
     PluginError,
-    Snapshot,
     Steps,
     Turn,
     UnreadyError,
     UnrecordableError,
-    buffers_of,
 )
 from ganforge_recorded import program
+from ganforge_recorded.alike import Likeness
 from ganforge_recorded.attached import Attached
-from ganforge_recorded.captured import has_graphs
+from ganforge_recorded.before import Before, Weight
+from ganforge_recorded.captured import free_memory_on, has_graphs
 from ganforge_recorded.fields import Fields
 from ganforge_recorded.recorder import Play
 
-CLOSE = {"fp32": 1e-4}  # allowed difference on CUDA, where gradients are added in any order; others: LOOSE
-SMALL = 0.1  # of the largest gradient: differences of smaller ones are compared with this
 AGAIN = 3  # times that programs are recorded again because something was replaced between steps
 MOST = 16  # programs of one run; with more, something changes in every step
-LOOSE = 1e-2  # allowed difference of a compiled program, whose operations are fused
 
 
 class Recording(Steps):
@@ -59,14 +56,12 @@ class Recording(Steps):
         self.modules, self.formulas, self.players, self.compute = modules, formulas, players, compute
         self.asked = compute.compile is True or compute.cuda_graph is True
         self.wanted = self.asked or compute.compile == "trace" or compute.cuda_graph == "auto"
+        self._captures = compute.cuda_graph is not False
         self.reason = ""
-        self._loose = 0.0
-        if any(device.type == "cuda" for device in devices):
-            self._loose = CLOSE.get(compute.precision, LOOSE)
-        if compute.compile is True:
-            self._loose = LOOSE
+        self._likeness = Likeness.of(compute, any(device.type == "cuda" for device in devices))
         self.programs: dict[str, program.Program] = {}
         self._plays: dict[str, int] = {}
+        self._seen: set[str] = set()
         self._unready: set[str] = set()
         self._attached: dict[str, Attached] = {}
         self._again = 0
@@ -84,7 +79,7 @@ class Recording(Steps):
         """Play a step; steps with the same `like` share a program. The arguments are those of `Steps.play`."""
         if like in self.programs and (replaced := self._attached[like].replaced()):
             self._forget(replaced)
-        if self.wanted and like not in self.programs:
+        if self.wanted and like not in self.programs and self._is_due(like):
             self._record(play, inputs, like, steady)
         if not self.wanted or like not in self.programs:
             yield from play(inputs)
@@ -136,20 +131,35 @@ class Recording(Steps):
         self.wanted, self.reason = False, reason
         self._drop()
 
-    def _record(self, play: Play, inputs: Sequence[Tensor], like: str, steady: Sequence[Tensor]) -> None:
-        if len(self.programs) >= MOST:
+    def _is_due(self, like: str) -> bool:
+        """Whether to record a kind of step; for graphs one is played before, so that all other memory is in use."""
+        if len(self.programs) >= MOST or len(self._seen) > MOST:
             self._refuse("settings of losses change in every step")
-            return
+            return False
+        seen = like in self._seen
+        self._seen.add(like)
+        return seen or not self._captures
+
+    def _record(self, play: Play, inputs: Sequence[Tensor], like: str, steady: Sequence[Tensor]) -> None:
         buffers = [buffer for module in self.modules.values() for buffer in module.buffers()]
         try:
             made = program.record(play, inputs, buffers, self.compute, self._unchanged, steady)
             if made.uncaptured and (self.compute.cuda_graph is True or self.compute.compile is False):
                 raise UnrecordableError(made.uncaptured)
+            needs = max(one.memory for one in (*self.programs.values(), made))
+            if needs and free_memory_on(inputs[0].device) < needs:
+                raise UnrecordableError(
+                    "unrecorded steps, with which it is compared, may not fit into memory beside it"
+                )
             self.programs[like], self._attached[like] = made, Attached(self._read_by(made))
         except UnreadyError as error:
             if str(error) in self._unready:
                 self._refuse(f"{error} is created again in every step")
             self._unready.add(str(error))
+        except torch.OutOfMemoryError:
+            if self.asked:
+                raise
+            self._refuse("there is not enough memory")
         except UnrecordableError as error:
             self._refuse(str(error))
 
@@ -172,9 +182,9 @@ class Recording(Steps):
             UnrecordableError: Python's or NumPy's random numbers were drawn, a buffer was replaced, or a parameter or
                 a component's Python state has changed.
         """
-        before = _Before(self.modules)
+        before = Before(self.modules)
         weights = [
-            _Weight(f"{root}.{name}", one)
+            Weight(f"{root}.{name}", one)
             for root, module in self.modules.items()
             for name, one in module.named_parameters()
         ]
@@ -212,106 +222,26 @@ class Recording(Steps):
         self, play: Play, inputs: Sequence[Tensor], like: str, names: Callable[[str], Sequence[str]]
     ) -> Iterator[Turn]:
         """Play a step both ways, and use the unrecorded result; stop recording if they differ."""
-        plain = iter(play(inputs))
-        replay = self.programs[like].play([value.clone() for value in inputs])
+        plain, same = iter(play(inputs)), self._likeness
+        replay = iter(self.programs[like].play([value.clone() for value in inputs]))
+        nearby = iter(play(same.rounded(inputs)) if same.loose else ())
         culprit = ""
         while True:
-            before = _Before(self.modules)
-            replayed = None if culprit else next(replay, None)
-            after = _Before(self.modules)
-            before.put_back()
+            before = Before(self.modules)
+            with before.unseen():
+                replayed = None if culprit else next(replay, None)
+                after = Before(self.modules)
+                before.put_back()
+                near = None if culprit else next(nearby, None)
+                before.put_back()
             turn = next(plain, None)
             if turn is None:
                 break
             if not culprit:
-                culprit = self._difference(turn, replayed, names) or after.difference(self._same) or ""
+                player = turn[0]
+                culprit = same.difference(turn, replayed, near, names(player), self.players[player].names)
+                culprit = culprit or after.difference(same.same)
             yield turn
             self._renew(like)
         if culprit:
             self._refuse(f"{culprit} differs when replayed")
-
-    def _difference(self, turn: Turn, replayed: Turn | None, names: Callable[[str], Sequence[str]]) -> str:
-        """Name the first loss, otherwise the first parameter, that differs; empty if all are the same."""
-        name, losses, gradients = turn
-        if replayed is None or replayed[0] != name:
-            return f"the turn of the {name}"
-        if not self._same(losses, replayed[1]):
-            pairs = zip(names(name), losses, replayed[1], strict=True)
-            return f"the loss {[called for called, one, other in pairs if not self._same(one, other)][-1]}"
-        top = max((_largest(mine) for mine in gradients if mine is not None), default=0.0)
-        for parameter, mine, theirs in zip(self.players[name].names, gradients, replayed[2], strict=True):
-            if (mine is None) != (theirs is None) or (mine is not None and not self._same(mine, theirs, SMALL * top)):
-                return f"the gradient of {parameter}"
-        return ""
-
-    def _same(self, one: Tensor, other: Tensor | None, scale: float = 0.0) -> bool:
-        """Whether two tensors are equal, or nearly where operations need not give the same twice."""
-        if other is None or one.shape != other.shape:
-            return False
-        if not (self._loose and one.is_floating_point()):
-            return alike(one, other)
-        allowed = self._loose * max(_largest(one), scale)
-        return torch.allclose(one, other, rtol=self._loose, atol=allowed, equal_nan=True)
-
-
-def alike(one: Tensor, other: Tensor) -> bool:
-    """Whether two tensors hold the same numbers, and nan at the same places."""
-    if one.shape != other.shape or not one.is_floating_point():
-        return torch.equal(one, other)
-    return bool(((one == other) | (one.isnan() & other.isnan())).all())
-
-
-def _largest(numbers: Tensor) -> float:
-    return float(numbers.nan_to_num(0, 0, 0).abs().max()) if numbers.numel() else 0.0
-
-
-class _Weight:
-    """A parameter, its memory, and the numbers in it."""
-
-    def __init__(self, name: str, parameter: Tensor) -> None:
-        self.name, self._parameter = name, parameter
-        self._memory, self._numbers = parameter.data, parameter.detach().clone()
-
-    def moved(self) -> bool:
-        """Whether it has other numbers, or other memory."""
-        same = self._parameter.data_ptr() == self._memory.data_ptr()
-        return not (same and alike(self._memory, self._numbers))
-
-    def put_back(self) -> None:
-        """Restore it."""
-        if self.moved():
-            self._parameter.data = self._memory
-            self._memory.copy_(self._numbers)
-
-
-class _Before(Snapshot):
-    """A snapshot of everything, and what has changed since."""
-
-    def made(self) -> str:
-        """Name the first new buffer; empty if there is none."""
-        there = {(id(module), key) for _, module, key, buffer, _ in self.buffers if buffer is not None}
-        now = [(name, module, key) for name, module, key, buffer in buffers_of(self.modules) if buffer is not None]
-        return next((name for name, module, key in now if (id(module), key) not in there), "")
-
-    def replaced(self) -> str:
-        """Name the first buffer that was replaced by another tensor; empty if there is none."""
-        return next(
-            (name for name, module, key, buffer, _ in self.buffers if module._buffers.get(key) is not buffer), ""
-        )
-
-    def difference(self, same: Callable[[Tensor, Tensor], bool]) -> str:
-        """Name the first buffer that changed, or the random state; empty if none did."""
-        for name, module, key, _, value in self.buffers:
-            now = module._buffers.get(key)
-            if (now is None) != (value is None) or (now is not None and value is not None and not same(now, value)):
-                return f"the buffer {name}"
-        drawn = Snapshot({}).random
-        states = zip(
-            [drawn["cpu"], *drawn.get("cuda", ())], [self.random["cpu"], *self.random.get("cuda", ())], strict=True
-        )
-        return "" if all(torch.equal(mine, theirs) for mine, theirs in states) else "what is drawn at random"
-
-    def drew_elsewhere(self) -> bool:
-        """Whether Python's or NumPy's random numbers were drawn since."""
-        now = Snapshot({}).random
-        return bool(now["python"] != self.random["python"] or now["numpy"] != self.random["numpy"])

@@ -41,7 +41,7 @@ class EMA(nn.Module):
         for network, module in networks.items():
             for key, parameter in module.named_parameters():
                 average = self._average(f"{network}/{key}", parameter.detach().clone)
-                average.lerp_(parameter.detach(), torch.as_tensor(share, dtype=average.dtype, device=average.device))
+                average.lerp_(parameter.detach(), share.to(average.dtype) if isinstance(share, Tensor) else share)
 
     def shown(self, network: str) -> Mapping[str, Tensor]:
         """Return the averages of a network's parameters."""

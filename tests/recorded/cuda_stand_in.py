@@ -270,7 +270,7 @@ def device(monkeypatch):
         "device": lambda _: nullcontext(),
         "empty_cache": lambda: None,
         "memory_reserved": found.reserve,
-        "mem_get_info": lambda: (found.free, 2**41),
+        "mem_get_info": lambda _: (found.free, 2**41),
     }
     for name, fake in fakes.items():
         monkeypatch.setattr(torch.cuda, name, fake)

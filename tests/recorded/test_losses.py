@@ -971,6 +971,16 @@ def test_other_networks_and_rhythms_train_recorded_as_they_do_unrecorded(sets, t
     assert engine.recording.reason == ""
 
 
+@pytest.mark.slow
+def test_a_compiled_step_draws_and_normalises_as_an_unrecorded_one(toy):
+    mine, losses, drawn = train(toy, "true", ["generator.use=dropping"])
+    _, expected, drawn_there = train(toy, "false", ["generator.use=dropping"])
+    assert mine.recording.how == "recorded, compiled"
+    for one, other in zip(losses, expected, strict=True):
+        assert all(found == pytest.approx(other[player], rel=1e-2) for player, found in one.items())
+    assert torch.equal(drawn["cpu"], drawn_there["cpu"])
+
+
 @pytest.mark.parametrize(
     ("sets", "reason"),
     [

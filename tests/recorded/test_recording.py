@@ -5,7 +5,7 @@ import torch
 from attrs import evolve
 
 from ganforge_recorded import program
-from ganforge_recorded.recording import alike
+from ganforge_recorded.alike import alike
 
 
 def wrong_from(monkeypatch, play: int, part: int, spoil) -> None:
