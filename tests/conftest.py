@@ -1,5 +1,6 @@
 """What several tests share: a loaded set of plugins, recipes from a few lines, small data sets, the command line."""
 
+import gc
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -27,6 +28,8 @@ from ganforge_cache.cache import ready
 
 read = partial(data.read, ready=ready)
 torch.set_num_threads(1)  # small tensors; and two workers share two cores
+gc.collect()
+gc.freeze()  # what is imported stays: the collector need not look at it again during thousands of tests
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 

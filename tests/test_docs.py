@@ -173,7 +173,15 @@ SHOWN = sorted(
 )
 
 
-@pytest.mark.parametrize("words", SHOWN, ids=" ".join)
+# What recipes cost takes longer to find out: one by default, all with `-m "slow or not slow"`.
+COSTLY = [words for words in SHOWN if words[:2] == ("show", "recipe")][1:]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [pytest.param(words, marks=pytest.mark.slow) if words in COSTLY else words for words in SHOWN],
+    ids=" ".join,
+)
 def test_commands_that_only_look_run(words, ganforge):
     assert ganforge(*words).status == 0
 

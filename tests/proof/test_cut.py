@@ -127,6 +127,7 @@ def test_in_half_precision(case: Case) -> None:
             torch.testing.assert_close(torch.tensor(other[player]), torch.tensor(values), rtol=0.2, atol=0.2)
 
 
+@pytest.mark.slow
 def test_recorded_steps_are_the_same(case: Case) -> None:
     assert assert_recorded(case) == ""
 

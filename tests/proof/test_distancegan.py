@@ -138,6 +138,7 @@ def test_in_half_precision(case: Case) -> None:
     assert_half(case)
 
 
+@pytest.mark.slow
 def test_recorded_steps_are_the_same(case: Case) -> None:
     assert assert_recorded(case) == ""
 

@@ -98,7 +98,7 @@ def assert_nobody_is_left(folder: Path) -> None:
         assert found != str(folder), path.read_text()
 
 
-def test_a_rank_that_dies_is_named_and_one_device_goes_on(tmp_path: Path) -> None:
+def test_a_rank_that_dies_is_named(tmp_path: Path) -> None:
     status, errors = ended(start(tmp_path, words(tmp_path, "updates.trouble.how=die")))
     assert status == 1
     told = [line for line in errors.splitlines() if line.startswith("error")]
@@ -109,8 +109,6 @@ def test_a_rank_that_dies_is_named_and_one_device_goes_on(tmp_path: Path) -> Non
         told[0],
     )
     assert_nobody_is_left(tmp_path)
-    assert ended(start(tmp_path, ["resume", "runs/discogan_toy/0001"]))[0] == 0
-    assert weights(tmp_path)
 
 
 @pytest.mark.slow

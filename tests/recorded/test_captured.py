@@ -17,7 +17,7 @@ from tests.recorded.cuda_stand_in import ORDERS
 from tests.recorded.test_losses import LOSSES, REASONS, assert_trains_alike
 from tests.recorded.test_program import linear_play, unchanged
 
-OFTEN = ("discogan", "cyclegan")
+OFTEN = ("discogan",)
 GRAPHS = Compute(compile="trace", cuda_graph=True)
 
 

@@ -934,10 +934,10 @@ def assert_trains_alike(toy, *sets):
     return mine
 
 
-# A sixth of them by default; all with `-m "slow or not slow"`.
+# A twelfth of them by default; all with `-m "slow or not slow"`.
 @pytest.mark.parametrize(
     "name",
-    [name if place % 6 == 0 else pytest.param(name, marks=pytest.mark.slow) for place, name in enumerate(LOSSES)],
+    [name if place % 12 == 0 else pytest.param(name, marks=pytest.mark.slow) for place, name in enumerate(LOSSES)],
 )
 def test_a_loss_trains_recorded_as_it_does_unrecorded(name, toy):
     engine = assert_trains_alike(toy, f"losses.extra={{use='{name}', weight=0.1}}")

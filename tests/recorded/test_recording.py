@@ -46,7 +46,7 @@ def draw_more(results):
     return results
 
 
-@pytest.mark.parametrize("play", [1, 2, 4, 8])
+@pytest.mark.parametrize("play", [1, *(pytest.param(play, marks=pytest.mark.slow) for play in (2, 4)), 8])
 @pytest.mark.parametrize(
     ("part", "spoil", "culprit"),
     [

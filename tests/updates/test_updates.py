@@ -76,8 +76,8 @@ def test_averages_are_shown_while_training_goes_on_with_the_weights(understand, 
 @pytest.mark.parametrize(
     "more",
     [
-        '[updates.ema]\nuse = "ema"\nhalf_life = 3.0\n',
-        '[updates.clip]\nuse = "clip"\nnorm = 0.1\nweights = 0.5\n',
+        pytest.param('[updates.ema]\nuse = "ema"\nhalf_life = 3.0\n', marks=pytest.mark.slow),
+        pytest.param('[updates.clip]\nuse = "clip"\nnorm = 0.1\nweights = 0.5\n', marks=pytest.mark.slow),
         '[updates.turns]\nuse = "accumulate"\nturns = 2\n',  # stopped between the turns
         '[updates.turns]\nuse = "accumulate"\nturns = 3\nplayers = ["generator"]\n[updates.ema]\nuse = "ema"\n',
     ],
