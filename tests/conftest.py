@@ -30,6 +30,7 @@ read = partial(data.read, ready=ready)
 torch.set_num_threads(1)  # small tensors; and two workers share two cores
 gc.collect()
 gc.freeze()  # what is imported stays: the collector need not look at it again during thousands of tests
+gc.set_threshold(20_000, 20, 50)
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
