@@ -18,7 +18,7 @@ from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 from ganforge.errors import PluginError
-from ganforge.training import ranks, sharing
+from ganforge.training import sharing
 from ganforge.training.cpu import is_checkpointed
 
 
@@ -194,7 +194,7 @@ class Shared(TorchFunctionMode):
         """Call a torch function or its replacement."""
         options = options or {}
         if function is functional.batch_norm and self.sync:
-            return batch_norm(*arguments, **options)
+            return sharing.batch_norm(*arguments, **options)
         if function in _TWINS or (options.get("inplace") and (function in _MASKS or function in _OTHERS)):
             given = arguments[0] if arguments else options["input"]
             options = {name: value for name, value in options.items() if name not in ("inplace", "input")}
@@ -278,40 +278,3 @@ def _like(given: Tensor, rows: Rows) -> Tensor:
     layout = torch.channels_last if last else torch.contiguous_format
     size = (rows.whole, *given.shape[1:])
     return torch.empty(size, dtype=given.dtype, device=given.device, memory_format=layout)
-
-
-def batch_norm(
-    maps: Tensor,
-    running_mean: Tensor | None,
-    running_var: Tensor | None,
-    weight: Tensor | None = None,
-    bias: Tensor | None = None,
-    training: bool = False,
-    momentum: float = 0.1,
-    eps: float = 1e-5,
-) -> Tensor:
-    """Compute `torch.nn.functional.batch_norm` with the statistics of all ranks' rows (Ioffe & Szegedy 2015).
-
-    It is differentiable any number of times.
-    """
-    if not training:
-        return functional.batch_norm(maps, running_mean, running_var, weight, bias, training, momentum, eps)
-    full = maps.float() if maps.dtype in (torch.float16, torch.bfloat16) else maps
-    count = ranks.world() * full.numel() // full.shape[1]
-    if count < 2:
-        raise ValueError(f"Expected more than 1 value per channel when training, got input size {list(maps.shape)}")
-    variance, mean = torch.var_mean(full, [0, *range(2, full.ndim)], correction=0)
-    means, variances = sharing.gather(torch.stack([mean, variance])[None]).unbind(1)  # [world, C]
-    mean = means.mean(0)
-    variance = (variances + (means - mean).square()).mean(0)
-    with torch.no_grad():
-        if running_mean is not None:
-            running_mean.mul_(1 - momentum).add_(mean, alpha=momentum)
-        if running_var is not None:
-            running_var.mul_(1 - momentum).add_(variance, alpha=momentum * count / (count - 1))
-    scale = torch.rsqrt(variance + eps)
-    if weight is not None:
-        scale = scale * weight
-    shift = -mean * scale if bias is None else bias - mean * scale
-    along = (1, -1, *(1 for _ in full.shape[2:]))
-    return torch.addcmul(shift.view(along), full, scale.view(along)).to(maps.dtype)

@@ -1,4 +1,4 @@
-"""Share a batch among ranks: average gradients, gather rows and translations.
+"""Share a batch among ranks: average gradients, gather rows and translations, normalise over all rows.
 
 Each rank plays its own rows. Gradients are averaged before an optimizer steps, so that weights, optimizers, other saved
 state and random state are the same on every rank.
@@ -10,6 +10,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.nn import functional
 
 from ganforge.training import ranks
 
@@ -118,3 +119,40 @@ def shared(mine: Sequence[Tensor]) -> list[Tensor]:
                     dist.broadcast(room, sender, group=ranks.control())
                 found.append(room)
     return found
+
+
+def batch_norm(
+    maps: Tensor,
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    training: bool = False,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Tensor:
+    """Compute `torch.nn.functional.batch_norm` with the statistics of all ranks' rows (Ioffe & Szegedy 2015).
+
+    It is differentiable any number of times.
+    """
+    if not training:
+        return functional.batch_norm(maps, running_mean, running_var, weight, bias, training, momentum, eps)
+    full = maps.float() if maps.dtype in (torch.float16, torch.bfloat16) else maps
+    count = ranks.world() * full.numel() // full.shape[1]
+    if count < 2:
+        raise ValueError(f"Expected more than 1 value per channel when training, got input size {list(maps.shape)}")
+    variance, mean = torch.var_mean(full, [0, *range(2, full.ndim)], correction=0)
+    means, variances = gather(torch.stack([mean, variance])[None]).unbind(1)  # [world, C]
+    mean = means.mean(0)
+    variance = (variances + (means - mean).square()).mean(0)
+    with torch.no_grad():
+        if running_mean is not None:
+            running_mean.mul_(1 - momentum).add_(mean, alpha=momentum)
+        if running_var is not None:
+            running_var.mul_(1 - momentum).add_(variance, alpha=momentum * count / (count - 1))
+    scale = torch.rsqrt(variance + eps)
+    if weight is not None:
+        scale = scale * weight
+    shift = -mean * scale if bias is None else bias - mean * scale
+    along = (1, -1, *(1 for _ in full.shape[2:]))
+    return torch.addcmul(shift.view(along), full, scale.view(along)).to(maps.dtype)
