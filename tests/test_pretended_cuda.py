@@ -1,7 +1,5 @@
 """Whole commands on a pretended CUDA device: nothing computes with tensors of the device and of the CPU."""
 
-import json
-
 import pytest
 import torch
 from PIL import Image
@@ -68,8 +66,6 @@ def test_a_run_trains_resumes_is_evaluated_and_translates_on_cuda(name, ganforge
         (run,) = (tmp_path / "runs").glob("*/0001")
         call("resume", run, "--set", "train.steps=6")
         call("evaluate", run)
-        if (run / "metrics.json").exists():
-            assert all(json.loads((run / "metrics.json").read_text()).values())
         if recipe in ("dcgan_turntable", "r3gan_turntable"):
             call("draw", run, "--out", "drawn")
         elif "toy" not in recipe:

@@ -235,7 +235,7 @@ def _make_object(choice: Choice) -> Any:
 
 
 def make_engine(plan: Plan, bound: Bound, batches: Batches, shapes: Mapping[str, Shape]) -> Engine:
-    """Make the engine of a new run, with initialised networks and optimizers; nothing in the plan may be `auto`.
+    """Make the engine of a new run, with initialised networks and optimizers; only CUDA graphs may still be `auto`.
 
     Raises:
         RecipeError: a player has losses but no parameters, or a setting of its optimizer cannot follow a schedule.

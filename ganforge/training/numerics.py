@@ -75,7 +75,9 @@ AS_IT_IS = Precision()
 
 
 def settle(compute: Compute, batch: int, shapes: Mapping[str, Shape], device: torch.device) -> Compute:
-    """Replace every `auto` by what suits the device and the batch size; the lock then records the choice.
+    """Replace `auto` by what suits the device and the batch size; the lock then records the choice.
+
+    Only whether steps have CUDA graphs is found out in the first steps, on a CUDA device.
 
     Pictures are computed in bfloat16 if the hardware multiplies it natively (measured on a CPU with AVX512-BF16 and
     AMX: 2.2 times as fast as fp32), and in the memory layout channels_last. Small batches of points gain from neither,

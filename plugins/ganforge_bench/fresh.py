@@ -74,14 +74,13 @@ def first_steps(
     _reset(device)
     engine.step(2, batches(2))
     wait(device)
-    graphs = "graphs" in engine.recording.how
     peak = _host("VmHWM")
     found = {"host_loaded_mib": loaded, "host_resident_mib": resident, "host_peak_mib": peak}
     if device.type == "cuda":
         allocated, reserved = torch.cuda.max_memory_allocated(device), torch.cuda.max_memory_reserved(device)
         found |= {"device_allocated_mib": allocated / 2**20, "device_reserved_mib": reserved / 2**20}
         # The memory in which graphs compute is reserved, but not allocated.
-        found["memory_mib"] = (reserved if graphs else allocated) / 2**20
+        found["memory_mib"] = (reserved if "graphs" in engine.recording.how else allocated) / 2**20
     else:
         found["memory_mib"] = peak - loaded
     return found | (speed(plan, engine, batches, seconds, rounds, report) if rounds else {"first_step_at": now})

@@ -12,9 +12,7 @@ LOOSE = 1e-2  # allowed share of a tensor's norm by which it may differ
 CLOSE = 1e-4  # the same where all is computed in fp32 by the same kernels
 ROUNDING = {"bf16": 2**-8, "tf32": 2**-11}  # relative; fp32 otherwise
 WIDE = 4  # times the effect of rounding the inputs is allowed, too
-FEW = (
-    16  # numbers; the effect on fewer may be small by chance, so that they are also compared with the largest gradient
-)
+FEW = 16  # numbers; rounding may change fewer only a little, by chance, so that the largest gradient counts, too
 
 
 def alike(one: Tensor, other: Tensor) -> bool:
@@ -67,7 +65,8 @@ class Likeness:
             return False
         if not (self.loose and one.is_floating_point()):
             return alike(one, other)
-        if not torch.equal(one.isfinite(), other.isfinite()):
+        finite = one.isfinite()
+        if not torch.equal(finite, other.isfinite()) or not alike(one.where(~finite, 0), other.where(~finite, 0)):
             return False
         size, apart = _norm(one), _norm(one - other)
         spread = 0.0 if near is None else _norm(one - near)
@@ -97,14 +96,12 @@ class Likeness:
         pairs = zip(losses, values, replayed[1], beside, strict=True)
         if wrong := [name for name, *found in pairs if not self.same(*found)]:
             return f"the loss {wrong[-1]}"
-        top = max((float(_norm(mine)) for mine in gradients if mine is not None), default=0.0) if self.loose else 0.0
+        least = self.loose * max((_norm(mine) for mine in gradients if mine is not None and self.loose), default=0.0)
         also = near[2] if near else [None] * len(gradients)
         for name, mine, theirs, third in zip(parameters, gradients, replayed[2], also, strict=True):
-            if mine is None or theirs is None:
-                wrong_here = mine is not theirs
-            else:
-                wrong_here = not self.same(mine, theirs, third, self.loose * top if mine.numel() < FEW else 0.0)
-            if wrong_here:
+            if mine is None and theirs is None:
+                continue
+            if mine is None or not self.same(mine, theirs, third, least if mine.numel() < FEW else 0.0):
                 return f"the gradient of {name}"
         return ""
 

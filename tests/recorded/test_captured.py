@@ -191,6 +191,9 @@ def test_gradients_on_cuda_may_differ_by_rounding_but_not_by_more():
     assert not half.same(one, one * 1.05)
     assert not half.same(one, one[:2])
     assert not half.same(one, torch.cat([one[:-1], torch.tensor([float("nan")])]))
+    endless = torch.full((50,), torch.inf)
+    assert half.same(endless, endless)
+    assert not half.same(endless, -endless)
     noise = 1e-5 * torch.randn(3, 50, generator=torch.Generator().manual_seed(0))
     assert not half.same(noise[0], noise[1])
     assert half.same(*noise)  # the third shows that it is only rounding
